@@ -1,0 +1,58 @@
+# Every target sets up what it needs: `make demo` and `make test` work from a bare Python 3.11+.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit test-vllm lint format bench crds clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv and install the locked dependencies
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Pilotage needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Envoy, the picker and simulated model servers: one request, answered and explained
+	$(BIN)/pilotage demo
+
+test: setup ## All tests that need no special hardware (fast ones first)
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/envoy tests/e2e
+
+test-unit: setup ## Only the fast, pure tests
+	$(BIN)/python -m pytest tests/unit
+
+test-vllm: setup ## The gateway in front of two real vLLM servers (installs vLLM into a cache, 6 GB)
+	hack/vllm install
+	PILOTAGE_REQUIRE_VLLM=1 $(BIN)/python -m pytest tests/vllm
+
+lint: setup ## ruff, mypy --strict, layer contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pilotage crds --check crds
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Throughput and added latency against a fixed-pick picker (table and JSON)
+	$(BIN)/python -m bench
+
+crds: setup ## Write crds/ from the types in api/
+	$(BIN)/pilotage crds --out crds
+
+lock: ## Refresh the lock files (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

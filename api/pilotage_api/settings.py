@@ -1,0 +1,126 @@
+"""What concerns the gateway and no pool: one typed model for `pilotage.yaml`, flags and chart values."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class SettingsPart(BaseModel):
+    """Base of all settings: camelCase in files, unknown fields refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+class DecisionHeaders(StrEnum):
+    """How much of a decision a response's headers tell the client."""
+
+    OFF = "off"
+    SUMMARY = "summary"
+    """Decision id, model, policy and rule; no addresses."""
+    FULL = "full"
+    """Also pool, endpoint and score."""
+
+
+class OtherTraffic(SettingsPart):
+    """What happens to requests that are not ours to understand."""
+
+    action: Literal["reject", "forward"] = "reject"
+    pool: str | None = None
+    """`namespace/name` of the pool that gets them when `action` is `forward`; chosen by load only."""
+
+
+class BodyLimits(SettingsPart):
+    """Bounds on what a request body may cost."""
+
+    max_bytes: int = Field(default=32 << 20, ge=1 << 10, le=256 << 20)
+    """Largest body of one request; past it 413."""
+    max_total_bytes: int = Field(default=512 << 20, ge=1 << 20)
+    """Bytes of all bodies held at once by one process; past it 503 with Retry-After."""
+    max_structure: int = Field(default=200_000, ge=100)
+    """Most brackets, braces and commas in one body; past it 400."""
+
+
+class TlsFiles(SettingsPart):
+    """A certificate and key in PEM files; read again when they change."""
+
+    cert_file: str
+    key_file: str
+
+
+class ListenSettings(SettingsPart):
+    """Addresses as `HOST:PORT`; port 0 takes a free one."""
+
+    gateway: str = "127.0.0.1:8080"
+    """Where clients connect to the bundled Envoy."""
+    extproc: str = "127.0.0.1:9002"
+    """gRPC: ext_proc, access log, xDS, health, peers."""
+    admin: str = "127.0.0.1:9003"
+    """HTTP: metrics, decisions, snapshot. Loopback unless a token protects it."""
+    envoy_admin: str = "127.0.0.1:0"
+
+
+class TlsSettings(SettingsPart):
+    """TLS of the gateway listener and of the ext_proc server."""
+
+    gateway: TlsFiles | None = None
+    extproc: TlsFiles | Literal["self-signed"] | None = None
+
+
+class UpstreamSettings(SettingsPart):
+    """How the bundled Envoy speaks to model servers; long enough for LLM streams."""
+
+    connect_timeout_seconds: float = Field(default=2.0, gt=0)
+    stream_idle_timeout_seconds: float = Field(default=600.0, ge=0)
+    """Longest silence on a stream, such as waiting for the first token; 0 is never."""
+    request_timeout_seconds: float = Field(default=0.0, ge=0)
+    """Whole request; 0 is no limit."""
+    max_connections: int = Field(default=16384, ge=1)
+    max_pending_requests: int = Field(default=16384, ge=1)
+    max_requests: int = Field(default=65536, ge=1)
+    max_retries: int = Field(default=1024, ge=0)
+    """Retries at one time over all requests."""
+
+
+class ScrapeSettings(SettingsPart):
+    """How engine metrics are read."""
+
+    interval_seconds: float = Field(default=0.1, gt=0.005)
+    timeout_seconds: float = Field(default=1.0, gt=0)
+    stale_after_seconds: float = Field(default=2.0, gt=0)
+    """Older figures are not used: the endpoint is scored by own in-flight requests alone."""
+
+
+class GatewaySettings(SettingsPart):
+    """All settings of one gateway."""
+
+    namespaces: tuple[str, ...] = ("default",)
+    """Namespaces whose policies the gateway obeys; `*` is all."""
+    listen: ListenSettings = ListenSettings()
+    tls: TlsSettings = TlsSettings()
+    body: BodyLimits = BodyLimits()
+    other_paths: OtherTraffic = OtherTraffic()
+    """Paths that are not inference calls."""
+    other_bodies: OtherTraffic = OtherTraffic()
+    """Inference paths whose body is not JSON by its content type (audio, multipart …)."""
+    fail_open_pool: str | None = None
+    """`namespace/name` of the pool that serves requests when the picker cannot be asked; unset fails closed."""
+    decision_headers: DecisionHeaders = DecisionHeaders.OFF
+    max_attempts: int = Field(default=3, ge=1, le=16)
+    """Endpoints tried for one request, the first included."""
+    message_timeout_seconds: float = Field(default=5.0, gt=0)
+    """How long Envoy waits for one answer of the picker before 504."""
+    publish_hold_seconds: float = Field(default=0.25, ge=0)
+    """How long a new endpoint waits before it is picked where its acknowledgement by Envoy was not seen."""
+    drain_seconds: float = Field(default=20.0, ge=0)
+    inflight_ttl_seconds: float = Field(default=900.0, gt=0)
+    """After this a request whose completion was never seen no longer counts as in flight."""
+    decision_history_bytes: int = Field(default=64 << 20, ge=1 << 16)
+    """Memory for decision records that can be explained afterwards."""
+    upstream: UpstreamSettings = UpstreamSettings()
+    scrape: ScrapeSettings = ScrapeSettings()
+    peers: tuple[str, ...] = ()
+    """`HOST:PORT` of the other extproc processes behind the same Envoy, to share settling."""

@@ -1,0 +1,134 @@
+"""The routing snapshot: what `compile()` makes of resources, and all that extproc follows.
+
+Files and custom resources compile to this one form. It is immutable, has no secrets, is
+serialisable as JSON, and its `version` is a digest of its content: equal content has an equal
+version on every replica.
+"""
+
+import hashlib
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Engine(StrEnum):
+    """What kind of model server a pool runs; decides which metrics and parameters it has."""
+
+    VLLM = "vllm"
+    SGLANG = "sglang"
+    TRTLLM = "trtllm"
+    TRITON = "triton"
+    OPENAI = "openai"
+    """Speaks the OpenAI API and exposes no load metrics."""
+
+
+class StreamUsage(StrEnum):
+    """What a pool does with streams whose client did not ask for token usage."""
+
+    INJECT = "inject"
+    """Ask the engine for usage by splicing `stream_options.include_usage` into the request."""
+    LEAVE = "leave"
+
+
+class NameKind(StrEnum):
+    """By which kind of name a binding is reached."""
+
+    MODEL = "model"
+    ALIAS = "alias"
+    ADAPTER = "adapter"
+
+
+class Part(BaseModel):
+    """A frozen part of a snapshot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EndpointSnapshot(Part):
+    """One address of a pool, as written: an IP address or a DNS name that extproc resolves."""
+
+    address: str
+    port: int
+
+
+class PoolSnapshot(Part):
+    """One pool: where its model servers are and how they are spoken to."""
+
+    key: str
+    """`namespace/name`."""
+    engine: Engine
+    endpoints: tuple[EndpointSnapshot, ...]
+    stream_usage: StreamUsage
+    models: tuple[str, ...]
+    """Upstream names the pool serves, adapters included, in the order written."""
+
+
+class Binding(Part):
+    """One way to serve a name: this pool, under this upstream model name."""
+
+    pool: str
+    upstream_model: str
+    kind: NameKind
+
+
+class CandidateModel(Part):
+    """A model a rule may choose, with the pools that serve it for that policy's namespace."""
+
+    model: str
+    weight: int | None
+    """Chance of being tried first, relative to its siblings; None when the rule is ordered."""
+    bindings: tuple[Binding, ...]
+
+
+class RuleSnapshot(Part):
+    """One rule of a policy; candidates are ordered unless weights are given."""
+
+    name: str
+    """The rule's own name, or `rules[i]`."""
+    candidates: tuple[CandidateModel, ...]
+
+
+class HeaderMatch(Part):
+    """A request header that must be there; `value` None means any value. Name is lower case."""
+
+    name: str
+    value: str | None
+
+
+class PathMatch(Part):
+    """A request path, without the query."""
+
+    value: str
+    prefix: bool
+
+
+class PolicyRoute(Part):
+    """One way into a policy: one of its model patterns and one of its path patterns.
+
+    `RoutingSnapshot.routes` holds them in order of precedence, so the first that matches wins.
+    """
+
+    policy: str
+    """`namespace/name`."""
+    model: str | None
+    """Exact model name, a glob (`*` and `?`), or None for any."""
+    glob: bool
+    path: PathMatch | None
+    headers: tuple[HeaderMatch, ...]
+    rule: RuleSnapshot
+
+
+class RoutingSnapshot(Part):
+    """Everything the request path needs to know of the resources."""
+
+    version: str = ""
+    pools: tuple[PoolSnapshot, ...] = ()
+    names: dict[str, tuple[Binding, ...]] = {}
+    """What serves a name that no policy matches: model names, aliases, adapters."""
+    routes: tuple[PolicyRoute, ...] = ()
+
+    def sealed(self) -> Self:
+        """The same snapshot with `version` set to the first 16 hex digits of its content's SHA-256."""
+        content = self.model_copy(update={"version": ""}).model_dump_json().encode()
+        return self.model_copy(update={"version": hashlib.sha256(content).hexdigest()[:16]})

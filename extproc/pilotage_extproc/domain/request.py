@@ -1,0 +1,38 @@
+"""A request as the pipeline sees it, free of Envoy's messages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CallKind(StrEnum):
+    """Which API call a request is."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    """Anthropic messages."""
+    MODELS = "models"
+    """`GET /v1/models`: answered by the gateway."""
+    RESPONSE_OBJECT = "response_object"
+    """A call on a stored response: `GET`, `DELETE` or `POST …/cancel` of `/v1/responses/{id}`."""
+    OTHER = "other"
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """What is known before the body."""
+
+    method: str
+    path: str
+    """With its query."""
+    headers: Mapping[str, str]
+    """Lower-case names; of a repeated header the values are joined by a comma."""
+    subset: tuple[str, ...] | None = None
+    """`ip:port` addresses the gateway allows; None means all."""
+    envoy: str | None = None
+    """Name of the bundled Envoy that asks; None for a third-party gateway."""
+    received_at: float = 0.0
+    """Monotonic seconds."""
