@@ -35,7 +35,7 @@ class Refusal(Enum):
         return str(self.value[2])
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class RequestRefused(Exception):
     """A request that gets an immediate answer instead of an endpoint. Never holds prompt text."""
 

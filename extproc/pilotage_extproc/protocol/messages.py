@@ -77,7 +77,7 @@ def read_head(
 
 
 def header_map(headers: Sequence[base_pb2.HeaderValue]) -> dict[str, str]:
-    """Headers by lower-case name; repeated ones are joined by a comma, bytes read as Latin-1 where not UTF-8."""
+    """Headers by lower-case name; repeated ones are joined by a comma, not UTF-8 is read as Latin-1."""
     found: dict[str, str] = {}
     for header in headers:
         raw = header.raw_value
@@ -111,6 +111,11 @@ def served_endpoint(message: ext_proc_pb2.ProcessingRequest) -> str | None:
     return namespace.fields[DESTINATION_SERVED].string_value or None
 
 
+def _serialized(response: ext_proc_pb2.ProcessingResponse) -> bytes:
+    serialized: bytes = response.SerializeToString()
+    return serialized
+
+
 def _add_headers(mutation: ext_proc_pb2.HeaderMutation, headers: Mapping[str, str]) -> None:
     for key, value in headers.items():
         option = mutation.set_headers.add(append_action=_OVERWRITE)
@@ -137,7 +142,7 @@ def _add_metadata(
 def _headers_continue() -> bytes:
     response = ext_proc_pb2.ProcessingResponse()
     response.request_headers.response.header_mutation.remove_headers.extend((DESTINATION, *INPUT_HEADERS))
-    return response.SerializeToString()
+    return _serialized(response)
 
 
 def _constant(field: str) -> bytes:
@@ -145,7 +150,7 @@ def _constant(field: str) -> bytes:
     getattr(response, field).SetInParent()
     if field.endswith(("headers", "body")):
         getattr(response, field).response.SetInParent()
-    return response.SerializeToString()
+    return _serialized(response)
 
 
 CONTINUE_REQUEST_HEADERS = _headers_continue()
@@ -165,7 +170,7 @@ def pick_on_body(pick: PickHeaders) -> bytes:
     if pick.body is not None:
         common.body_mutation.body = pick.body
     _add_metadata(response, pick.metadata)
-    return response.SerializeToString()
+    return _serialized(response)
 
 
 def pick_on_headers(pick: PickHeaders) -> bytes:
@@ -178,14 +183,14 @@ def pick_on_headers(pick: PickHeaders) -> bytes:
         common.header_mutation.remove_headers.append(DESTINATION)
     _add_headers(common.header_mutation, pick.set_headers)
     _add_metadata(response, pick.metadata)
-    return response.SerializeToString()
+    return _serialized(response)
 
 
 def response_headers_with(headers: Mapping[str, str]) -> bytes:
     """Continue with response headers, setting some."""
     response = ext_proc_pb2.ProcessingResponse()
     _add_headers(response.response_headers.response.header_mutation, headers)
-    return response.SerializeToString()
+    return _serialized(response)
 
 
 def streamed_chunks(body: bytes, *, end_of_stream: bool, response: bool) -> Iterable[bytes]:
@@ -200,7 +205,7 @@ def streamed_chunks(body: bytes, *, end_of_stream: bool, response: bool) -> Iter
         chunk = target.response.body_mutation.streamed_response
         chunk.body = bytes(view[start : start + BODY_CHUNK_BYTES])
         chunk.end_of_stream = end_of_stream and start + BODY_CHUNK_BYTES >= len(body)
-        yield message.SerializeToString()
+        yield _serialized(message)
 
 
 def immediate(
@@ -213,7 +218,7 @@ def immediate(
     answer.body = body
     answer.details = details
     _add_headers(answer.headers, {"content-type": "application/json", **(headers or {})})
-    return response.SerializeToString()
+    return _serialized(response)
 
 
 def refusal(refused: RequestRefused) -> bytes:
