@@ -101,6 +101,8 @@ class GatewaySettings(SettingsPart):
     """Namespaces whose policies the gateway obeys; `*` is all."""
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings = TlsSettings()
+    admin_token_file: str | None = None
+    """File with the bearer token of the admin address; needed where that is not loopback."""
     body: BodyLimits = BodyLimits()
     other_paths: OtherTraffic = OtherTraffic()
     """Paths that are not inference calls."""

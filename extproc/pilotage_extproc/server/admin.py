@@ -1,0 +1,153 @@
+"""The admin address: metrics, decisions, endpoints and the snapshot, over HTTP.
+
+Health and metrics are open; everything else needs the bearer token where one is set, and without
+one the server refuses to listen anywhere but on loopback.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
+
+from pilotage_extproc.server.addresses import AddressError, split_address
+
+_OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
+_MAX_REQUEST_BYTES = 32 << 20
+
+
+class AdminView(Protocol):
+    """What the admin address shows; JSON as bytes."""
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+
+    def ready(self) -> bool:
+        """Whether new requests should come here."""
+
+    def snapshot(self) -> bytes:
+        """The snapshot in force."""
+
+    def endpoints(self) -> bytes:
+        """Every endpoint with its figures and their age."""
+
+    def recent_decisions(self, limit: int) -> bytes:
+        """The last decisions, newest first."""
+
+    async def explain(self, decision_id: str) -> bytes | None:
+        """One decision, from this process or the sibling that holds it."""
+
+    def explain_request(self, request: bytes) -> bytes:
+        """What would be decided for a described request now; nothing is placed. Raises ValueError."""
+
+
+class AdminServer:
+    """Serves an AdminView on one address."""
+
+    def __init__(self, view: AdminView, address: str, token_file: str | None) -> None:
+        self._view = view
+        self._host, self._port = split_address(address)
+        self._token = _read_token(token_file) if token_file else None
+        if self._token is None and not _is_loopback(self._host):
+            raise AddressError(
+                f"listen.admin {address} is not loopback: set adminTokenFile, or listen on 127.0.0.1"
+            )
+        self._runner: web.AppRunner | None = None
+        self.port = self._port
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the address is taken."""
+        app = web.Application(middlewares=[self._guard], client_max_size=_MAX_REQUEST_BYTES)
+        app.add_routes(
+            [
+                web.get("/metrics", self._metrics),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/snapshot", self._snapshot),
+                web.get("/endpoints", self._endpoints),
+                web.get("/decisions", self._decisions),
+                web.get("/decisions/{id}", self._decision),
+                web.post("/explain", self._explain),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if self._token is not None and request.path not in _OPEN_PATHS:
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode(), self._token):
+                return web.json_response({"error": "a bearer token is needed here"}, status=401)
+        return await handler(request)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._view.metrics(), content_type="text/plain", charset="utf-8")
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        ready = self._view.ready()
+        return web.Response(text="ok\n" if ready else "not ready\n", status=200 if ready else 503)
+
+    async def _snapshot(self, _request: web.Request) -> web.Response:
+        return _json(self._view.snapshot())
+
+    async def _endpoints(self, _request: web.Request) -> web.Response:
+        return _json(self._view.endpoints())
+
+    async def _decisions(self, request: web.Request) -> web.Response:
+        limit = request.query.get("limit", "20")
+        if not limit.isdigit():
+            return web.json_response({"error": f"limit={limit!r} is not a count"}, status=400)
+        return _json(self._view.recent_decisions(min(int(limit), 1000)))
+
+    async def _decision(self, request: web.Request) -> web.Response:
+        decision_id = request.match_info["id"]
+        explained = await self._view.explain(decision_id)
+        if explained is None:
+            message = f"no decision {decision_id} here or at a peer: it was never made, or is too long ago"
+            return web.json_response({"error": message}, status=404)
+        return _json(explained)
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        try:
+            return _json(self._view.explain_request(await request.read()))
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
+
+
+def _read_token(path: str) -> bytes:
+    try:
+        token = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise AddressError(f"adminTokenFile: cannot read {path}: {error.strerror}") from error
+    if not token:
+        raise AddressError(f"adminTokenFile: {path} is empty")
+    return token
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,191 @@
+"""Sibling processes behind the same Envoy: who they are, and handing them what is theirs.
+
+A small gRPC service of three unary calls with JSON bodies, on the same port as ext_proc: `Hello`
+(who are you), `Deliver` (outcomes you own, or response ids to learn) and `Explain` (a decision you
+hold). Delivery is batched, bounded and retried; what cannot be delivered is counted and heals at
+its owner like any completion that is never seen.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import grpc
+import orjson
+
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
+from pilotage_extproc.telemetry.metrics import Telemetry
+
+log = logging.getLogger(__name__)
+
+SERVICE = "pilotage.peer.v1.Peer"
+_QUEUE_LENGTH = 10_000
+_BATCH_LENGTH = 500
+_CALL_TIMEOUT_SECONDS = 2.0
+_HELLO_INTERVAL_SECONDS = 1.0
+
+
+class Peer:
+    """One sibling, by address; its process id is known once it has answered."""
+
+    def __init__(self, address: str, telemetry: Telemetry) -> None:
+        self.address = address
+        self.process_id: str | None = None
+        self._telemetry = telemetry
+        self._owned: deque[Outcome] = deque()
+        self._taught: deque[Outcome] = deque()
+        self._wake = asyncio.Event()
+        self._channel = grpc.aio.insecure_channel(address)
+        self._hello: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            f"/{SERVICE}/Hello"
+        )
+        self._deliver: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            f"/{SERVICE}/Deliver"
+        )
+        self._explain: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            f"/{SERVICE}/Explain"
+        )
+
+    def push(self, outcome: Outcome, *, owned: bool) -> None:
+        """Queue an outcome; past the bound the oldest is dropped and counted."""
+        queue = self._owned if owned else self._taught
+        if len(queue) >= _QUEUE_LENGTH:
+            queue.popleft()
+            self._telemetry.peer_drops.add()
+        queue.append(outcome)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Greet the peer until it answers and again now and then; deliver as outcomes arrive."""
+        while True:
+            try:
+                answer = await self._hello(b"{}", timeout=_CALL_TIMEOUT_SECONDS)
+                self.process_id = str(orjson.loads(answer)["process"])
+                await self._deliver_until_greeting()
+            except (grpc.aio.AioRpcError, orjson.JSONDecodeError, KeyError) as error:
+                log.debug("peer not reachable", extra={"peer": self.address, "error": str(error)})
+                await asyncio.sleep(_HELLO_INTERVAL_SECONDS)
+
+    async def _deliver_until_greeting(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _HELLO_INTERVAL_SECONDS
+        while (left := until - loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left)
+            self._wake.clear()
+            for queue, kind in ((self._owned, "owned"), (self._taught, "taught")):
+                while queue:
+                    batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_LENGTH))]
+                    try:
+                        await self._send(batch, kind)
+                    except grpc.aio.AioRpcError:
+                        queue.extendleft(reversed(batch))
+                        raise
+
+    async def _send(self, batch: list[Outcome], kind: str) -> None:
+        await self._deliver(
+            encode_outcomes(batch), timeout=_CALL_TIMEOUT_SECONDS, metadata=(("x-pilotage-kind", kind),)
+        )
+
+    async def explain(self, decision_id: str) -> bytes | None:
+        """The explanation of a decision this peer holds, or None when it has none or cannot be asked."""
+        try:
+            answer: bytes = await self._explain(decision_id.encode(), timeout=_CALL_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError:
+            return None
+        return answer or None
+
+    async def close(self) -> None:
+        """Deliver what is left, once, and close."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            if self._owned and self.process_id is not None:
+                await self._send(list(self._owned), "owned")
+        await self._channel.close()
+
+
+class Peers:
+    """All siblings of this process."""
+
+    def __init__(self, process_id: str, addresses: tuple[str, ...], telemetry: Telemetry) -> None:
+        self._process_id = process_id
+        self._peers = [Peer(address, telemetry) for address in addresses]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to greet and deliver."""
+        self._tasks = [asyncio.create_task(peer.run(), name=f"peer {peer.address}") for peer in self._peers]
+
+    async def stop(self) -> None:
+        """Deliver what is queued and stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for peer in self._peers:
+            await peer.close()
+
+    def deliver(self, owner: str, outcome: Outcome) -> bool:
+        """Queue an outcome for its owner; False when no peer is that process."""
+        for peer in self._peers:
+            if peer.process_id == owner:
+                peer.push(outcome, owned=True)
+                return True
+        return False
+
+    def teach(self, outcome: Outcome) -> None:
+        """Queue the place of a stored response for all others."""
+        for peer in self._peers:
+            if peer.process_id != self._process_id:
+                peer.push(outcome, owned=False)
+
+    def process_ids(self) -> dict[str, str | None]:
+        """Process id by address; None where a peer has not answered yet."""
+        return {peer.address: peer.process_id for peer in self._peers}
+
+    async def explain(self, decision_id: str) -> bytes | None:
+        """Ask the process that holds a decision for its explanation (JSON)."""
+        owner = decision_id.rpartition("-")[0]
+        for peer in self._peers:
+            if peer.process_id == owner and owner != self._process_id:
+                return await peer.explain(decision_id)
+        return None
+
+
+def peer_service(
+    process_id: str,
+    *,
+    settle: Callable[[Outcome], None],
+    learn: Callable[[Outcome], None],
+    explain: Callable[[str], bytes | None],
+) -> grpc.GenericRpcHandler:
+    """The service siblings call."""
+
+    async def hello(_request: bytes, _context: object) -> bytes:
+        return orjson.dumps({"process": process_id})
+
+    async def deliver(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        try:
+            outcomes = decode_outcomes(request)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        kind = dict(context.invocation_metadata() or ()).get("x-pilotage-kind")
+        for outcome in outcomes:
+            if kind == "owned":
+                settle(outcome)
+            else:
+                learn(outcome)
+        return b"{}"
+
+    async def explained(request: bytes, _context: object) -> bytes:
+        return explain(request.decode("ascii", "replace")) or b""
+
+    methods: dict[str, Callable[..., Awaitable[bytes]]] = {
+        "Hello": hello,
+        "Deliver": deliver,
+        "Explain": explained,
+    }
+    return grpc.method_handlers_generic_handler(
+        SERVICE, {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
+    )

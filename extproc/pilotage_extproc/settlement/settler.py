@@ -1,0 +1,144 @@
+"""Settles each finished request once: here if this process decided it, else at its owner.
+
+An access-log stream belongs to an Envoy worker while ext_proc streams are balanced one by one, so
+with several processes an entry often reaches one that did not make the decision.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.telemetry.metrics import Telemetry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class Settled:
+    """What settling found out about the pick."""
+
+    known: bool
+    """False when the decision is not (or no longer) open: a duplicate, or healed before."""
+    against: str = "none"
+    """Which endpoint answered against the pick: `first`, `fallback`, `other`, `none`."""
+
+
+class Siblings(Protocol):
+    """The other processes behind the same Envoy."""
+
+    def deliver(self, owner: str, outcome: Outcome) -> bool:
+        """Hand an outcome to the process that owns it; False when no such process is known."""
+
+    def teach(self, outcome: Outcome) -> None:
+        """Tell all which server holds a stored response."""
+
+
+class Settler:
+    """Takes outcomes from the access log, from ext_proc streams and from siblings."""
+
+    def __init__(
+        self,
+        process_id: str,
+        *,
+        settle: Callable[[Outcome], Settled],
+        learn: Callable[[Outcome], None],
+        siblings: Siblings,
+        telemetry: Telemetry,
+    ) -> None:
+        self._process_id = process_id
+        self._settle = settle
+        self._learn = learn
+        self._siblings = siblings
+        self._telemetry = telemetry
+
+    def log_entry(self, outcome: Outcome, owner: str) -> None:
+        """An entry of an Envoy's access log, owned by this process, another, or none."""
+        if not outcome.decision_id:
+            self._telemetry.settlements.add("undecided")
+            return
+        if outcome.response_id is not None:
+            self._learn(outcome)
+            self._siblings.teach(outcome)
+        if owner == self._process_id:
+            self.settle(outcome)
+        elif self._siblings.deliver(owner, outcome):
+            self._telemetry.settlements.add("delivered")
+        else:
+            self._telemetry.settlements.add("unowned")
+
+    def stream_end(self, outcome: Outcome) -> None:
+        """The end of an ext_proc stream that showed its response; its decision is this process's."""
+        if outcome.response_id is not None:
+            self._learn(outcome)
+            self._siblings.teach(outcome)
+        self.settle(outcome)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Settle a request this process decided."""
+        settled = self._settle(outcome)
+        telemetry = self._telemetry
+        if not settled.known:
+            telemetry.settlements.add("duplicate")
+            return
+        telemetry.settlements.add("settled")
+        telemetry.served.add(settled.against)
+        result = result_of(outcome)
+        telemetry.settled.add(result)
+        if outcome.ttft_seconds is not None:
+            telemetry.ttft_seconds.observe(outcome.ttft_seconds)
+        self._count_tokens(outcome, result)
+        if result in ("server_error", "truncated") or settled.against == "other":
+            log.warning(
+                "request ended badly",
+                extra={
+                    "decision": outcome.decision_id,
+                    "result": result,
+                    "status": outcome.http_status,
+                    "upstream": outcome.upstream_address,
+                    "against_pick": settled.against,
+                    "attempts": outcome.attempts,
+                    "flags": list(outcome.response_flags),
+                },
+            )
+        elif log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "request settled",
+                extra={
+                    "decision": outcome.decision_id,
+                    "status": outcome.http_status,
+                    "upstream": outcome.upstream_address,
+                    "ttft_seconds": outcome.ttft_seconds,
+                    "duration_seconds": outcome.duration_seconds,
+                },
+            )
+
+    def _count_tokens(self, outcome: Outcome, result: str) -> None:
+        usage, tokens = outcome.usage, self._telemetry.tokens
+        if usage.input_tokens is not None:
+            tokens.add("input", by=usage.input_tokens)
+        if usage.output_tokens is not None:
+            tokens.add("output", by=usage.output_tokens)
+        if usage.cached_input_tokens is not None:
+            tokens.add("cached_input", by=usage.cached_input_tokens)
+        if result == "ok" and usage.input_tokens is None and usage.output_tokens is None:
+            self._telemetry.usage_unknown.add()
+
+
+_TRUNCATING_FLAGS = frozenset(
+    {"upstream_connection_termination", "upstream_remote_reset", "stream_idle_timeout", "local_reset"}
+)
+_CLIENT_LEFT_FLAGS = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
+
+
+def result_of(outcome: Outcome) -> str:
+    """One word for how a request ended, from its status and Envoy's flags."""
+    flags = frozenset(outcome.response_flags)
+    if flags & _CLIENT_LEFT_FLAGS or outcome.http_status == 0:
+        return "client_gone"
+    if outcome.http_status >= 500:
+        return "server_error"
+    if outcome.http_status >= 400:
+        return "client_error"
+    return "truncated" if flags & _TRUNCATING_FLAGS else "ok"
