@@ -1,0 +1,87 @@
+"""Token usage out of responses that pass through ext_proc."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pilotage_extproc.domain.outcome import TokenUsage
+from pilotage_extproc.protocol.usage import ResponseReader
+
+CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
+
+EXPECTED = {
+    "chat.sse": (TokenUsage(339, 8, None), None),
+    "completions_lora_continuous_usage.sse": (TokenUsage(2, 4, None), None),
+    "messages.sse": (TokenUsage(11, 8, None), None),
+    "responses.sse": (TokenUsage(11, 8, 0), "resp_8b3668a4059fa6de"),
+}
+
+
+def read(chunks: list[bytes], *, event_stream: bool) -> ResponseReader:
+    reader = ResponseReader(event_stream=event_stream)
+    for chunk in chunks:
+        reader.feed(chunk)
+    reader.close()
+    return reader
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_usage_is_read_however_the_stream_is_cut(name: str, data: st.DataObject) -> None:
+    body = (CAPTURES / name).read_bytes()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=30)))
+    edges = [0, *cuts, len(body)]
+    reader = read([body[a:b] for a, b in zip(edges, edges[1:], strict=False)], event_stream=True)
+    assert (reader.usage, reader.response_id) == EXPECTED[name]
+
+
+def test_a_stream_cut_one_byte_at_a_time_still_tells_its_usage() -> None:
+    body = (CAPTURES / "chat.sse").read_bytes()
+    reader = read([body[i : i + 1] for i in range(len(body))], event_stream=True)
+    assert reader.usage == TokenUsage(339, 8, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("completion.json", TokenUsage(331, 16, None)),
+        ("messages.json", TokenUsage(11, 8, None)),
+        ("responses.json", TokenUsage(11, 8, 0)),
+    ],
+)
+def test_usage_of_an_unstreamed_answer(name: str, usage: TokenUsage) -> None:
+    body = (CAPTURES / name).read_bytes()
+    assert read([body[:100], body[100:]], event_stream=False).usage == usage
+
+
+def test_an_unstreamed_responses_answer_tells_its_id() -> None:
+    body = (CAPTURES / "responses.json").read_bytes()
+    assert read([body], event_stream=False).response_id == "resp_9815f523a0867d2e"
+
+
+def test_missing_usage_is_unknown_and_never_zero() -> None:
+    reader = read([b'data: {"choices":[]}\n\ndata: [DONE]\n\n'], event_stream=True)
+    assert reader.usage == TokenUsage(None, None, None)
+
+
+def test_cached_tokens_are_read_from_openai_and_anthropic_answers() -> None:
+    openai = b'{"usage":{"prompt_tokens":9,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":8}}}'
+    anthropic = b'{"usage":{"input_tokens":9,"output_tokens":2,"cache_read_input_tokens":8}}'
+    for body in (openai, anthropic):
+        assert read([body], event_stream=False).usage == TokenUsage(9, 2, 8)
+
+
+def test_a_line_without_end_is_not_held_for_ever() -> None:
+    reader = ResponseReader(event_stream=True)
+    for _ in range(40):
+        reader.feed(b"data: " + b"x" * 100_000)
+    assert len(reader._held) <= 1 << 20  # noqa: SLF001
+    reader.feed(b'\ndata: {"usage":{"prompt_tokens":1,"completion_tokens":2}}\n')
+    assert reader.usage == TokenUsage(1, 2, None)
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20), st.booleans())
+def test_no_body_makes_the_reader_fail(chunks: list[bytes], event_stream: bool) -> None:
+    read(chunks, event_stream=event_stream)
