@@ -1,0 +1,71 @@
+"""TLS of the gRPC port: self-signed, or files that are read again when they change."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from pilotage_api.settings import TlsFiles
+from pilotage_extproc.server.tls import CertificateFiles, TlsError, self_signed, server_credentials
+
+
+def write_pair(folder: Path, name: str) -> tuple[TlsFiles, bytes]:
+    key, certificate = self_signed(name)
+    (folder / "tls.key").write_bytes(key)
+    (folder / "tls.crt").write_bytes(certificate)
+    return TlsFiles(cert_file=str(folder / "tls.crt"), key_file=str(folder / "tls.key")), certificate
+
+
+async def check(port: int, certificate: bytes, name: str) -> int:
+    credentials = grpc.ssl_channel_credentials(root_certificates=certificate)
+    options = [("grpc.ssl_target_name_override", name)]
+    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service=""), timeout=5
+        )
+        return answer.status
+
+
+async def serve(credentials: grpc.ServerCredentials) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server()
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    return server, port
+
+
+async def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
+    files, first = write_pair(tmp_path, "one.test")
+    server, port = await serve(server_credentials(files))
+    try:
+        assert await check(port, first, "one.test") == 1
+        _, second = write_pair(tmp_path, "two.test")
+        assert await check(port, second, "two.test") == 1
+    finally:
+        await server.stop(None)
+
+
+async def test_a_broken_renewal_keeps_the_last_certificate(tmp_path: Path) -> None:
+    files, first = write_pair(tmp_path, "one.test")
+    server, port = await serve(server_credentials(files))
+    try:
+        (tmp_path / "tls.crt").write_text("not a certificate")
+        assert await check(port, first, "one.test") == 1
+    finally:
+        await server.stop(None)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    missing = TlsFiles(cert_file=str(tmp_path / "no.crt"), key_file=str(tmp_path / "no.key"))
+    with pytest.raises(TlsError, match=r"cannot read .*no\.key"):
+        server_credentials(missing)
+
+
+def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
+    files, _ = write_pair(tmp_path, "one.test")
+    key, _ = self_signed("other.test")
+    (tmp_path / "tls.key").write_bytes(key)
+    with pytest.raises(TlsError, match="is not the key of"):
+        CertificateFiles(files).configuration()
