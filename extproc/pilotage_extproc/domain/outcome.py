@@ -32,3 +32,13 @@ class Outcome:
     response_id: str | None = None
     """Id of a stored Responses object, to find its server again."""
     upstream_model: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Settled:
+    """What settling found out about the pick."""
+
+    known: bool
+    """False when the decision is not (or no longer) open: a duplicate, or healed before."""
+    against: str = "none"
+    """Which endpoint answered against the pick: `first`, `fallback`, `other`, `none`."""

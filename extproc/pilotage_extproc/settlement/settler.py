@@ -6,23 +6,12 @@ with several processes an entry often reaches one that did not make the decision
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.domain.outcome import Outcome, Settled
 from pilotage_extproc.telemetry.metrics import Telemetry
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, frozen=True)
-class Settled:
-    """What settling found out about the pick."""
-
-    known: bool
-    """False when the decision is not (or no longer) open: a duplicate, or healed before."""
-    against: str = "none"
-    """Which endpoint answered against the pick: `first`, `fallback`, `other`, `none`."""
 
 
 class Siblings(Protocol):

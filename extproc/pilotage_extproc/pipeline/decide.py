@@ -1,0 +1,292 @@
+"""The pipeline of one request: identify, parse, route, rank, rewrite, record."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from pilotage_api.settings import DecisionHeaders, GatewaySettings, OtherTraffic
+from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_extproc.domain.clock import Clock, monotonic
+from pilotage_extproc.domain.decision import Decision, DirectAnswer, Placement, Target
+from pilotage_extproc.domain.errors import Refusal, RequestRefused
+from pilotage_extproc.domain.outcome import Outcome, Settled
+from pilotage_extproc.domain.request import CallKind, RequestHead
+from pilotage_extproc.pipeline.call import Call
+from pilotage_extproc.pipeline.guard import check_structure
+from pilotage_extproc.pipeline.identify import identify
+from pilotage_extproc.pipeline.models import models_page
+from pilotage_extproc.pipeline.parse import ParsedBody, parse_body
+from pilotage_extproc.pipeline.record import DecisionRecord
+from pilotage_extproc.pipeline.rewrite import rewritten
+from pilotage_extproc.pipeline.routing import Route, RoutingIndex, weighted_order
+from pilotage_extproc.pipeline.splice import check_single
+from pilotage_extproc.scheduling.scheduler import Ranking, Scheduler
+from pilotage_extproc.state.decision_log import DecisionLog
+from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.responses import ResponseOwners
+
+log = logging.getLogger(__name__)
+
+LARGE_BODY_BYTES = 8 << 20
+"""Bodies above this yield the loop between steps, so that other requests are not held up."""
+RESPONSE_NEWS_SECONDS = 0.25
+"""How long a call on a stored response waits for news of it: its access-log entry may be on its way."""
+_NO_ENDPOINTS_RETRY_SECONDS = 1
+
+
+class Pipeline:
+    """Places requests. Everything is synchronous but waiting for a sibling's news and large bodies."""
+
+    def __init__(
+        self,
+        *,
+        process_id: str,
+        settings: GatewaySettings,
+        scheduler: Scheduler,
+        ledger: InflightLedger,
+        owners: ResponseOwners,
+        decisions: DecisionLog[DecisionRecord],
+        clock: Clock = monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.index = RoutingIndex(RoutingSnapshot())
+        self.decisions = decisions
+        self._process_id = process_id
+        self._settings = settings
+        self._scheduler = scheduler
+        self._ledger = ledger
+        self._owners = owners
+        self._clock = clock
+        self._chance = chance
+        self._sequence = 0
+        self._models = models_page(self.index)
+
+    def install(self, index: RoutingIndex) -> None:
+        """Follow this index from the next request on."""
+        self.index = index
+        self._models = models_page(index)
+
+    def begin(self, head: RequestHead) -> Call | DirectAnswer:
+        """Identify a call by its head; answers what needs no model server. Raises RequestRefused."""
+        identity = identify(head.method, head.path)
+        kind = identity.kind
+        if kind is CallKind.MODELS:
+            return DirectAnswer(self._models)
+        call = Call(head, kind, identity.path, identity.response_id)
+        if kind is CallKind.OTHER:
+            self._forward(call, self._settings.other_paths, Refusal.UNKNOWN_PATH, "This path is not served.")
+        elif kind is not CallKind.RESPONSE_OBJECT:
+            content_type = head.headers.get("content-type", "")
+            if content_type and "json" not in content_type.lower():
+                message = f"content-type must be application/json, not {content_type[:100]!r}."
+                self._forward(call, self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, message)
+        return call
+
+    @staticmethod
+    def _forward(call: Call, traffic: OtherTraffic, otherwise: Refusal, message: str) -> None:
+        if traffic.action == "reject" or traffic.pool is None:
+            raise RequestRefused(otherwise, message)
+        call.forward_pool = traffic.pool
+
+    def needs_patience(self, call: Call, body: bytes | None) -> bool:
+        """Whether to use `place_patiently`."""
+        if body is not None and len(body) > LARGE_BODY_BYTES:
+            return True
+        if call.kind is CallKind.RESPONSE_OBJECT:
+            return True
+        return call.kind is CallKind.RESPONSES and body is not None and b'"previous_response_id"' in body
+
+    def place(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
+        """Decide where a call goes. Raises RequestRefused."""
+        if call.forward_pool is not None:
+            return self._place_forwarded(call, body)
+        parsed = self._parse(call, body or b"")
+        return self._place_parsed(call, body or b"", parsed, only=None)
+
+    async def place_patiently(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
+        """Decide with pauses, or with news that may still be on its way. Raises RequestRefused."""
+        if call.forward_pool is not None:
+            return self._place_forwarded(call, body)
+        if call.kind is CallKind.RESPONSE_OBJECT:
+            address = await self._server_of(call.response_id or "", "response id")
+            return self._place_on(call, address, body)
+        body = body or b""
+        if len(body) > LARGE_BODY_BYTES:
+            check_structure(body, self._settings.body.max_structure)
+            await asyncio.sleep(0)
+        parsed = self._parse(call, body)
+        await asyncio.sleep(0)
+        only = None
+        if parsed.previous_response_id is not None:
+            only = await self._server_of(parsed.previous_response_id, "previous_response_id")
+        return self._place_parsed(call, body, parsed, only=only)
+
+    def _parse(self, call: Call, body: bytes) -> ParsedBody:
+        parsed = parse_body(call.kind, body, max_structure=self._settings.body.max_structure)
+        check_single(body, "model")
+        return parsed
+
+    async def _server_of(self, response_id: str, param: str) -> str:
+        owner = await self._owners.wait_for(response_id, RESPONSE_NEWS_SECONDS)
+        if owner is None or owner.address not in self.index.by_address:
+            raise RequestRefused(
+                Refusal.RESPONSE_NOT_FOUND,
+                f"No model server here is known to hold the response {response_id[:100]!r}.",
+                param=param,
+            )
+        return owner.address
+
+    def _place_parsed(self, call: Call, body: bytes, parsed: ParsedBody, *, only: str | None) -> Placement:
+        index = self.index
+        route = index.match(parsed.model, call.path, call.head.headers)
+        if route is None:
+            message = f"The model `{parsed.model}` does not exist."
+            raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
+        allowed = self._allowed(call.head.subset, only)
+        ranking = self._rank(route, allowed)
+        if not ranking.order:
+            raise self._nowhere(call.head.subset, only)
+        placement = self._placement(route, ranking, parsed.model)
+        targets = placement.decision.targets
+        pool = index.pools[targets[0].pool]
+        placement.body = rewritten(
+            body,
+            call,
+            parsed,
+            upstream_model=targets[0].upstream_model,
+            engine=pool.engine,
+            stream_usage=pool.stream_usage,
+        )
+        self._record(call, route, ranking, placement, stream=parsed.stream, body_bytes=len(body))
+        return placement
+
+    def _place_forwarded(self, call: Call, body: bytes | None) -> Placement:
+        route = self.index.pool_routes.get(call.forward_pool or "")
+        if route is None:
+            raise RequestRefused(Refusal.NO_ENDPOINTS, "No model server takes this call now.")
+        ranking = self._rank(route, self._allowed(call.head.subset, None))
+        if not ranking.order:
+            raise self._nowhere(call.head.subset, None)
+        placement = self._placement(route, ranking, "")
+        self._record(call, route, ranking, placement, stream=False, body_bytes=len(body or b""))
+        return placement
+
+    def _place_on(self, call: Call, address: str, body: bytes | None) -> Placement:
+        pool = self.index.by_address[address]
+        route = self.index.pool_routes[pool]
+        ranking = self._rank(route, self._allowed(call.head.subset, address))
+        if not ranking.order:
+            raise self._nowhere(call.head.subset, address)
+        placement = self._placement(route, ranking, "")
+        self._record(call, route, ranking, placement, stream=False, body_bytes=len(body or b""))
+        return placement
+
+    @staticmethod
+    def _allowed(subset: tuple[str, ...] | None, only: str | None) -> tuple[str, ...] | None:
+        if only is None:
+            return subset
+        return (only,) if subset is None or only in subset else ()
+
+    def _rank(self, route: Route, subset: tuple[str, ...] | None) -> Ranking:
+        order = None
+        if route.weights is not None:
+            order = weighted_order(route.weights, [self._chance() for _ in route.weights])
+        return self._scheduler.rank(
+            route.candidates,
+            subset=subset,
+            limit=self._settings.max_attempts,
+            tier_order=order,
+            now=self._clock(),
+        )
+
+    @staticmethod
+    def _nowhere(subset: tuple[str, ...] | None, only: str | None) -> RequestRefused:
+        if only is not None:
+            message = "The model server that holds the response is not available."
+            return RequestRefused(Refusal.RESPONSE_NOT_FOUND, message)
+        if subset is not None:
+            message = "The gateway's endpoint subset holds no available endpoint of this model."
+            return RequestRefused(Refusal.SUBSET_EMPTY, message)
+        message = "No endpoint of this model is available."
+        return RequestRefused(Refusal.NO_ENDPOINTS, message, retry_after_seconds=_NO_ENDPOINTS_RETRY_SECONDS)
+
+    def _placement(self, route: Route, ranking: Ranking, model: str) -> Placement:
+        candidates = route.candidates
+        targets = tuple(
+            Target(
+                int(candidates.rows[index]),
+                candidates.addresses[index],
+                candidates.offers[index].pool,
+                candidates.offers[index].upstream_model,
+            )
+            for index in ranking.order
+        )
+        self._sequence += 1
+        decision = Decision(
+            id=f"{self._process_id}-{self._sequence:x}",
+            targets=targets,
+            model=model,
+            policy=route.policy,
+            rule=route.rule,
+            snapshot_version=self.index.snapshot.version,
+            decided_at=self._clock(),
+        )
+        first = targets[0].upstream_model
+        differs = any(target.upstream_model != first for target in targets)
+        rebind = {target.address: target.upstream_model for target in targets} if differs else {}
+        return Placement(decision, None, rebind)
+
+    def _record(
+        self,
+        call: Call,
+        route: Route,
+        ranking: Ranking,
+        placement: Placement,
+        *,
+        stream: bool,
+        body_bytes: int,
+    ) -> None:
+        decision = placement.decision
+        self._ledger.begin(decision.id, decision.targets[0].row, decision.decided_at)
+        record = DecisionRecord(
+            decision, call.kind, call.path, stream, body_bytes, call.head.subset, route, ranking, time.time()
+        )
+        self.decisions.add(decision.id, record)
+
+    def settle(self, outcome: Outcome) -> Settled:
+        """A request of this process has ended: once, its count is taken back and its record completed."""
+        known = self._ledger.settle(outcome.decision_id) is not None
+        record = self.decisions.find(outcome.decision_id)
+        against = "none"
+        if record is not None:
+            if record.outcome is None:
+                record.outcome = outcome
+            addresses = [target.address for target in record.decision.targets]
+            served = outcome.upstream_address
+            if served == addresses[0]:
+                against = "first"
+            elif served is not None:
+                against = "fallback" if served in addresses else "other"
+        return Settled(known, against)
+
+    def learn(self, outcome: Outcome) -> None:
+        """A stored response lives where it was made."""
+        if outcome.response_id is not None and outcome.upstream_address is not None:
+            self._owners.learn(outcome.response_id, outcome.upstream_address)
+
+    def decision_headers(self, decision: Decision) -> dict[str, str]:
+        """What the settings let a response tell of its decision, by header name."""
+        level = self._settings.decision_headers
+        if level is DecisionHeaders.OFF:
+            return {}
+        first = decision.targets[0]
+        parts = [decision.id, f"model={first.upstream_model}"]
+        if decision.policy is not None:
+            parts.append(f"policy={decision.policy}")
+            parts.append(f"rule={decision.rule}")
+        if level is DecisionHeaders.FULL:
+            parts.append(f"pool={first.pool}")
+            parts.append(f"endpoint={first.address}")
+        return {"x-pilotage-decision": "; ".join(parts)}

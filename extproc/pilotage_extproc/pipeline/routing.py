@@ -1,0 +1,174 @@
+"""The routing index: from a model name, path and headers to candidates, without searching policies.
+
+Built off the request path whenever the snapshot or the endpoints change, and swapped in one step.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pilotage_api.snapshot import Binding, HeaderMatch, PathMatch, PolicyRoute, PoolSnapshot, RoutingSnapshot
+from pilotage_extproc.scheduling.candidates import CandidateSet, candidate_set
+from pilotage_extproc.state.endpoints import EndpointTable
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """Where a request goes: candidates, and who says so."""
+
+    candidates: CandidateSet
+    policy: str | None
+    rule: str | None
+    weights: tuple[int, ...] | None
+    """Chance of each tier to come first; None keeps the order written."""
+    models: tuple[str, ...]
+    """The model of each tier, as the rule or the client names it."""
+
+
+@dataclass(slots=True, frozen=True)
+class PolicyEntry:
+    """One way into a policy, ready to match."""
+
+    route: Route
+    path: PathMatch | None
+    headers: tuple[HeaderMatch, ...]
+    pattern: "re.Pattern[str] | None" = None
+
+    def matches(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether path and headers fit; the model is the index's business."""
+        want = self.path
+        if want is not None and not (_under(path, want.value) if want.prefix else path == want.value):
+            return False
+        for header in self.headers:
+            value = headers.get(header.name)
+            if value is None or (header.value is not None and value != header.value):
+                return False
+        return True
+
+
+@dataclass(slots=True, frozen=True)
+class RoutingIndex:
+    """Everything routing needs, for one snapshot and one set of endpoints."""
+
+    snapshot: RoutingSnapshot
+    exact: dict[str, tuple[PolicyEntry, ...]] = field(default_factory=dict)
+    globs: tuple[PolicyEntry, ...] = ()
+    any_model: tuple[PolicyEntry, ...] = ()
+    names: dict[str, Route] = field(default_factory=dict)
+    pools: dict[str, PoolSnapshot] = field(default_factory=dict)
+    pool_routes: dict[str, Route] = field(default_factory=dict)
+    """For calls that are forwarded to a pool without being understood."""
+    by_address: dict[str, str] = field(default_factory=dict)
+    """A pool (`namespace/name`) that has the address; for calls on stored responses."""
+
+    def match(self, model: str, path: str, headers: Mapping[str, str]) -> Route | None:
+        """The route of a request: its most specific policy's, else its model name's, else None."""
+        for entry in self.exact.get(model, ()):
+            if entry.matches(path, headers):
+                return entry.route
+        for entry in self.globs:
+            pattern = entry.pattern
+            if pattern is not None and pattern.match(model) and entry.matches(path, headers):
+                return entry.route
+        for entry in self.any_model:
+            if entry.matches(path, headers):
+                return entry.route
+        return self.names.get(model)
+
+    def model_names(self) -> list[str]:
+        """Every name a client may ask for: served names, and exact names policies match."""
+        return sorted({*self.names, *self.exact})
+
+
+def build_index(
+    snapshot: RoutingSnapshot, table: EndpointTable, membership: Mapping[str, Iterable[str]]
+) -> RoutingIndex:
+    """Build the index. `membership` gives each pool's Envoy addresses, resolved."""
+    addresses = {pool: tuple(found) for pool, found in membership.items()}
+    builder = _Builder(table, addresses)
+    exact: dict[str, list[PolicyEntry]] = {}
+    globs: list[PolicyEntry] = []
+    any_model: list[PolicyEntry] = []
+    for route in snapshot.routes:
+        pattern = glob_pattern(route.model) if route.glob and route.model is not None else None
+        entry = PolicyEntry(builder.policy_route(route), route.path, route.headers, pattern)
+        if route.model is None:
+            any_model.append(entry)
+        elif route.glob:
+            globs.append(entry)
+        else:
+            exact.setdefault(route.model, []).append(entry)
+    return RoutingIndex(
+        snapshot=snapshot,
+        exact={model: tuple(entries) for model, entries in exact.items()},
+        globs=tuple(globs),
+        any_model=tuple(any_model),
+        names={name: builder.name_route(name, bindings) for name, bindings in snapshot.names.items()},
+        pools={pool.key: pool for pool in snapshot.pools},
+        pool_routes={pool.key: builder.pool_route(pool.key) for pool in snapshot.pools},
+        by_address={address: pool for pool, found in addresses.items() for address in found},
+    )
+
+
+class _Builder:
+    """Makes routes; policies with equal candidates share one candidate set."""
+
+    def __init__(self, table: EndpointTable, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        self._table = table
+        self._addresses = addresses
+        self._sets: dict[tuple[tuple[Binding, ...], ...], CandidateSet] = {}
+
+    def policy_route(self, route: PolicyRoute) -> Route:
+        candidates = route.rule.candidates
+        weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
+        return Route(
+            candidates=self._set(tuple(candidate.bindings for candidate in candidates)),
+            policy=route.policy,
+            rule=route.rule.name,
+            weights=weights if len(weights) == len(candidates) > 1 else None,
+            models=tuple(candidate.model for candidate in candidates),
+        )
+
+    def name_route(self, name: str, bindings: tuple[Binding, ...]) -> Route:
+        return Route(self._set((bindings,)), policy=None, rule=None, weights=None, models=(name,))
+
+    def pool_route(self, pool: str) -> Route:
+        entries = [(0, address, pool, "") for address in self._addresses.get(pool, ())]
+        return Route(candidate_set(entries, self._table, 1), None, None, None, ("",))
+
+    def _set(self, tiers: tuple[tuple[Binding, ...], ...]) -> CandidateSet:
+        found = self._sets.get(tiers)
+        if found is None:
+            entries = [
+                (tier, address, binding.pool, binding.upstream_model)
+                for tier, bindings in enumerate(tiers)
+                for binding in bindings
+                for address in self._addresses.get(binding.pool, ())
+            ]
+            found = self._sets[tiers] = candidate_set(entries, self._table, len(tiers))
+        return found
+
+
+def glob_pattern(glob: str) -> "re.Pattern[str]":
+    """`*` is any run of characters, `?` is one; everything else is itself."""
+    parts = (".*" if char == "*" else "." if char == "?" else re.escape(char) for char in glob)
+    return re.compile(f"(?s:{''.join(parts)})\\Z")
+
+
+def _under(path: str, prefix: str) -> bool:
+    """Prefix by whole segments, as in Gateway API: `/v1` covers `/v1/chat` and not `/v10`."""
+    trimmed = prefix.rstrip("/")
+    return path.startswith(trimmed) and (len(path) == len(trimmed) or path[len(trimmed)] == "/")
+
+
+def weighted_order(weights: Sequence[int], chances: Sequence[float]) -> list[int]:
+    """An order of tiers drawn by weight, without replacement.
+
+    Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006): sort by u^(1/w).
+    A tier of weight 0 is only a fallback.
+    """
+    keys = [
+        chance ** (1.0 / weight) if weight > 0 else -1.0
+        for weight, chance in zip(weights, chances, strict=True)
+    ]
+    return sorted(range(len(weights)), key=lambda tier: keys[tier], reverse=True)

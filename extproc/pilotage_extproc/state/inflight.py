@@ -1,0 +1,93 @@
+"""Requests this process has placed and not seen finished: counted at once, settled once, healed.
+
+A count that is only ever decremented by a completion drifts upwards with each one that is lost. Two
+things heal it: an engine that reports itself idle cannot hold older requests, and no request lives
+past the time to live.
+"""
+
+from dataclasses import dataclass
+
+from pilotage_extproc.state.endpoints import EndpointTable
+
+IDLE_GRACE_SECONDS = 0.5
+"""A request younger than this at an idle scrape may still be on its way to the engine."""
+
+
+@dataclass(slots=True, frozen=True)
+class InFlight:
+    """One request at one endpoint."""
+
+    row: int
+    generation: int
+    began_at: float
+    """Monotonic seconds."""
+
+
+class InflightLedger:
+    """Owns the columns `inflight` and `unseen` of the endpoint table."""
+
+    def __init__(self, table: EndpointTable, *, ttl_seconds: float) -> None:
+        self._table = table
+        self._ttl_seconds = ttl_seconds
+        self._open: dict[str, InFlight] = {}
+        self._by_row: dict[int, dict[str, float]] = {}
+        self.healed = 0
+        """Requests that were given up because their completion was never seen."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, decision_id: str, row: int, now: float) -> None:
+        """Count a request at a row from now on. A decision id is used once."""
+        table = self._table
+        self._open[decision_id] = InFlight(row, int(table.generation[row]), now)
+        of_row = self._by_row.get(row)
+        if of_row is None:
+            of_row = self._by_row[row] = {}
+        of_row[decision_id] = now
+        table.inflight[row] += 1
+        table.unseen[row] += 1
+
+    def settle(self, decision_id: str) -> InFlight | None:
+        """Stop counting a request; None if it is not open (settled before, healed, never begun)."""
+        entry = self._open.pop(decision_id, None)
+        if entry is None:
+            return None
+        row, table = entry.row, self._table
+        of_row = self._by_row.get(row)
+        if of_row is not None and of_row.pop(decision_id, None) is not None and not of_row:
+            del self._by_row[row]
+        if table.generation[row] == entry.generation:
+            table.inflight[row] -= 1
+            if entry.began_at > table.scraped_at[row]:
+                table.unseen[row] -= 1
+        return entry
+
+    def scraped(self, row: int, began_at: float, *, idle: bool) -> None:
+        """A scrape that began then has been written to the row; `idle` if the engine held nothing."""
+        of_row = self._by_row.get(row)
+        if of_row is None:
+            self._table.unseen[row] = 0
+            return
+        if idle:
+            gone = [key for key, began in of_row.items() if began < began_at - IDLE_GRACE_SECONDS]
+            for decision_id in gone:
+                self._heal(decision_id)
+        generation = self._table.generation[row]
+        self._table.unseen[row] = sum(
+            1
+            for key, began in of_row.items()
+            if began > began_at and self._open[key].generation == generation
+        )
+
+    def expire(self, now: float) -> None:
+        """Give up requests older than the time to live. Amortised O(1) a request: oldest come first."""
+        while self._open:
+            decision_id, entry = next(iter(self._open.items()))
+            if entry.began_at > now - self._ttl_seconds:
+                return
+            self._heal(decision_id)
+
+    def _heal(self, decision_id: str) -> None:
+        if self.settle(decision_id) is not None:
+            self.healed += 1

@@ -1,0 +1,68 @@
+"""Which server made a stored response: later calls on it must go there."""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, frozen=True)
+class ResponseOwner:
+    """Where a response object lives."""
+
+    address: str
+
+
+class ResponseOwners:
+    """Response id to server, least recently used forgotten first.
+
+    The access-log entry that teaches an id may arrive a moment after the client has the answer, so
+    a lookup can wait for it, bounded in time and in number.
+    """
+
+    def __init__(self, *, capacity: int = 100_000, max_waiters: int = 1000) -> None:
+        self._owners: OrderedDict[str, ResponseOwner] = OrderedDict()
+        self._capacity = capacity
+        self._waiters: dict[str, list[asyncio.Future[ResponseOwner]]] = {}
+        self._waiting = 0
+        self._max_waiters = max_waiters
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def learn(self, response_id: str, address: str) -> None:
+        """This server made that response."""
+        owner = ResponseOwner(address)
+        self._owners[response_id] = owner
+        self._owners.move_to_end(response_id)
+        if len(self._owners) > self._capacity:
+            self._owners.popitem(last=False)
+        for future in self._waiters.pop(response_id, ()):
+            if not future.done():
+                future.set_result(owner)
+
+    def find(self, response_id: str) -> ResponseOwner | None:
+        """The server of a response, if known now."""
+        owner = self._owners.get(response_id)
+        if owner is not None:
+            self._owners.move_to_end(response_id)
+        return owner
+
+    async def wait_for(self, response_id: str, timeout_seconds: float) -> ResponseOwner | None:
+        """The server of a response, waiting a little for news of it."""
+        owner = self.find(response_id)
+        if owner is not None or self._waiting >= self._max_waiters:
+            return owner
+        future: asyncio.Future[ResponseOwner] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(response_id, [])
+        waiters.append(future)
+        self._waiting += 1
+        try:
+            return await asyncio.wait_for(future, timeout_seconds)
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting -= 1
+            if future in waiters:
+                waiters.remove(future)
+            if not waiters and self._waiters.get(response_id) is waiters:
+                del self._waiters[response_id]
