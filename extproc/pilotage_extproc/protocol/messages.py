@@ -37,7 +37,7 @@ INPUT_HEADERS = (
 )
 """Meant for the picker, or for steering: no model server sees them."""
 
-_OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
 class BodyMode(IntEnum):
@@ -118,7 +118,7 @@ def _serialized(response: ext_proc_pb2.ProcessingResponse) -> bytes:
 
 def _add_headers(mutation: ext_proc_pb2.HeaderMutation, headers: Mapping[str, str]) -> None:
     for key, value in headers.items():
-        option = mutation.set_headers.add(append_action=_OVERWRITE)
+        option = mutation.set_headers.add(append_action=OVERWRITE)
         option.header.key = key
         option.header.raw_value = value.encode()
 
@@ -155,6 +155,7 @@ def _constant(field: str) -> bytes:
 
 CONTINUE_REQUEST_HEADERS = _headers_continue()
 """Answer to request headers whose body is still to come: strip what is not for model servers."""
+CONTINUE_REBIND_HEADERS = _constant("request_headers")
 CONTINUE_REQUEST_TRAILERS = _constant("request_trailers")
 CONTINUE_RESPONSE_HEADERS = _constant("response_headers")
 CONTINUE_RESPONSE_BODY = _constant("response_body")

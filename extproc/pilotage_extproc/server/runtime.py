@@ -4,6 +4,3 @@ The order in which a change takes effect matters. New endpoints first get a row 
 Envoy; they are picked only once Envoy has acknowledged them, or the publish hold has passed where
 no acknowledgement can be seen. The routing index is swapped in one step.
 """
-
-
-

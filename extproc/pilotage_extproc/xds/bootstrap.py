@@ -1,0 +1,58 @@
+"""The bundled Envoy's bootstrap: one listener, extproc's cluster, and ADS for all else."""
+
+import json
+
+from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
+from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
+    DownstreamConnectionsConfig,
+)
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.xds.clusters import extproc_cluster
+from pilotage_extproc.xds.listener import listener
+from pilotage_extproc.xds.typed import Fields, extension, extproc_service, socket_address
+
+_MAX_CONNECTIONS = 50_000
+
+
+def build_bootstrap(
+    settings: GatewaySettings,
+    *,
+    envoy_name: str,
+    extproc: tuple[str, int],
+    gateway: tuple[str, int],
+    admin: tuple[str, int],
+) -> str:
+    """The bootstrap as JSON for `envoy -c`. Addresses are `(host, port)`; port 0 takes a free one."""
+    raw: Fields = {
+        "node": {"id": envoy_name, "cluster": "pilotage"},
+        "admin": {"address": socket_address(*admin)},
+        "dynamicResources": {
+            "adsConfig": {
+                "apiType": "GRPC",
+                "transportApiVersion": "V3",
+                "grpcServices": [extproc_service(envoy_name, timeout_seconds=0)],
+                "setNodeOnFirstMessageOnly": True,
+            },
+            "cdsConfig": {"ads": {}, "resourceApiVersion": "V3"},
+        },
+        "staticResources": {
+            "listeners": [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])],
+            "clusters": [extproc_cluster(settings, *extproc)],
+        },
+        "overloadManager": {
+            "resourceMonitors": [
+                extension(
+                    "envoy.resource_monitors.global_downstream_max_connections",
+                    DownstreamConnectionsConfig,
+                    {"maxActiveDownstreamConnections": _MAX_CONNECTIONS},
+                )
+            ]
+        },
+    }
+    return json.dumps(checked(raw))
+
+
+def checked(raw: Fields) -> Fields:
+    """The bootstrap parsed by its types and written again. Raises KeyError for an unknown field."""
+    return Bootstrap.from_dict(raw).to_dict()

@@ -1,0 +1,147 @@
+"""Clusters: extproc itself (static), and the model servers (served over CDS, endpoints over EDS)."""
+
+from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
+from envoy_data_plane.envoy.extensions.filters.common.matcher.action.v3 import SkipFilter
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
+from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
+from envoy_data_plane.envoy.extensions.load_balancing_policies.least_request.v3 import LeastRequest
+from envoy_data_plane.envoy.extensions.load_balancing_policies.override_host.v3 import OverrideHost
+from envoy_data_plane.envoy.extensions.load_balancing_policies.round_robin.v3 import RoundRobin
+from envoy_data_plane.envoy.extensions.load_balancing_policies.subset.v3 import Subset
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import UpstreamTlsContext
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
+from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.xds import names
+from pilotage_extproc.xds.typed import Fields, any_of, extension, extproc_service, seconds, socket_address
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_EXTPROC_WINDOW_BYTES = 4 << 20
+
+
+def extproc_cluster(settings: GatewaySettings, host: str, port: int) -> Fields:
+    """Where extproc is; static, since all else comes from there."""
+    made: Fields = {
+        "name": names.EXTPROC_CLUSTER,
+        "type": "STRICT_DNS",  # also right for an address
+        "connectTimeout": seconds(1),
+        "perConnectionBufferLimitBytes": settings.body.max_bytes,
+        "circuitBreakers": _limits(settings),
+        "loadAssignment": {
+            "clusterName": names.EXTPROC_CLUSTER,
+            "endpoints": [{"lbEndpoints": [{"endpoint": {"address": socket_address(host, port)}}]}],
+        },
+        "typedExtensionProtocolOptions": {
+            _HTTP_OPTIONS: any_of(
+                HttpProtocolOptions,
+                {
+                    "explicitHttpConfig": {
+                        "http2ProtocolOptions": {
+                            "initialStreamWindowSize": _EXTPROC_WINDOW_BYTES,
+                            "initialConnectionWindowSize": 4 * _EXTPROC_WINDOW_BYTES,
+                            "connectionKeepalive": {"interval": seconds(30), "timeout": seconds(5)},
+                        }
+                    }
+                },
+            )
+        },
+    }
+    if settings.tls.extproc is not None:
+        # the certificate is not verified: self-signed ones are allowed, as the endpoint-picker protocol does
+        made["transportSocket"] = extension("envoy.transport_sockets.tls", UpstreamTlsContext)
+    return made
+
+
+def models_cluster(settings: GatewaySettings, envoy_name: str) -> Fields:
+    """Every endpoint of every pool. The pick names the host; without a known one there is none."""
+    fallback = extension(
+        "envoy.load_balancing_policies.subset",
+        Subset,
+        {
+            "fallbackPolicy": "NO_FALLBACK",
+            "subsetSelectors": [{"keys": ["never"]}],
+            "subsetLbPolicy": _policies(extension("envoy.load_balancing_policies.round_robin", RoundRobin)),
+        },
+    )
+    source = {"metadata": {"key": names.LB_NAMESPACE, "path": [{"key": names.DESTINATION}]}}
+    override = extension(
+        "envoy.load_balancing_policies.override_host",
+        OverrideHost,
+        {"overrideHostSources": [source], "fallbackPolicy": _policies(fallback)},
+    )
+    filters = [_rebinder(settings, envoy_name), extension("envoy.filters.http.upstream_codec", UpstreamCodec)]
+    return _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
+
+
+def fail_open_cluster(settings: GatewaySettings) -> Fields:
+    """Endpoints of the one pool that serves requests without a pick."""
+    least = extension("envoy.load_balancing_policies.least_request", LeastRequest)
+    return _eds_cluster(settings, names.FAIL_OPEN_CLUSTER, _policies(least), [])
+
+
+def _eds_cluster(settings: GatewaySettings, name: str, policies: Fields, filters: list[Fields]) -> Fields:
+    options: Fields = {"explicitHttpConfig": {"httpProtocolOptions": {}}}
+    if filters:
+        options["httpFilters"] = filters
+    return {
+        "name": name,
+        "type": "EDS",
+        "edsClusterConfig": {"edsConfig": {"ads": {}, "resourceApiVersion": "V3"}},
+        "connectTimeout": seconds(settings.upstream.connect_timeout_seconds),
+        "perConnectionBufferLimitBytes": settings.body.max_bytes,
+        "circuitBreakers": _limits(settings),
+        "loadBalancingPolicy": policies,
+        "commonLbConfig": {"healthyPanicThreshold": {"value": 0}},
+        "typedExtensionProtocolOptions": {_HTTP_OPTIONS: any_of(HttpProtocolOptions, options)},
+    }
+
+
+def _policies(policy: Fields) -> Fields:
+    return {"policies": [{"typedExtensionConfig": policy}]}
+
+
+def _limits(settings: GatewaySettings) -> Fields:
+    upstream = settings.upstream
+    return {
+        "thresholds": [
+            {
+                "maxConnections": upstream.max_connections,
+                "maxPendingRequests": upstream.max_pending_requests,
+                "maxRequests": upstream.max_requests,
+                "maxRetries": upstream.max_retries,
+            }
+        ]
+    }
+
+
+def _rebinder(settings: GatewaySettings, envoy_name: str) -> Fields:
+    """Rewrites the model name for the endpoint of each attempt after the first."""
+    processor = extension(
+        "envoy.filters.http.ext_proc",
+        ExternalProcessor,
+        {
+            "grpcService": extproc_service(envoy_name, timeout_seconds=3600, role=names.REBIND_ROLE),
+            "messageTimeout": seconds(settings.message_timeout_seconds),
+            "processingMode": {
+                "requestHeaderMode": "SEND",
+                "requestBodyMode": "BUFFERED",
+                "requestTrailerMode": "SKIP",
+                "responseHeaderMode": "SKIP",
+                "responseTrailerMode": "SKIP",
+            },
+            "mutationRules": {"allowAllRouting": True},
+            "requestAttributes": ["upstream.address"],
+            "metadataOptions": {"forwardingNamespaces": {"untyped": [names.PILOTAGE_NAMESPACE]}},
+        },
+    )
+    attempt = extension("attempt", HttpRequestHeaderMatchInput, {"headerName": "x-envoy-attempt-count"})
+    skip = {"action": extension("skip", SkipFilter)}
+    return extension(
+        "envoy.filters.http.ext_proc",
+        ExtensionWithMatcher,
+        {
+            "extensionConfig": processor,
+            "xdsMatcher": {"matcherTree": {"input": attempt, "exactMatchMap": {"map": {"1": skip}}}},
+        },
+    )

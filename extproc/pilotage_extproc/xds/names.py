@@ -1,0 +1,25 @@
+"""Names that the bootstrap, the xDS server and the access-log reader must agree on."""
+
+MODELS_CLUSTER = "models"
+"""The one cluster with every endpoint of every pool; its host is named by the pick."""
+FAIL_OPEN_CLUSTER = "fail-open"
+"""Endpoints of the pool that serves requests without a pick, where the settings name one."""
+EXTPROC_CLUSTER = "pilotage-extproc"
+
+LB_NAMESPACE = "envoy.lb"
+DESTINATION = "x-gateway-destination-endpoint"
+PILOTAGE_NAMESPACE = "pilotage"
+USAGE_NAMESPACE = "pilotage.usage"
+"""Dynamic metadata that Envoy's own filters fill from responses."""
+
+ENVOY_HEADER = "x-pilotage-envoy"
+"""gRPC initial metadata: the Envoy's name."""
+ROLE_HEADER = "x-pilotage-role"
+REBIND_ROLE = "rebind"
+"""Role of the upstream ext_proc filter, which shares port and service with the picker."""
+
+DECISION_RESPONSE_HEADER = "x-pilotage-decision"
+OWN_ANSWER_DETAILS = "pilotage_"
+"""Prefix of the details of immediate responses, which Envoy must not reshape."""
+TTFT_TAG = "ttft_us"
+ATTEMPTS_TAG = "attempts"
