@@ -11,7 +11,11 @@ class SettingsPart(BaseModel):
     """Base of all settings: camelCase in files, unknown fields refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -109,7 +113,7 @@ class GatewaySettings(SettingsPart):
     other_bodies: OtherTraffic = OtherTraffic()
     """Inference paths whose body is not JSON by its content type (audio, multipart …)."""
     fail_open_pool: str | None = None
-    """`namespace/name` of the pool that serves requests when the picker cannot be asked; unset fails closed."""
+    """`namespace/name` of the pool that serves requests when the picker is away; unset fails closed."""
     decision_headers: DecisionHeaders = DecisionHeaders.OFF
     max_attempts: int = Field(default=3, ge=1, le=16)
     """Endpoints tried for one request, the first included."""

@@ -15,7 +15,7 @@ from pilotage_extproc.domain.outcome import Outcome, Settled
 from pilotage_extproc.domain.request import CallKind, RequestHead
 from pilotage_extproc.pipeline.call import Call
 from pilotage_extproc.pipeline.guard import check_structure
-from pilotage_extproc.pipeline.identify import identify
+from pilotage_extproc.pipeline.identify import INFERENCE_PATHS, identify
 from pilotage_extproc.pipeline.models import models_page
 from pilotage_extproc.pipeline.parse import ParsedBody, parse_body
 from pilotage_extproc.pipeline.record import DecisionRecord
@@ -33,6 +33,7 @@ LARGE_BODY_BYTES = 8 << 20
 """Bodies above this yield the loop between steps, so that other requests are not held up."""
 RESPONSE_NEWS_SECONDS = 0.25
 """How long a call on a stored response waits for news of it: its access-log entry may be on its way."""
+INFERENCE_KINDS = frozenset(INFERENCE_PATHS.values())
 _NO_ENDPOINTS_RETRY_SECONDS = 1
 
 
@@ -101,17 +102,27 @@ class Pipeline:
     def place(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
         """Decide where a call goes. Raises RequestRefused."""
         if call.forward_pool is not None:
-            return self._place_forwarded(call, body)
+            return self._place_in_pool(call, call.forward_pool, body, only=None)
         parsed = self._parse(call, body or b"")
         return self._place_parsed(call, body or b"", parsed, only=None)
+
+    def consider(self, head: RequestHead, body: bytes) -> DecisionRecord:
+        """Decide without placing: nothing is counted or kept. Raises RequestRefused."""
+        call = self.begin(head)
+        if isinstance(call, DirectAnswer) or call.kind not in INFERENCE_KINDS:
+            raise RequestRefused(Refusal.UNKNOWN_PATH, "Only inference calls are decided on.")
+        parsed = self._parse(call, body)
+        route, ranking = self._choose(call, parsed.model, only=None)
+        placement = self._placement(route, ranking, parsed.model)
+        return self._record(call, route, ranking, placement.decision, parsed.stream, len(body))
 
     async def place_patiently(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
         """Decide with pauses, or with news that may still be on its way. Raises RequestRefused."""
         if call.forward_pool is not None:
-            return self._place_forwarded(call, body)
+            return self._place_in_pool(call, call.forward_pool, body, only=None)
         if call.kind is CallKind.RESPONSE_OBJECT:
             address = await self._server_of(call.response_id or "", "response id")
-            return self._place_on(call, address, body)
+            return self._place_in_pool(call, self.index.by_address[address], body, only=address)
         body = body or b""
         if len(body) > LARGE_BODY_BYTES:
             check_structure(body, self._settings.body.max_structure)
@@ -138,49 +149,38 @@ class Pipeline:
             )
         return owner.address
 
-    def _place_parsed(self, call: Call, body: bytes, parsed: ParsedBody, *, only: str | None) -> Placement:
-        index = self.index
-        route = index.match(parsed.model, call.path, call.head.headers)
+    def _choose(self, call: Call, model: str, *, only: str | None) -> tuple[Route, Ranking]:
+        route = self.index.match(model, call.path, call.head.headers)
         if route is None:
-            message = f"The model `{parsed.model}` does not exist."
+            message = f"The model `{model}` does not exist."
             raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
-        allowed = self._allowed(call.head.subset, only)
-        ranking = self._rank(route, allowed)
-        if not ranking.order:
-            raise self._nowhere(call.head.subset, only)
+        return route, self._rank(route, call.head.subset, only)
+
+    def _place_parsed(self, call: Call, body: bytes, parsed: ParsedBody, *, only: str | None) -> Placement:
+        route, ranking = self._choose(call, parsed.model, only=only)
         placement = self._placement(route, ranking, parsed.model)
-        targets = placement.decision.targets
-        pool = index.pools[targets[0].pool]
+        first = placement.decision.targets[0]
+        pool = self.index.pools[first.pool]
         placement.body = rewritten(
             body,
             call,
             parsed,
-            upstream_model=targets[0].upstream_model,
+            upstream_model=first.upstream_model,
             engine=pool.engine,
             stream_usage=pool.stream_usage,
         )
-        self._record(call, route, ranking, placement, stream=parsed.stream, body_bytes=len(body))
+        record = self._record(call, route, ranking, placement.decision, parsed.stream, len(body))
+        self._keep(record)
         return placement
 
-    def _place_forwarded(self, call: Call, body: bytes | None) -> Placement:
-        route = self.index.pool_routes.get(call.forward_pool or "")
+    def _place_in_pool(self, call: Call, pool: str, body: bytes | None, *, only: str | None) -> Placement:
+        """Place a call that is not understood, by load alone."""
+        route = self.index.pool_routes.get(pool)
         if route is None:
             raise RequestRefused(Refusal.NO_ENDPOINTS, "No model server takes this call now.")
-        ranking = self._rank(route, self._allowed(call.head.subset, None))
-        if not ranking.order:
-            raise self._nowhere(call.head.subset, None)
+        ranking = self._rank(route, call.head.subset, only)
         placement = self._placement(route, ranking, "")
-        self._record(call, route, ranking, placement, stream=False, body_bytes=len(body or b""))
-        return placement
-
-    def _place_on(self, call: Call, address: str, body: bytes | None) -> Placement:
-        pool = self.index.by_address[address]
-        route = self.index.pool_routes[pool]
-        ranking = self._rank(route, self._allowed(call.head.subset, address))
-        if not ranking.order:
-            raise self._nowhere(call.head.subset, address)
-        placement = self._placement(route, ranking, "")
-        self._record(call, route, ranking, placement, stream=False, body_bytes=len(body or b""))
+        self._keep(self._record(call, route, ranking, placement.decision, False, len(body or b"")))
         return placement
 
     @staticmethod
@@ -189,17 +189,20 @@ class Pipeline:
             return subset
         return (only,) if subset is None or only in subset else ()
 
-    def _rank(self, route: Route, subset: tuple[str, ...] | None) -> Ranking:
+    def _rank(self, route: Route, subset: tuple[str, ...] | None, only: str | None) -> Ranking:
         order = None
         if route.weights is not None:
             order = weighted_order(route.weights, [self._chance() for _ in route.weights])
-        return self._scheduler.rank(
+        ranking = self._scheduler.rank(
             route.candidates,
-            subset=subset,
+            subset=self._allowed(subset, only),
             limit=self._settings.max_attempts,
             tier_order=order,
             now=self._clock(),
         )
+        if not ranking.order:
+            raise self._nowhere(subset, only)
+        return ranking
 
     @staticmethod
     def _nowhere(subset: tuple[str, ...] | None, only: str | None) -> RequestRefused:
@@ -238,21 +241,18 @@ class Pipeline:
         rebind = {target.address: target.upstream_model for target in targets} if differs else {}
         return Placement(decision, None, rebind)
 
+    @staticmethod
     def _record(
-        self,
-        call: Call,
-        route: Route,
-        ranking: Ranking,
-        placement: Placement,
-        *,
-        stream: bool,
-        body_bytes: int,
-    ) -> None:
-        decision = placement.decision
-        self._ledger.begin(decision.id, decision.targets[0].row, decision.decided_at)
-        record = DecisionRecord(
+        call: Call, route: Route, ranking: Ranking, decision: Decision, stream: bool, body_bytes: int
+    ) -> DecisionRecord:
+        return DecisionRecord(
             decision, call.kind, call.path, stream, body_bytes, call.head.subset, route, ranking, time.time()
         )
+
+    def _keep(self, record: DecisionRecord) -> None:
+        """The request counts as in flight at its first target from now on."""
+        decision = record.decision
+        self._ledger.begin(decision.id, decision.targets[0].row, decision.decided_at)
         self.decisions.add(decision.id, record)
 
     def settle(self, outcome: Outcome) -> Settled:

@@ -8,6 +8,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+from pilotage_extproc.protocol.contracts import Stream
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 _USAGE_NAMESPACE = "pilotage.usage"
@@ -86,7 +87,7 @@ def _flags(common: accesslog_pb2.AccessLogCommon) -> tuple[str, ...]:
 def access_log_handler(take: Callable[[LoggedRequest], None]) -> grpc.GenericRpcHandler:
     """The gRPC service Envoys stream their entries to."""
 
-    async def stream(_requests: object, context: "grpc.aio.ServicerContext[bytes, bytes]") -> None:
+    async def stream(_requests: object, context: Stream) -> None:
         while True:
             raw = await context.read()
             if raw is grpc.aio.EOF:
@@ -94,5 +95,5 @@ def access_log_handler(take: Callable[[LoggedRequest], None]) -> grpc.GenericRpc
             for logged in decode(raw):
                 take(logged)
 
-    method = grpc.stream_stream_rpc_method_handler(stream)
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(stream)
     return grpc.method_handlers_generic_handler(SERVICE, {"StreamAccessLogs": method})

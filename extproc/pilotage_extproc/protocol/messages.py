@@ -22,6 +22,8 @@ SUBSET_KEY = "x-gateway-destination-endpoint-subset"
 LB_NAMESPACE = "envoy.lb"
 PILOTAGE_NAMESPACE = "pilotage"
 MAX_RETRIES = "x-envoy-max-retries"
+OWN_ANSWER_DETAILS = "pilotage_"
+"""Prefix of an immediate response's details: tells Envoy's error shaping to leave it as it is."""
 BODY_CHUNK_BYTES = 62_000
 """Largest streamed body chunk the endpoint-picker protocol allows."""
 
@@ -210,14 +212,14 @@ def streamed_chunks(body: bytes, *, end_of_stream: bool, response: bool) -> Iter
 
 
 def immediate(
-    body: bytes, *, http_status: int, headers: Mapping[str, str] | None = None, details: str = ""
+    body: bytes, *, http_status: int, headers: Mapping[str, str] | None = None, details: str = "answered"
 ) -> bytes:
     """An answer given by the gateway itself; JSON unless `headers` say otherwise."""
     response = ext_proc_pb2.ProcessingResponse()
     answer = response.immediate_response
     answer.status.code = http_status
     answer.body = body
-    answer.details = details
+    answer.details = f"{OWN_ANSWER_DETAILS}{details}"
     _add_headers(answer.headers, {"content-type": "application/json", **(headers or {})})
     return _serialized(response)
 

@@ -1,6 +1,167 @@
-"""One extproc process: builds every part, follows snapshots, serves, drains.
+"""One extproc process: every part built and connected, snapshots followed in a safe order.
 
-The order in which a change takes effect matters. New endpoints first get a row and are published to
-Envoy; they are picked only once Envoy has acknowledged them, or the publish hold has passed where
-no acknowledgement can be seen. The routing index is swapped in one step.
+New endpoints first get a row and are published to Envoy; they are picked only once every connected
+Envoy has acknowledged them or, where none is connected here, once the publish hold has passed. The
+routing index is swapped in one step.
 """
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from typing import Any
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_extproc.domain.clock import Clock, monotonic
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.pipeline.decide import Pipeline
+from pilotage_extproc.pipeline.record import DecisionRecord
+from pilotage_extproc.pipeline.routing import build_index
+from pilotage_extproc.protocol.access_log import LoggedRequest
+from pilotage_extproc.protocol.bodies import BodyBudget
+from pilotage_extproc.protocol.processor import Processor
+from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.settlement.peers import Peers
+from pilotage_extproc.settlement.settler import Settler
+from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolve
+from pilotage_extproc.sources.scrape import Scraper
+from pilotage_extproc.state.decision_log import DecisionLog
+from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.responses import ResponseOwners
+from pilotage_extproc.telemetry.metrics import Telemetry
+from pilotage_extproc.xds.ads import XdsServer
+from pilotage_extproc.xds.resources import cluster_resources
+
+log = logging.getLogger(__name__)
+
+_EXPIRE_INTERVAL_SECONDS = 1.0
+
+
+class Runtime:
+    """All parts of a process but its ports."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        process_id: str | None = None,
+        clock: Clock = monotonic,
+        resolve: Resolve = system_resolve,
+    ) -> None:
+        self.settings = settings
+        self.process_id = process_id or secrets.token_hex(3)
+        self.clock = clock
+        self.telemetry = Telemetry()
+        self.table = EndpointTable()
+        self.ledger = InflightLedger(self.table, ttl_seconds=settings.inflight_ttl_seconds)
+        self.owners = ResponseOwners()
+        self.scheduler = Scheduler(self.table, stale_after_seconds=settings.scrape.stale_after_seconds)
+        self.pipeline = Pipeline(
+            process_id=self.process_id,
+            settings=settings,
+            scheduler=self.scheduler,
+            ledger=self.ledger,
+            owners=self.owners,
+            decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
+            clock=clock,
+        )
+        self.peers = Peers(self.process_id, settings.peers, self.telemetry)
+        self.settler = Settler(
+            self.process_id,
+            settle=self.pipeline.settle,
+            learn=self.pipeline.learn,
+            siblings=self.peers,
+            telemetry=self.telemetry,
+        )
+        self.bodies = BodyBudget(
+            max_bytes=settings.body.max_bytes, max_total_bytes=settings.body.max_total_bytes
+        )
+        self.processor = Processor(
+            self.pipeline,
+            process_id=self.process_id,
+            bodies=self.bodies,
+            telemetry=self.telemetry,
+            settle=self.settler.stream_end,
+            clock=clock,
+        )
+        self.scraper = Scraper(
+            self.table,
+            settings.scrape,
+            on_scraped=lambda row, began, idle: self.ledger.scraped(row, began, idle=idle),
+            clock=clock,
+        )
+        self.discovery = Discovery(self._endpoints_changed, resolve)
+        self.xds = XdsServer(
+            cluster_resources(settings),
+            on_acknowledged=self.table.admit,
+            on_reply=self.telemetry.xds.add,
+        )
+        self.snapshot = RoutingSnapshot()
+        self.snapshot_at = clock()
+        self.synced = False
+        """Whether a snapshot has been applied."""
+        self._applying = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Start what runs by itself."""
+        self.peers.start()
+        self._spawn(self._expire(), "expire")
+
+    async def stop(self) -> None:
+        """Stop it again; queued settlements are delivered."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.discovery.stop()
+        await self.scraper.stop()
+        await self.peers.stop()
+
+    async def apply(self, snapshot: RoutingSnapshot) -> None:
+        """Follow a snapshot. Returns once the next request will."""
+        async with self._applying:
+            await self.discovery.follow(snapshot)
+            self.snapshot = snapshot
+            self.snapshot_at = self.clock()
+            self._endpoints_changed()
+            self.synced = True
+        log.info(
+            "following a snapshot",
+            extra={"snapshot": snapshot.version, "pools": len(snapshot.pools), "endpoints": len(self.table)},
+        )
+
+    def take_log_entry(self, logged: LoggedRequest) -> None:
+        """An entry of an Envoy's access log."""
+        self.settler.log_entry(logged.outcome, logged.owner)
+
+    def settle_for_peer(self, outcome: Outcome) -> None:
+        """A sibling received the entry of a request this process decided."""
+        self.settler.settle(outcome)
+
+    def _endpoints_changed(self) -> None:
+        wanted = self.discovery.wanted()
+        change = self.table.sync(wanted)
+        membership = self.discovery.membership()
+        self.xds.publish(sorted(wanted), membership.get(self.settings.fail_open_pool or "", ()))
+        self.pipeline.install(build_index(self.snapshot, self.table, membership))
+        self.scraper.follow()
+        if change.added:
+            self._spawn(self._admit_after_hold(change.added), "admit")
+
+    async def _admit_after_hold(self, addresses: frozenset[str]) -> None:
+        """Where an Envoy is connected its acknowledgement admits; elsewhere time does."""
+        await asyncio.sleep(self.settings.publish_hold_seconds)
+        if not self.xds.connected:
+            self.table.admit(addresses)
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRE_INTERVAL_SECONDS)
+            self.ledger.expire(self.clock())
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

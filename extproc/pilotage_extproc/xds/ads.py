@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import grpc
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -20,6 +21,19 @@ log = logging.getLogger(__name__)
 CLUSTER_TYPE = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINTS_TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+
+class Stream(Protocol):
+    """The part of `grpc.aio.ServicerContext` used here; messages are bytes."""
+
+    async def read(self) -> Any:
+        """The next message, or `grpc.aio.EOF`."""
+
+    async def write(self, message: bytes) -> None:
+        """Send one message."""
+
+    def invocation_metadata(self) -> Any:
+        """Pairs of the stream's initial metadata."""
 
 
 @dataclass(slots=True)
@@ -82,10 +96,10 @@ class XdsServer:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The gRPC service."""
-        method = grpc.stream_stream_rpc_method_handler(self._stream)
+        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._stream)
         return grpc.method_handlers_generic_handler(SERVICE, {"StreamAggregatedResources": method})
 
-    async def _stream(self, _requests: object, context: "grpc.aio.ServicerContext[bytes, bytes]") -> None:
+    async def _stream(self, _requests: object, context: Stream) -> None:
         metadata = dict(context.invocation_metadata() or ())
         subscriber = Subscriber(str(metadata.get(names.ENVOY_HEADER, "unnamed")))
         self._subscribers.add(subscriber)
@@ -108,7 +122,7 @@ class XdsServer:
         self,
         subscriber: Subscriber,
         request: discovery_pb2.DiscoveryRequest,
-        context: "grpc.aio.ServicerContext[bytes, bytes]",
+        context: Stream,
     ) -> None:
         kind = request.type_url
         wants = frozenset(request.resource_names)
@@ -139,9 +153,7 @@ class XdsServer:
     def _is_repeat(subscriber: Subscriber, kind: str) -> bool:
         return subscriber.sent_nonce.get(kind + "#acked") == subscriber.sent_nonce.get(kind)
 
-    async def _send_changes(
-        self, subscriber: Subscriber, context: "grpc.aio.ServicerContext[bytes, bytes]"
-    ) -> None:
+    async def _send_changes(self, subscriber: Subscriber, context: Stream) -> None:
         while True:
             await subscriber.changed.wait()
             subscriber.changed.clear()
@@ -149,9 +161,7 @@ class XdsServer:
                 if kind in subscriber.wants:
                     await self._send(subscriber, kind, context)
 
-    async def _send(
-        self, subscriber: Subscriber, kind: str, context: "grpc.aio.ServicerContext[bytes, bytes]"
-    ) -> None:
+    async def _send(self, subscriber: Subscriber, kind: str, context: Stream) -> None:
         published = self._published
         if published is None:
             return  # discovery has not synced: `publish` will send
