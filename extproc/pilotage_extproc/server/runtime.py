@@ -32,7 +32,7 @@ from pilotage_extproc.state.inflight import InflightLedger
 from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.xds.ads import XdsServer
-from pilotage_extproc.xds.resources import cluster_resources
+from pilotage_extproc.xds.resources import served_resources
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Runtime:
         )
         self.discovery = Discovery(self._endpoints_changed, resolve)
         self.xds = XdsServer(
-            cluster_resources(settings),
+            served_resources(settings),
             on_acknowledged=self.table.admit,
             on_reply=self.telemetry.xds.add,
         )

@@ -1,4 +1,4 @@
-"""The xDS server: clusters and endpoints for bundled Envoys over one aggregated stream each.
+"""The xDS server: clusters, endpoints and secrets for bundled Envoys over one aggregated stream each.
 
 State of the world, as Envoy's default. An endpoint may be picked once every connected Envoy has
 acknowledged a version that has it: a pick Envoy does not know would be answered 503.
@@ -6,20 +6,19 @@ acknowledged a version that has it: a pick Envoy does not know would be answered
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import grpc
-from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
 from pilotage_extproc.xds import names
+from pilotage_extproc.xds.assignment import AddressBook
+from pilotage_extproc.xds.subscription import Reply, Subscription
 
 log = logging.getLogger(__name__)
 
-CLUSTER_TYPE = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-ENDPOINTS_TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
 
@@ -36,169 +35,178 @@ class Stream(Protocol):
         """Pairs of the stream's initial metadata."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Published:
-    """What Envoys are to have: serialised once, sent to each."""
+    """The endpoints Envoys are to have: serialised once, sent to each."""
 
     version: int
-    addresses: frozenset[str]
-    clusters: dict[str, bytes]
-    endpoints: dict[str, bytes]
+    since: Mapping[str, int]
+    """By address of the models cluster, the version that brought it."""
+    assignments: Mapping[str, bytes]
+    """By cluster."""
 
 
-@dataclass(slots=True)
-class Subscriber:
+@dataclass(slots=True, eq=False)
+class Envoy:
     """One connected Envoy."""
 
     name: str
-    sent_nonce: dict[str, str] = field(default_factory=dict)
-    sent_version: dict[str, int] = field(default_factory=dict)
-    wants: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Resource names by type; empty is all."""
-    acknowledged: int = 0
-    """Version of the endpoints it has confirmed."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    """By type URL."""
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something may have to be sent."""
 
 
 class XdsServer:
-    """Serves what was published last; nothing before the first `publish` (discovery has synced)."""
+    """Serves what was published last; no endpoints before the first `publish` (discovery has synced).
+
+    `resources`: by type URL and name, what never changes while the process lives.
+    `on_acknowledged` gets the addresses every connected Envoy has confirmed. When the last Envoy leaves,
+    it gets all addresses after `hold_seconds`: that Envoy may have gone on at another process, and its
+    acknowledgement is no longer seen here.
+    `on_reply` gets `acked` or `nacked` for every answer; `on_rejected` Envoy's words for the latter.
+    """
 
     def __init__(
         self,
-        clusters: dict[str, bytes],
+        resources: Mapping[str, Mapping[str, bytes]],
         *,
         on_acknowledged: Callable[[frozenset[str]], None],
-        on_reply: Callable[[str], None],
+        on_reply: Callable[[str], None] = lambda _: None,
+        on_rejected: Callable[[str], None] = lambda _: None,
+        hold_seconds: float = 0.25,
     ) -> None:
-        self._clusters = clusters
+        self._resources = resources
         self._on_acknowledged = on_acknowledged
         self._on_reply = on_reply
+        self._on_rejected = on_rejected
+        self._hold_seconds = hold_seconds
         self._published: Published | None = None
-        self._subscribers: set[Subscriber] = set()
+        self._envoys: set[Envoy] = set()
+        self._book = AddressBook()
         self._nonce = 0
+        self._hold: asyncio.TimerHandle | None = None
 
     @property
     def connected(self) -> list[str]:
         """Names of the Envoys that have a stream here."""
-        return sorted(subscriber.name for subscriber in self._subscribers)
+        return sorted(envoy.name for envoy in self._envoys)
 
-    def publish(self, addresses: Sequence[str], fail_open_addresses: Sequence[str]) -> None:
-        """Make these endpoints known to Envoys. Addresses are `ip:port`, each once."""
-        version = 1 if self._published is None else self._published.version + 1
-        endpoints = {names.MODELS_CLUSTER: _assignment(names.MODELS_CLUSTER, addresses)}
-        if names.FAIL_OPEN_CLUSTER in self._clusters:
-            endpoints[names.FAIL_OPEN_CLUSTER] = _assignment(names.FAIL_OPEN_CLUSTER, fail_open_addresses)
-        if self._published is not None and self._published.endpoints == endpoints:
+    @property
+    def synced(self) -> bool:
+        """Whether endpoints have been published."""
+        return self._published is not None
+
+    def publish(self, addresses: Sequence[str], fail_open_addresses: Sequence[str] | None = None) -> None:
+        """Make these endpoints known to Envoys: `ip:port` or `[ipv6]:port`. Others are left out."""
+        served, refused = self._book.accepted(addresses)
+        if refused:
+            log.error("addresses that Envoy cannot use are left out", extra={"addresses": refused[:20]})
+        assignments = {names.MODELS_CLUSTER: self._book.assignment(names.MODELS_CLUSTER, served)}
+        spare: list[str] = []
+        if names.FAIL_OPEN_CLUSTER in self._resources[names.CLUSTER_TYPE]:
+            spare, _ = self._book.accepted(fail_open_addresses or ())
+            assignments[names.FAIL_OPEN_CLUSTER] = self._book.assignment(names.FAIL_OPEN_CLUSTER, spare)
+        self._book.keep_only(frozenset(served) | frozenset(spare))
+        last = self._published
+        if last is not None and last.assignments == assignments:
             return
-        self._published = Published(version, frozenset(addresses), self._clusters, endpoints)
-        for subscriber in self._subscribers:
-            subscriber.changed.set()
+        version = 1 if last is None else last.version + 1
+        before = {} if last is None else last.since
+        since = {address: before.get(address, version) for address in served}
+        self._published = Published(version, since, assignments)
+        for envoy in self._envoys:
+            envoy.work.set()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The gRPC service."""
-        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._stream)
+        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._serve)
         return grpc.method_handlers_generic_handler(SERVICE, {"StreamAggregatedResources": method})
 
-    async def _stream(self, _requests: object, context: Stream) -> None:
+    async def _serve(self, _requests: object, context: Stream) -> None:
         metadata = dict(context.invocation_metadata() or ())
-        subscriber = Subscriber(str(metadata.get(names.ENVOY_HEADER, "unnamed")))
-        self._subscribers.add(subscriber)
-        log.info("Envoy connected", extra={"envoy": subscriber.name})
-        sender = asyncio.create_task(self._send_changes(subscriber, context))
+        envoy = Envoy(str(metadata.get(names.ENVOY_HEADER, "unnamed")))
+        self._envoys.add(envoy)
+        log.info("Envoy connected", extra={"envoy": envoy.name})
+        sender = asyncio.create_task(self._send_to(envoy, context), name="xds sender")
         try:
-            while True:
-                raw = await context.read()
-                if raw is grpc.aio.EOF:
-                    return
-                request = discovery_pb2.DiscoveryRequest.FromString(raw)
-                await self._take(subscriber, request, context)
+            while (raw := await context.read()) is not grpc.aio.EOF:
+                self._take(envoy, discovery_pb2.DiscoveryRequest.FromString(raw))
         finally:
             sender.cancel()
-            self._subscribers.discard(subscriber)
-            log.info("Envoy disconnected", extra={"envoy": subscriber.name})
-            self._tell_acknowledged()
+            self._envoys.discard(envoy)
+            log.info("Envoy disconnected", extra={"envoy": envoy.name})
+            self._left()
 
-    async def _take(
-        self,
-        subscriber: Subscriber,
-        request: discovery_pb2.DiscoveryRequest,
-        context: Stream,
-    ) -> None:
-        kind = request.type_url
-        wants = frozenset(request.resource_names)
-        if request.HasField("error_detail"):
-            self._on_reply("nacked")
+    def _take(self, envoy: Envoy, request: discovery_pb2.DiscoveryRequest) -> None:
+        subscription = envoy.subscriptions.setdefault(request.type_url, Subscription())
+        reply = subscription.take(request)
+        if subscription.due:
+            envoy.work.set()
+        if reply is Reply.NONE:
+            return
+        self._on_reply(reply.value)
+        if reply is Reply.NACKED:
             log.error(
                 "Envoy refused a configuration and keeps its last",
-                extra={"envoy": subscriber.name, "type": kind, "error": request.error_detail.message},
+                extra={
+                    "envoy": envoy.name,
+                    "type": request.type_url,
+                    "error": request.error_detail.message,
+                },
             )
-            return
-        if request.response_nonce and request.response_nonce != subscriber.sent_nonce.get(kind):
-            if request.response_nonce:
-                return  # an answer to something that has been replaced since
-        elif request.response_nonce:
-            self._on_reply("acked")
-            if kind == ENDPOINTS_TYPE:
-                subscriber.acknowledged = subscriber.sent_version.get(kind, 0)
-                self._tell_acknowledged()
-            # After a cluster change Envoy repeats its endpoint request with the old nonce and waits:
-            # an acknowledgement asks for nothing, a repeat does
-            if subscriber.wants.get(kind) == wants and not self._is_repeat(subscriber, kind):
-                subscriber.sent_nonce[kind + "#acked"] = request.response_nonce
-                return
-        subscriber.wants[kind] = wants
-        await self._send(subscriber, kind, context)
+            self._on_rejected(request.error_detail.message)
+        elif request.type_url == names.ENDPOINTS_TYPE:
+            self._tell_acknowledged()
 
-    @staticmethod
-    def _is_repeat(subscriber: Subscriber, kind: str) -> bool:
-        return subscriber.sent_nonce.get(kind + "#acked") == subscriber.sent_nonce.get(kind)
-
-    async def _send_changes(self, subscriber: Subscriber, context: Stream) -> None:
+    async def _send_to(self, envoy: Envoy, context: Stream) -> None:
+        """The only writer of a stream: gRPC takes one write at a time."""
         while True:
-            await subscriber.changed.wait()
-            subscriber.changed.clear()
-            for kind in (CLUSTER_TYPE, ENDPOINTS_TYPE):
-                if kind in subscriber.wants:
-                    await self._send(subscriber, kind, context)
+            await envoy.work.wait()
+            envoy.work.clear()
+            for kind in (names.CLUSTER_TYPE, names.ENDPOINTS_TYPE, names.SECRET_TYPE):
+                subscription = envoy.subscriptions.get(kind)
+                if subscription is not None:
+                    await self._send(kind, subscription, context)
 
-    async def _send(self, subscriber: Subscriber, kind: str, context: Stream) -> None:
-        published = self._published
-        if published is None:
-            return  # discovery has not synced: `publish` will send
-        if kind == CLUSTER_TYPE:
-            resources, version = published.clusters, 1
-            if subscriber.sent_version.get(kind) == version and subscriber.changed.is_set():
-                return
-        elif kind == ENDPOINTS_TYPE:
-            resources, version = published.endpoints, published.version
-        else:
-            resources, version = {}, 1
+    async def _send(self, kind: str, subscription: Subscription, context: Stream) -> None:
+        resources, version = self._resources.get(kind, {}), 1
+        if kind == names.ENDPOINTS_TYPE:
+            if self._published is None:
+                return  # discovery has not synced: Envoy waits, and its listener with it
+            resources, version = self._published.assignments, self._published.version
+        if not subscription.due and subscription.sent_version == version:
+            return
         self._nonce += 1
         nonce = str(self._nonce)
-        subscriber.sent_nonce[kind] = nonce
-        subscriber.sent_version[kind] = version
-        wants = subscriber.wants.get(kind) or resources.keys()
+        subscription.sent(version, nonce)
         response = discovery_pb2.DiscoveryResponse(version_info=str(version), type_url=kind, nonce=nonce)
-        for name in wants:
+        for name in sorted(subscription.wants) or resources:
             if name in resources:
                 response.resources.add(type_url=kind, value=resources[name])
         await context.write(response.SerializeToString())
 
     def _tell_acknowledged(self) -> None:
-        published = self._published
-        if published is None or not self._subscribers:
+        acked = [
+            envoy.subscriptions[names.ENDPOINTS_TYPE].acked_version
+            for envoy in self._envoys
+            if names.ENDPOINTS_TYPE in envoy.subscriptions
+        ]
+        if self._published is None or not acked:
             return
-        if all(subscriber.acknowledged == published.version for subscriber in self._subscribers):
-            self._on_acknowledged(published.addresses)
+        oldest = min(acked)
+        confirmed = frozenset(a for a, version in self._published.since.items() if version <= oldest)
+        if confirmed:
+            self._on_acknowledged(confirmed)
 
+    def _left(self) -> None:
+        if self._envoys:
+            self._tell_acknowledged()  # the one that left may have been the one waited for
+            return
+        if self._hold is not None:
+            self._hold.cancel()
+        self._hold = asyncio.get_running_loop().call_later(self._hold_seconds, self._after_hold)
 
-def _assignment(cluster: str, addresses: Sequence[str]) -> bytes:
-    assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster)
-    locality = assignment.endpoints.add()
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        socket = locality.lb_endpoints.add().endpoint.address.socket_address
-        socket.address = host.strip("[]")
-        socket.port_value = int(port)
-    serialised: bytes = assignment.SerializeToString(deterministic=True)
-    return serialised
+    def _after_hold(self) -> None:
+        if self._published is not None and not self._envoys:
+            self._on_acknowledged(frozenset(self._published.since))

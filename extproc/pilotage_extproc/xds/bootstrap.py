@@ -10,7 +10,7 @@ from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.xds.clusters import extproc_cluster
 from pilotage_extproc.xds.listener import listener
-from pilotage_extproc.xds.typed import Fields, extension, extproc_service, socket_address
+from pilotage_extproc.xds.typed import FROM_EXTPROC, Fields, extension, extproc_service, socket_address
 
 _MAX_CONNECTIONS = 50_000
 
@@ -34,7 +34,7 @@ def build_bootstrap(
                 "grpcServices": [extproc_service(envoy_name, timeout_seconds=0)],
                 "setNodeOnFirstMessageOnly": True,
             },
-            "cdsConfig": {"ads": {}, "resourceApiVersion": "V3"},
+            "cdsConfig": FROM_EXTPROC,
         },
         "staticResources": {
             "listeners": [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])],

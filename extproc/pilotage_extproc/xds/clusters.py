@@ -14,10 +14,20 @@ from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.xds import names
-from pilotage_extproc.xds.typed import Fields, any_of, extension, extproc_service, seconds, socket_address
+from pilotage_extproc.xds.typed import (
+    FROM_EXTPROC,
+    Fields,
+    any_of,
+    extension,
+    extproc_service,
+    seconds,
+    socket_address,
+)
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _EXTPROC_WINDOW_BYTES = 4 << 20
+_UPSTREAM_IDLE_SECONDS = 4
+"""Less than uvicorn's five: a request must not meet a connection its model server is about to close."""
 
 
 def extproc_cluster(settings: GatewaySettings, host: str, port: int) -> Fields:
@@ -49,11 +59,13 @@ def extproc_cluster(settings: GatewaySettings, host: str, port: int) -> Fields:
     }
     if settings.tls.extproc is not None:
         # the certificate is not verified: self-signed ones are allowed, as the endpoint-picker protocol does
-        made["transportSocket"] = extension("envoy.transport_sockets.tls", UpstreamTlsContext)
+        made["transportSocket"] = extension(
+            "envoy.transport_sockets.tls", UpstreamTlsContext, {"commonTlsContext": {"alpnProtocols": ["h2"]}}
+        )
     return made
 
 
-def models_cluster(settings: GatewaySettings, envoy_name: str) -> Fields:
+def models_cluster(settings: GatewaySettings) -> Fields:
     """Every endpoint of every pool. The pick names the host; without a known one there is none."""
     fallback = extension(
         "envoy.load_balancing_policies.subset",
@@ -70,7 +82,7 @@ def models_cluster(settings: GatewaySettings, envoy_name: str) -> Fields:
         OverrideHost,
         {"overrideHostSources": [source], "fallbackPolicy": _policies(fallback)},
     )
-    filters = [_rebinder(settings, envoy_name), extension("envoy.filters.http.upstream_codec", UpstreamCodec)]
+    filters = [_rebinder(settings), extension("envoy.filters.http.upstream_codec", UpstreamCodec)]
     return _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
 
 
@@ -81,13 +93,16 @@ def fail_open_cluster(settings: GatewaySettings) -> Fields:
 
 
 def _eds_cluster(settings: GatewaySettings, name: str, policies: Fields, filters: list[Fields]) -> Fields:
-    options: Fields = {"explicitHttpConfig": {"httpProtocolOptions": {}}}
+    options: Fields = {
+        "explicitHttpConfig": {"httpProtocolOptions": {}},
+        "commonHttpProtocolOptions": {"idleTimeout": seconds(_UPSTREAM_IDLE_SECONDS)},
+    }
     if filters:
         options["httpFilters"] = filters
     return {
         "name": name,
         "type": "EDS",
-        "edsClusterConfig": {"edsConfig": {"ads": {}, "resourceApiVersion": "V3"}},
+        "edsClusterConfig": {"edsConfig": FROM_EXTPROC},
         "connectTimeout": seconds(settings.upstream.connect_timeout_seconds),
         "perConnectionBufferLimitBytes": settings.body.max_bytes,
         "circuitBreakers": _limits(settings),
@@ -115,13 +130,13 @@ def _limits(settings: GatewaySettings) -> Fields:
     }
 
 
-def _rebinder(settings: GatewaySettings, envoy_name: str) -> Fields:
+def _rebinder(settings: GatewaySettings) -> Fields:
     """Rewrites the model name for the endpoint of each attempt after the first."""
     processor = extension(
         "envoy.filters.http.ext_proc",
         ExternalProcessor,
         {
-            "grpcService": extproc_service(envoy_name, timeout_seconds=3600, role=names.REBIND_ROLE),
+            "grpcService": extproc_service(None, timeout_seconds=3600, role=names.REBIND_ROLE),
             "messageTimeout": seconds(settings.message_timeout_seconds),
             "processingMode": {
                 "requestHeaderMode": "SEND",

@@ -1,5 +1,7 @@
 """The listener clients connect to: what happens to a request before and after the picker."""
 
+from pathlib import Path
+
 from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import HttpGrpcAccessLogConfig
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
@@ -10,7 +12,14 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Downstrea
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, TlsFiles
 from pilotage_extproc.xds import names
 from pilotage_extproc.xds.local_replies import local_reply_config
-from pilotage_extproc.xds.typed import Fields, extension, extproc_service, seconds, socket_address
+from pilotage_extproc.xds.typed import (
+    FROM_EXTPROC,
+    Fields,
+    extension,
+    extproc_service,
+    seconds,
+    socket_address,
+)
 from pilotage_extproc.xds.usage_filters import json_usage_filter, sse_usage_filter
 
 _STEERING_PREFIXES = (
@@ -37,7 +46,7 @@ def listener(settings: GatewaySettings, *, envoy_name: str, host: str, port: int
         ]
     }
     if settings.tls.gateway is not None:
-        chain["transportSocket"] = _tls(settings.tls.gateway)
+        chain["transportSocket"] = _tls()
     return {
         "name": "gateway",
         "address": socket_address(host, port),
@@ -47,17 +56,29 @@ def listener(settings: GatewaySettings, *, envoy_name: str, host: str, port: int
     }
 
 
-def _tls(files: TlsFiles) -> Fields:
-    folder = files.cert_file.rpartition("/")[0] or "."
-    certificate = {
-        "certificateChain": {"filename": files.cert_file},
-        "privateKey": {"filename": files.key_file},
-        "watchedDirectory": {"path": folder},
+def gateway_secret(files: TlsFiles) -> Fields:
+    """The listener's certificate, by file name: Envoy reads the files again when their folder changes."""
+    return {
+        "name": names.GATEWAY_SECRET,
+        "tlsCertificate": {
+            "certificateChain": {"filename": files.cert_file},
+            "privateKey": {"filename": files.key_file},
+            "watchedDirectory": {"path": str(Path(files.cert_file).parent)},
+        },
     }
+
+
+def _tls() -> Fields:
+    secret = {"name": names.GATEWAY_SECRET, "sdsConfig": FROM_EXTPROC}
     return extension(
         "envoy.transport_sockets.tls",
         DownstreamTlsContext,
-        {"commonTlsContext": {"alpnProtocols": ["h2", "http/1.1"], "tlsCertificates": [certificate]}},
+        {
+            "commonTlsContext": {
+                "alpnProtocols": ["h2", "http/1.1"],
+                "tlsCertificateSdsSecretConfigs": [secret],
+            }
+        },
     )
 
 

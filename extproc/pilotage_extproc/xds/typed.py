@@ -13,6 +13,9 @@ from pilotage_extproc.xds import names
 
 Fields = dict[str, Any]
 
+FROM_EXTPROC: Fields = {"ads": {}, "resourceApiVersion": "V3", "initialFetchTimeout": "0s"}
+"""Where xDS resources come from. Envoy waits for them before it listens, however long that takes."""
+
 
 def any_of(message: type[betterproto2.Message], fields: Fields) -> Fields:
     """An `Any` in JSON form; fields are checked when the enclosing message is parsed."""
@@ -34,9 +37,11 @@ def socket_address(host: str, port: int) -> Fields:
     return {"socketAddress": {"address": host, "portValue": port}}
 
 
-def extproc_service(envoy_name: str, *, timeout_seconds: float, role: str | None = None) -> Fields:
-    """A gRPC service of extproc; initial metadata names the Envoy that calls."""
-    metadata = [{"key": names.ENVOY_HEADER, "value": envoy_name}]
+def extproc_service(envoy_name: str | None, *, timeout_seconds: float, role: str | None = None) -> Fields:
+    """A gRPC service of extproc; initial metadata names the Envoy that calls, where it matters."""
+    metadata = []
+    if envoy_name is not None:
+        metadata.append({"key": names.ENVOY_HEADER, "value": envoy_name})
     if role is not None:
         metadata.append({"key": names.ROLE_HEADER, "value": role})
     return {

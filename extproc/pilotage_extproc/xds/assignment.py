@@ -1,0 +1,62 @@
+"""Endpoints of a cluster as Envoy reads them, from opaque `ip:port` strings."""
+
+import ipaddress
+from collections.abc import Iterable
+
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+
+
+class AddressBook:
+    """Serialises assignments; keeps what it made of an address, since few of thousands change at a time."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def accepted(self, addresses: Iterable[str]) -> tuple[list[str], list[str]]:
+        """The addresses Envoy can use, each once and in order, and those it would refuse.
+
+        One name that is not an IP address makes Envoy refuse a whole update.
+        """
+        good: list[str] = []
+        bad: list[str] = []
+        fresh: dict[str, bytes] = {}
+        for address in dict.fromkeys(addresses):
+            made = self._known.get(address) or _locality(address)
+            if made is None:
+                bad.append(address)
+            else:
+                good.append(address)
+                fresh[address] = made
+        self._known.update(fresh)
+        return good, bad
+
+    def assignment(self, cluster: str, addresses: Iterable[str]) -> bytes:
+        """A serialised ClusterLoadAssignment of accepted addresses."""
+        assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster)
+        # messages written one after another read as one with all their members (protobuf's merge rule)
+        merged = b"".join([self._known[address] for address in addresses])
+        assignment.endpoints.add().MergeFromString(merged)
+        serialised: bytes = assignment.SerializeToString(deterministic=True)
+        return serialised
+
+    def keep_only(self, addresses: frozenset[str]) -> None:
+        """Forget addresses that are no longer published."""
+        for address in self._known.keys() - addresses:
+            del self._known[address]
+
+
+def _locality(address: str) -> bytes | None:
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        return None
+    locality = endpoint_components_pb2.LocalityLbEndpoints()
+    socket = locality.lb_endpoints.add().endpoint.address.socket_address
+    socket.address = host
+    socket.port_value = int(port)
+    serialised: bytes = locality.SerializeToString()
+    return serialised

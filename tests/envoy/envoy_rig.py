@@ -1,0 +1,252 @@
+"""A real Envoy between scripted model servers and a picker that does what the test says."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+from pilotage_cli.gateway.envoy import EnvoyProcess
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.errors import RequestRefused
+from pilotage_extproc.protocol import messages
+from pilotage_extproc.protocol.access_log import LoggedRequest, access_log_handler
+from pilotage_extproc.protocol.messages import PickHeaders
+from pilotage_extproc.protocol.rebind import serve_rebind
+from pilotage_extproc.xds.ads import XdsServer
+from pilotage_extproc.xds.bootstrap import build_bootstrap
+from pilotage_extproc.xds.names import REBIND_ROLE, ROLE_HEADER
+from pilotage_extproc.xds.resources import served_resources
+
+CHAT = "/v1/chat/completions"
+CHAT_BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@dataclass
+class Received:
+    """A request as a model server got it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def model(self) -> str:
+        return str(json.loads(self.body)["model"])
+
+
+Answer = Callable[[Received, asyncio.StreamWriter], Awaitable[None]]
+
+
+def fixed(status: int, body: bytes, content_type: str = "application/json") -> Answer:
+    """An unstreamed answer."""
+
+    async def answer(_request: Received, writer: asyncio.StreamWriter) -> None:
+        head = f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    return answer
+
+
+def stream_head(content_type: str = "text/event-stream; charset=utf-8") -> bytes:
+    """Headers of a chunked answer, as model servers send them before the first token."""
+    return f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+
+
+def chunk(data: bytes) -> bytes:
+    """One HTTP/1.1 chunk; of no data it is the last."""
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+class ModelServer:
+    """Answers each request as told, byte for byte, and keeps what it got."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.received: list[Received] = []
+        self.address = ""
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=64 << 20)
+        host, port = self._server.sockets[0].getsockname()
+        self.address = f"{host}:{port}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                request = await _read_request(reader)
+                self.received.append(request)
+                await self.answer(request, writer)
+                await writer.drain()
+                if writer.transport.is_closing():
+                    break
+        writer.close()
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Received:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    first, *lines = head.rstrip("\r\n").split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        headers[key.lower()] = value.strip()
+    body = b""
+    if "chunked" in headers.get("transfer-encoding", ""):
+        while size := int((await reader.readline()).strip(), 16):
+            body += await reader.readexactly(size)
+            await reader.readline()
+        await reader.readline()
+    else:
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Received(method, path, headers, body)
+
+
+Choice = PickHeaders | RequestRefused | None
+"""A pick, a refusal, or None: the answer is never sent."""
+
+
+def pick(
+    *addresses: str,
+    decision: str = "p1-1",
+    rebind: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
+) -> PickHeaders:
+    """What the real processor answers for these endpoints, in order."""
+    ours: dict[str, Any] = {"decision": decision, "owner": "p1", **(more or {})}
+    if rebind:
+        ours["rebind"] = rebind
+    set_headers = {"x-envoy-max-retries": str(len(addresses) - 1), **(headers or {})}
+    if body is not None:
+        set_headers["content-length"] = str(len(body))
+    metadata = {"envoy.lb": {"x-gateway-destination-endpoint": ",".join(addresses)}, "pilotage": ours}
+    return PickHeaders(set_headers, body, metadata)
+
+
+@dataclass
+class Rig:
+    """Envoy, an extproc of the real parts around a scripted choice, and what came of requests."""
+
+    settings: GatewaySettings
+    choose: Callable[[Mapping[str, str], bytes], Choice]
+    entries: list[LoggedRequest] = field(default_factory=list)
+    acknowledged: set[str] = field(default_factory=set)
+    replies: list[str] = field(default_factory=list)
+    picker_metadata: list[dict[str, str]] = field(default_factory=list)
+    rebinds: int = 0
+
+    def __post_init__(self) -> None:
+        self.extproc = grpc.aio.server(
+            options=(("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0))
+        )
+        self.xds = XdsServer(
+            served_resources(self.settings),
+            on_acknowledged=self.acknowledged.update,
+            on_reply=self.replies.append,
+        )
+        self.url = ""
+        self.port = 0
+        self.envoy: EnvoyProcess | None = None
+        self.session: aiohttp.ClientSession | None = None
+
+    async def start(self, addresses: list[str], fail_open: tuple[str, ...] = ()) -> None:
+        process = grpc.stream_stream_rpc_method_handler(self._process)
+        self.extproc.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(
+                    "envoy.service.ext_proc.v3.ExternalProcessor", {"Process": process}
+                ),
+                access_log_handler(self.entries.append),
+                self.xds.handler(),
+            )
+        )
+        port = self._bind()
+        await self.extproc.start()
+        self.xds.publish(addresses, fail_open)
+        bootstrap = build_bootstrap(
+            self.settings,
+            envoy_name="envoy-1",
+            extproc=("127.0.0.1", port),
+            gateway=("127.0.0.1", 0),
+            admin=("127.0.0.1", 0),
+        )
+        self.envoy = EnvoyProcess(bootstrap, concurrency=1)
+        await self.envoy.start()
+        await self.envoy.wait_ready()
+        self.port = (await self.envoy.listener_ports())["gateway"]
+        scheme = "https" if self.settings.tls.gateway else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self.session = aiohttp.ClientSession()
+
+    def _bind(self) -> int:
+        if self.settings.tls.extproc is None:
+            return self.extproc.add_insecure_port("127.0.0.1:0")
+        from pilotage_extproc.server.tls import server_credentials
+
+        return self.extproc.add_secure_port("127.0.0.1:0", server_credentials(self.settings.tls.extproc))
+
+    async def stop(self) -> None:
+        if self.session is not None:
+            await self.session.close()
+        if self.envoy is not None:
+            await self.envoy.stop()
+        await self.extproc.stop(None)
+
+    async def _process(self, _requests: object, context: Any) -> None:
+        metadata = dict(context.invocation_metadata())
+        if metadata.get(ROLE_HEADER) == REBIND_ROLE:
+            await serve_rebind(context, self._rebound)
+            return
+        self.picker_metadata.append(metadata)
+        head: Mapping[str, str] = {}
+        while (raw := await context.read()) is not grpc.aio.EOF:
+            message = ext_proc_pb2.ProcessingRequest.FromString(raw)
+            ended = True
+            if message.HasField("request_headers"):
+                head = messages.header_map(message.request_headers.headers.headers)
+                ended = message.request_headers.end_of_stream
+            if not ended:
+                await context.write(messages.CONTINUE_REQUEST_HEADERS)
+                continue
+            choice = self.choose(head, message.request_body.body)
+            if choice is None:
+                await asyncio.Event().wait()
+            elif isinstance(choice, RequestRefused):
+                await context.write(messages.refusal(choice))
+            elif message.HasField("request_body"):
+                await context.write(messages.pick_on_body(choice))
+            else:
+                await context.write(messages.pick_on_headers(choice))
+            return
+
+    def _rebound(self) -> None:
+        self.rebinds += 1
+
+    async def chat(self, body: object = CHAT_BODY, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of a chat call."""
+        assert self.session is not None
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"content-type": "application/json"}
+        sent.update({key.replace("_", "-"): value for key, value in headers.items()})
+        async with self.session.post(self.url + CHAT, data=raw, headers=sent) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+    async def logged(self, count: int = 1) -> list[LoggedRequest]:
+        """The access log's entries, once there are `count`."""
+        async with asyncio.timeout(5):
+            while len(self.entries) < count:  # noqa: ASYNC110 - another process's log has no event
+                await asyncio.sleep(0.01)
+        return self.entries
