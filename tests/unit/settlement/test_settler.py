@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pilotage_extproc.domain.outcome import Outcome, TokenUsage
-from pilotage_extproc.settlement.settler import Settled, Settler, result_of
+from pilotage_extproc.domain.outcome import Outcome, Settled, TokenUsage
+from pilotage_extproc.settlement.settler import Settler, result_of
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
 from pilotage_extproc.telemetry.metrics import Telemetry
 

@@ -1,0 +1,88 @@
+"""`pilotage explain`: why a request went where it went."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import aiohttp
+import orjson
+import typer
+from rich.console import Console
+
+from pilotage_api.compile import compile_resources
+from pilotage_api.settings import GatewaySettings
+from pilotage_cli.explanation import print_explanation
+from pilotage_cli.failure import CommandError
+from pilotage_cli.folder import FolderError, load_folder
+from pilotage_cli.options import Admin
+from pilotage_extproc.server.offline import explain_offline
+
+DEFAULT_ADMIN = "127.0.0.1:9003"
+_TIMEOUT_SECONDS = 10
+
+
+def explain(
+    decision: Annotated[
+        str | None, typer.Argument(help="Decision id; the last decision when left out.")
+    ] = None,
+    admin: Admin = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(help='Offline: a JSON file {"path": …, "headers": …, "body": {…}}, with --folder.'),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", "-f", help="Offline: folder of manifests.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="PILOTAGE_ADMIN_TOKEN", help="Bearer token of the admin address.")
+    ] = None,
+    output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
+) -> None:
+    """Explain a decision of a running gateway, or what would be decided for a request file."""
+    if request is not None:
+        if folder is None:
+            raise CommandError("--request needs --folder: the manifests to decide by")
+        explanation = asyncio.run(_offline(folder, request))
+    else:
+        explanation = asyncio.run(_live(admin or DEFAULT_ADMIN, decision, token))
+    if output == "json":
+        typer.echo(orjson.dumps(explanation, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print_explanation(Console(soft_wrap=True), explanation)
+    if "refused" in explanation:
+        raise typer.Exit(1)
+
+
+async def _offline(folder: Path, request: Path) -> dict[str, Any]:
+    try:
+        described = request.read_bytes()  # noqa: ASYNC240 - nothing else runs
+        loaded = load_folder(folder)
+    except (OSError, FolderError) as error:
+        raise CommandError(str(error)) from None
+    settings = loaded.settings or GatewaySettings()
+    try:
+        return await explain_offline(compile_resources(loaded, settings).snapshot, settings, described)
+    except ValueError as error:
+        raise CommandError(f"{request}: {error}") from None
+
+
+async def _live(admin: str, decision: str | None, token: str | None) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    path = "/decisions?limit=1" if decision is None else f"/decisions/{decision}"
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+            session.get(f"http://{admin}{path}") as answer,
+        ):
+            body: dict[str, Any] = await answer.json(content_type=None)
+            if answer.status != 200:
+                raise CommandError(str(body.get("error", answer.status)), exit_code=1)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise CommandError(f"no gateway's admin on {admin}: {error or 'no answer'}; see --admin") from None
+    if decision is not None:
+        return body
+    if not body["decisions"]:
+        raise CommandError("the gateway has made no decision yet: send it a request first", exit_code=1)
+    last: dict[str, Any] = body["decisions"][0]
+    return last

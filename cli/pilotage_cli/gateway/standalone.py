@@ -1,0 +1,156 @@
+"""A gateway on one machine: the picker in this process, Envoy beside it, simulated servers if asked for."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from pilotage_api.compile import Compiled
+from pilotage_api.settings import GatewaySettings
+from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_cli.folder import FolderError, FolderSource
+from pilotage_cli.gateway.envoy import EnvoyProcess
+from pilotage_cli.gateway.ports import check_free
+from pilotage_cli.gateway.simulated import SimulatedPools
+from pilotage_extproc.server.addresses import AddressError, join_address, split_address
+from pilotage_extproc.server.extproc_server import ExtProcServer
+from pilotage_extproc.xds.bootstrap import build_bootstrap
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+
+
+class Picker:
+    """extproc following a folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: GatewaySettings,
+        *,
+        process_id: str | None = None,
+        on_compiled: Callable[[Compiled], None],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self.settings = settings
+        self.server = ExtProcServer(settings, process_id=process_id)
+        self.compiled: Compiled | None = None
+        self._source = FolderSource(folder, settings)
+        self._on_compiled = on_compiled
+        self._on_trouble = on_trouble
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Compile the folder, listen, and follow it. Raises FolderError, AddressError."""
+        compiled = self._source.changed()
+        assert compiled is not None
+        await self.server.start()
+        await self._apply(compiled)
+        self._task = asyncio.create_task(self._follow(), name="follow folder")
+
+    async def _apply(self, compiled: Compiled) -> None:
+        self.compiled = compiled
+        await self.before_apply(compiled.snapshot)
+        await self.server.apply(compiled.snapshot)
+        self._on_compiled(compiled)
+
+    async def before_apply(self, snapshot: RoutingSnapshot) -> None:
+        """What must be there before a snapshot is followed; nothing here."""
+
+    async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
+        trouble = ""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                # in a thread: thousands of policies take a moment, requests must not wait for it
+                compiled = await loop.run_in_executor(None, self._source.changed)
+                if compiled is not None:
+                    await self._apply(compiled)
+                trouble = ""
+            except (FolderError, AddressError) as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._on_trouble(trouble)
+
+    async def stop(self) -> None:
+        """Drain and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.server.drain()
+        await self.server.stop()
+
+
+class Gateway(Picker):
+    """Envoy, picker, and simulated servers if asked for."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: GatewaySettings,
+        *,
+        simulate: bool,
+        sim_time_scale: float = 1.0,
+        on_compiled: Callable[[Compiled], None],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        super().__init__(folder, settings, on_compiled=on_compiled, on_trouble=on_trouble)
+        self.simulated = SimulatedPools(time_scale=sim_time_scale) if simulate else None
+        self.envoy: EnvoyProcess | None = None
+        self.address = settings.listen.gateway
+        """Where clients connect; with the real port once started."""
+
+    async def start(self) -> None:
+        """Start everything; returns when a request would be answered. Raises on what cannot start."""
+        listen = self.settings.listen
+        for name in ("gateway", "extproc", "admin"):
+            check_free(f"listen.{name}", getattr(listen, name))
+        try:
+            await super().start()
+            host, port = split_address(listen.gateway)
+            bootstrap = build_bootstrap(
+                self.settings,
+                envoy_name="bundled",
+                extproc=split_address(self.server.address),
+                gateway=(host, port),
+                admin=split_address(listen.envoy_admin),
+            )
+            self.envoy = EnvoyProcess(bootstrap)
+            await self.envoy.start()
+            await self.envoy.wait_ready()
+            ports = await self.envoy.listener_ports()
+            self.address = join_address(host, ports["gateway"])
+            await self._endpoints_admitted()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _endpoints_admitted(self) -> None:
+        """Until Envoy has the endpoints, so that the first request does not meet a 503."""
+        table = self.server.runtime.table
+        for _ in range(200):
+            counts = table.counts(stale_before=0.0)
+            if not counts["pending"]:
+                return
+            await asyncio.sleep(0.02)
+
+    async def before_apply(self, snapshot: RoutingSnapshot) -> None:
+        """Simulated servers come before requests for them."""
+        if self.simulated is not None:
+            await self.simulated.follow(snapshot)
+
+    async def wait(self) -> str:
+        """Until a child dies; says which and how."""
+        assert self.envoy is not None
+        code = await self.envoy.wait()
+        return f"Envoy ended with {code}: {self.envoy.complaint()}"
+
+    async def stop(self) -> None:
+        """Stop everything, the picker last: requests under way still need it."""
+        if self.envoy is not None:
+            await self.envoy.stop()
+        await super().stop()
+        if self.simulated is not None:
+            await self.simulated.stop()

@@ -1,0 +1,45 @@
+"""Options several commands share, and how they and `pilotage.yaml` make the settings."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_cli.failure import CommandError
+from pilotage_cli.folder import FolderError, load_folder
+
+Folder = Annotated[Path, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")]
+Listen = Annotated[str | None, typer.Option("--listen", help="Where clients connect, HOST:PORT.")]
+ExtprocListen = Annotated[str | None, typer.Option("--extproc-listen", help="gRPC of the picker, HOST:PORT.")]
+Admin = Annotated[str | None, typer.Option("--admin", help="Metrics and explanations, HOST:PORT.")]
+LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def settings_of(
+    folder: Path,
+    *,
+    listen: str | None = None,
+    extproc: str | None = None,
+    admin: str | None = None,
+    **more: Any,
+) -> GatewaySettings:
+    """The folder's settings with flags over them. Raises CommandError."""
+    try:
+        loaded = load_folder(folder)
+    except FolderError as error:
+        raise CommandError(str(error)) from None
+    settings = loaded.settings
+    if settings is None:
+        wrong = [one for one in loaded.findings if one.resource and one.resource.kind == "GatewaySettings"]
+        if wrong:
+            raise CommandError(f"{wrong[0].source} {wrong[0].path}: {wrong[0].message}; {wrong[0].fix}")
+        settings = GatewaySettings()
+    flags = {"gateway": listen, "extproc": extproc, "admin": admin}
+    changed = settings.listen.model_copy(update={name: value for name, value in flags.items() if value})
+    update = {"listen": changed, **{name: value for name, value in more.items() if value is not None}}
+    try:
+        return GatewaySettings.model_validate(settings.model_copy(update=update).model_dump())
+    except ValidationError as error:
+        raise CommandError(str(error.errors()[0]["msg"])) from None

@@ -1,0 +1,57 @@
+"""What would be decided for a request, from a snapshot alone: no server, no network, no live figures."""
+
+from typing import Any
+
+import orjson
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_extproc.domain.clock import monotonic
+from pilotage_extproc.domain.errors import RequestRefused
+from pilotage_extproc.pipeline.decide import Pipeline
+from pilotage_extproc.pipeline.explain import explain
+from pilotage_extproc.pipeline.record import DecisionRecord
+from pilotage_extproc.pipeline.routing import build_index
+from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.server.view import read_request
+from pilotage_extproc.sources.discovery import Discovery
+from pilotage_extproc.state.decision_log import DecisionLog
+from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.responses import ResponseOwners
+
+_PROCESS = "offline"
+
+
+async def explain_offline(
+    snapshot: RoutingSnapshot, settings: GatewaySettings, request: bytes
+) -> dict[str, Any]:
+    """Explain a described request (see `read_request`). Raises ValueError."""
+    head, body = read_request(request)
+    discovery = Discovery(lambda: None, resolve=_as_written)
+    await discovery.follow(snapshot)
+    await discovery.stop()
+    table = EndpointTable()
+    table.sync(discovery.wanted())
+    table.admit(table.rows())
+    scheduler = Scheduler(table, stale_after_seconds=settings.scrape.stale_after_seconds)
+    pipeline = Pipeline(
+        process_id=_PROCESS,
+        settings=settings,
+        scheduler=scheduler,
+        ledger=InflightLedger(table, ttl_seconds=settings.inflight_ttl_seconds),
+        owners=ResponseOwners(),
+        decisions=DecisionLog[DecisionRecord](max_bytes=0),
+        clock=monotonic,
+    )
+    pipeline.install(build_index(snapshot, table, discovery.membership()))
+    try:
+        record = pipeline.consider(head, body)
+    except RequestRefused as refused:
+        return {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
+    return explain(record, scheduler.scorers, _PROCESS)
+
+
+async def _as_written(name: str) -> list[str]:
+    """A name stands for its address: nothing is looked up."""
+    return [name]
