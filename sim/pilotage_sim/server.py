@@ -39,9 +39,11 @@ class SimServer:
         self.engine = Engine(self._spec.config.engine_config())
         self._driver = EngineDriver(self.engine, self.faults, self._spec.config.time_scale)
         self.api = SimApi(self._spec.config, self._driver, self.faults, self._seed)
-        runner = web.AppRunner(self.api.application(), access_log=None, handler_cancellation=True)
+        runner = web.AppRunner(
+            self.api.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
         await runner.setup()
-        site = web.TCPSite(runner, self._spec.host, self.port, reuse_address=True, shutdown_timeout=0.1)
+        site = web.TCPSite(runner, self._spec.host, self.port, reuse_address=True)
         try:
             await site.start()
         except OSError:

@@ -1,6 +1,7 @@
 """The bundled Envoy's bootstrap: one listener, extproc's cluster, and ADS for all else."""
 
 import json
+from collections.abc import Sequence
 
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
@@ -22,8 +23,12 @@ def build_bootstrap(
     extproc: tuple[str, int],
     gateway: tuple[str, int],
     admin: tuple[str, int],
+    siblings: Sequence[tuple[str, int]] = (),
 ) -> str:
-    """The bootstrap as JSON for `envoy -c`. Addresses are `(host, port)`; port 0 takes a free one."""
+    """The bootstrap as JSON for `envoy -c`. Addresses are `(host, port)`; port 0 takes a free one.
+
+    `siblings` are further extproc processes: requests are balanced over all of them.
+    """
     raw: Fields = {
         "node": {"id": envoy_name, "cluster": "pilotage"},
         "admin": {"address": socket_address(*admin)},
@@ -38,7 +43,7 @@ def build_bootstrap(
         },
         "staticResources": {
             "listeners": [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])],
-            "clusters": [extproc_cluster(settings, *extproc)],
+            "clusters": [extproc_cluster(settings, [extproc, *siblings])],
         },
         "overloadManager": {
             "resourceMonitors": [

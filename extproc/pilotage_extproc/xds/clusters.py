@@ -1,5 +1,7 @@
 """Clusters: extproc itself (static), and the model servers (served over CDS, endpoints over EDS)."""
 
+from collections.abc import Sequence
+
 from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
 from envoy_data_plane.envoy.extensions.filters.common.matcher.action.v3 import SkipFilter
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
@@ -14,6 +16,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.xds import names
+from pilotage_extproc.xds.header_hold import header_hold_filter
 from pilotage_extproc.xds.typed import (
     FROM_EXTPROC,
     Fields,
@@ -30,8 +33,9 @@ _UPSTREAM_IDLE_SECONDS = 4
 """Less than uvicorn's five: a request must not meet a connection its model server is about to close."""
 
 
-def extproc_cluster(settings: GatewaySettings, host: str, port: int) -> Fields:
-    """Where extproc is; static, since all else comes from there."""
+def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, int]]) -> Fields:
+    """Where extproc processes are, `(host, port)`; static, since all else comes from there."""
+    hosts = [{"endpoint": {"address": socket_address(host, port)}} for host, port in addresses]
     made: Fields = {
         "name": names.EXTPROC_CLUSTER,
         "type": "STRICT_DNS",  # also right for an address
@@ -40,7 +44,7 @@ def extproc_cluster(settings: GatewaySettings, host: str, port: int) -> Fields:
         "circuitBreakers": _limits(settings),
         "loadAssignment": {
             "clusterName": names.EXTPROC_CLUSTER,
-            "endpoints": [{"lbEndpoints": [{"endpoint": {"address": socket_address(host, port)}}]}],
+            "endpoints": [{"lbEndpoints": hosts}],
         },
         "typedExtensionProtocolOptions": {
             _HTTP_OPTIONS: any_of(
@@ -82,7 +86,8 @@ def models_cluster(settings: GatewaySettings) -> Fields:
         OverrideHost,
         {"overrideHostSources": [source], "fallbackPolicy": _policies(fallback)},
     )
-    filters = [_rebinder(settings), extension("envoy.filters.http.upstream_codec", UpstreamCodec)]
+    codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
+    filters = [_rebinder(settings), header_hold_filter(), codec]
     return _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
 
 

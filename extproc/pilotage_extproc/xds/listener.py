@@ -20,7 +20,7 @@ from pilotage_extproc.xds.typed import (
     seconds,
     socket_address,
 )
-from pilotage_extproc.xds.usage_filters import json_usage_filter, sse_usage_filter
+from pilotage_extproc.xds.usage_filters import json_usage_filter, stream_usage_filter
 
 _STEERING_PREFIXES = (
     "x-gateway-destination-",
@@ -115,7 +115,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "routeConfig": _routes(settings),
         "httpFilters": [
             json_usage_filter(),
-            sse_usage_filter(),
+            stream_usage_filter(),
             _picker(settings, envoy_name),
             extension("envoy.filters.http.router", Router),
         ],

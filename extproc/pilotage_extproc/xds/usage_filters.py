@@ -3,14 +3,18 @@
 One set of rules serves every API: OpenAI chat, completions and embeddings (`usage.prompt_tokens` …),
 Responses (`usage.input_tokens`, in streams under `response`), Anthropic messages (`usage`, in the first
 event under `message`). A member that is missing writes nothing, so unknown stays unknown.
+
+Streams are read by a script of the Lua filter and not by `sse_to_metadata`, which ends Envoy 1.40 with a
+segmentation fault on an event as plain as `data: null` (docs/decisions/0031).
 """
 
-from envoy_data_plane.envoy.extensions.content_parsers.json.v3 import JsonContentParser
+from pathlib import Path
+
 from envoy_data_plane.envoy.extensions.filters.http.json_to_metadata.v3 import JsonToMetadata
-from envoy_data_plane.envoy.extensions.filters.http.sse_to_metadata.v3 import SseToMetadata
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
 from pilotage_extproc.xds import names
-from pilotage_extproc.xds.typed import Fields, any_of, extension
+from pilotage_extproc.xds.typed import Fields, extension
 
 _USAGE_MEMBERS = {
     "input": ("prompt_tokens", "input_tokens"),
@@ -21,9 +25,7 @@ _USAGE_MEMBERS = {
         "cache_read_input_tokens",
     ),
 }
-_STREAM_PARENTS = ("usage", "response.usage", "message.usage")
-_MAX_EVENT_BYTES = 10 << 20
-"""Envoy's own maximum; a Responses event may carry the whole answer."""
+_STREAM_SCRIPT = Path(__file__).with_name("stream_usage.lua")
 
 
 def _rule(path: str, key: str, kind: str) -> Fields:
@@ -33,18 +35,12 @@ def _rule(path: str, key: str, kind: str) -> Fields:
     }
 
 
-def _usage_rules(parents: tuple[str, ...]) -> list[Fields]:
-    return [
-        _rule(f"{parent}.{member}", key, "NUMBER")
-        for parent in parents
-        for key, members in _USAGE_MEMBERS.items()
-        for member in members
-    ]
-
-
 def json_usage_filter() -> Fields:
     """Reads unstreamed answers. The id is told apart later: only `resp_…` objects are stored."""
-    rules = [*_usage_rules(("usage",)), _rule("id", "id", "STRING")]
+    rules = [
+        _rule(f"usage.{member}", key, "NUMBER") for key, members in _USAGE_MEMBERS.items() for member in members
+    ]
+    rules.append(_rule("id", "id", "STRING"))
     return extension(
         "envoy.filters.http.json_to_metadata",
         JsonToMetadata,
@@ -52,16 +48,8 @@ def json_usage_filter() -> Fields:
     )
 
 
-def sse_usage_filter() -> Fields:
+def stream_usage_filter() -> Fields:
     """Reads streams, event by event; later events overwrite earlier ones."""
-    rules = [{"rule": rule} for rule in _usage_rules(_STREAM_PARENTS)]
-    rules.append({"rule": _rule("response.id", "id", "STRING")})
-    parser = {
-        "name": "envoy.content_parsers.json",
-        "typedConfig": any_of(JsonContentParser, {"rules": rules}),
-    }
     return extension(
-        "envoy.filters.http.sse_to_metadata",
-        SseToMetadata,
-        {"responseRules": {"contentParser": parser, "maxEventSize": _MAX_EVENT_BYTES}},
+        "envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": _STREAM_SCRIPT.read_text()}}
     )
