@@ -202,6 +202,7 @@ class Rig:
         if self.session is not None:
             await self.session.close()
         if self.envoy is not None:
+            print(*self.envoy.last_lines, sep="\n")  # pytest shows it where a test failed
             await self.envoy.stop()
         await self.extproc.stop(None)
 
