@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
-from pilotage_cli.gateway.envoy import EnvoyProcess
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.domain.errors import RequestRefused
 from pilotage_extproc.protocol import messages
 from pilotage_extproc.protocol.access_log import LoggedRequest, access_log_handler
@@ -248,6 +248,6 @@ class Rig:
     async def logged(self, count: int = 1) -> list[LoggedRequest]:
         """The access log's entries, once there are `count`."""
         async with asyncio.timeout(5):
-            while len(self.entries) < count:  # noqa: ASYNC110 - another process's log has no event
+            while len(self.entries) < count:
                 await asyncio.sleep(0.01)
         return self.entries

@@ -7,6 +7,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalP
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
+from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import DownstreamTlsContext
 
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, TlsFiles
@@ -15,6 +16,7 @@ from pilotage_extproc.xds.local_replies import local_reply_config
 from pilotage_extproc.xds.typed import (
     FROM_EXTPROC,
     Fields,
+    any_of,
     extension,
     extproc_service,
     seconds,
@@ -29,6 +31,8 @@ _STEERING_PREFIXES = (
     "x-envoy-",
 )
 """Request headers no client may send: they would choose an endpoint, or set Envoy's retries and timeouts."""
+_ACCEPT_ENCODING = "accept-encoding"
+"""Dropped too: usage cannot be read out of a compressed answer."""
 _FOREVER_SECONDS = 10 * 365 * 24 * 3600
 _LOG_FLUSH_SECONDS = 0.02
 _RETRY_ON = "5xx,connect-failure,reset,retriable-status-codes"
@@ -90,9 +94,11 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "useRemoteAddress": True,
         "normalizePath": True,
         "mergeSlashes": True,
-        "pathWithEscapedSlashesAction": "REJECT_REQUEST",
+        "pathWithEscapedSlashesAction": "KEEP_UNCHANGED",  # model names have slashes: /v1/models/org%2Fname
         "generateRequestId": True,
         "preserveExternalRequestId": True,
+        # without this Envoy writes its trace decision into the client's id
+        "requestIdExtension": {"typedConfig": any_of(UuidRequestIdConfig, {"packTraceReason": False})},
         "alwaysSetRequestIdInResponse": True,
         "streamIdleTimeout": seconds(idle),
         "requestHeadersTimeout": seconds(30),
@@ -106,7 +112,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
                 {
                     "mutations": [
                         {"removeOnMatch": {"keyMatcher": {"prefix": prefix, "ignoreCase": True}}}
-                        for prefix in _STEERING_PREFIXES
+                        for prefix in (*_STEERING_PREFIXES, _ACCEPT_ENCODING)
                     ]
                 },
             )
