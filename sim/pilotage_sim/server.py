@@ -30,6 +30,11 @@ class SimServer:
         return f"{self._spec.host}:{self.port}"
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """What it serves."""
+        return self._spec.config.models
+
+    @property
     def alive(self) -> bool:
         """Whether it listens."""
         return self._runner is not None

@@ -95,6 +95,10 @@ class GatewayRig:
         assert self.gateway.simulated is not None
         return self.gateway.simulated.cluster.servers
 
+    def servers_of(self, model: str) -> list[SimServer]:
+        """The servers of a pool, by the model it serves."""
+        return [server for server in self.servers if model in server.models]
+
     @property
     def runtime(self) -> Any:
         return self.gateway.server.runtime

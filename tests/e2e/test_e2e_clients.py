@@ -126,7 +126,7 @@ async def test_policies_choose_by_header_and_fall_back_over_models(start_gateway
     ) as answer:
         assert (await answer.json())["model"] == "llama-70b"
     assert (await rig.settled_decision())["policy"] == "default/premium"
-    for server in rig.servers[:3]:
+    for server in rig.servers_of("llama-8b"):
         server.faults.error_rate = 1.0
     async with session.post(f"{rig.url}/v1/chat/completions", json={**CHAT, "model": "auto"}) as answer:
         assert answer.status == 200
