@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from pilotage_api.compile import Compiled
 from pilotage_api.settings import GatewaySettings, ListenSettings
 from pilotage_cli.gateway.standalone import Gateway

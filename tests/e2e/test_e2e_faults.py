@@ -37,7 +37,9 @@ async def streamed(session: aiohttp.ClientSession, url: str, tokens: int, first:
     return "cut after its first token" if seen else "cut before its first token"
 
 
-async def test_killing_one_of_three_servers_loses_nothing_that_had_not_begun_to_answer(start_gateway, session):
+async def test_killing_one_of_three_servers_loses_nothing_that_had_not_begun_to_answer(
+    start_gateway, session
+):
     rig: GatewayRig = await start_gateway(small=3, time_scale=1.0)
     for server in rig.servers:
         server.faults.slow = 3.0
@@ -50,7 +52,9 @@ async def test_killing_one_of_three_servers_loses_nothing_that_had_not_begun_to_
     await asyncio.sleep(0.1)
     quiet = [asyncio.create_task(unstreamed(session, rig.url, 3)) for _ in range(24)]
     queued = [asyncio.create_task(streamed(session, rig.url, 3, asyncio.Event())) for _ in range(24)]
-    await rig.until(lambda: sum(len(one.engine.waiting) + len(one.engine.running) for one in rig.servers) >= 60)
+    await rig.until(
+        lambda: sum(len(one.engine.waiting) + len(one.engine.running) for one in rig.servers) >= 60
+    )
     victim = max(rig.servers, key=lambda one: len(one.engine.waiting) + len(one.engine.running))
     await victim.kill()
     for server in rig.servers:

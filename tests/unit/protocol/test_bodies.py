@@ -1,6 +1,7 @@
 """Bounds on the bodies a process holds."""
 
 import pytest
+
 from pilotage_extproc.domain.errors import Refusal, RequestRefused
 from pilotage_extproc.protocol.bodies import BodyBudget
 

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
+
 from pilotage_api.settings import TlsFiles
 from pilotage_extproc.server.tls import CertificateFiles, TlsError, self_signed, server_credentials
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pilotage_extproc.domain.outcome import Outcome, Settled, TokenUsage
 from pilotage_extproc.settlement.settler import Settler, result_of
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes

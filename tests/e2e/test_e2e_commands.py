@@ -1,0 +1,187 @@
+"""The commands as a person runs them."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+from gateway_rig import SMALL, free_ports, policy, pool
+
+COMMAND = [sys.executable, "-c", "from pilotage_cli.main import run; run()"]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart"
+
+
+def pilotage(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "COLUMNS": "200"},
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    manifests = [
+        pool("small", free_ports(2), SMALL),
+        policy("auto", {"models": ["auto"]}, [{"model": "small"}]),
+    ]
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(manifests))
+    return tmp_path
+
+
+def test_the_demo_runs_through_by_itself():
+    ran = pilotage("demo")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "policy default/auto, rule small-first" in ran.stdout
+    assert "outcome  200" in ran.stdout
+    assert "pilotage up -f examples/quickstart --sim" in ran.stdout
+
+
+def test_the_example_checks_clean():
+    ran = pilotage("check", "-f", str(EXAMPLE))
+    assert (ran.returncode, ran.stdout.strip()) == (0, "2 pools, 2 policies, 0 errors, 0 warnings")
+
+
+def test_check_names_file_field_and_fix_and_exits_1(folder):
+    text = (folder / "all.yaml").read_text().replace("candidates:", "candidatez:")
+    (folder / "all.yaml").write_text(text)
+    ran = pilotage("check", "-f", str(folder))
+    assert ran.returncode == 1
+    assert "RoutePolicy default/auto spec.rules[0].candidatez (all.yaml:" in ran.stdout
+    assert "did you mean 'candidates'?" in ran.stdout
+    told = json.loads(pilotage("check", "-f", str(folder), "--output", "json").stdout)
+    assert told["errors"] >= 1
+    assert {"severity", "code", "resource", "path", "message", "fix"} <= told["findings"][0].keys()
+
+
+def test_a_folder_that_is_not_there_is_one_line_and_exit_2(tmp_path):
+    ran = pilotage("check", "-f", str(tmp_path / "no"))
+    assert ran.returncode == 2
+    assert ran.stderr.strip() == f"pilotage: {tmp_path / 'no'} does not exist: name a folder of manifests"
+
+
+def test_explain_decides_a_request_file_offline(folder):
+    request = {"path": "/v1/chat/completions", "body": {"model": "auto", "messages": [{"role": "user"}]}}
+    (folder / "request.txt").write_text(json.dumps(request))
+    ran = pilotage("explain", "-f", str(folder), "--request", str(folder / "request.txt"))
+    assert ran.returncode == 0, ran.stderr
+    assert "policy default/auto, rule rules[0]" in ran.stdout
+    request["body"]["model"] = "nope"
+    (folder / "request.txt").write_text(json.dumps(request))
+    ran = pilotage("explain", "-f", str(folder), "--request", str(folder / "request.txt"))
+    assert (ran.returncode, "404 model_not_found" in ran.stdout) == (1, True)
+
+
+def test_explain_without_a_gateway_says_so():
+    ran = pilotage("explain", "--admin", f"127.0.0.1:{free_ports(1)[0]}")
+    assert ran.returncode == 2
+    assert "no gateway's admin on 127.0.0.1" in ran.stderr
+
+
+class Up:
+    """`pilotage up` as a child process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.gateway, self.extproc, self.admin = free_ports(3)
+        self.output = ""
+
+    async def start(self) -> None:
+        listen = ["--listen", f"127.0.0.1:{self.gateway}", "--extproc-listen", f"127.0.0.1:{self.extproc}"]
+        listen += ["--admin", f"127.0.0.1:{self.admin}"]
+        self.process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            "up",
+            "-f",
+            str(self.folder),
+            "--sim",
+            *listen,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        assert self.process.stdout is not None
+        while "admin   on" not in self.output:
+            line = await asyncio.wait_for(self.process.stdout.readline(), 30)
+            assert line, self.output
+            self.output += line.decode()
+
+    async def ask(self) -> int:
+        body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{self.gateway}/v1/chat/completions", json=body) as answer,
+        ):
+            await answer.read()
+            return answer.status
+
+    async def ended(self) -> int:
+        rest, _ = await asyncio.wait_for(self.process.communicate(), 30)
+        self.output += rest.decode()
+        return self.process.returncode or 0
+
+    def envoy_pid(self) -> int:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        pids = set(children.read_text().split())
+        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
+            pids |= set((thread / "children").read_text().split())
+        [pid] = [int(pid) for pid in pids if "envoy" in Path(f"/proc/{pid}/cmdline").read_text()]
+        return pid
+
+
+@pytest.fixture
+async def up(folder):
+    one = Up(folder)
+    await one.start()
+    yield one
+    if one.process.returncode is None:
+        one.process.terminate()
+        await one.ended()
+
+
+async def test_up_serves_until_interrupted_and_leaves_nothing_running(up):
+    assert await up.ask() == 200
+    explained = pilotage("explain", "--admin", f"127.0.0.1:{up.admin}")
+    assert "policy default/auto" in explained.stdout
+    decision = re.search(r"decision (\S+)", explained.stdout)
+    assert decision
+    again = pilotage("explain", decision[1], "--admin", f"127.0.0.1:{up.admin}", "--output", "json")
+    assert json.loads(again.stdout)["decision"] == decision[1]
+    envoy = up.envoy_pid()
+    up.process.send_signal(signal.SIGINT)
+    assert await up.ended() == 0
+    assert "stopped" in up.output
+    assert not Path(f"/proc/{envoy}").exists()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", up.gateway)) != 0
+
+
+async def test_up_ends_when_envoy_dies_and_says_so(up):
+    os.kill(up.envoy_pid(), signal.SIGKILL)
+    assert await up.ended() == 1
+    assert "Envoy ended with -9" in up.output
+
+
+async def test_up_refuses_an_address_in_use(up, folder):
+    ran = pilotage("up", "-f", str(folder), "--listen", f"127.0.0.1:{up.gateway}")
+    assert ran.returncode == 2
+    assert f"listen.gateway 127.0.0.1:{up.gateway} is in use" in ran.stderr
+    assert await up.ask() == 200
+
+
+async def test_up_reports_a_bad_file_and_goes_on(up):
+    (up.folder / "bad.yaml").write_text("kind: [")
+    assert up.process.stdout is not None
+    while "bad.yaml" not in up.output:
+        up.output += (await asyncio.wait_for(up.process.stdout.readline(), 10)).decode()
+    assert await up.ask() == 200
