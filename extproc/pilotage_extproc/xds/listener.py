@@ -22,7 +22,7 @@ from pilotage_extproc.xds.typed import (
     seconds,
     socket_address,
 )
-from pilotage_extproc.xds.usage_filters import json_usage_filter, stream_usage_filter
+from pilotage_extproc.xds.usage_filter import usage_filter
 
 _STEERING_PREFIXES = (
     "x-gateway-destination-",
@@ -120,8 +120,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "localReplyConfig": local_reply_config(),
         "routeConfig": _routes(settings),
         "httpFilters": [
-            json_usage_filter(),
-            stream_usage_filter(),
+            usage_filter(),
             _picker(settings, envoy_name),
             extension("envoy.filters.http.router", Router),
         ],
