@@ -147,6 +147,7 @@ class Rig:
     replies: list[str] = field(default_factory=list)
     picker_metadata: list[dict[str, str]] = field(default_factory=list)
     rebinds: int = 0
+    rebind_streams: int = 0
 
     def __post_init__(self) -> None:
         self.extproc = grpc.aio.server(
@@ -209,6 +210,7 @@ class Rig:
     async def _process(self, _requests: object, context: Any) -> None:
         metadata = dict(context.invocation_metadata())
         if metadata.get(ROLE_HEADER) == REBIND_ROLE:
+            self.rebind_streams += 1
             await serve_rebind(context, self._rebound)
             return
         self.picker_metadata.append(metadata)

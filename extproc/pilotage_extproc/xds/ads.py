@@ -41,7 +41,7 @@ class Published:
 
     version: int
     since: Mapping[str, int]
-    """By address of the models cluster, the version that brought it."""
+    """By address of the models cluster, those that linger included, the version that brought it."""
     assignments: Mapping[str, bytes]
     """By cluster."""
 
@@ -65,6 +65,8 @@ class XdsServer:
     it gets all addresses after `hold_seconds`: that Envoy may have gone on at another process, and its
     acknowledgement is no longer seen here.
     `on_reply` gets `acked` or `nacked` for every answer; `on_rejected` Envoy's words for the latter.
+    An address that is no longer published stays with Envoy for `linger_seconds`: a pick made just before
+    must still find it.
     """
 
     def __init__(
@@ -75,17 +77,23 @@ class XdsServer:
         on_reply: Callable[[str], None] = lambda _: None,
         on_rejected: Callable[[str], None] = lambda _: None,
         hold_seconds: float = 0.25,
+        linger_seconds: float = 1.0,
     ) -> None:
         self._resources = resources
         self._on_acknowledged = on_acknowledged
         self._on_reply = on_reply
         self._on_rejected = on_rejected
         self._hold_seconds = hold_seconds
+        self._linger_seconds = linger_seconds
         self._published: Published | None = None
         self._envoys: set[Envoy] = set()
         self._book = AddressBook()
         self._nonce = 0
         self._hold: asyncio.TimerHandle | None = None
+        self._served: list[str] = []
+        self._spare: list[str] = []
+        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        """Addresses that linger."""
 
     @property
     def connected(self) -> list[str]:
@@ -102,21 +110,39 @@ class XdsServer:
         served, refused = self._book.accepted(addresses)
         if refused:
             log.error("addresses that Envoy cannot use are left out", extra={"addresses": refused[:20]})
-        assignments = {names.MODELS_CLUSTER: self._book.assignment(names.MODELS_CLUSTER, served)}
-        spare: list[str] = []
+        self._spare, _ = self._book.accepted(fail_open_addresses or ())
+        if self._published is not None:
+            self._let_go(frozenset(self._served), frozenset(served))
+        self._served = served
+        self._publish()
+
+    def _let_go(self, before: frozenset[str], now: frozenset[str]) -> None:
+        for address in self._leaving.keys() & now:
+            self._leaving.pop(address).cancel()
+        loop = asyncio.get_running_loop()
+        for address in before - now:
+            self._leaving[address] = loop.call_later(self._linger_seconds, self._gone, address)
+
+    def _gone(self, address: str) -> None:
+        del self._leaving[address]
+        self._publish()
+
+    def _publish(self) -> None:
+        known = sorted({*self._served, *self._leaving})
+        assignments = {names.MODELS_CLUSTER: self._book.assignment(names.MODELS_CLUSTER, known)}
         if names.FAIL_OPEN_CLUSTER in self._resources[names.CLUSTER_TYPE]:
-            spare, _ = self._book.accepted(fail_open_addresses or ())
-            assignments[names.FAIL_OPEN_CLUSTER] = self._book.assignment(names.FAIL_OPEN_CLUSTER, spare)
-        self._book.keep_only(frozenset(served) | frozenset(spare))
+            spare = self._book.assignment(names.FAIL_OPEN_CLUSTER, self._spare)
+            assignments[names.FAIL_OPEN_CLUSTER] = spare
+        self._book.keep_only(frozenset(known) | frozenset(self._spare))
         last = self._published
-        if last is not None and last.assignments == assignments:
-            return
-        version = 1 if last is None else last.version + 1
-        before = {} if last is None else last.since
-        since = {address: before.get(address, version) for address in served}
-        self._published = Published(version, since, assignments)
-        for envoy in self._envoys:
-            envoy.work.set()
+        if last is None or last.assignments != assignments:
+            version = 1 if last is None else last.version + 1
+            before = {} if last is None else last.since
+            since = {address: before.get(address, version) for address in known}
+            self._published = Published(version, since, assignments)
+            for envoy in self._envoys:
+                envoy.work.set()
+        self._tell_acknowledged()  # an address that came back before it had gone is known already
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The gRPC service."""
@@ -195,7 +221,8 @@ class XdsServer:
         if self._published is None or not acked:
             return
         oldest = min(acked)
-        confirmed = frozenset(a for a, version in self._published.since.items() if version <= oldest)
+        since = self._published.since
+        confirmed = frozenset(address for address in self._served if since[address] <= oldest)
         if confirmed:
             self._on_acknowledged(confirmed)
 
@@ -209,4 +236,4 @@ class XdsServer:
 
     def _after_hold(self) -> None:
         if self._published is not None and not self._envoys:
-            self._on_acknowledged(frozenset(self._published.since))
+            self._on_acknowledged(frozenset(self._served))

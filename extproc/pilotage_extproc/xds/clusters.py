@@ -10,6 +10,8 @@ from envoy_data_plane.envoy.extensions.load_balancing_policies.least_request.v3 
 from envoy_data_plane.envoy.extensions.load_balancing_policies.override_host.v3 import OverrideHost
 from envoy_data_plane.envoy.extensions.load_balancing_policies.round_robin.v3 import RoundRobin
 from envoy_data_plane.envoy.extensions.load_balancing_policies.subset.v3 import Subset
+from envoy_data_plane.envoy.extensions.matching.common_inputs.network.v3 import DynamicMetadataInput
+from envoy_data_plane.envoy.extensions.matching.input_matchers.metadata.v3 import Metadata
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import UpstreamTlsContext
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
 from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
@@ -136,7 +138,7 @@ def _limits(settings: GatewaySettings) -> Fields:
 
 
 def _rebinder(settings: GatewaySettings) -> Fields:
-    """Rewrites the model name for the endpoint of each attempt after the first."""
+    """Rewrites the model name for the endpoint of each attempt after the first, where names differ."""
     processor = extension(
         "envoy.filters.http.ext_proc",
         ExternalProcessor,
@@ -155,13 +157,35 @@ def _rebinder(settings: GatewaySettings) -> Fields:
             "metadataOptions": {"forwardingNamespaces": {"untyped": [names.PILOTAGE_NAMESPACE]}},
         },
     )
-    attempt = extension("attempt", HttpRequestHeaderMatchInput, {"headerName": "x-envoy-attempt-count"})
+    skipped = {"orMatcher": {"predicate": [_first_attempt(), _without_rebind()]}}
     skip = {"action": extension("skip", SkipFilter)}
     return extension(
         "envoy.filters.http.ext_proc",
         ExtensionWithMatcher,
         {
             "extensionConfig": processor,
-            "xdsMatcher": {"matcherTree": {"input": attempt, "exactMatchMap": {"map": {"1": skip}}}},
+            "xdsMatcher": {"matcherList": {"matchers": [{"predicate": skipped, "onMatch": skip}]}},
         },
     )
+
+
+def _first_attempt() -> Fields:
+    attempt = extension(
+        "envoy.matching.inputs.request_headers",
+        HttpRequestHeaderMatchInput,
+        {"headerName": "x-envoy-attempt-count"},
+    )
+    return {"singlePredicate": {"input": attempt, "valueMatch": {"exact": "1"}}}
+
+
+def _without_rebind() -> Fields:
+    """All attempts send the same model name: nothing to ask."""
+    rebind = extension(
+        "envoy.matching.inputs.dynamic_metadata",
+        DynamicMetadataInput,
+        {"filter": names.PILOTAGE_NAMESPACE, "path": [{"key": names.REBIND}]},
+    )
+    absent = extension(
+        "envoy.matching.matchers.metadata_matcher", Metadata, {"value": {"presentMatch": True}, "invert": True}
+    )
+    return {"singlePredicate": {"input": rebind, "customMatch": absent}}

@@ -9,6 +9,8 @@ EXTPROC_CLUSTER = "pilotage-extproc"
 LB_NAMESPACE = "envoy.lb"
 DESTINATION = "x-gateway-destination-endpoint"
 PILOTAGE_NAMESPACE = "pilotage"
+REBIND = "rebind"
+"""Key of the pick's metadata: upstream model by address, where the attempts' models differ."""
 USAGE_NAMESPACE = "pilotage.usage"
 """Dynamic metadata that Envoy's own filters fill from responses."""
 

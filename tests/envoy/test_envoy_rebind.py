@@ -1,0 +1,51 @@
+"""Attempts after the first: the model name rewritten for the endpoint that Envoy chose."""
+
+import json
+
+from envoy_rig import CHAT_BODY, fixed, pick
+
+
+async def test_each_attempt_gets_the_model_name_of_its_endpoint(start_rig, start_server):
+    servers = [await start_server(fixed(503, b"{}")) for _ in range(2)] + [await start_server(fixed(200, b"{}"))]
+    addresses = [server.address for server in servers]
+    rebind = {addresses[0]: "small", addresses[1]: "strong", addresses[2]: "hosted-gpt-with-a-long-name"}
+    first = json.dumps({**CHAT_BODY, "model": "small"}, separators=(",", ": ")).encode()
+    rig = await start_rig(lambda head, body: pick(*addresses, rebind=rebind, body=first), addresses)
+    status, _, _ = await rig.chat({**CHAT_BODY, "model": "auto"})
+    assert status == 200
+    received = [server.received[0] for server in servers]
+    assert [request.model for request in received] == ["small", "strong", "hosted-gpt-with-a-long-name"]
+    for request in received:
+        assert int(request.headers["content-length"]) == len(request.body)
+        assert json.loads(request.body)["messages"] == CHAT_BODY["messages"]
+    assert received[2].body == first.replace(b'"small"', b'"hosted-gpt-with-a-long-name"')
+    assert rig.rebinds == 2
+
+
+async def test_the_first_attempt_does_not_ask_the_rebinder(start_rig, start_server):
+    server = await start_server(fixed(200, b"{}"))
+    rig = await start_rig(
+        lambda head, body: pick(server.address, rebind={server.address: "other"}), [server.address]
+    )
+    await rig.chat()
+    assert server.received[0].model == "m"
+    assert rig.rebinds == 0
+
+
+async def test_attempts_of_one_model_send_the_body_as_it_is(start_rig, start_server):
+    failing, working = await start_server(fixed(503, b"{}")), await start_server(fixed(200, b"{}"))
+    addresses = [failing.address, working.address]
+    rig = await start_rig(lambda head, body: pick(*addresses), addresses)
+    await rig.chat()
+    assert working.received[0].body == failing.received[0].body
+    assert rig.rebinds == 0
+    assert rig.rebind_streams == 0
+
+
+async def test_a_request_without_a_body_can_be_tried_again(start_rig, start_server):
+    failing, working = await start_server(fixed(503, b"{}")), await start_server(fixed(200, b'"ok"'))
+    addresses = [failing.address, working.address]
+    rig = await start_rig(lambda head, body: pick(*addresses, rebind={working.address: "x"}), addresses)
+    async with rig.session.get(rig.url + "/v1/responses/resp_1") as answer:
+        assert (answer.status, await answer.read()) == (200, b'"ok"')
+    assert working.received[0].body == b""

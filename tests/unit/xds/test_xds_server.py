@@ -1,0 +1,242 @@
+"""The xDS server, spoken to as an Envoy does, without a network."""
+
+import asyncio
+
+import grpc
+import pytest
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+
+from pilotage_extproc.xds import names
+from pilotage_extproc.xds.ads import XdsServer
+
+A, B, C = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
+
+
+class FakeEnvoy:
+    """The other end of an ADS stream."""
+
+    def __init__(self, server: XdsServer, name: str) -> None:
+        self._to_server: asyncio.Queue[object] = asyncio.Queue()
+        self._to_envoy: asyncio.Queue[bytes] = asyncio.Queue()
+        self._name = name
+        self._task = asyncio.create_task(server._serve(None, self))
+
+    async def read(self):
+        return await self._to_server.get()
+
+    async def write(self, message: bytes) -> None:
+        self._to_envoy.put_nowait(message)
+
+    def invocation_metadata(self):
+        return ((names.ENVOY_HEADER, self._name),)
+
+    def ask(self, kind: str, *wanted: str, nonce: str = "", error: str = "") -> None:
+        made = discovery_pb2.DiscoveryRequest(type_url=kind, resource_names=wanted, response_nonce=nonce)
+        if error:
+            made.error_detail.message = error
+        self._to_server.put_nowait(made.SerializeToString())
+
+    async def answer(self) -> discovery_pb2.DiscoveryResponse:
+        async with asyncio.timeout(1):
+            return discovery_pb2.DiscoveryResponse.FromString(await self._to_envoy.get())
+
+    async def silent(self) -> bool:
+        await settled()
+        return self._to_envoy.empty()
+
+    async def leave(self) -> None:
+        self._to_server.put_nowait(grpc.aio.EOF)
+        await self._task
+
+    async def follow(self, *, confirm: bool = True) -> discovery_pb2.DiscoveryResponse:
+        """Take the endpoints and confirm them."""
+        response = await self.answer()
+        assert response.type_url == names.ENDPOINTS_TYPE
+        if confirm:
+            self.ask(names.ENDPOINTS_TYPE, "models", nonce=response.nonce)
+            await settled()
+        return response
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def addresses(response) -> list[str]:
+    assignment = endpoint_pb2.ClusterLoadAssignment.FromString(response.resources[0].value)
+    sockets = [e.endpoint.address.socket_address for e in assignment.endpoints[0].lb_endpoints]
+    return [f"{socket.address}:{socket.port_value}" for socket in sockets]
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.confirmed: list[frozenset[str]] = []
+        self.replies: list[str] = []
+        self.rejected: list[str] = []
+
+    def server(self, **more: float) -> XdsServer:
+        return XdsServer(
+            {names.CLUSTER_TYPE: {"models": b"", "fail-open": b""}},
+            on_acknowledged=self.confirmed.append,
+            on_reply=self.replies.append,
+            on_rejected=self.rejected.append,
+            **more,
+        )
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+async def subscribe(server: XdsServer, name: str = "e1") -> FakeEnvoy:
+    envoy = FakeEnvoy(server, name)
+    envoy.ask(names.ENDPOINTS_TYPE, "models")
+    await settled()
+    return envoy
+
+
+async def test_clusters_are_served_at_once_and_endpoints_only_after_the_first_publication(ledger):
+    server = ledger.server()
+    envoy = FakeEnvoy(server, "e1")
+    envoy.ask(names.CLUSTER_TYPE)
+    assert len((await envoy.answer()).resources) == 2
+    envoy.ask(names.ENDPOINTS_TYPE, "models")
+    assert await envoy.silent()
+    assert not server.synced
+    server.publish([A])
+    assert addresses(await envoy.answer()) == [A]
+    assert server.synced
+    await envoy.leave()
+
+
+async def test_an_address_is_confirmed_when_envoy_has_acknowledged_it(ledger):
+    server = ledger.server()
+    server.publish([A])
+    envoy = await subscribe(server)
+    assert ledger.confirmed == []
+    await envoy.follow()
+    assert ledger.confirmed == [frozenset({A})]
+    server.publish([A, B])
+    assert B not in ledger.confirmed[-1]
+    await envoy.follow()
+    assert ledger.confirmed[-1] == frozenset({A, B})
+    assert ledger.replies == ["acked", "acked"]
+    await envoy.leave()
+
+
+async def test_all_connected_envoys_must_acknowledge(ledger):
+    server = ledger.server()
+    server.publish([A])
+    first, second = await subscribe(server, "e1"), await subscribe(server, "e2")
+    assert server.connected == ["e1", "e2"]
+    await first.follow()
+    assert ledger.confirmed == []
+    await second.follow()
+    assert ledger.confirmed == [frozenset({A})]
+    await first.leave()
+    await second.leave()
+
+
+async def test_an_envoy_that_leaves_is_not_waited_for(ledger):
+    server = ledger.server()
+    server.publish([A])
+    first, second = await subscribe(server, "e1"), await subscribe(server, "e2")
+    await first.follow()
+    await second.leave()
+    assert ledger.confirmed[-1] == frozenset({A})
+    await first.leave()
+
+
+async def test_an_older_acknowledgement_confirms_what_it_had_while_a_newer_version_is_under_way(ledger):
+    server = ledger.server()
+    server.publish([A])
+    envoy = await subscribe(server)
+    response = await envoy.answer()
+    envoy.ask(names.ENDPOINTS_TYPE, "models", nonce=response.nonce)
+    await settled()
+    server.publish([A, B])
+    assert ledger.confirmed[-1] == frozenset({A})
+    await envoy.leave()
+
+
+async def test_a_refused_version_leaves_the_last_good_one(ledger):
+    server = ledger.server()
+    server.publish([A])
+    envoy = await subscribe(server)
+    await envoy.follow()
+    server.publish([A, B])
+    response = await envoy.follow(confirm=False)
+    envoy.ask(names.ENDPOINTS_TYPE, "models", nonce=response.nonce, error="no such thing")
+    assert await envoy.silent()
+    assert ledger.confirmed[-1] == frozenset({A})
+    assert (ledger.replies, ledger.rejected) == (["acked", "nacked"], ["no such thing"])
+    await envoy.leave()
+
+
+async def test_nothing_is_sent_when_nothing_changed(ledger):
+    server = ledger.server()
+    server.publish([A, B])
+    envoy = await subscribe(server)
+    await envoy.follow()
+    server.publish([B, A])
+    assert await envoy.silent()
+    await envoy.leave()
+
+
+async def test_a_repeated_request_is_answered_again(ledger):
+    server = ledger.server()
+    server.publish([A])
+    envoy = await subscribe(server)
+    first = await envoy.follow()
+    envoy.ask(names.ENDPOINTS_TYPE, "models", nonce=first.nonce)
+    again = await envoy.answer()
+    assert (addresses(again), again.version_info) == ([A], first.version_info)
+    assert again.nonce != first.nonce
+    await envoy.leave()
+
+
+async def test_a_removed_address_lingers_then_goes(ledger):
+    server = ledger.server(linger_seconds=0.02)
+    server.publish([A, B])
+    envoy = await subscribe(server)
+    await envoy.follow()
+    server.publish([A])
+    assert await envoy.silent()
+    assert addresses(await envoy.follow()) == [A]
+    assert ledger.confirmed[-1] == frozenset({A})
+    await envoy.leave()
+
+
+async def test_an_address_that_comes_back_in_time_is_confirmed_at_once(ledger):
+    server = ledger.server()
+    server.publish([A, B])
+    envoy = await subscribe(server)
+    await envoy.follow()
+    server.publish([A])
+    server.publish([A, B])
+    assert ledger.confirmed[-1] == frozenset({A, B})
+    assert await envoy.silent()
+    await envoy.leave()
+
+
+async def test_after_the_last_envoy_left_addresses_are_confirmed_by_time(ledger):
+    server = ledger.server(hold_seconds=0.01)
+    server.publish([A])
+    envoy = await subscribe(server)
+    await envoy.answer()
+    await envoy.leave()
+    assert ledger.confirmed == []
+    await asyncio.sleep(0.03)
+    assert ledger.confirmed == [frozenset({A})]
+
+
+async def test_an_address_envoy_cannot_use_does_not_cost_the_others(ledger):
+    server = ledger.server()
+    server.publish([A, "llm.example:80"])
+    envoy = await subscribe(server)
+    assert addresses(await envoy.follow()) == [A]
+    assert ledger.confirmed == [frozenset({A})]
+    await envoy.leave()
