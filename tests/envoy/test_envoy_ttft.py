@@ -58,9 +58,9 @@ async def test_a_client_that_leaves_is_logged_with_its_flag(start_rig, start_ser
 
     async def slow(_request: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(stream_head() + chunk(b"data: 1\n\n"))
-        await writer.drain()
         while not writer.transport.is_closing():
             await asyncio.sleep(0.01)
+            writer.write(chunk(b"data: more\n\n"))
         gone.set()
 
     server = await start_server(slow)

@@ -186,6 +186,8 @@ def _without_rebind() -> Fields:
         {"filter": names.PILOTAGE_NAMESPACE, "path": [{"key": names.REBIND}]},
     )
     absent = extension(
-        "envoy.matching.matchers.metadata_matcher", Metadata, {"value": {"presentMatch": True}, "invert": True}
+        "envoy.matching.matchers.metadata_matcher",
+        Metadata,
+        {"value": {"presentMatch": True}, "invert": True},
     )
     return {"singlePredicate": {"input": rebind, "customMatch": absent}}

@@ -31,6 +31,13 @@ _STEERING_PREFIXES = (
     "x-envoy-",
 )
 """Request headers no client may send: they would choose an endpoint, or set Envoy's retries and timeouts."""
+_PICKER_INPUTS = (
+    "x-gateway-inference-fairness-id",
+    "x-gateway-inference-objective",
+    "x-slo-ttft-ms",
+    "x-slo-tpot-ms",
+)
+"""Request headers that clients may send to the picker, and no model server sees."""
 _ACCEPT_ENCODING = "accept-encoding"
 """Dropped too: usage cannot be read out of a compressed answer."""
 _FOREVER_SECONDS = 10 * 365 * 24 * 3600
@@ -186,6 +193,8 @@ def _routes(settings: GatewaySettings) -> Fields:
                 "name": "fail-open",
                 "match": {"prefix": "/"},
                 "route": _forward(settings, names.FAIL_OPEN_CLUSTER, retries=1),
+                # with a pick the picker strips these: removed by its route they would cost the pick
+                "requestHeadersToRemove": list(_PICKER_INPUTS),
             }
         )
     else:

@@ -16,4 +16,6 @@ _SCRIPT = Path(__file__).with_name("usage.lua")
 
 def usage_filter() -> Fields:
     """The filter; values go to dynamic metadata `pilotage.usage`. What an answer lacks is not written."""
-    return extension("envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": _SCRIPT.read_text()}})
+    return extension(
+        "envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": _SCRIPT.read_text()}}
+    )
