@@ -6,7 +6,9 @@ from envoy_rig import CHAT_BODY, fixed, pick
 
 
 async def test_each_attempt_gets_the_model_name_of_its_endpoint(start_rig, start_server):
-    servers = [await start_server(fixed(503, b"{}")) for _ in range(2)] + [await start_server(fixed(200, b"{}"))]
+    servers = [await start_server(fixed(503, b"{}")) for _ in range(2)] + [
+        await start_server(fixed(200, b"{}"))
+    ]
     addresses = [server.address for server in servers]
     rebind = {addresses[0]: "small", addresses[1]: "strong", addresses[2]: "hosted-gpt-with-a-long-name"}
     first = json.dumps({**CHAT_BODY, "model": "small"}, separators=(",", ": ")).encode()

@@ -73,7 +73,10 @@ async def test_usage_is_read_from_answers_cut_anywhere(start_rig, start_server, 
 
 
 CACHED = {
-    "chat": ('{"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":6}}}', 6),
+    "chat": (
+        '{"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":6}}}',
+        6,
+    ),
     "responses": (
         '{"response":{"usage":{"input_tokens":9,"output_tokens":4,"input_tokens_details":{"cached_tokens":5}}}}',
         5,

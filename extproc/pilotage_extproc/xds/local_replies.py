@@ -16,11 +16,11 @@ _ERRORS = {
     ),
     431: ("The request headers are too large.", "invalid_request_error", "headers_too_large"),
     500: ("The gateway could not ask where to send this request.", "server_error", "picker_unavailable"),
-    502: ("The model server sent an invalid response.", "server_error", "bad_gateway"),
+    502: ("The model server broke off, or its answer was invalid.", "server_error", "bad_gateway"),
     503: ("No model server could be reached.", "server_error", "upstream_unavailable"),
     504: ("The gateway or the model server did not answer in time.", "server_error", "timeout"),
 }
-_RETRY_AFTER_SECONDS = {500: 1, 503: 1, 504: 1}
+_RETRY_AFTER_SECONDS = {500: 1, 502: 1, 503: 1, 504: 1}
 
 
 def local_reply_config() -> Fields:

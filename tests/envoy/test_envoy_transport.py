@@ -1,0 +1,124 @@
+"""Protocols of clients, TLS on both sides, bodies at their limit."""
+
+import asyncio
+import json
+import ssl
+from pathlib import Path
+
+import aiohttp
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+from cryptography import x509
+from envoy_rig import CHAT, CHAT_BODY, fixed, pick
+
+from pilotage_api.settings import GatewaySettings, TlsFiles, TlsSettings
+from pilotage_extproc.server.tls import self_signed
+
+
+async def h2_post(port: int, path: str, body: bytes) -> tuple[str, bytes]:
+    """A request over HTTP/2 without TLS, with prior knowledge."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    connection.initiate_connection()
+    headers = {":method": "POST", ":path": path, ":scheme": "http", ":authority": "x"}
+    connection.send_headers(1, list({**headers, "content-type": "application/json"}.items()))
+    connection.send_data(1, body, end_stream=True)
+    writer.write(connection.data_to_send())
+    status, answer = "", b""
+    async with asyncio.timeout(5):
+        while True:
+            for event in connection.receive_data(await reader.read(65536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = dict(event.headers)[":status"]
+                elif isinstance(event, h2.events.DataReceived):
+                    answer += event.data
+                elif isinstance(event, h2.events.StreamEnded):
+                    writer.close()
+                    return status, answer
+            writer.write(connection.data_to_send())
+
+
+async def test_http_2_clients_without_tls_are_served(start_rig, start_server):
+    server = await start_server(fixed(200, b'"ok"'))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    assert await h2_post(rig.port, CHAT, json.dumps(CHAT_BODY).encode()) == ("200", b'"ok"')
+
+
+@pytest.mark.parametrize("size", [1 << 20, 30 << 20])
+async def test_long_bodies_reach_the_picker_and_the_server_whole(start_rig, start_server, size):
+    server = await start_server(fixed(200, b"{}"))
+    seen: list[int] = []
+
+    def choose(head, body):
+        seen.append(len(body))
+        return pick(server.address)
+
+    rig = await start_rig(choose, [server.address])
+    body = b'{"model":"m","prompt":"%s"}' % (b"x" * size)
+    assert (await rig.chat(body))[0] == 200
+    assert seen == [len(body)]
+    assert server.received[0].body == body
+
+
+async def test_a_body_grown_by_the_picker_goes_on_with_its_length(start_rig, start_server):
+    server = await start_server(fixed(200, b"{}"))
+    grown = b'{"model":"m","prompt":"%s"}' % (b"y" * 100_000)
+    rig = await start_rig(lambda head, body: pick(server.address, body=grown), [server.address])
+    assert (await rig.chat(b'{"model":"m"}'))[0] == 200
+    assert server.received[0].body == grown
+    assert server.received[0].headers["content-length"] == str(len(grown))
+
+
+async def test_a_self_signed_picker_is_asked_over_tls(start_rig, start_server):
+    server = await start_server(fixed(503, b"{}"))
+    settings = GatewaySettings(tls=TlsSettings(extproc="self-signed"))
+    other = await start_server(fixed(200, b'"ok"'))
+    addresses = [server.address, other.address]
+    rig = await start_rig(
+        lambda head, body: pick(*addresses, rebind={other.address: "other"}), addresses, settings=settings
+    )
+    assert (await rig.chat())[:3:2] == (200, b'"ok"')
+    assert other.received[0].model == "other"
+    assert len(await rig.logged()) == 1
+
+
+def write_pair(folder: Path, name: str) -> None:
+    """As secrets are mounted: a new folder, then one symbolic link turned to it."""
+    version = folder / name
+    version.mkdir()
+    key, certificate = self_signed(name)
+    (version / "tls.key").write_bytes(key)
+    (version / "tls.crt").write_bytes(certificate)
+    turned = folder / "next"
+    turned.symlink_to(version)
+    turned.rename(folder / "current")
+
+
+async def name_of(port: int) -> str:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    raw = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    subject = x509.load_der_x509_certificate(raw).subject
+    return str(subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
+
+
+async def test_the_listener_speaks_tls_and_follows_a_renewed_certificate(start_rig, start_server, tmp_path):
+    write_pair(tmp_path, "first")
+    for file in ("tls.crt", "tls.key"):
+        (tmp_path / file).symlink_to(tmp_path / "current" / file)
+    files = TlsFiles(cert_file=str(tmp_path / "tls.crt"), key_file=str(tmp_path / "tls.key"))
+    server = await start_server(fixed(200, b'"ok"'))
+    settings = GatewaySettings(tls=TlsSettings(gateway=files))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address], settings=settings)
+    async with aiohttp.ClientSession() as session:
+        answer = await session.post(rig.url + CHAT, json=CHAT_BODY, ssl=False)
+        assert (answer.status, await answer.read()) == (200, b'"ok"')
+    assert await name_of(rig.port) == "first"
+    write_pair(tmp_path, "second")
+    async with asyncio.timeout(5):
+        while await name_of(rig.port) != "second":
+            await asyncio.sleep(0.05)
