@@ -18,6 +18,7 @@ from pilotage_extproc.protocol import messages
 from pilotage_extproc.protocol.access_log import LoggedRequest, access_log_handler
 from pilotage_extproc.protocol.messages import PickHeaders
 from pilotage_extproc.protocol.rebind import serve_rebind
+from pilotage_extproc.server.tls import server_credentials
 from pilotage_extproc.xds.ads import XdsServer
 from pilotage_extproc.xds.bootstrap import build_bootstrap
 from pilotage_extproc.xds.names import REBIND_ROLE, ROLE_HEADER
@@ -160,10 +161,12 @@ class Rig:
         )
         self.url = ""
         self.port = 0
+        self.extproc_port = 0
         self.envoy: EnvoyProcess | None = None
         self.session: aiohttp.ClientSession | None = None
 
-    async def start(self, addresses: list[str], fail_open: tuple[str, ...] = ()) -> None:
+    async def serve(self, addresses: list[str], fail_open: tuple[str, ...] = (), port: int = 0) -> None:
+        """Start extproc alone."""
         process = grpc.stream_stream_rpc_method_handler(self._process)
         self.extproc.add_generic_rpc_handlers(
             (
@@ -174,13 +177,17 @@ class Rig:
                 self.xds.handler(),
             )
         )
-        port = self._bind()
+        self.extproc_port = self._bind(port)
         await self.extproc.start()
         self.xds.publish(addresses, fail_open)
+
+    async def start(self, addresses: list[str], fail_open: tuple[str, ...] = ()) -> None:
+        """Start extproc, and an Envoy that asks it."""
+        await self.serve(addresses, fail_open)
         bootstrap = build_bootstrap(
             self.settings,
             envoy_name="envoy-1",
-            extproc=("127.0.0.1", port),
+            extproc=("127.0.0.1", self.extproc_port),
             gateway=("127.0.0.1", 0),
             admin=("127.0.0.1", 0),
         )
@@ -192,12 +199,11 @@ class Rig:
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.session = aiohttp.ClientSession()
 
-    def _bind(self) -> int:
-        if self.settings.tls.extproc is None:
-            return self.extproc.add_insecure_port("127.0.0.1:0")
-        from pilotage_extproc.server.tls import server_credentials
-
-        return self.extproc.add_secure_port("127.0.0.1:0", server_credentials(self.settings.tls.extproc))
+    def _bind(self, port: int) -> int:
+        tls = self.settings.tls.extproc
+        if tls is None:
+            return self.extproc.add_insecure_port(f"127.0.0.1:{port}")
+        return self.extproc.add_secure_port(f"127.0.0.1:{port}", server_credentials(tls))
 
     async def stop(self) -> None:
         if self.session is not None:

@@ -6,22 +6,22 @@ from envoy_rig import CHAT_BODY, fixed, pick
 
 
 async def test_each_attempt_gets_the_model_name_of_its_endpoint(start_rig, start_server):
-    servers = [await start_server(fixed(503, b"{}")) for _ in range(2)] + [
-        await start_server(fixed(200, b"{}"))
-    ]
+    servers = [await start_server(fixed(503, b"{}")) for _ in range(3)]
+    servers.append(await start_server(fixed(200, b"{}")))
     addresses = [server.address for server in servers]
-    rebind = {addresses[0]: "small", addresses[1]: "strong", addresses[2]: "hosted-gpt-with-a-long-name"}
+    rebind = dict(zip(addresses, ["small", "strong", "small", "hosted-gpt-with-a-long-name"], strict=True))
     first = json.dumps({**CHAT_BODY, "model": "small"}, separators=(",", ": ")).encode()
     rig = await start_rig(lambda head, body: pick(*addresses, rebind=rebind, body=first), addresses)
     status, _, _ = await rig.chat({**CHAT_BODY, "model": "auto"})
     assert status == 200
     received = [server.received[0] for server in servers]
-    assert [request.model for request in received] == ["small", "strong", "hosted-gpt-with-a-long-name"]
+    assert [request.model for request in received] == list(rebind.values())
     for request in received:
         assert int(request.headers["content-length"]) == len(request.body)
         assert json.loads(request.body)["messages"] == CHAT_BODY["messages"]
-    assert received[2].body == first.replace(b'"small"', b'"hosted-gpt-with-a-long-name"')
-    assert rig.rebinds == 2
+    assert received[2].body == first
+    assert received[3].body == first.replace(b'"small"', b'"hosted-gpt-with-a-long-name"')
+    assert rig.rebinds == 3
 
 
 async def test_the_first_attempt_does_not_ask_the_rebinder(start_rig, start_server):

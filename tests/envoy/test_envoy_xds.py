@@ -87,3 +87,28 @@ async def test_thousands_of_endpoints_are_taken(start_rig, start_server):
     print(f"publish {held * 1000:.0f} ms, acknowledged after {(loop.time() - began) * 1000:.0f} ms")
     assert held < 0.5  # on the loop that also answers requests; a fraction of this where little changes
     assert (await rig.chat())[0] == 200
+
+
+async def test_a_picker_that_restarts_is_used_again_without_a_cut_stream(start_rig, start_server):
+    go_on = asyncio.Event()
+
+    async def slow(_request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(stream_head() + chunk(b"data: 1\n\n"))
+        await writer.drain()
+        await go_on.wait()
+        writer.write(chunk(b"data: 2\n\n") + chunk(b""))
+
+    server, added = await start_server(slow), await start_server(fixed(200, b'"added"'))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    async with rig.session.post(rig.url + "/v1/chat/completions", json=CHAT_BODY) as answer:
+        assert await answer.content.readuntil(b"\n\n") == b"data: 1\n\n"
+        await rig.extproc.stop(None)
+        again = Rig(rig.settings, lambda head, body: pick(added.address))
+        await again.serve([server.address, added.address], port=rig.extproc_port)
+        try:
+            await until(lambda: added.address in again.acknowledged)
+            assert (await rig.chat())[2] == b'"added"'
+            go_on.set()
+            assert await answer.content.read() == b"data: 2\n\n"
+        finally:
+            await again.stop()

@@ -13,13 +13,13 @@ from pilotage_extproc.protocol.contracts import Stream
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 _USAGE_NAMESPACE = "pilotage.usage"
 _PILOTAGE_NAMESPACE = "pilotage"
-_STORED_RESPONSE_PREFIX = "resp_"
+_TTFT_TAG = "ttft_us"
 _FLAGS = tuple(
     field.name for field in accesslog_pb2.ResponseFlags.DESCRIPTOR.fields if field.type == field.TYPE_BOOL
 )
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class LoggedRequest:
     """An outcome, and the process that made its decision (empty where none did)."""
 
@@ -49,17 +49,14 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
             int(values["output"].number_value) if "output" in values else None,
             int(values["cached"].number_value) if "cached" in values else None,
         )
-        found = values["id"].string_value if "id" in values else ""
-        response_id = found if found.startswith(_STORED_RESPONSE_PREFIX) else None
-    tags = common.custom_tags
-    attempts = tags.get("attempts", "")
-    ttft = tags.get("ttft_us", "")
+        response_id = values["id"].string_value if "id" in values else None
+    ttft = common.custom_tags.get(_TTFT_TAG, "")
     duration = common.duration if common.HasField("duration") else None
     outcome = Outcome(
         decision_id=decision,
         http_status=entry.response.response_code.value,
         upstream_address=_address(common),
-        attempts=int(attempts) if attempts.isdigit() else 0,
+        attempts=common.upstream_request_attempt_count,
         duration_seconds=None if duration is None else duration.seconds + duration.nanos / 1e9,
         ttft_seconds=int(ttft) / 1e6 if ttft.isdigit() else None,
         response_flags=_flags(common) if common.HasField("response_flags") else (),

@@ -38,7 +38,7 @@ async def serve_rebind(stream: Stream, on_rebound: Callable[[], None]) -> None:
             changed = _rebound(body, model)
             if changed is not None:
                 on_rebound()
-            await stream.write(_body_answer(body if changed is None else changed))
+            await stream.write(_body_answer(changed, len(body if changed is None else changed)))
             return
 
 
@@ -63,12 +63,14 @@ def _rebound(body: bytes, model: str | None) -> bytes | None:
         return None  # a body that is not ours goes on as it is
 
 
-def _body_answer(body: bytes) -> bytes:
+def _body_answer(changed: bytes | None, length: int) -> bytes:
+    """The body, where it changes, and in any case its length: an earlier attempt may have left another."""
     response = ext_proc_pb2.ProcessingResponse()
     common = response.request_body.response
-    common.body_mutation.body = body
+    if changed is not None:
+        common.body_mutation.body = changed
     option = common.header_mutation.set_headers.add(append_action=messages.OVERWRITE)
     option.header.key = "content-length"
-    option.header.raw_value = str(len(body)).encode()
+    option.header.raw_value = str(length).encode()
     serialised: bytes = response.SerializeToString()
     return serialised

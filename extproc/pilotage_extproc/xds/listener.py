@@ -148,7 +148,6 @@ def _access_log(envoy_name: str) -> Fields:
                 "customTags": [
                     # to the first byte of the body: model servers send headers before they prefill
                     {"tag": names.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:us)%"},
-                    {"tag": names.ATTEMPTS_TAG, "value": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"},
                 ],
             }
         },

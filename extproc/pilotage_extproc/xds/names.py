@@ -25,9 +25,9 @@ OWN_ANSWER_DETAILS = "pilotage_"
 """Prefix of the details of immediate responses, which Envoy must not reshape."""
 CLUSTER_TYPE = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINTS_TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
-SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
-GATEWAY_SECRET = "gateway"
+SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a name
+GATEWAY_SECRET = "gateway"  # noqa: S105 - a name
 """The listener's certificate: served as file names, since Envoy watches only files of served secrets."""
 
 TTFT_TAG = "ttft_us"
-ATTEMPTS_TAG = "attempts"
+"""Microseconds to the first byte of the response's body; a dash where there was none."""
