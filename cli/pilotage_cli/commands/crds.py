@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 import yaml
-from pilotage_api.crd import custom_resource_definitions
 
+from pilotage_api.crd import custom_resource_definitions
 from pilotage_cli.failure import CommandError
 
 _HEADER = "# Generated from api/pilotage_api by `make crds`; do not edit.\n"

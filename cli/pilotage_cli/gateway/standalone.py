@@ -14,6 +14,7 @@ from pilotage_cli.gateway.ports import check_free
 from pilotage_cli.gateway.simulated import SimulatedPools
 from pilotage_extproc.server.addresses import AddressError, join_address, split_address
 from pilotage_extproc.server.extproc_server import ExtProcServer
+from pilotage_extproc.server.garbage import tune_garbage_collection
 from pilotage_extproc.xds.bootstrap import build_bootstrap
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Picker:
         assert compiled is not None
         await self.server.start()
         await self._apply(compiled)
+        tune_garbage_collection()
         self._task = asyncio.create_task(self._follow(), name="follow folder")
 
     async def _apply(self, compiled: Compiled) -> None:

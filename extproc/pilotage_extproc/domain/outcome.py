@@ -12,7 +12,7 @@ class TokenUsage:
     cached_input_tokens: int | None = None
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Outcome:
     """The end of a request; enough for any process to settle it or pass it to its owner."""
 
@@ -34,7 +34,7 @@ class Outcome:
     upstream_model: str | None = None
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Settled:
     """What settling found out about the pick."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, OtherTraffic
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
-from pilotage_extproc.domain.decision import Decision, DirectAnswer, Placement, Target
+from pilotage_extproc.domain.decision import Decision, DirectAnswer, Placement
 from pilotage_extproc.domain.errors import Refusal, RequestRefused
 from pilotage_extproc.domain.outcome import Outcome, Settled
 from pilotage_extproc.domain.request import CallKind, RequestHead
@@ -135,9 +135,7 @@ class Pipeline:
         return self._place_parsed(call, body, parsed, only=only)
 
     def _parse(self, call: Call, body: bytes) -> ParsedBody:
-        parsed = parse_body(call.kind, body, max_structure=self._settings.body.max_structure)
-        check_single(body, "model")
-        return parsed
+        return parse_body(call.kind, body, max_structure=self._settings.body.max_structure)
 
     async def _server_of(self, response_id: str, param: str) -> str:
         owner = await self._owners.wait_for(response_id, RESPONSE_NEWS_SECONDS)
@@ -161,6 +159,8 @@ class Pipeline:
         placement = self._placement(route, ranking, parsed.model)
         first = placement.decision.targets[0]
         pool = self.index.pools[first.pool]
+        if first.upstream_model == parsed.model:
+            check_single(body, "model")  # replacing it checks too
         placement.body = rewritten(
             body,
             call,
@@ -170,7 +170,7 @@ class Pipeline:
             stream_usage=pool.stream_usage,
         )
         record = self._record(call, route, ranking, placement.decision, parsed.stream, len(body))
-        self._keep(record)
+        self._keep(record, placement.decision)
         return placement
 
     def _place_in_pool(self, call: Call, pool: str, body: bytes | None, *, only: str | None) -> Placement:
@@ -180,7 +180,8 @@ class Pipeline:
             raise RequestRefused(Refusal.NO_ENDPOINTS, "No model server takes this call now.")
         ranking = self._rank(route, call.head.subset, only)
         placement = self._placement(route, ranking, "")
-        self._keep(self._record(call, route, ranking, placement.decision, False, len(body or b"")))
+        record = self._record(call, route, ranking, placement.decision, False, len(body or b""))
+        self._keep(record, placement.decision)
         return placement
 
     @staticmethod
@@ -216,16 +217,8 @@ class Pipeline:
         return RequestRefused(Refusal.NO_ENDPOINTS, message, retry_after_seconds=_NO_ENDPOINTS_RETRY_SECONDS)
 
     def _placement(self, route: Route, ranking: Ranking, model: str) -> Placement:
-        candidates = route.candidates
-        targets = tuple(
-            Target(
-                int(candidates.rows[index]),
-                candidates.addresses[index],
-                candidates.offers[index].pool,
-                candidates.offers[index].upstream_model,
-            )
-            for index in ranking.order
-        )
+        known = route.candidates.targets
+        targets = tuple([known[index] for index in ranking.order])
         self._sequence += 1
         decision = Decision(
             id=f"{self._process_id}-{self._sequence:x}",
@@ -236,22 +229,31 @@ class Pipeline:
             snapshot_version=self.index.snapshot.version,
             decided_at=self._clock(),
         )
-        first = targets[0].upstream_model
-        differs = any(target.upstream_model != first for target in targets)
-        rebind = {target.address: target.upstream_model for target in targets} if differs else {}
+        if route.candidates.one_model or all(
+            target.upstream_model == targets[0].upstream_model for target in targets
+        ):
+            return Placement(decision)
+        rebind = {target.address: target.upstream_model for target in targets}
         return Placement(decision, None, rebind)
 
     @staticmethod
     def _record(
         call: Call, route: Route, ranking: Ranking, decision: Decision, stream: bool, body_bytes: int
     ) -> DecisionRecord:
-        return DecisionRecord(
-            decision, call.kind, call.path, stream, body_bytes, call.head.subset, route, ranking, time.time()
+        return DecisionRecord.of(
+            decision,
+            route,
+            ranking,
+            kind=call.kind,
+            path=call.path,
+            stream=stream,
+            body_bytes=body_bytes,
+            subset=call.head.subset,
+            decided_at_utc=time.time(),
         )
 
-    def _keep(self, record: DecisionRecord) -> None:
+    def _keep(self, record: DecisionRecord, decision: Decision) -> None:
         """The request counts as in flight at its first target from now on."""
-        decision = record.decision
         self._ledger.begin(decision.id, decision.targets[0].row, decision.decided_at)
         self.decisions.add(decision.id, record)
 
@@ -263,12 +265,9 @@ class Pipeline:
         if record is not None:
             if record.outcome is None:
                 record.outcome = outcome
-            addresses = [target.address for target in record.decision.targets]
             served = outcome.upstream_address
-            if served == addresses[0]:
-                against = "first"
-            elif served is not None:
-                against = "fallback" if served in addresses else "other"
+            if served is not None:
+                against = _against(record.addresses(), served)
         return Settled(known, against)
 
     def learn(self, outcome: Outcome) -> None:
@@ -290,3 +289,10 @@ class Pipeline:
             parts.append(f"pool={first.pool}")
             parts.append(f"endpoint={first.address}")
         return {"x-pilotage-decision": "; ".join(parts)}
+
+
+def _against(addresses: list[str], served: str) -> str:
+    """Which of a pick's addresses served: `first`, `fallback`, or `other` than all of them."""
+    if served == addresses[0]:
+        return "first"
+    return "fallback" if served in addresses else "other"

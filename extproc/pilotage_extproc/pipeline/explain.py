@@ -4,6 +4,8 @@ import datetime as dt
 import math
 from typing import Any
 
+import numpy as np
+
 from pilotage_extproc.pipeline.record import DecisionRecord
 from pilotage_extproc.scheduling.contract import Weighted
 from pilotage_extproc.scheduling.scheduler import NEAR_TIE
@@ -14,27 +16,31 @@ _MAX_CANDIDATES = 100
 
 def explain(record: DecisionRecord, scorers: tuple[Weighted, ...], process_id: str) -> dict[str, Any]:
     """One decision as JSON-ready data. Holds no prompt text."""
-    decision, ranking, route = record.decision, record.ranking, record.route
+    route = record.route
     return {
-        "decision": decision.id,
+        "decision": record.id,
         "process": process_id,
         "decidedAt": dt.datetime.fromtimestamp(record.decided_at_utc, dt.UTC).isoformat(
             timespec="milliseconds"
         ),
-        "snapshot": decision.snapshot_version,
+        "snapshot": record.snapshot_version,
         "request": {
             "kind": record.kind.value,
             "path": record.path,
-            "model": decision.model,
+            "model": record.model,
             "stream": record.stream,
             "bodyBytes": record.body_bytes,
-            "subset": None if record.subset is None else list(record.subset),
+            "subset": None if record.subset is None else record.subset.split(","),
         },
-        "policy": decision.policy,
-        "rule": decision.rule,
+        "policy": route.policy,
+        "rule": route.rule,
         "attempts": [
-            {"address": target.address, "pool": target.pool, "model": target.upstream_model}
-            for target in decision.targets
+            {
+                "address": route.candidates.targets[index].address,
+                "pool": route.candidates.targets[index].pool,
+                "model": route.candidates.targets[index].upstream_model,
+            }
+            for index in record.order
         ],
         "scorers": [
             {
@@ -42,7 +48,7 @@ def explain(record: DecisionRecord, scorers: tuple[Weighted, ...], process_id: s
                 "unit": weighted.scorer.unit,
                 "weight": weighted.weight,
                 "half": weighted.scorer.half,
-                "skipped": weighted.scorer.name in ranking.skipped,
+                "skipped": weighted.scorer.name in record.skipped,
             }
             for weighted in scorers
         ],
@@ -54,50 +60,46 @@ def explain(record: DecisionRecord, scorers: tuple[Weighted, ...], process_id: s
 
 
 def _candidates(record: DecisionRecord) -> list[dict[str, Any]]:
-    ranking, candidates = record.ranking, record.route.candidates
-    order = {index: position for position, index in enumerate(ranking.order)}
+    total, terms = record.total, record.figures()
+    dropped, candidates = record.dropped(), record.route.candidates
+    order = {index: position for position, index in enumerate(record.order)}
     rest = sorted(
         (index for index in range(len(candidates)) if index not in order),
-        key=lambda index: -float(ranking.total[index]),
+        key=lambda index: -float(total[index]),
     )
-    return [_candidate(record, index, order.get(index)) for index in [*order, *rest][:_MAX_CANDIDATES]]
-
-
-def _candidate(record: DecisionRecord, index: int, position: int | None) -> dict[str, Any]:
-    ranking, candidates = record.ranking, record.route.candidates
-    offer = candidates.offers[index]
-    age = float(ranking.scrape_age_seconds[index])
-    return {
-        "address": candidates.addresses[index],
-        "pool": offer.pool,
-        "model": offer.upstream_model,
-        "tier": int(candidates.tiers[index]),
-        "attempt": None if position is None else position + 1,
-        "score": round(float(ranking.total[index]), 4),
-        "terms": {name: _figure(float(column[index])) for name, column in ranking.terms.items()},
-        "metricsAgeSeconds": None if math.isinf(age) else round(age, 3),
-        "dropped": [reason for reason, mask in ranking.dropped.items() if mask[index]],
-    }
+    shown = []
+    for index in [*order, *rest][:_MAX_CANDIDATES]:
+        target = candidates.targets[index]
+        age = record.decided_at - float(record.scraped_at[index])
+        shown.append(
+            {
+                "address": target.address,
+                "pool": target.pool,
+                "model": target.upstream_model,
+                "tier": int(candidates.tiers[index]),
+                "attempt": order[index] + 1 if index in order else None,
+                "score": round(float(total[index]), 4),
+                "terms": {name: _figure(float(column[index])) for name, column in terms.items()},
+                "metricsAgeSeconds": None if math.isinf(age) else round(age, 3),
+                "dropped": [reason for reason, mask in dropped.items() if mask[index]],
+            }
+        )
+    return shown
 
 
 def _runner_up(record: DecisionRecord) -> dict[str, Any] | None:
-    """The best candidate that was not the pick, and by how much it lost."""
-    ranking, candidates = record.ranking, record.route.candidates
-    pick = ranking.order[0]
-    best: int | None = None
-    for index in range(len(candidates)):
-        dropped = any(mask[index] for mask in ranking.dropped.values())
-        same = candidates.rows[index] == candidates.rows[pick]
-        other_tier = candidates.tiers[index] != candidates.tiers[pick]
-        if dropped or same or other_tier:
-            continue
-        if best is None or ranking.total[index] > ranking.total[best]:
-            best = index
-    if best is None:
+    """The best candidate of the same tier that was not the pick, and by how much it lost."""
+    total = record.total
+    candidates, pick = record.route.candidates, record.order[0]
+    open_ = (candidates.tiers == candidates.tiers[pick]) & (candidates.rows != candidates.rows[pick])
+    for mask in record.dropped().values():
+        open_ &= ~mask
+    if not open_.any():
         return None
-    margin = float(ranking.total[pick] - ranking.total[best])
+    best = int(np.where(open_, total, -np.inf).argmax())
+    margin = float(total[pick] - total[best])
     return {
-        "address": candidates.addresses[best],
+        "address": candidates.targets[best].address,
         "margin": round(margin, 4),
         "tie": abs(margin) < NEAR_TIE,
     }

@@ -1,6 +1,14 @@
-"""What is kept of a decision: columns and facts, no prompt text, nothing formatted."""
+"""What is kept of a decision: facts and packed columns, no prompt text, nothing formatted.
+
+A record is one flat object of plain values and arrays: tens of thousands are kept, and the garbage
+collector walks every container among them at its full collections.
+"""
 
 from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.outcome import Outcome
@@ -8,26 +16,92 @@ from pilotage_extproc.domain.request import CallKind
 from pilotage_extproc.pipeline.routing import Route
 from pilotage_extproc.scheduling.scheduler import Ranking
 
-_FACTS_BYTES = 1500
+_FACTS_BYTES = 900
+_ARRAY_BYTES = 112
 
 
 @dataclass(slots=True)
 class DecisionRecord:
     """One decision with all it was based on, and once settled what became of it."""
 
-    decision: Decision
+    id: str
+    model: str
     kind: CallKind
     path: str
     stream: bool
     body_bytes: int
-    subset: tuple[str, ...] | None
+    subset: str | None
+    """Addresses joined by commas."""
     route: Route
-    ranking: Ranking
+    snapshot_version: str
+    decided_at: float
+    """Monotonic seconds."""
     decided_at_utc: float
     """Seconds since the epoch, for people."""
+    order: tuple[int, ...]
+    """Candidate indices, best first."""
+    total: NDArray[np.float64]
+    scraped_at: NDArray[np.float64]
+    terms: tuple[NDArray[np.float64], ...]
+    masks: tuple[NDArray[np.bool_], ...]
+    term_names: tuple[str, ...]
+    filter_names: tuple[str, ...]
+    skipped: tuple[str, ...]
     outcome: Outcome | None = None
+
+    @classmethod
+    def of(
+        cls,
+        decision: Decision,
+        route: Route,
+        ranking: Ranking,
+        *,
+        kind: CallKind,
+        path: str,
+        stream: bool,
+        body_bytes: int,
+        subset: tuple[str, ...] | None,
+        decided_at_utc: float,
+    ) -> Self:
+        """Pack a decision."""
+        terms, dropped = ranking.terms, ranking.dropped
+        return cls(
+            decision.id,
+            decision.model,
+            kind,
+            path,
+            stream,
+            body_bytes,
+            None if subset is None else ",".join(subset),
+            route,
+            decision.snapshot_version,
+            decision.decided_at,
+            decided_at_utc,
+            tuple(ranking.order),
+            ranking.total,
+            ranking.scraped_at,
+            tuple(terms.values()),
+            tuple(dropped.values()),
+            tuple(terms),
+            tuple(dropped),
+            ranking.skipped,
+        )
 
     @property
     def nbytes(self) -> int:
         """What the record costs to keep; the route is shared."""
-        return _FACTS_BYTES + self.ranking.nbytes
+        arrays = 2 + len(self.terms) + len(self.masks)
+        return _FACTS_BYTES + arrays * (_ARRAY_BYTES + self.total.nbytes)
+
+    def addresses(self) -> list[str]:
+        """Addresses of the attempts, best first."""
+        targets = self.route.candidates.targets
+        return [targets[index].address for index in self.order]
+
+    def figures(self) -> dict[str, NDArray[np.float64]]:
+        """Terms by name, each a column over the candidates."""
+        return dict(zip(self.term_names, self.terms, strict=True))
+
+    def dropped(self) -> dict[str, NDArray[np.bool_]]:
+        """By filter: which candidates it dropped."""
+        return dict(zip(self.filter_names, self.masks, strict=True))

@@ -21,6 +21,7 @@ _QUOTE, _BACKSLASH = 0x22, 0x5C
 _LARGE = 16_384
 """Bytes from which numpy finds quotes faster than bytes.find the key."""
 _SPACE = b" \t\r\n"
+_ESCAPE = b"\\u00"
 _ESCAPED_LETTERS = (b"\\u006", b"\\u007")
 """How a key of ASCII letters looks when someone escapes it: no encoder does, an attacker may."""
 
@@ -88,7 +89,9 @@ def _stands_once(body: bytes, key: str) -> int | None:
     first = body.find(literal)
     if first < 0 or body.find(literal, first + 1) >= 0:
         return None
-    return None if any(escaped in body for escaped in _ESCAPED_LETTERS) else first
+    if _ESCAPE in body and any(escaped in body for escaped in _ESCAPED_LETTERS):
+        return None
+    return first
 
 
 def _stands_once_large(body: bytes, literal: bytes) -> int | None:

@@ -4,9 +4,10 @@ Constant answers are serialised once, here: on the request path only what depend
 is built.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
@@ -78,18 +79,45 @@ def read_head(
     )
 
 
-def header_map(headers: Sequence[base_pb2.HeaderValue]) -> dict[str, str]:
-    """Headers by lower-case name; repeated ones are joined by a comma, not UTF-8 is read as Latin-1."""
-    found: dict[str, str] = {}
+class Headers(Mapping[str, str]):
+    """Headers by lower-case name, decoded only when read: most requests need two of a dozen."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: dict[str, bytes]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        return _text(self._raw[name])
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a header, or the default."""
+        raw = self._raw.get(name)
+        return default if raw is None else _text(raw)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def _text(raw: bytes) -> str:
+    """UTF-8, or Latin-1 where it is not."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
+    """Headers of a message; the values of a repeated one are joined by a comma."""
+    raw: dict[str, bytes] = {}
     for header in headers:
-        raw = header.raw_value
-        try:
-            value = raw.decode() if raw else header.value
-        except UnicodeDecodeError:
-            value = raw.decode("latin-1")
         key = header.key
-        found[key] = f"{found[key]},{value}" if key in found else value
-    return found
+        value = header.raw_value or header.value.encode()
+        raw[key] = raw[key] + b"," + value if key in raw else value
+    return Headers(raw)
 
 
 def subset_hint(message: ext_proc_pb2.ProcessingRequest) -> tuple[str, ...] | None:

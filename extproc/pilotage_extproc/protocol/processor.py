@@ -22,6 +22,7 @@ from pilotage_extproc.protocol import messages
 from pilotage_extproc.protocol.bodies import BodyBudget
 from pilotage_extproc.protocol.contracts import Placer, Stream
 from pilotage_extproc.protocol.messages import BodyMode, PickHeaders
+from pilotage_extproc.protocol.pick_wire import PickWriter
 from pilotage_extproc.protocol.response import ResponseExchange
 from pilotage_extproc.telemetry.metrics import Telemetry
 
@@ -50,6 +51,7 @@ class Processor:
         self.telemetry = telemetry
         self.settle = settle
         self.clock = clock
+        self.writer = PickWriter(process_id)
         self.open_streams = 0
         self.responses_seen = False
         """Whether third-party gateways here send responses: then a stream's end is a request's end."""
@@ -174,11 +176,22 @@ class Exchange:
         if isinstance(placement, DirectAnswer):
             await self._answer(placement)
             return None
-        pick = self._pick(placement, call.head)
-        if message.HasField("request_trailers"):  # trailers and no body
-            raise RequestRefused(Refusal.BAD_JSON, "The request has trailers but no body.")
-        await self._stream.write(messages.pick_on_body(pick))
+        if self._envoy is None:
+            await self._stream.write(messages.pick_on_body(self._pick(placement, call.head)))
+        else:
+            await self._stream.write(self._bundled_pick(placement))
         return placement.decision
+
+    def _bundled_pick(self, placement: Placement) -> bytes:
+        decision, processor = placement.decision, self._processor
+        return processor.writer.on_body(
+            destination=",".join([target.address for target in decision.targets]),
+            attempts=len(decision.targets),
+            decision_id=decision.id,
+            body=placement.body,
+            rebind=placement.rebind,
+            told=processor.placer.decision_headers(decision),
+        )
 
     async def _place_full_duplex(self, call: Call) -> Decision | None:
         chunks: list[bytes] = []

@@ -5,16 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.state.endpoints import EndpointTable
-
-
-@dataclass(slots=True, frozen=True)
-class Offer:
-    """What a candidate is besides its endpoint: this pool's way to serve a model."""
-
-    pool: str
-    """`namespace/name`."""
-    upstream_model: str
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,17 +21,17 @@ class CandidateSet:
     """Row in the endpoint table."""
     tiers: NDArray[np.int32]
     """Position of the candidate's model in its rule: all of tier 0 is preferred to tier 1."""
-    offers: tuple[Offer, ...]
-    """Pool and model, by candidate."""
-    addresses: tuple[str, ...]
-    """Envoy address, by candidate."""
+    targets: tuple[Target, ...]
+    """Endpoint, pool and upstream model, by candidate."""
     tier_count: int
+    one_model: bool
+    """Whether all candidates have the same upstream model."""
 
     def __len__(self) -> int:
-        return len(self.addresses)
+        return len(self.targets)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class CandidateView:
     """What scorers and filters see: the candidates, the endpoint table, and the time."""
 
@@ -49,8 +41,8 @@ class CandidateView:
     """Addresses the gateway allows; None is all."""
     now: float
     """Monotonic seconds."""
-    stale_before: float
-    """Figures scraped before this are not used."""
+    scraped_at: NDArray[np.float64]
+    """When each candidate's figures were scraped."""
     fresh: NDArray[np.bool_]
     """Whether a candidate's scraped figures may be used."""
 
@@ -59,12 +51,15 @@ def candidate_set(
     entries: list[tuple[int, str, str, str]], table: EndpointTable, tier_count: int
 ) -> CandidateSet:
     """Build a set from `(tier, address, pool, upstream model)`; addresses without a row are left out."""
-    known = [(table.row_of(address), *entry) for entry in entries for address in (entry[1],)]
-    kept = [entry for entry in known if entry[0] is not None]
+    kept = [
+        (tier, Target(row, address, pool, model))
+        for tier, address, pool, model in entries
+        if (row := table.row_of(address)) is not None
+    ]
     return CandidateSet(
-        rows=np.array([entry[0] for entry in kept], np.int32),
-        tiers=np.array([entry[1] for entry in kept], np.int32),
-        offers=tuple(Offer(entry[3], entry[4]) for entry in kept),
-        addresses=tuple(entry[2] for entry in kept),
+        rows=np.array([target.row for _, target in kept], np.int32),
+        tiers=np.array([tier for tier, _ in kept], np.int32),
+        targets=tuple(target for _, target in kept),
         tier_count=tier_count,
+        one_model=len({target.upstream_model for _, target in kept}) <= 1,
     )

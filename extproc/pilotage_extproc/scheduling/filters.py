@@ -26,4 +26,4 @@ class InSubset:
         subset = view.subset
         if subset is None:
             return None
-        return np.fromiter((address in subset for address in view.candidates.addresses), np.bool_)
+        return np.fromiter((target.address in subset for target in view.candidates.targets), np.bool_)

@@ -31,16 +31,10 @@ class Ranking:
     """Each scorer's column, in its unit."""
     dropped: dict[str, NDArray[np.bool_]]
     """By filter reason: True where a candidate was dropped by it."""
-    scrape_age_seconds: NDArray[np.float64]
-    """Age of each candidate's scraped figures; inf is never scraped."""
+    scraped_at: NDArray[np.float64]
+    """When each candidate's figures were scraped, monotonic seconds; -inf is never."""
     skipped: tuple[str, ...]
     """Scorers that failed for this decision and did not count."""
-
-    @property
-    def nbytes(self) -> int:
-        """Memory the columns hold."""
-        columns = (self.total, self.scrape_age_seconds, *self.terms.values(), *self.dropped.values())
-        return sum(column.nbytes for column in columns)
 
 
 class Scheduler:
@@ -84,26 +78,25 @@ class Scheduler:
         """
         view = self._view(candidates, subset, now)
         dropped: dict[str, NDArray[np.bool_]] = {}
-        alive = np.ones(len(candidates), np.bool_)
+        alive: NDArray[np.bool_] | None = None
         for one in self._filters:
             keep = one.keep(view)
             if keep is not None:
                 dropped[one.reason] = ~keep
-                alive &= keep
+                alive = keep if alive is None else alive & keep
         terms, total, skipped = self._score(view)
         order = self._pick(candidates, alive, total, limit, tier_order)
-        ages = now - self._table.scraped_at[candidates.rows]
-        return Ranking(order, total, terms, dropped, ages, skipped)
+        return Ranking(order, total, terms, dropped, view.scraped_at, skipped)
 
     def _view(self, candidates: CandidateSet, subset: tuple[str, ...] | None, now: float) -> CandidateView:
-        stale_before = now - self._stale_after_seconds
+        scraped_at = self._table.scraped_at[candidates.rows]
         return CandidateView(
             candidates=candidates,
             table=self._table,
             subset=None if subset is None else frozenset(subset),
             now=now,
-            stale_before=stale_before,
-            fresh=self._table.scraped_at[candidates.rows] >= stale_before,
+            scraped_at=scraped_at,
+            fresh=scraped_at >= now - self._stale_after_seconds,
         )
 
     def _score(
@@ -111,7 +104,7 @@ class Scheduler:
     ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64], tuple[str, ...]]:
         terms: dict[str, NDArray[np.float64]] = {}
         skipped: list[str] = []
-        total = np.zeros(len(view.candidates))
+        total: NDArray[np.float64] | None = None
         weight_sum = self._weight_sum
         for weighted in self._scorers:
             scorer = weighted.scorer
@@ -123,22 +116,28 @@ class Scheduler:
                 weight_sum -= weighted.weight
                 continue
             terms[scorer.name] = column
-            total += weighted.weight * worth(column, scorer.half)
-        if weight_sum > 0:
+            part = worth(column, scorer.half) * weighted.weight
+            total = part if total is None else total + part
+        if total is None:
+            total = np.zeros(len(view.candidates))
+        else:
             total /= weight_sum
         return terms, total, tuple(skipped)
 
     def _pick(
         self,
         candidates: CandidateSet,
-        alive: NDArray[np.bool_],
+        alive: NDArray[np.bool_] | None,
         total: NDArray[np.float64],
         limit: int,
         tier_order: Sequence[int] | None,
     ) -> list[int]:
         chance = total + self._random.random(len(total)) * NEAR_TIE
         if candidates.tier_count == 1:
-            return self._best(candidates, np.flatnonzero(alive), chance, limit, set())
+            members = np.arange(len(candidates)) if alive is None else alive.nonzero()[0]
+            return self._best(candidates, members, chance, limit, set())
+        if alive is None:
+            alive = np.ones(len(candidates), np.bool_)
         tiers = [
             found
             for tier in (tier_order if tier_order is not None else range(candidates.tier_count))
@@ -167,7 +166,7 @@ class Scheduler:
             members = members[np.argpartition(-chance[members], spare)[: spare + 1]]
         order: list[int] = []
         rows = candidates.rows
-        for index in members[np.argsort(-chance[members])].tolist():
+        for index in members[chance[members].argsort()[::-1]].tolist():
             row = int(rows[index])
             if row not in taken:
                 taken.add(row)
@@ -183,8 +182,10 @@ def worth(column: NDArray[np.float64], half: float) -> NDArray[np.float64]:
     Unlike a min-max over the candidates, a value's worth does not depend on the others, and a small
     difference under heavy load is a near-tie while the same difference at no load is not.
     """
-    known: NDArray[np.float64] = np.nan_to_num(column, nan=np.nanmax(column, initial=0.0))
-    return half / (half + known)
+    worst = column.max(initial=0.0)
+    if worst != worst:  # noqa: PLR0124 - NaN differs from itself, and a column with one has it as maximum
+        column = np.where(np.isnan(column), np.nanmax(column, initial=0.0), column)
+    return half / (half + column)
 
 
 def default_scorers() -> tuple[Weighted, ...]:

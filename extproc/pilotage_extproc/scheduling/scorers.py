@@ -15,8 +15,7 @@ class QueueDepth:
 
     def score(self, view: CandidateView) -> NDArray[np.float64]:
         """Requests by candidate."""
-        waiting = view.table.waiting[view.candidates.rows]
-        return np.where(view.fresh & (waiting == waiting), waiting, 0.0)  # noqa: PLR0124 - NaN differs from itself
+        return np.where(view.fresh, view.table.waiting[view.candidates.rows], 0.0)
 
 
 class InFlight:
@@ -32,6 +31,5 @@ class InFlight:
     def score(self, view: CandidateView) -> NDArray[np.float64]:
         """Requests by candidate."""
         rows, table = view.candidates.rows, view.table
-        running = table.running[rows]
-        seen = view.fresh & (running == running)  # noqa: PLR0124 - NaN differs from itself
-        return np.where(seen, running + table.unseen[rows], table.inflight[rows])
+        own = table.inflight[rows]
+        return np.where(view.fresh, table.running[rows] + table.unseen[rows], own)

@@ -13,7 +13,7 @@ IDLE_GRACE_SECONDS = 0.5
 """A request younger than this at an idle scrape may still be on its way to the engine."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class InFlight:
     """One request at one endpoint."""
 

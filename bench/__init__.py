@@ -1,0 +1,1 @@
+"""Benchmarks of the request path: `python -m bench`, or `make bench`."""

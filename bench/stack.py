@@ -1,0 +1,158 @@
+"""Starts what is measured: upstream, picker (floor or Pilotage), and one Envoy before it."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from bench.upstream import addresses
+from pilotage_api.settings import GatewaySettings
+from pilotage_cli.gateway.envoy import EnvoyProcess
+from pilotage_extproc.xds.bootstrap import build_bootstrap
+
+FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE = "floor", "floor without log", "pilotage"
+_TICK = os.sysconf("SC_CLK_TCK")
+_MANIFEST = """\
+apiVersion: pilotage.dev/v1alpha1
+kind: ModelPool
+metadata: {name: bench}
+spec:
+  endpoints: %s
+  models: [{name: llama, aliases: [small]}]
+---
+apiVersion: pilotage.dev/v1alpha1
+kind: RoutePolicy
+metadata: {name: auto}
+spec:
+  match: {models: [auto]}
+  rules: [{candidates: [{model: small}]}]
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def rss_bytes(pid: int) -> int:
+    """Memory a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Stack:
+    """One picker behind one Envoy with one worker."""
+
+    kind: str
+    endpoints: int
+    chunks: int = 0
+    children: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        self.folder = tempfile.TemporaryDirectory(prefix="pilotage-bench-")
+        upstream, picker, self.admin_port = free_port(), free_port(), free_port()
+        chunks = [str(self.chunks)] if self.chunks else []
+        await self._child("bench.upstream", str(upstream), str(self.endpoints), *chunks)
+        if self.kind == PILOTAGE:
+            self.picker = await self._pilotage(picker, upstream)
+        else:
+            self.picker = await self._child("bench.floor", str(picker), str(upstream), str(self.endpoints))
+        bootstrap = build_bootstrap(
+            GatewaySettings(),
+            envoy_name="bench",
+            extproc=("127.0.0.1", picker),
+            gateway=("127.0.0.1", 0),
+            admin=("127.0.0.1", 0),
+        )
+        if self.kind == FLOOR_WITHOUT_LOG:
+            bootstrap = _without_access_log(bootstrap)
+        self.envoy = EnvoyProcess(bootstrap, concurrency=1)
+        await self.envoy.start()
+        await self.envoy.wait_ready()
+        self.url = f"http://127.0.0.1:{(await self.envoy.listener_ports())['gateway']}"
+        await self._answers()
+        return self
+
+    async def _child(self, module: str, *arguments: str) -> asyncio.subprocess.Process:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE
+        )
+        self.children.append(child)
+        assert child.stdout is not None
+        line = await asyncio.wait_for(child.stdout.readline(), 30)
+        assert line == b"ready\n", f"{module} did not start"
+        return child
+
+    async def _pilotage(self, port: int, upstream: int) -> asyncio.subprocess.Process:
+        endpoints = [{"address": host, "port": upstream} for host in addresses(self.endpoints)]
+        Path(self.folder.name, "pool.yaml").write_text(_MANIFEST % json.dumps(endpoints))
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from pilotage_cli.main import run; run()",
+            "extproc",
+            *("-f", self.folder.name, "--log-level", "error"),
+            *("--extproc-listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{self.admin_port}"),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        self.children.append(child)
+        return child
+
+    async def _answers(self) -> None:
+        """Until a request is answered."""
+        body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
+        async with aiohttp.ClientSession() as session:
+            for _ in range(300):
+                try:
+                    async with session.post(f"{self.url}/v1/chat/completions", json=body) as answer:
+                        await answer.read()
+                        if answer.status == 200:
+                            await asyncio.sleep(0.5)
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.05)
+        raise RuntimeError(f"{self.kind} does not answer")
+
+    async def scrape_interval(self) -> float | None:
+        """The interval in force at Pilotage's picker."""
+        if self.kind != PILOTAGE:
+            return None
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{self.admin_port}/metrics") as answer,
+        ):
+            for line in (await answer.text()).splitlines():
+                if line.startswith("pilotage_scrape_interval_seconds "):
+                    return float(line.split()[1])
+        return None
+
+    async def __aexit__(self, *_: Any) -> None:
+        if hasattr(self, "envoy"):
+            await self.envoy.stop()
+        for child in reversed(self.children):
+            child.terminate()
+            await child.wait()
+        self.folder.cleanup()
+
+
+def _without_access_log(bootstrap: str) -> str:
+    raw = json.loads(bootstrap)
+    for listener in raw["staticResources"]["listeners"]:
+        for chain in listener["filterChains"]:
+            for one in chain["filters"]:
+                one["typedConfig"].pop("accessLog", None)
+    return json.dumps(raw)
