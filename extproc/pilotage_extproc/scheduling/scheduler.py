@@ -15,7 +15,7 @@ from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)
 
-NEAR_TIE = 0.02
+NEAR_TIE = 0.005
 """Scores (0 to 1) closer than this are decided by chance, the better one more often."""
 
 
@@ -189,5 +189,9 @@ def worth(column: NDArray[np.float64], half: float) -> NDArray[np.float64]:
 
 
 def default_scorers() -> tuple[Weighted, ...]:
-    """The default profile: a queued request weighs more than a running one."""
-    return (Weighted(QueueDepth(), 2.0), Weighted(InFlight(), 1.0))
+    """The default profile: a queued request counts like one that runs.
+
+    With a heavier queue one scrape that met a full queue keeps an endpoint empty until the next scrape,
+    while the others fill up: own requests must be able to outweigh a figure that grows old.
+    """
+    return (Weighted(QueueDepth(), 1.0), Weighted(InFlight(), 1.0))

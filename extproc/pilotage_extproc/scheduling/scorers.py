@@ -11,7 +11,7 @@ class QueueDepth:
 
     name = "queue-depth"
     unit = "requests"
-    half = 4.0
+    half = 16.0
 
     def score(self, view: CandidateView) -> NDArray[np.float64]:
         """Requests by candidate."""
@@ -19,9 +19,12 @@ class QueueDepth:
 
 
 class InFlight:
-    """Requests at the endpoint: running as scraped plus own ones the scrape cannot have seen.
+    """Requests at the endpoint that its queue does not hold.
 
-    Where figures are stale, this process's own requests are all that is known.
+    As scraped, plus own ones begun since. A request placed just before a scrape may not have reached
+    the engine when it counted, so own requests in flight are a lower bound at any time: without it, a
+    burst would see each freshly scraped endpoint as empty. Where figures are stale they are all that
+    is known.
     """
 
     name = "in-flight"
@@ -32,4 +35,5 @@ class InFlight:
         """Requests by candidate."""
         rows, table = view.candidates.rows, view.table
         own = table.inflight[rows]
-        return np.where(view.fresh, table.running[rows] + table.unseen[rows], own)
+        seen = np.maximum(table.running[rows] + table.unseen[rows], own - table.waiting[rows])
+        return np.where(view.fresh, seen, own)

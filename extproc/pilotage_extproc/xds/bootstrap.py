@@ -36,7 +36,13 @@ def build_bootstrap(
             "adsConfig": {
                 "apiType": "GRPC",
                 "transportApiVersion": "V3",
-                "grpcServices": [extproc_service(envoy_name, timeout_seconds=0)],
+                "grpcServices": [
+                    {
+                        **extproc_service(envoy_name, timeout_seconds=0),
+                        # Envoy's own is up to 30 s: endpoints would be that old after a picker's restart
+                        "retryPolicy": {"retryBackOff": {"baseInterval": "0.1s", "maxInterval": "1s"}},
+                    }
+                ],
                 "setNodeOnFirstMessageOnly": True,
             },
             "cdsConfig": FROM_EXTPROC,

@@ -34,6 +34,17 @@ _EXTPROC_WINDOW_BYTES = 4 << 20
 _UPSTREAM_IDLE_SECONDS = 4
 """Less than uvicorn's five: a request must not meet a connection its model server is about to close."""
 
+_READINESS: Fields = {
+    "grpcHealthCheck": {"serviceName": "readiness"},
+    "interval": "1s",
+    "noTrafficInterval": "1s",
+    "unhealthyInterval": "0.250s",
+    "timeout": "1s",
+    "healthyThreshold": 1,
+    "unhealthyThreshold": 1,
+}
+"""With several processes: one that drains, or has no snapshot yet, is asked nothing while another can answer."""
+
 
 def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, int]]) -> Fields:
     """Where extproc processes are, `(host, port)`; static, since all else comes from there."""
@@ -63,6 +74,8 @@ def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, in
             )
         },
     }
+    if len(addresses) > 1:
+        made["healthChecks"] = [_READINESS]
     if settings.tls.extproc is not None:
         # the certificate is not verified: self-signed ones are allowed, as the endpoint-picker protocol does
         made["transportSocket"] = extension(
@@ -89,7 +102,8 @@ def models_cluster(settings: GatewaySettings) -> Fields:
         {"overrideHostSources": [source], "fallbackPolicy": _policies(fallback)},
     )
     codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
-    filters = [_rebinder(settings), header_hold_filter(), codec]
+    held = [header_hold_filter()] if settings.upstream.hold_headers else []
+    filters = [_rebinder(settings), *held, codec]
     return _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
 
 

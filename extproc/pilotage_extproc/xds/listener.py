@@ -31,6 +31,8 @@ _STEERING_PREFIXES = (
     "x-envoy-",
 )
 """Request headers no client may send: they would choose an endpoint, or set Envoy's retries and timeouts."""
+_ASK_ANOTHER_ON = "connect-failure,refused-stream,reset,unavailable"
+"""When to ask another picker process, as long as the first has answered nothing."""
 _PICKER_INPUTS = (
     "x-gateway-inference-fairness-id",
     "x-gateway-inference-objective",
@@ -159,7 +161,10 @@ def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
         "envoy.filters.http.ext_proc",
         ExternalProcessor,
         {
-            "grpcService": extproc_service(envoy_name, timeout_seconds=_FOREVER_SECONDS),
+            "grpcService": {
+                **extproc_service(envoy_name, timeout_seconds=_FOREVER_SECONDS),
+                "retryPolicy": {"numRetries": 2, "retryOn": _ASK_ANOTHER_ON},
+            },
             "failureModeAllow": settings.fail_open_pool is not None,
             "messageTimeout": seconds(settings.message_timeout_seconds),
             "processingMode": {
