@@ -80,6 +80,9 @@ class UpstreamSettings(SettingsPart):
     connect_timeout_seconds: float = Field(default=2.0, gt=0)
     stream_idle_timeout_seconds: float = Field(default=600.0, ge=0)
     """Longest silence on a stream, such as waiting for the first token; 0 is never."""
+    hold_headers: bool = True
+    """Keep an answer's headers back until its first body byte: while a request waits for its first token
+    another server can still be tried. False forwards headers as they come."""
     request_timeout_seconds: float = Field(default=0.0, ge=0)
     """Whole request; 0 is no limit."""
     max_connections: int = Field(default=16384, ge=1)

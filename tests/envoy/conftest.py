@@ -1,6 +1,6 @@
 """Fixtures of the tests that start a real Envoy."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
 from envoy_rig import Answer, Choice, ModelServer, Rig
@@ -42,10 +42,11 @@ async def start_rig() -> AsyncIterator[StartRig]:
         *,
         settings: GatewaySettings | None = None,
         fail_open: tuple[str, ...] = (),
+        siblings: Sequence[tuple[str, int]] = (),
     ) -> Rig:
         rig = Rig(settings or GatewaySettings(), choose)
         rigs.append(rig)
-        await rig.start(addresses, fail_open)
+        await rig.start(addresses, fail_open, siblings)
         return rig
 
     yield start

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_api.settings import GatewaySettings
@@ -177,17 +179,26 @@ class Rig:
                 self.xds.handler(),
             )
         )
+        health = HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(health, self.extproc)
+        await health.set("readiness", health_pb2.HealthCheckResponse.SERVING)
         self.extproc_port = self._bind(port)
         await self.extproc.start()
         self.xds.publish(addresses, fail_open)
 
-    async def start(self, addresses: list[str], fail_open: tuple[str, ...] = ()) -> None:
+    async def start(
+        self,
+        addresses: list[str],
+        fail_open: tuple[str, ...] = (),
+        siblings: Sequence[tuple[str, int]] = (),
+    ) -> None:
         """Start extproc, and an Envoy that asks it."""
         await self.serve(addresses, fail_open)
         bootstrap = build_bootstrap(
             self.settings,
             envoy_name="envoy-1",
             extproc=("127.0.0.1", self.extproc_port),
+            siblings=siblings,
             gateway=("127.0.0.1", 0),
             admin=("127.0.0.1", 0),
         )

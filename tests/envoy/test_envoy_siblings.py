@@ -1,0 +1,41 @@
+"""Two pickers behind one Envoy: one of them may go at any time."""
+
+import asyncio
+import json
+
+from envoy_rig import CHAT, CHAT_BODY, Rig, fixed, pick
+
+from pilotage_api.settings import GatewaySettings
+
+
+CLIENTS = 4
+
+
+async def test_a_picker_that_dies_costs_at_most_the_requests_it_held(start_rig, start_server):
+    server = await start_server(fixed(200, b'"ok"'))
+
+    def choose(head, body):
+        return pick(server.address)
+
+    sibling = Rig(GatewaySettings(), choose)
+    await sibling.serve([server.address])
+    rig = await start_rig(choose, [server.address], siblings=[("127.0.0.1", sibling.extproc_port)])
+    statuses: list[int] = []
+
+    async def client() -> None:
+        for _ in range(60):
+            async with rig.session.post(rig.url + CHAT, data=json.dumps(CHAT_BODY)) as answer:
+                await answer.read()
+                statuses.append(answer.status)
+            await asyncio.sleep(0.005)
+
+    clients = [asyncio.create_task(client()) for _ in range(CLIENTS)]
+    while len(statuses) < 60:
+        await asyncio.sleep(0.005)
+    assert sibling.picker_metadata
+    assert rig.picker_metadata
+    await sibling.stop()
+    await asyncio.gather(*clients)
+    assert len(statuses) == 60 * CLIENTS
+    assert statuses.count(200) >= len(statuses) - CLIENTS
+    assert statuses[-60:] == [200] * 60
