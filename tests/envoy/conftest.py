@@ -7,7 +7,7 @@ from envoy_rig import Answer, Choice, ModelServer, Rig
 
 from pilotage_api.settings import GatewaySettings
 
-StartServer = Callable[[Answer], Awaitable[ModelServer]]
+StartServer = Callable[..., Awaitable[ModelServer]]
 StartRig = Callable[..., Awaitable[Rig]]
 
 
@@ -20,9 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def start_server() -> AsyncIterator[StartServer]:
     servers: list[ModelServer] = []
 
-    async def start(answer: Answer) -> ModelServer:
+    async def start(answer: Answer, host: str = "127.0.0.1") -> ModelServer:
         server = ModelServer(answer)
-        await server.start()
+        await server.start(host)
         servers.append(server)
         return server
 

@@ -1,7 +1,9 @@
 """Protocols of clients, TLS on both sides, bodies at their limit."""
 
 import asyncio
+import contextlib
 import json
+import socket
 import ssl
 from pathlib import Path
 
@@ -44,6 +46,25 @@ async def test_http_2_clients_without_tls_are_served(start_rig, start_server):
     server = await start_server(fixed(200, b'"ok"'))
     rig = await start_rig(lambda head, body: pick(server.address), [server.address])
     assert await h2_post(rig.port, CHAT, json.dumps(CHAT_BODY).encode()) == ("200", b'"ok"')
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+async def test_ipv6_servers_are_picked_tried_again_and_rebound(start_rig, start_server):
+    failing = await start_server(fixed(503, b"{}"), "::1")
+    working = await start_server(fixed(200, b"{}"), "::1")
+    addresses = [failing.address, working.address]
+    rig = await start_rig(lambda head, body: pick(*addresses, rebind={working.address: "other"}), addresses)
+    assert (await rig.chat())[0] == 200
+    assert working.received[0].model == "other"
+    [logged] = await rig.logged()
+    assert logged.outcome.upstream_address == working.address
 
 
 @pytest.mark.parametrize("size", [1 << 20, 30 << 20])
