@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 import grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
-from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.gateway.envoy import EnvoyProcess

@@ -7,7 +7,6 @@ from envoy_rig import CHAT, CHAT_BODY, Rig, fixed, pick
 
 from pilotage_api.settings import GatewaySettings
 
-
 CLIENTS = 4
 
 

@@ -43,7 +43,7 @@ _READINESS: Fields = {
     "healthyThreshold": 1,
     "unhealthyThreshold": 1,
 }
-"""With several processes: one that drains, or has no snapshot yet, is asked nothing while another can answer."""
+"""With several processes: one that drains, or has no snapshot yet, is not asked while another can answer."""
 
 
 def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, int]]) -> Fields:
