@@ -116,7 +116,13 @@ class Settler:
 
 
 _TRUNCATING_FLAGS = frozenset(
-    {"upstream_connection_termination", "upstream_remote_reset", "stream_idle_timeout", "local_reset"}
+    {
+        "upstream_connection_termination",
+        "upstream_remote_reset",
+        "upstream_protocol_error",
+        "stream_idle_timeout",
+        "local_reset",
+    }
 )
 _CLIENT_LEFT_FLAGS = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
 

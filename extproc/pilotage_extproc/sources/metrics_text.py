@@ -44,8 +44,9 @@ def _count(values: list[float]) -> float:
 def _values(page: bytes, metric: Metric) -> Iterator[float]:
     """Values of all series of a metric."""
     name = metric.name
-    at = 0 if page.startswith(name) else page.find(b"\n" + name) + 1
-    while at > 0 or (at == 0 and page.startswith(name)):
+    line_start = b"\n" + name
+    at = 0 if page.startswith(name) else page.find(line_start) + 1 or len(page)
+    while at < len(page):
         after = at + len(name)
         end = page.find(b"\n", after)
         end = len(page) if end < 0 else end
@@ -53,7 +54,7 @@ def _values(page: bytes, metric: Metric) -> Iterator[float]:
             metric.label is None or page.find(metric.label, after, end) >= 0
         ):
             yield _number(page[after:end])
-        at = page.find(b"\n" + name, after) + 1
+        at = page.find(line_start, after) + 1 or len(page)
 
 
 def _number(rest: bytes) -> float:
