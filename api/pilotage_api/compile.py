@@ -1,13 +1,14 @@
 """`compile_resources()`: from resources to the routing snapshot, with findings. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pilotage_api.findings import Finding, ResourceKey, Severity
-from pilotage_api.load import Loaded, Resource
+from pilotage_api.in_force import InForce, taking_effect
+from pilotage_api.load import SETTINGS_KEY, Loaded
 from pilotage_api.modelpool import ModelPool
-from pilotage_api.naming import Names, conflict_findings, names_for, pool_key
-from pilotage_api.policies import PolicyCompiler, policy_key
+from pilotage_api.naming import NameRegistry, pool_key
+from pilotage_api.policies import Find, compile_policies
+from pilotage_api.precedence import policy_key
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import Binding, EndpointSnapshot, PoolSnapshot, RoutingSnapshot
@@ -15,12 +16,14 @@ from pilotage_api.snapshot import Binding, EndpointSnapshot, PoolSnapshot, Routi
 
 @dataclass(slots=True, frozen=True)
 class Compiled:
-    """A snapshot, what was found on the way, and the resources that are in force."""
+    """A snapshot, what was found on the way, and what takes effect."""
 
     snapshot: RoutingSnapshot
     findings: tuple[Finding, ...]
-    in_force: Mapping[ResourceKey, Resource]
+    in_force: InForce
     """To be handed in as `last_good` the next time."""
+    refused: frozenset[ResourceKey]
+    """Resources that are there but wrong; each has a finding."""
 
     @property
     def has_errors(self) -> bool:
@@ -29,93 +32,100 @@ class Compiled:
 
 
 def compile_resources(
-    loaded: Loaded,
-    settings: GatewaySettings,
-    last_good: Mapping[ResourceKey, Resource] | None = None,
-    last_sources: Mapping[ResourceKey, str] | None = None,
+    loaded: Loaded, settings: GatewaySettings, last_good: InForce | None = None
 ) -> Compiled:
-    """Compile what was loaded.
+    """Compile what was loaded; never raises for what that is.
 
-    A resource that is wrong now keeps the form it has in `last_good`; so do all resources of a file
-    that cannot be read any more (`last_sources` says which those were).
+    A resource that is wrong now keeps the form it has in `last_good`, and so do all resources of a
+    file that cannot be read any more.
     """
-    findings = list(loaded.findings)
-    resources = dict(loaded.resources)
-    _keep_last_good(loaded, resources, findings, last_good or {}, last_sources or {})
+    in_force, kept = taking_effect(loaded, last_good or InForce())
+    findings = [*loaded.findings, *kept]
+
+    def find(severity: Severity, code: str, message: str, key: ResourceKey, path: str, fix: str) -> None:
+        source = loaded.at(key, path) or in_force.files.get(key, "")
+        findings.append(Finding(severity, code, message, key, path, fix, source))
+
     pools = sorted(
-        (one for one in resources.values() if isinstance(one, ModelPool)),
+        (one for one in in_force.resources.values() if isinstance(one, ModelPool)),
         key=lambda pool: (pool.metadata.created, pool_key(pool).key),
     )
     policies = sorted(
-        (one for one in resources.values() if isinstance(one, RoutePolicy)),
+        (one for one in in_force.resources.values() if isinstance(one, RoutePolicy)),
         key=lambda policy: (policy.metadata.created, policy_key(policy).key),
     )
+    names = NameRegistry(pools, in_force.namespace_labels)
+    namespaces = frozenset(settings.namespaces)
     for pool in pools:
-        findings += _pool_findings(pool, loaded)
-    gateway_names = names_for(settings.namespaces, pools, loaded.namespace_labels)
-    findings += conflict_findings(gateway_names, loaded.sources)
-    compiler = PolicyCompiler(pools, loaded, settings)
-    routes = compiler.routes(policies)
-    findings += compiler.findings
-    findings += _settings_findings(settings, pools)
+        _find_in_pool(pool, find)
+    served = _names_without_policy(names, namespaces, find)
+    routes = compile_policies(policies, names, namespaces, find)
+    _find_in_settings(settings, pools, find)
     snapshot = RoutingSnapshot(
-        pools=tuple(sorted((_pool_snapshot(pool) for pool in pools), key=lambda pool: pool.key)),
-        names=_sorted_names(gateway_names),
-        routes=routes,
+        pools=_used_pools(pools, names, settings, find), names=served, routes=routes
     ).sealed()
-    return Compiled(snapshot, tuple(dict.fromkeys(findings)), resources)
+    return Compiled(snapshot, tuple(dict.fromkeys(findings)), in_force, frozenset(loaded.refused))
 
 
-def _keep_last_good(
-    loaded: Loaded,
-    resources: dict[ResourceKey, Resource],
-    findings: list[Finding],
-    last_good: Mapping[ResourceKey, Resource],
-    last_sources: Mapping[ResourceKey, str],
-) -> None:
-    for key, resource in last_good.items():
-        file = last_sources.get(key, "").rpartition(":")[0]
-        if key in resources or (key not in loaded.refused and file not in loaded.unreadable):
-            continue
-        resources[key] = resource
-        loaded.sources.setdefault(key, last_sources.get(key, ""))
-        message = "is wrong as it stands now; its last good form stays in force"
-        findings.append(Finding(Severity.WARNING, "last-good", message, key, "", "correct it", file))
-
-
-def _pool_findings(pool: ModelPool, loaded: Loaded) -> list[Finding]:
+def _find_in_pool(pool: ModelPool, find: Find) -> None:
     key = pool_key(pool)
-    source = loaded.sources.get(key, "")
-    findings = []
     if not pool.spec.endpoints:
-        findings.append(
-            Finding(
-                Severity.WARNING,
-                "no-endpoints",
-                "the pool has no endpoints: requests for its models are answered 503",
-                key,
-                "spec.endpoints",
-                "list at least one address and port",
-                source,
-            )
-        )
+        message = "the pool has no endpoints: requests for its models are answered 503"
+        fix = "list at least one address and port"
+        find(Severity.WARNING, "no-endpoints", message, key, "spec.endpoints", fix)
     seen: set[tuple[str, int]] = set()
     for index, endpoint in enumerate(pool.spec.endpoints):
         place = (endpoint.address, endpoint.port)
         if place in seen:
-            message = f"{endpoint.address}:{endpoint.port} stands twice"
+            message = f"{endpoint.address}:{endpoint.port} stands twice; it counts once"
             path = f"spec.endpoints[{index}]"
-            findings.append(
-                Finding(Severity.WARNING, "duplicate-endpoint", message, key, path, "remove one", source)
-            )
+            find(Severity.WARNING, "duplicate-endpoint", message, key, path, "remove one")
         seen.add(place)
-    allowed = pool.spec.allowed_namespaces
-    if (allowed.from_ == "Selector") != (allowed.selector is not None):
-        message = "selector belongs to from: Selector, and is needed there"
-        path = "spec.allowedNamespaces.selector"
-        fix = "set both or neither; until then only the pool's own namespace may use it"
-        findings.append(Finding(Severity.ERROR, "invalid-value", message, key, path, fix, source))
-    return findings
+
+
+def _names_without_policy(
+    names: NameRegistry, namespaces: frozenset[str], find: Find
+) -> dict[str, tuple[Binding, ...]]:
+    """What names mean to requests that no policy matches; every loser of a conflict is told."""
+    served = {}
+    for name in sorted(names):
+        meaning = names.means(name, namespaces)
+        if meaning.bindings:
+            served[name] = meaning.bindings
+        for conflict in meaning.conflicts:
+            loser, winner = conflict.loser, conflict.winner
+            whose = (
+                "in this pool itself"
+                if winner.pool == loser.pool
+                else f"of {winner.pool}, which is older or comes first by name"
+            )
+            find(
+                Severity.ERROR,
+                "name-conflict",
+                f"{name!r} already means {winner} {whose}; here it would mean {loser}",
+                loser.pool,
+                loser.path,
+                "use another name, or remove the other claim",
+            )
+    return served
+
+
+def _used_pools(
+    pools: list[ModelPool], names: NameRegistry, settings: GatewaySettings, find: Find
+) -> tuple[PoolSnapshot, ...]:
+    """The pools something of this gateway may send requests to; it need not watch the others."""
+    by_settings = set(_pools_of_settings(settings).values())
+    used = []
+    for pool in pools:
+        key = pool_key(pool)
+        if names.sees(pool, settings.namespaces) or key.key in by_settings:
+            used.append(_pool_snapshot(pool))
+        else:
+            obeyed = ", ".join(sorted(settings.namespaces))
+            message = f"has no effect: no namespace this gateway obeys ({obeyed}) may use the pool"
+            fix = f"set allowedNamespaces, or add {key.namespace} to the gateway's namespaces"
+            find(Severity.WARNING, "pool-not-used", message, key, "spec.allowedNamespaces", fix)
+    return tuple(sorted(used, key=lambda pool: pool.key))
 
 
 def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
@@ -131,39 +141,27 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
     )
 
 
-def _sorted_names(names: Names) -> dict[str, tuple[Binding, ...]]:
-    return {name: tuple(bindings) for name, bindings in sorted(names.bindings.items())}
-
-
-def _settings_findings(settings: GatewaySettings, pools: list[ModelPool]) -> list[Finding]:
-    known = {pool_key(pool).key for pool in pools}
+def _pools_of_settings(settings: GatewaySettings) -> dict[str, str]:
+    """Pools the settings name, by the field that names them."""
     named = {
         "spec.failOpenPool": settings.fail_open_pool,
         "spec.otherPaths.pool": settings.other_paths.pool,
         "spec.otherBodies.pool": settings.other_bodies.pool,
     }
-    findings = [
-        Finding(
-            Severity.ERROR,
-            "no-such-pool",
-            f"no pool {pool!r} exists",
-            ResourceKey("GatewaySettings", "", "pilotage"),
-            path,
-            "name a ModelPool as namespace/name",
-        )
-        for path, pool in named.items()
-        if pool is not None and pool not in known
-    ]
+    return {path: pool for path, pool in named.items() if pool is not None}
+
+
+def _find_in_settings(settings: GatewaySettings, pools: list[ModelPool], find: Find) -> None:
+    known = {pool_key(pool).key for pool in pools}
+    for path, pool in _pools_of_settings(settings).items():
+        if pool not in known:
+            message, fix = f"no pool {pool!r} exists", "name a ModelPool as namespace/name"
+            find(Severity.ERROR, "no-such-pool", message, SETTINGS_KEY, path, fix)
     for name, traffic in (("otherPaths", settings.other_paths), ("otherBodies", settings.other_bodies)):
         if traffic.action == "forward" and traffic.pool is None:
-            findings.append(
-                Finding(
-                    Severity.ERROR,
-                    "missing-field",
-                    "action forward needs a pool; until then such requests are rejected",
-                    ResourceKey("GatewaySettings", "", "pilotage"),
-                    f"spec.{name}.pool",
-                    "name a ModelPool as namespace/name",
-                )
-            )
-    return findings
+            message = "action forward needs a pool; until then such requests are rejected"
+            fix = "name a ModelPool as namespace/name"
+            find(Severity.ERROR, "missing-field", message, SETTINGS_KEY, f"spec.{name}.pool", fix)
+        elif traffic.action == "reject" and traffic.pool is not None:
+            message, fix = "has no effect: the action is reject", "set action: forward, or remove it"
+            find(Severity.WARNING, "no-effect", message, SETTINGS_KEY, f"spec.{name}.pool", fix)

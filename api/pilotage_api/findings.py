@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+_MAX_SHOWN = 80
+
 
 class Severity(StrEnum):
     """How bad a finding is."""
@@ -24,7 +26,7 @@ class ResourceKey:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
     @property
     def key(self) -> str:
@@ -45,11 +47,30 @@ class Finding:
     """The field, such as `spec.models[0].name`."""
     fix: str = ""
     source: str = ""
-    """File and document the resource came from, where it came from one."""
+    """`FILE:LINE` of the field, or of the nearest thing above it; empty where it came from no file."""
+
+    @property
+    def file(self) -> str:
+        """The file's name; empty where there is none."""
+        file, colon, line = self.source.rpartition(":")
+        return file if colon and line.isdigit() else self.source
+
+    @property
+    def line(self) -> int | None:
+        """The line in the file, from 1."""
+        _, colon, line = self.source.rpartition(":")
+        return int(line) if colon and line.isdigit() else None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON output."""
         values = asdict(self)
         values["severity"] = self.severity.value
         values["resource"] = None if self.resource is None else str(self.resource)
+        values["file"], values["line"] = self.file, self.line
         return values
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it: short, and without control characters."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

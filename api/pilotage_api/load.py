@@ -1,25 +1,50 @@
 """Resources out of text. Pure: text in, resources and findings out; one bad document spoils no other."""
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from pilotage_api.findings import Finding, ResourceKey, Severity
+from pydantic import TypeAdapter, ValidationError
+
+from pilotage_api.document import Origin, TextError
+from pilotage_api.findings import Finding, ResourceKey, Severity, shown
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.resource import API_VERSION, DEFAULT_NAMESPACE, GROUP
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.validation import reserved_findings, validated
-from pilotage_api.yaml_text import YamlError, read_documents
+from pilotage_api.validation import block_findings, field_path, unknown_field, validated
+from pilotage_api.yaml_text import read_documents
 
 Resource = ModelPool | RoutePolicy
 _KINDS: dict[str, type[ModelPool] | type[RoutePolicy]] = {"ModelPool": ModelPool, "RoutePolicy": RoutePolicy}
 SETTINGS_KIND = "GatewaySettings"
+SETTINGS_KEY: Final = ResourceKey(SETTINGS_KIND, "", "pilotage")
+_OUR_KINDS: Final = (*_KINDS, SETTINGS_KIND)
+_TOP_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
+_METADATA_FIELDS: Final = (
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
+_LABELS: Final = TypeAdapter(dict[str, str])
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What a set of texts holds."""
+    """What a set of texts, or of objects, holds."""
 
     resources: dict[ResourceKey, Resource] = field(default_factory=dict)
     refused: set[ResourceKey] = field(default_factory=set)
@@ -27,109 +52,144 @@ class Loaded:
     namespace_labels: dict[str, dict[str, str]] = field(default_factory=dict)
     settings: GatewaySettings | None = None
     findings: list[Finding] = field(default_factory=list)
-    sources: dict[ResourceKey, str] = field(default_factory=dict)
-    """Where each resource came from."""
+    origins: dict[ResourceKey, Origin] = field(default_factory=dict)
+    """Where each resource, namespace and the settings come from."""
     unreadable: set[str] = field(default_factory=set)
-    """Files that are not usable YAML: nobody knows what they held."""
+    """Files of which something cannot be told what it is: nobody knows what else they hold."""
+
+    def at(self, key: ResourceKey | None, path: str = "") -> str:
+        """`FILE:LINE` of a resource's field; empty where it came from no file."""
+        origin = self.origins.get(key) if key is not None else None
+        return origin.at(path) if origin is not None else ""
+
+    def find(
+        self, severity: Severity, code: str, message: str, key: ResourceKey | None, path: str, fix: str
+    ) -> None:
+        """Add a finding about a resource's field, with the line it stands on."""
+        self.findings.append(Finding(severity, code, message, key, path, fix, self.at(key, path)))
 
 
 def load_texts(texts: Iterable[tuple[str, str]]) -> Loaded:
-    """Read `(file name, text)` pairs. Never raises for what a text holds."""
+    """Read `(file name, text)` pairs of YAML, or JSON if the name says so. Never raises for the content."""
     loaded = Loaded()
     for name, text in texts:
         try:
-            documents = read_documents(text)
-        except YamlError as error:
+            documents = read_documents(text, name)
+        except TextError as error:
             fix = "correct the file; its last good content stays in force where a gateway runs"
-            loaded.findings.append(Finding(Severity.ERROR, "unreadable", str(error), None, "", fix, name))
+            source = f"{name}:{error.line}" if error.line else name
+            loaded.findings.append(Finding(Severity.ERROR, "unreadable", str(error), None, "", fix, source))
             loaded.unreadable.add(name)
             continue
         for document in documents:
-            _take(document.value, f"{name}:{document.line}", loaded)
+            _take(document.value, Origin(name, document), loaded)
     return loaded
 
 
-def _take(value: Any, source: str, loaded: Loaded) -> None:
+def load_objects(objects: Iterable[Any]) -> Loaded:
+    """Take objects as an API server gives them. Never raises for what they hold."""
+    loaded = Loaded()
+    for value in objects:
+        _take(value, Origin(), loaded)
+    return loaded
+
+
+def _take(value: Any, origin: Origin, loaded: Loaded) -> None:
     if not isinstance(value, dict):
         message = f"a document must be a resource, not {type(value).__name__}"
-        loaded.findings.append(
-            Finding(Severity.ERROR, "not-a-resource", message, None, "", "write kind, metadata, spec", source)
-        )
+        _unidentified("not-a-resource", message, "", "write apiVersion, kind, metadata, spec", origin, loaded)
         return
     kind, version = value.get("kind"), value.get("apiVersion")
     if isinstance(kind, str) and kind.endswith("List") and isinstance(value.get("items"), list):
-        for item in value["items"]:
-            _take(item, source, loaded)
+        for index, item in enumerate(value["items"]):
+            _take(item, origin.item(index), loaded)
     elif kind == "Namespace" and version == "v1":
-        _take_namespace(value, loaded)
+        _take_namespace(value, origin, loaded)
     elif not isinstance(version, str) or version.partition("/")[0] != GROUP:
-        message = f"skipped {version!r} {kind!r}: not a resource of {GROUP}"
-        loaded.findings.append(Finding(Severity.INFO, "foreign", message, None, "", "", source))
+        _take_foreign(kind, version, origin, loaded)
     elif version != API_VERSION:
-        message = f"apiVersion {version!r} is not known"
-        fix = f"write apiVersion: {API_VERSION}"
-        loaded.findings.append(
-            Finding(Severity.ERROR, "unknown-version", message, None, "apiVersion", fix, source)
-        )
+        message = f"apiVersion {shown(version)} is not known"
+        _unidentified("unknown-version", message, "apiVersion", f"write {API_VERSION}", origin, loaded)
     elif kind == SETTINGS_KIND:
-        _take_settings(value, source, loaded)
-    elif kind in _KINDS:
-        _take_resource(_KINDS[kind], value, source, loaded)
+        _take_settings(value, origin, loaded)
+    elif isinstance(kind, str) and kind in _KINDS:
+        _take_resource(_KINDS[kind], value, origin, loaded)
     else:
-        message = f"kind {kind!r} is not known"
-        fix = f"known: {', '.join([*_KINDS, SETTINGS_KIND])}"
-        loaded.findings.append(Finding(Severity.ERROR, "unknown-kind", message, None, "kind", fix, source))
+        near = difflib.get_close_matches(str(kind)[:64], _OUR_KINDS, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_OUR_KINDS)}"
+        _unidentified("unknown-kind", f"kind {shown(kind)} is not known", "kind", fix, origin, loaded)
 
 
-def _take_namespace(value: dict[str, Any], loaded: Loaded) -> None:
-    metadata = value.get("metadata")
-    if isinstance(metadata, dict) and isinstance(metadata.get("name"), str):
-        labels = metadata.get("labels") or {}
-        if isinstance(labels, dict):
-            loaded.namespace_labels[metadata["name"]] = {str(k): str(v) for k, v in labels.items()}
+def _unidentified(code: str, message: str, path: str, fix: str, origin: Origin, loaded: Loaded) -> None:
+    """Something that is meant for us, or may be: a resource of this file may be hidden behind it."""
+    loaded.findings.append(Finding(Severity.ERROR, code, message, None, path, fix, origin.at(path)))
+    _doubt(origin, loaded)
 
 
-def _take_settings(value: dict[str, Any], source: str, loaded: Loaded) -> None:
-    settings, findings = load_settings(value.get("spec") or {}, source)
-    loaded.findings += findings
-    if loaded.settings is not None:
-        message = f"a second {SETTINGS_KIND}; the first one counts"
-        loaded.findings.append(
-            Finding(Severity.ERROR, "duplicate", message, None, "", "keep one of them", source)
-        )
-    elif settings is not None:
+def _doubt(origin: Origin, loaded: Loaded) -> None:
+    if origin.file:
+        loaded.unreadable.add(origin.file)
+
+
+def _take_foreign(kind: Any, version: Any, origin: Origin, loaded: Loaded) -> None:
+    group = version.partition("/")[0][:64] if isinstance(version, str) else ""
+    if kind in _OUR_KINDS and (not group or difflib.get_close_matches(group, (GROUP,), cutoff=0.7)):
+        message = f"apiVersion {shown(version)} is not known" if group else "apiVersion is missing"
+        _unidentified("unknown-version", message, "apiVersion", f"write {API_VERSION}", origin, loaded)
+        return
+    message = f"skipped {shown(version)} {shown(kind)}: not a resource of {GROUP}"
+    loaded.findings.append(Finding(Severity.INFO, "foreign", message, None, "", "", origin.at()))
+
+
+def _take_namespace(value: dict[str, Any], origin: Origin, loaded: Loaded) -> None:
+    key = _key_of("Namespace", value)
+    key = ResourceKey("Namespace", "", key.name)
+    labels: Any = {}
+    if isinstance(value.get("metadata"), dict):
+        labels = value["metadata"].get("labels") or {}
+    if not key.name:
+        _unidentified("missing-field", "a Namespace needs metadata.name", "metadata", "", origin, loaded)
+    elif _is_first(key, origin, loaded):
+        try:
+            loaded.namespace_labels[key.name] = _LABELS.validate_python(labels)
+        except ValidationError:
+            message, path = "labels must be strings", "metadata.labels"
+            loaded.refused.add(key)
+            loaded.find(Severity.ERROR, "invalid-value", message, key, path, "quote their values")
+
+
+def _take_settings(value: dict[str, Any], origin: Origin, loaded: Loaded) -> None:
+    if not _is_first(SETTINGS_KEY, origin, loaded):
+        return
+    findings = _unknown_above_spec(value, SETTINGS_KEY, origin)
+    settings, wrong = load_settings(value.get("spec") or {}, origin)
+    loaded.findings += [*findings, *wrong]
+    if settings is not None and not findings:
         loaded.settings = settings
+    else:
+        loaded.refused.add(SETTINGS_KEY)
 
 
-def load_settings(spec: Any, source: str) -> tuple[GatewaySettings | None, list[Finding]]:
+def load_settings(spec: Any, origin: Origin | None = None) -> tuple[GatewaySettings | None, list[Finding]]:
     """Settings out of the `spec` of a GatewaySettings document."""
-    return validated(GatewaySettings, spec, ResourceKey(SETTINGS_KIND, "", "pilotage"), source)
+    return validated(GatewaySettings, spec, SETTINGS_KEY, origin or Origin(), below="spec")
 
 
 def _take_resource(
-    model: type[ModelPool] | type[RoutePolicy], value: dict[str, Any], source: str, loaded: Loaded
+    model: type[ModelPool] | type[RoutePolicy], value: dict[str, Any], origin: Origin, loaded: Loaded
 ) -> None:
     key = _key_of(model.__name__, value)
-    if key in loaded.sources:
-        message = f"stands twice; the first, in {loaded.sources[key]}, counts"
-        loaded.findings.append(
-            Finding(
-                Severity.ERROR, "duplicate", message, key, "metadata.name", "rename or remove one", source
-            )
-        )
+    if not key.name:
+        _doubt(origin, loaded)
+    elif not _is_first(key, origin, loaded):
         return
-    loaded.sources[key] = source
-    unknown = value.keys() - {"apiVersion", "kind", "metadata", "spec", "status"}
-    resource, findings = validated(model, value, key, source)
-    for name in sorted(unknown):
-        message = f"unknown field {name[:80]!r}"
-        findings.append(
-            Finding(
-                Severity.ERROR, "unknown-field", message, key, name, "put it under spec, or remove it", source
-            )
-        )
+    findings = _unknown_above_spec(value, key, origin)
+    # what a controller wrote never decides whether a resource is taken
+    written = {name: value[name] for name in ("apiVersion", "kind", "metadata", "spec") if name in value}
+    resource, wrong = validated(model, written, key, origin)
+    findings += wrong
     if resource is not None:
-        findings += reserved_findings(resource.spec, "spec", key, source)
+        findings += block_findings(resource.spec, "spec", key, origin)
     loaded.findings += findings
     if findings or resource is None:
         loaded.refused.add(key)
@@ -137,7 +197,50 @@ def _take_resource(
         loaded.resources[key] = resource
 
 
+def _is_first(key: ResourceKey, origin: Origin, loaded: Loaded) -> bool:
+    first = loaded.origins.setdefault(key, origin)
+    if first is origin:
+        return True
+    place = f", in {first.at()}," if first.file else ""
+    fix = "rename or remove one"
+    loaded.findings.append(
+        Finding(
+            Severity.ERROR,
+            "duplicate",
+            f"stands twice; the first{place} counts",
+            key,
+            "metadata.name",
+            fix,
+            origin.at(),
+        )
+    )
+    return False
+
+
+def _unknown_above_spec(value: dict[str, Any], key: ResourceKey, origin: Origin) -> list[Finding]:
+    metadata = value.get("metadata")
+    places: list[tuple[str, ...]] = [(name,) for name in value if name not in _TOP_FIELDS]
+    if isinstance(metadata, dict):
+        places += [("metadata", name) for name in metadata if name not in _METADATA_FIELDS]
+    return [
+        unknown_field(
+            place[-1], field_path(place), _METADATA_FIELDS if place[1:] else _TOP_FIELDS, key, origin
+        )
+        for place in places[:20]
+    ]
+
+
 def _key_of(kind: str, value: dict[str, Any]) -> ResourceKey:
+    """The identity a document claims; an empty name where it claims none."""
     metadata = value.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    return ResourceKey(kind, str(metadata.get("namespace", DEFAULT_NAMESPACE)), str(metadata.get("name", "")))
+    name, namespace = metadata.get("name"), metadata.get("namespace")
+    return ResourceKey(
+        kind,
+        _plain(namespace) if isinstance(namespace, str) and namespace else DEFAULT_NAMESPACE,
+        _plain(name) if isinstance(name, str) else "",
+    )
+
+
+def _plain(name: str) -> str:
+    return name if len(name) <= 253 and name.isprintable() else shown(name)

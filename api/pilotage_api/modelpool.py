@@ -1,24 +1,46 @@
 """`ModelPool`: model servers that serve the same models."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-from pilotage_api.resource import API_VERSION, Block, ModelName, ObjectMeta, Reserved
+from pilotage_api.address import ADDRESS_MESSAGE, ADDRESS_RULE, Address, address_problem
+from pilotage_api.resource import (
+    API_VERSION,
+    UNIQUE,
+    Block,
+    LabelValue,
+    ModelName,
+    ObjectMeta,
+    Problem,
+    ReservedInteger,
+    ReservedIntegers,
+    ReservedObject,
+    ReservedStrings,
+    cel,
+    unique_by,
+)
 from pilotage_api.snapshot import Engine, StreamUsage
-
-Host = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:_-]*[A-Za-z0-9.])?$|^::1?$", max_length=253)
-]
+from pilotage_api.status import ResourceStatus
 
 
 class Endpoint(Block):
     """Where one model server listens."""
 
-    address: Host
+    model_config = ConfigDict(json_schema_extra=cel(ADDRESS_RULE, ADDRESS_MESSAGE))
+
+    address: Address
     """An IP address, or a DNS name that is resolved again every few seconds."""
-    port: int = Field(ge=1, le=65535)
+    port: int = Field(ge=1, le=65535, strict=True)
     """TCP port of its HTTP API."""
+
+    def problems(self) -> Iterable[Problem]:
+        """An address that is none."""
+        wrong = address_problem(self.address)
+        if wrong:
+            fix = "write an address such as 10.0.0.7, fd00::7 or llama-0.models.svc"
+            yield Problem("invalid-value", "address", wrong, fix)
 
 
 class Adapter(Block):
@@ -33,34 +55,47 @@ class Model(Block):
 
     name: ModelName
     """What the engine calls the model (`--served-model-name`); clients may ask for it too."""
-    aliases: list[ModelName] = Field(default=[], max_length=32)
+    aliases: list[ModelName] = Field(default=[], max_length=32, json_schema_extra=UNIQUE)
     """Other names clients may ask for."""
-    adapters: list[Adapter] = Field(default=[], max_length=256)
+    adapters: list[Adapter] = Field(default=[], max_length=256, json_schema_extra=unique_by("name"))
     """LoRA adapters of this model."""
-    context_window: Reserved
-    """Reserved."""
-    capabilities: Reserved
-    """Reserved."""
-    pricing: Reserved
-    """Reserved."""
-    quality: Reserved
-    """Reserved."""
+    context_window: ReservedInteger
+    """Tokens of prompt and answer together."""
+    capabilities: ReservedStrings
+    """What the model can do: tools, json, vision."""
+    pricing: ReservedObject
+    """Money per million tokens."""
+    quality: ReservedObject
+    """Prior quality by kind of task, 0 to 1."""
 
 
 class NamespaceSelector(Block):
     """Labels a namespace must have."""
 
-    match_labels: dict[str, str] = Field(min_length=1, max_length=32)
+    match_labels: dict[str, LabelValue] = Field(min_length=1, max_length=32)
     """Every one of them."""
 
 
 class AllowedNamespaces(Block):
     """Whose policies may send requests to the pool."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "(self.from == 'Selector') == has(self.selector)",
+            "selector belongs to from: Selector, and is needed there",
+        )
+    )
+
     from_: Literal["Same", "All", "Selector"] = Field(default="Same", alias="from")
-    """`Same` namespace as the pool, `All`, or those that `selector` finds."""
+    """The `Same` namespace as the pool, `All`, or those that `selector` finds."""
     selector: NamespaceSelector | None = None
     """Needed with `Selector`, and only there."""
+
+    def problems(self) -> Iterable[Problem]:
+        """A selector without its `from`, or the other way round."""
+        if (self.from_ == "Selector") != (self.selector is not None):
+            message = "selector belongs to from: Selector, and is needed there"
+            yield Problem("invalid-value", "selector", message, "set both or neither")
 
 
 class ModelPoolSpec(Block):
@@ -70,24 +105,24 @@ class ModelPoolSpec(Block):
     """The servers, one by one."""
     engine: Engine = Engine.VLLM
     """What they run; decides which load metrics are read and which request parameters exist."""
-    models: list[Model] = Field(min_length=1, max_length=64)
+    models: list[Model] = Field(min_length=1, max_length=64, json_schema_extra=unique_by("name"))
     """What they serve; every server of the pool serves all of it."""
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
     """Whose policies may send requests here."""
     stream_usage: StreamUsage = StreamUsage.INJECT
     """`inject` asks the engine for token usage in streams whose client did not; `leave` changes nothing."""
-    selector: Reserved
-    """Reserved."""
-    target_ports: Reserved
-    """Reserved."""
-    external: Reserved
-    """Reserved."""
-    scheduling: Reserved
-    """Reserved."""
-    saturation: Reserved
-    """Reserved."""
-    health: Reserved
-    """Reserved."""
+    selector: ReservedObject
+    """Pods that are the servers, by label."""
+    target_ports: ReservedIntegers
+    """Ports of the pods."""
+    external: ReservedObject
+    """A hosted API instead of own servers."""
+    scheduling: ReservedObject
+    """Scorers, their weights, and the picker."""
+    saturation: ReservedObject
+    """When a server counts as full."""
+    health: ReservedObject
+    """When a server is left out for its failures."""
 
 
 class ModelPool(BaseModel):
@@ -99,3 +134,4 @@ class ModelPool(BaseModel):
     kind: Literal["ModelPool"] = "ModelPool"
     metadata: ObjectMeta
     spec: ModelPoolSpec
+    status: ResourceStatus | None = None

@@ -1,15 +1,17 @@
 """Who may use which name: visibility of pools, and what a name means to a namespace.
 
-A namespace's own pools come first: a name they serve is never served, nor taken over, by a pool of
-another namespace. Only names they do not serve come from pools that let the namespace in.
+A namespace's own pools come first: a name they claim is never served, nor taken over, by a pool of
+another namespace. Only names they do not claim come from pools that let the namespace in.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from pilotage_api.findings import Finding, ResourceKey, Severity
+from pilotage_api.findings import ResourceKey
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.snapshot import Binding, NameKind
+
+EVERY_NAMESPACE = "*"
 
 
 @dataclass(slots=True, frozen=True)
@@ -19,33 +21,88 @@ class Claim:
     pool: ResourceKey
     name: str
     binding: Binding
+    base: str
+    """The model itself, or the one an adapter belongs to."""
     path: str
+    """Where the pool says so."""
 
     @property
-    def meaning(self) -> tuple[bool, str]:
+    def meaning(self) -> tuple[str, str]:
         """Two claims agree when they name the same thing: an alias may repeat its model's name."""
-        return self.binding.kind is NameKind.ADAPTER, self.binding.upstream_model
+        return self.binding.upstream_model, self.base
+
+    def __str__(self) -> str:
+        if self.binding.kind is NameKind.ADAPTER:
+            return f"the adapter of {self.base!r}"
+        return repr(self.base)
 
 
-@dataclass(slots=True)
-class Names:
-    """What names mean to someone."""
+@dataclass(slots=True, frozen=True)
+class Conflict:
+    """Two claims on one name that do not agree."""
 
-    bindings: dict[str, list[Binding]] = field(default_factory=dict)
-    conflicts: list[tuple[Claim, Claim]] = field(default_factory=list)
-    """Loser and winner."""
-    _winners: dict[str, Claim] = field(default_factory=dict)
+    loser: Claim
+    winner: Claim
 
-    def take(self, claims: Iterable[Claim]) -> None:
-        """Add claims, most entitled first."""
-        for claim in claims:
-            winner = self._winners.setdefault(claim.name, claim)
-            if winner.meaning != claim.meaning:
-                self.conflicts.append((claim, winner))
-                continue
-            bindings = self.bindings.setdefault(claim.name, [])
-            if all(known.pool != claim.binding.pool for known in bindings):
-                bindings.append(claim.binding)
+
+@dataclass(slots=True, frozen=True)
+class Meaning:
+    """What a name means to someone."""
+
+    bindings: tuple[Binding, ...]
+    conflicts: tuple[Conflict, ...]
+    hidden: tuple[Claim, ...]
+    """Claims that do not count here: of pools that do not let the asker in, or that own pools outrank."""
+
+
+class NameRegistry:
+    """All claims on names, and who sees which pool."""
+
+    def __init__(self, pools: list[ModelPool], labels: Mapping[str, Mapping[str, str]]) -> None:
+        """`pools` come oldest first: of claims that do not agree the first wins."""
+        self._labels = labels
+        self._pools = {pool_key(pool): pool for pool in pools}
+        self._claims: dict[str, list[Claim]] = {}
+        for pool in pools:
+            for claim in claims_of(pool):
+                self._claims.setdefault(claim.name, []).append(claim)
+
+    def __iter__(self) -> Iterator[str]:
+        """Every name anyone claims."""
+        return iter(self._claims)
+
+    def means(self, name: str, namespaces: frozenset[str]) -> Meaning:
+        """What a name means to those namespaces together."""
+        own: list[Claim] = []
+        foreign: list[Claim] = []
+        hidden: list[Claim] = []
+        for claim in self._claims.get(name, ()):
+            if EVERY_NAMESPACE in namespaces or claim.pool.namespace in namespaces:
+                own.append(claim)
+            elif self.sees(self._pools[claim.pool], namespaces):
+                foreign.append(claim)
+            else:
+                hidden.append(claim)
+        if own:
+            hidden += foreign
+        return _settled(own or foreign, hidden)
+
+    def sees(self, pool: ModelPool, namespaces: Iterable[str]) -> bool:
+        """Whether any of those namespaces may use a pool."""
+        return any(
+            namespace == EVERY_NAMESPACE or admits(pool, namespace, self._labels) for namespace in namespaces
+        )
+
+
+def _settled(claims: list[Claim], hidden: list[Claim]) -> Meaning:
+    bindings: dict[str, Binding] = {}
+    conflicts = []
+    for claim in claims:
+        if claim.meaning != claims[0].meaning:
+            conflicts.append(Conflict(claim, claims[0]))
+        else:
+            bindings.setdefault(claim.binding.pool, claim.binding)
+    return Meaning(tuple(bindings.values()), tuple(conflicts), tuple(hidden))
 
 
 def claims_of(pool: ModelPool) -> list[Claim]:
@@ -56,13 +113,14 @@ def claims_of(pool: ModelPool) -> list[Claim]:
     for index, model in enumerate(pool.spec.models):
         path = f"spec.models[{index}]"
         binding = Binding(pool=key.key, upstream_model=model.name, kind=NameKind.MODEL)
-        models.append(Claim(key, model.name, binding, f"{path}.name"))
+        models.append(Claim(key, model.name, binding, model.name, f"{path}.name"))
         for position, alias in enumerate(model.aliases):
             binding = Binding(pool=key.key, upstream_model=model.name, kind=NameKind.ALIAS)
-            others.append(Claim(key, alias, binding, f"{path}.aliases[{position}]"))
+            others.append(Claim(key, alias, binding, model.name, f"{path}.aliases[{position}]"))
         for position, adapter in enumerate(model.adapters):
             binding = Binding(pool=key.key, upstream_model=adapter.name, kind=NameKind.ADAPTER)
-            others.append(Claim(key, adapter.name, binding, f"{path}.adapters[{position}].name"))
+            at = f"{path}.adapters[{position}].name"
+            others.append(Claim(key, adapter.name, binding, model.name, at))
     return models + others
 
 
@@ -80,39 +138,3 @@ def admits(pool: ModelPool, namespace: str, labels: Mapping[str, Mapping[str, st
         return False
     found = labels.get(namespace, {})
     return all(found.get(key) == value for key, value in allowed.selector.match_labels.items())
-
-
-def names_for(
-    namespaces: Iterable[str], pools: list[ModelPool], labels: Mapping[str, Mapping[str, str]]
-) -> Names:
-    """What names mean to someone in these namespaces. `pools` come oldest first."""
-    wanted = frozenset(namespaces)
-    everyone = "*" in wanted
-    names = Names()
-    own = [pool for pool in pools if everyone or pool.metadata.namespace in wanted]
-    names.take(claim for pool in own for claim in claims_of(pool))
-    served = frozenset(names.bindings)
-    foreign = [
-        pool
-        for pool in pools
-        if pool not in own and any(admits(pool, namespace, labels) for namespace in wanted)
-    ]
-    names.take(claim for pool in foreign for claim in claims_of(pool) if claim.name not in served)
-    return names
-
-
-def conflict_findings(names: Names, sources: Mapping[ResourceKey, str]) -> list[Finding]:
-    """An error at each loser."""
-    return [
-        Finding(
-            Severity.ERROR,
-            "name-conflict",
-            f"{loser.name!r} already means {winner.binding.upstream_model!r} of {winner.pool}, "
-            f"which is older or comes first by name; here it would mean {loser.binding.upstream_model!r}",
-            loser.pool,
-            loser.path,
-            "use another name, or remove the other claim",
-            sources.get(loser.pool, ""),
-        )
-        for loser, winner in names.conflicts
-    ]

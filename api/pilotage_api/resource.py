@@ -1,5 +1,7 @@
 """What all resources share: metadata, and the base of every typed block."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -15,10 +17,49 @@ OLDEST = datetime.min.replace(tzinfo=UTC)
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Namespace = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
-ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+ModelName = Annotated[
+    str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S([^\x00-\x1f\x7f]*\S)?$")
+]
+"""What clients and engines call a model: any text without control characters, blank at neither end."""
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
 
-Reserved = Annotated[Any, Field(default=None, json_schema_extra={"x-pilotage-reserved": True})]
-"""A field of a later version: accepted by the schema as anything, refused by the compiler and by CEL."""
+RESERVED = "x-pilotage-reserved"
+"""Marks a field of a later version in its JSON schema; the value is the JSON type it will have."""
+LIST_TYPE = "x-kubernetes-list-type"
+LIST_KEYS = "x-kubernetes-list-map-keys"
+VALIDATIONS = "x-kubernetes-validations"
+
+ReservedObject = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "object"})]
+ReservedObjects = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "objects"})]
+ReservedStrings = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "strings"})]
+ReservedIntegers = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "integers"})]
+ReservedInteger = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "integer"})]
+ReservedString = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "string"})]
+
+
+def unique_by(*keys: str) -> dict[str, Any]:
+    """Marks a list whose items differ in these fields: a map to the API server, checked by `load` too."""
+    return {LIST_TYPE: "map", LIST_KEYS: list(keys)}
+
+
+UNIQUE: Final[dict[str, Any]] = {LIST_TYPE: "set"}
+"""Marks a list of values that all differ."""
+
+
+def cel(rule: str, message: str) -> dict[str, Any]:
+    """Marks a block with a CEL rule; its `problems()` says the same in Python."""
+    return {VALIDATIONS: [{"rule": rule, "message": message}]}
+
+
+@dataclass(slots=True, frozen=True)
+class Problem:
+    """Something a schema cannot say is wrong with a block."""
+
+    code: str
+    path: str
+    """Below the block; empty for the block itself."""
+    message: str
+    fix: str
 
 
 class Block(BaseModel):
@@ -32,6 +73,10 @@ class Block(BaseModel):
         use_attribute_docstrings=True,
         coerce_numbers_to_str=False,
     )
+
+    def problems(self) -> Iterable[Problem]:
+        """What is wrong with this block alone; `cel()` says the same to the API server."""
+        return ()
 
 
 class ObjectMeta(BaseModel):
@@ -55,11 +100,7 @@ class ObjectMeta(BaseModel):
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def reserved_fields(block: type[BaseModel]) -> dict[str, str]:
-    """Reserved fields of a block: attribute name to the name in files."""
-    found = {}
-    for attribute, field in block.model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("x-pilotage-reserved"):
-            found[attribute] = field.alias or attribute
-    return found
+def marks(block: type[BaseModel], attribute: str) -> dict[str, Any]:
+    """What a field's JSON schema is marked with."""
+    extra = block.model_fields[attribute].json_schema_extra
+    return extra if isinstance(extra, dict) else {}

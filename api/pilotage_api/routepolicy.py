@@ -1,10 +1,25 @@
 """`RoutePolicy`: which requests go to which models."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from pilotage_api.resource import API_VERSION, Block, ModelName, ObjectMeta, Reserved
+from pilotage_api.resource import (
+    API_VERSION,
+    UNIQUE,
+    VALIDATIONS,
+    Block,
+    ModelName,
+    ObjectMeta,
+    Problem,
+    ReservedObject,
+    ReservedObjects,
+    ReservedString,
+    cel,
+    unique_by,
+)
+from pilotage_api.status import ResourceStatus
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=256)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^?#]*$", max_length=1024)]
@@ -28,15 +43,34 @@ class PathRule(Block):
     """`Prefix` matches whole segments: `/v1` matches `/v1/chat` and not `/v10`."""
 
 
+HEADER_TWICE: Final = "a header may stand once; case does not matter"
+
+
 class Match(Block):
     """Which requests a policy is for: those that fit every list that is not empty."""
 
-    models: list[ModelName] = Field(default=[], max_length=64)
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "!has(self.headers) || self.headers.all(h, "
+            "self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",
+            HEADER_TWICE,
+        )
+    )
+
+    models: list[ModelName] = Field(default=[], max_length=64, json_schema_extra=UNIQUE)
     """Model names clients ask for, exact or with `*` and `?`; one must fit. Empty is any."""
-    headers: list[HeaderRule] = Field(default=[], max_length=16)
+    headers: list[HeaderRule] = Field(default=[], max_length=16, json_schema_extra=unique_by("name"))
     """All must fit."""
-    paths: list[PathRule] = Field(default=[], max_length=16)
+    paths: list[PathRule] = Field(default=[], max_length=16, json_schema_extra=unique_by("value", "type"))
     """One must fit. Empty is any."""
+
+    def problems(self) -> Iterable[Problem]:
+        """A header that stands twice: two values never fit at once."""
+        names = [header.name.lower() for header in self.headers]
+        for index, name in enumerate(names):
+            # spelled alike it is a duplicate of the list, found there
+            if name in names[:index] and self.headers[names.index(name)].name != self.headers[index].name:
+                yield Problem("duplicate-item", f"headers[{index}].name", HEADER_TWICE, "remove one")
 
 
 class Candidate(Block):
@@ -44,23 +78,52 @@ class Candidate(Block):
 
     model: ModelName
     """A model, alias or adapter of a pool this policy may use."""
-    weight: int | None = Field(default=None, ge=0, le=1_000_000)
+    weight: int | None = Field(default=None, ge=0, le=1_000_000, strict=True)
     """Chance to be tried first, relative to the others; on all candidates of a rule or on none."""
+
+
+ALL_OR_NONE: Final = "all candidates of a rule have a weight, or none has"
+NOT_ALL_ZERO: Final = "at least one weight must be above 0"
 
 
 class Rule(Block):
     """Candidates for a request."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            VALIDATIONS: [
+                {
+                    "rule": "self.candidates.all(c, has(c.weight)) || self.candidates.all(c, !has(c.weight))",
+                    "message": ALL_OR_NONE,
+                },
+                {
+                    "rule": "!self.candidates.all(c, has(c.weight) && c.weight == 0)",
+                    "message": NOT_ALL_ZERO,
+                },
+            ]
+        }
+    )
+
     name: str | None = Field(default=None, min_length=1, max_length=63)
     """Shown in explanations; `rules[i]` when left out."""
-    candidates: list[Candidate] = Field(min_length=1, max_length=16)
+    candidates: list[Candidate] = Field(min_length=1, max_length=16, json_schema_extra=unique_by("model"))
     """In order of preference, or with weights; the rest are fallbacks."""
-    when: Reserved
-    """Reserved."""
-    objective: Reserved
-    """Reserved."""
-    output_budget: Reserved
-    """Reserved."""
+    when: ReservedString
+    """A CEL expression over the request's features."""
+    objective: ReservedObject
+    """Weights of quality, cost and latency."""
+    output_budget: ReservedObject
+    """Levels of output tokens, and whether they are enforced."""
+
+    def problems(self) -> Iterable[Problem]:
+        """Weights that do not say who comes first."""
+        given = [one.weight for one in self.candidates if one.weight is not None]
+        if not given:
+            return
+        if len(given) != len(self.candidates):
+            yield Problem("invalid-weights", "candidates", ALL_OR_NONE, "weigh all of them, or none")
+        elif sum(given) == 0:
+            yield Problem("invalid-weights", "candidates", NOT_ALL_ZERO, "give at least one a weight above 0")
 
 
 class RoutePolicySpec(Block):
@@ -70,14 +133,14 @@ class RoutePolicySpec(Block):
     """Which requests; all when left out."""
     rules: list[Rule] = Field(min_length=1, max_length=32)
     """The first rule takes effect."""
-    fallback: Reserved
-    """Reserved."""
-    governance: Reserved
-    """Reserved."""
-    transform: Reserved
-    """Reserved."""
-    rollout: Reserved
-    """Reserved."""
+    fallback: ReservedObjects
+    """Where requests go when no candidate can take them."""
+    governance: ReservedObject
+    """Tools, content, limits and budgets."""
+    transform: ReservedObject
+    """Changes to the request: system prompt, bounds on parameters."""
+    rollout: ReservedObject
+    """Shadow and canary traffic."""
 
 
 class RoutePolicy(BaseModel):
@@ -89,3 +152,4 @@ class RoutePolicy(BaseModel):
     kind: Literal["RoutePolicy"] = "RoutePolicy"
     metadata: ObjectMeta
     spec: RoutePolicySpec
+    status: ResourceStatus | None = None

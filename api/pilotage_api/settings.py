@@ -1,10 +1,25 @@
 """What concerns the gateway and no pool: one typed model for `pilotage.yaml`, flags and chart values."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+
+
+def _host_and_port(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
+        raise ValueError("not an address: write HOST:PORT, such as 127.0.0.1:8080")
+    if ":" in host and not bracketed:
+        raise ValueError("write an IPv6 address in brackets, such as [::1]:8080")
+    return text
+
+
+ListenAddress = Annotated[str, AfterValidator(_host_and_port)]
+"""`HOST:PORT`, IPv6 in brackets."""
+ObeyedNamespace = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")]
 
 
 class SettingsPart(BaseModel):
@@ -58,13 +73,13 @@ class TlsFiles(SettingsPart):
 class ListenSettings(SettingsPart):
     """Addresses as `HOST:PORT`; port 0 takes a free one."""
 
-    gateway: str = "127.0.0.1:8080"
+    gateway: ListenAddress = "127.0.0.1:8080"
     """Where clients connect to the bundled Envoy."""
-    extproc: str = "127.0.0.1:9002"
+    extproc: ListenAddress = "127.0.0.1:9002"
     """gRPC: ext_proc, access log, xDS, health, peers."""
-    admin: str = "127.0.0.1:9003"
+    admin: ListenAddress = "127.0.0.1:9003"
     """HTTP: metrics, decisions, snapshot. Loopback unless a token protects it."""
-    envoy_admin: str = "127.0.0.1:0"
+    envoy_admin: ListenAddress = "127.0.0.1:0"
 
 
 class TlsSettings(SettingsPart):
@@ -104,7 +119,7 @@ class ScrapeSettings(SettingsPart):
 class GatewaySettings(SettingsPart):
     """All settings of one gateway."""
 
-    namespaces: tuple[str, ...] = ("default",)
+    namespaces: tuple[ObeyedNamespace, ...] = Field(default=("default",), min_length=1)
     """Namespaces whose policies the gateway obeys; `*` is all."""
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings = TlsSettings()

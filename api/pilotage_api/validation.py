@@ -1,51 +1,75 @@
-"""Typed errors out of pydantic's: the field's path, what is wrong, the nearest known field."""
+"""Findings out of raw data: the field's path, what is wrong, the nearest known field."""
 
 import difflib
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pilotage_api.findings import Finding, ResourceKey, Severity
-from pilotage_api.resource import reserved_fields
+from pilotage_api.document import Origin
+from pilotage_api.findings import Finding, ResourceKey, Severity, shown
+from pilotage_api.resource import LIST_KEYS, LIST_TYPE, RESERVED, Block, Problem, marks
 
 Model = TypeVar("Model", bound=BaseModel)
-_MAX_SHOWN = 80
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
+_MAX_FINDINGS = 50
+"""Of one resource: the hundredth error of one file helps nobody."""
 
 
 def validated(
-    model: type[Model], raw: Any, resource: ResourceKey | None, source: str
+    model: type[Model], raw: Any, resource: ResourceKey | None, origin: Origin, below: str = ""
 ) -> tuple[Model | None, list[Finding]]:
-    """Parse raw data; None and findings where it is wrong."""
+    """Parse raw data that stands at the path `below`; None and findings where it is wrong."""
     try:
         return model.model_validate(raw), []
     except ValidationError as error:
-        return None, [_finding(model, detail, resource, source) for detail in error.errors()]
+        details = error.errors(include_url=False, include_context=False)[:_MAX_FINDINGS]
+        return None, [_finding(model, detail, resource, origin, below) for detail in details]
 
 
-def _finding(model: type[BaseModel], detail: Any, resource: ResourceKey | None, source: str) -> Finding:
+def _finding(
+    model: type[BaseModel], detail: Any, resource: ResourceKey | None, origin: Origin, below: str
+) -> Finding:
     location: tuple[int | str, ...] = detail["loc"]
-    path = field_path(location)
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        known = known_fields(model, location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-        message = f"unknown field {str(location[-1])[:_MAX_SHOWN]!r}"
-        return Finding(Severity.ERROR, "unknown-field", message, resource, path, fix, source)
-    if kind == "missing":
-        message = "required field is missing"
-        return Finding(Severity.ERROR, "missing-field", message, resource, path, f"add {path}", source)
-    given = repr(detail.get("input"))
-    shown = given if len(given) <= _MAX_SHOWN else given[:_MAX_SHOWN] + "…"
-    message = f"{detail['msg']}, not {shown}"
-    return Finding(Severity.ERROR, "invalid-value", message, resource, path, "correct the value", source)
+    path = join_path(below, field_path(location))
+    if detail["type"] == "extra_forbidden":
+        return unknown_field(location[-1], path, known_fields(model, location[:-1]), resource, origin)
+    if detail["type"] == "missing":
+        message, fix = "required field is missing", f"add {path}"
+        return Finding(Severity.ERROR, "missing-field", message, resource, path, fix, origin.at(path))
+    message = f"{detail['msg']}, not {shown(detail.get('input'))}"
+    fix = "correct the value"
+    return Finding(Severity.ERROR, "invalid-value", message, resource, path, fix, origin.at(path))
+
+
+def unknown_field(
+    name: object, path: str, known: Iterable[str], resource: ResourceKey | None, origin: Origin
+) -> Finding:
+    """The error of a field nobody reads; suggests the nearest known one."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name)[:64], known, n=1, cutoff=0.5)
+    fix = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    message = f"unknown field {shown(name)}"
+    return Finding(Severity.ERROR, "unknown-field", message, resource, path, fix, origin.at(path))
+
+
+def join_path(above: str, below: str) -> str:
+    """Two paths as one."""
+    return f"{above}.{below}" if above and below and below[0] != "[" else above + below
 
 
 def field_path(location: tuple[int | str, ...]) -> str:
-    """`('spec', 'models', 0, 'name')` as `spec.models[0].name`."""
+    """`('spec', 'models', 0, 'name')` as `spec.models[0].name`; odd keys as `["odd key"]`."""
     path = ""
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            path = join_path(path, part)
+        else:
+            path += f"[{shown(part)}]"
     return path
 
 
@@ -55,54 +79,77 @@ def known_fields(model: type[BaseModel], location: tuple[int | str, ...]) -> lis
     for part in location:
         if isinstance(part, int) or current is None:
             continue
-        current = _block_of(current, str(part))
+        current = _block_of(current, part)
     if current is None:
         return []
-    return [field.alias or name for name, field in current.model_fields.items()]
+    return [
+        field.alias or name
+        for name, field in current.model_fields.items()
+        if RESERVED not in marks(current, name)
+    ]
 
 
 def _block_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     for attribute, field in model.model_fields.items():
         if name in (attribute, field.alias):
-            return _first_model(field.annotation)
+            return first_model(field.annotation)
     return None
 
 
-def _first_model(annotation: Any) -> type[BaseModel] | None:
+def first_model(annotation: Any) -> type[BaseModel] | None:
+    """The model an annotation is, lists or may be."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in getattr(annotation, "__args__", ()):
-        found = _first_model(argument)
+        found = first_model(argument)
         if found is not None:
             return found
     return None
 
 
-def reserved_findings(block: BaseModel, path: str, resource: ResourceKey, source: str) -> list[Finding]:
-    """An error for every reserved field that is set, anywhere below a block."""
-    findings = []
-    reserved = reserved_fields(type(block))
+def block_findings(block: Block, path: str, resource: ResourceKey, origin: Origin) -> list[Finding]:
+    """What is wrong with a block that has the right form: reserved fields, duplicates, its own rules."""
+    return [
+        Finding(
+            Severity.ERROR,
+            one.code,
+            one.message,
+            resource,
+            one.path,
+            one.fix,
+            origin.at(one.path),
+        )
+        for one in islice(_problems(block, path), _MAX_FINDINGS)
+    ]
+
+
+def _problems(block: Block, path: str) -> Iterator[Problem]:
     for attribute, field in type(block).model_fields.items():
         value = getattr(block, attribute)
         name = field.alias or attribute
         below = f"{path}.{name}"
-        if attribute in reserved:
+        if RESERVED in marks(type(block), attribute):
             if value is not None:
-                findings.append(
-                    Finding(
-                        Severity.ERROR,
-                        "not-supported",
-                        f"{name} is not supported in this version",
-                        resource,
-                        below,
-                        f"remove {below}",
-                        source,
-                    )
-                )
-        elif isinstance(value, BaseModel):
-            findings += reserved_findings(value, below, resource, source)
+                message = f"{name} is not supported in this version"
+                yield Problem("not-supported", below, message, f"remove {below}")
+        elif isinstance(value, Block):
+            yield from _problems(value, below)
         elif isinstance(value, list):
+            yield from _duplicates(value, below, marks(type(block), attribute))
             for index, item in enumerate(value):
-                if isinstance(item, BaseModel):
-                    findings += reserved_findings(item, f"{below}[{index}]", resource, source)
-    return findings
+                if isinstance(item, Block):
+                    yield from _problems(item, f"{below}[{index}]")
+    for one in block.problems():
+        yield Problem(one.code, join_path(path, one.path), one.message, one.fix)
+
+
+def _duplicates(items: list[Any], path: str, marked: dict[str, Any]) -> Iterator[Problem]:
+    if LIST_TYPE not in marked:
+        return
+    first: dict[object, int] = {}
+    keys = marked.get(LIST_KEYS, ())
+    for index, item in enumerate(items):
+        identity = tuple(getattr(item, key) for key in keys) if keys else item
+        if first.setdefault(identity, index) != index:
+            message = f"the same {' and '.join(keys) or 'value'} as {path}[{first[identity]}]"
+            yield Problem("duplicate-item", f"{path}[{index}]", message, "remove one of them")

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilotage_api.compile import Compiled, compile_resources
-from pilotage_api.findings import Finding, ResourceKey, Severity
-from pilotage_api.load import Loaded, Resource, load_texts
+from pilotage_api.document import MAX_TEXT_BYTES
+from pilotage_api.findings import Finding, Severity
+from pilotage_api.in_force import InForce
+from pilotage_api.load import SETTINGS_KEY, Loaded, load_texts
 from pilotage_api.settings import GatewaySettings
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILES = 10_000
-_MAX_FILE_BYTES = 16 << 20
+MAX_FOLDER_BYTES = 64 << 20
 
 
 class FolderError(ValueError):
@@ -20,21 +22,18 @@ class FolderError(ValueError):
 
 def read_folder(folder: Path) -> tuple[list[tuple[str, str]], list[Finding]]:
     """`(file name, text)` of every manifest in a folder, and what could not be read. Raises FolderError."""
-    if folder.is_file():
-        paths = [folder]
-    elif folder.is_dir():
-        # ConfigMaps are mounted through links in hidden folders: names that start with a dot are skipped
-        paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.name[0] != ".")
-    else:
-        raise FolderError(f"{folder} does not exist: name a folder of manifests")
-    if len(paths) > MAX_FILES:
-        raise FolderError(f"{folder} has more than {MAX_FILES} manifests")
-    texts, findings = [], []
-    for path in paths:
+    texts, findings, total = [], [], 0
+    for path in _manifests(folder):
         try:
-            if path.stat().st_size > _MAX_FILE_BYTES:
-                raise ValueError(f"larger than {_MAX_FILE_BYTES} bytes")
-            texts.append((path.name, path.read_text("utf-8")))
+            size = path.stat().st_size
+            if size > MAX_TEXT_BYTES:
+                raise ValueError(f"larger than {MAX_TEXT_BYTES} bytes")
+            total += size
+            if total > MAX_FOLDER_BYTES:
+                raise FolderError(f"{folder} holds more than {MAX_FOLDER_BYTES} bytes of manifests")
+            texts.append((path.name, path.read_text("utf-8-sig")))
+        except FolderError:
+            raise
         except (OSError, ValueError) as error:
             reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
             message = f"cannot be read: {reason}"
@@ -44,12 +43,31 @@ def read_folder(folder: Path) -> tuple[list[tuple[str, str]], list[Finding]]:
     return texts, findings
 
 
+def _manifests(folder: Path) -> list[Path]:
+    try:
+        if folder.is_file():
+            return [folder]
+        if not folder.is_dir():
+            raise FolderError(f"{folder} does not exist: name a folder of manifests")
+        # ConfigMaps are mounted through links in hidden folders: names that start with a dot are skipped
+        paths = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.name[0] != ".")
+        paths = [path for path in paths if not path.is_dir()]
+    except OSError as error:
+        raise FolderError(f"{folder} cannot be read: {error.strerror}") from None
+    if len(paths) > MAX_FILES:
+        raise FolderError(f"{folder} has more than {MAX_FILES} manifests")
+    return paths
+
+
 def load_folder(folder: Path) -> Loaded:
     """Everything a folder holds. Raises FolderError."""
-    texts, findings = read_folder(folder)
+    return _load(*read_folder(folder))
+
+
+def _load(texts: list[tuple[str, str]], unreadable: list[Finding]) -> Loaded:
     loaded = load_texts(texts)
-    loaded.findings[:0] = findings
-    loaded.unreadable |= {finding.source for finding in findings}
+    loaded.findings[:0] = unreadable
+    loaded.unreadable |= {finding.source for finding in unreadable}
     return loaded
 
 
@@ -60,18 +78,28 @@ class FolderSource:
     folder: Path
     settings: GatewaySettings
     _digest: bytes = b""
-    _in_force: dict[ResourceKey, Resource] = field(default_factory=dict)
-    _sources: dict[ResourceKey, str] = field(default_factory=dict)
+    _last_good: InForce = field(default_factory=InForce)
+    _first_settings: GatewaySettings | None = None
 
     def changed(self) -> Compiled | None:
         """What the folder compiles to, or None if nothing changed since the last call. Raises FolderError."""
         texts, unreadable = read_folder(self.folder)
-        digest = hashlib.sha256(repr((texts, unreadable)).encode()).digest()
+        digest = hashlib.sha256(repr((texts, unreadable)).encode("utf-8", "replace")).digest()
         if digest == self._digest:
             return None
+        loaded = _load(texts, unreadable)
+        self._find_changed_settings(loaded, first=not self._digest)
+        compiled = compile_resources(loaded, self.settings, self._last_good)
+        self._last_good = compiled.in_force
         self._digest = digest
-        loaded = load_folder(self.folder)
-        compiled = compile_resources(loaded, self.settings, self._in_force, self._sources)
-        self._in_force = dict(compiled.in_force)
-        self._sources = dict(loaded.sources)
         return compiled
+
+    def _find_changed_settings(self, loaded: Loaded, *, first: bool) -> None:
+        """Settings are read once, at the start: a change that does nothing must be told."""
+        if first:
+            self._first_settings = loaded.settings
+            return
+        wrong = SETTINGS_KEY in loaded.refused or (loaded.settings is None and loaded.unreadable)
+        if loaded.settings != self._first_settings and not wrong:
+            message = "changed since the start; the old settings stay in force"
+            loaded.find(Severity.WARNING, "settings-changed", message, SETTINGS_KEY, "spec", "start again")

@@ -1,0 +1,46 @@
+"""What takes effect when something is wrong: the last good form of a resource stays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pilotage_api.findings import Finding, ResourceKey, Severity
+from pilotage_api.load import Loaded, Resource
+
+
+@dataclass(slots=True, frozen=True)
+class InForce:
+    """The resources and namespaces that take effect, and the files they came from."""
+
+    resources: Mapping[ResourceKey, Resource] = field(default_factory=dict)
+    namespace_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    files: Mapping[ResourceKey, str] = field(default_factory=dict)
+
+
+def taking_effect(loaded: Loaded, last: InForce) -> tuple[InForce, list[Finding]]:
+    """What was loaded, and the last good form of what is wrong now or may be in an unreadable file.
+
+    A resource that is simply gone does not stay.
+    """
+    resources = dict(loaded.resources)
+    labels: dict[str, Mapping[str, str]] = dict(loaded.namespace_labels)
+    files = {key: origin.file for key, origin in loaded.origins.items()}
+    findings = []
+
+    def lost(key: ResourceKey) -> bool:
+        if key in loaded.origins:
+            return key in loaded.refused
+        return last.files.get(key, "") in loaded.unreadable
+
+    for key, resource in last.resources.items():
+        if key not in resources and lost(key):
+            resources[key] = resource
+            files[key] = last.files.get(key, "")
+            message = "is wrong as it stands now; its last good form stays in force"
+            source = loaded.at(key) or files[key]
+            findings.append(Finding(Severity.WARNING, "last-good", message, key, "", "correct it", source))
+    for name, found in last.namespace_labels.items():
+        key = ResourceKey("Namespace", "", name)
+        if name not in labels and lost(key):
+            labels[name] = found
+            files[key] = last.files.get(key, "")
+    return InForce(resources, labels, files), findings

@@ -1,0 +1,101 @@
+"""Policies' ways in, the most specific first, and those that an earlier one takes altogether."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from pilotage_api.findings import ResourceKey
+from pilotage_api.routepolicy import RoutePolicy
+from pilotage_api.snapshot import HeaderMatch, PathMatch, PolicyRoute, RuleSnapshot
+
+_MAX_VARIED_HEADERS = 4
+
+
+@dataclass(slots=True, frozen=True)
+class WayIn:
+    """One model pattern and one path pattern of a policy."""
+
+    policy: ResourceKey
+    rank: tuple[object, ...]
+    route: PolicyRoute
+
+
+def policy_key(policy: RoutePolicy) -> ResourceKey:
+    """The policy's identity."""
+    return ResourceKey("RoutePolicy", policy.metadata.namespace, policy.metadata.name)
+
+
+def is_glob(model: str) -> bool:
+    """Whether a model match is a pattern."""
+    return "*" in model or "?" in model
+
+
+def ways_in(policy: RoutePolicy, rule: RuleSnapshot) -> list[WayIn]:
+    """All ways into a policy.
+
+    Ranks order them totally: exact model before glob before none, then exact path before longer
+    prefix, then more headers, then the older policy, then namespace/name, then how they are written.
+    """
+    key = policy_key(policy)
+    match = policy.spec.match
+    headers = tuple(
+        sorted(
+            (HeaderMatch(name=header.name.lower(), value=header.value) for header in match.headers),
+            key=lambda header: (header.name, header.value or ""),
+        )
+    )
+    paths: list[PathMatch | None] = [
+        PathMatch(value=path.value, prefix=path.type == "Prefix") for path in match.paths
+    ] or [None]
+    models: list[str | None] = [*match.models] or [None]
+    found = []
+    for model, path in product(models, paths):
+        glob = model is not None and is_glob(model)
+        rank = (
+            2 if model is None else int(glob),
+            (2, 0) if path is None else (1, -len(path.value)) if path.prefix else (0, 0),
+            -len(headers),
+            policy.metadata.created,
+            key.key,
+            model or "",
+            path.value if path is not None else "",
+        )
+        route = PolicyRoute(policy=key.key, model=model, glob=glob, path=path, headers=headers, rule=rule)
+        found.append(WayIn(key, rank, route))
+    return found
+
+
+def takers(ordered: list[WayIn]) -> dict[ResourceKey, list[ResourceKey | None]]:
+    """For each way in of a policy the other policy that takes all its requests first, or None.
+
+    Finds an equal match, a `prefix*` glob that covers a longer one, and a header with any value that
+    covers one with a value. Wider matches of other kinds come later by their rank.
+    """
+    first: dict[object, ResourceKey] = {}
+    found: dict[ResourceKey, list[ResourceKey | None]] = {}
+    for way in ordered:
+        taker = next((first[match] for match in _covering(way.route) if match in first), None)
+        found.setdefault(way.policy, []).append(None if taker == way.policy else taker)
+        first.setdefault(_match(way.route.model, way.route.path, way.route.headers), way.policy)
+    return found
+
+
+def _match(model: str | None, path: PathMatch | None, headers: tuple[HeaderMatch, ...]) -> object:
+    return model, path, frozenset(headers)
+
+
+def _covering(route: PolicyRoute) -> Iterator[object]:
+    """Matches that take every request of a route and may rank before it."""
+    for headers in _wider_headers(route.headers):
+        yield _match(route.model, route.path, headers)
+        if route.glob and route.model is not None:
+            literal = route.model.replace("?", "*").partition("*")[0]
+            for length in range(len(literal) + 1):
+                yield _match(f"{literal[:length]}*", route.path, headers)
+
+
+def _wider_headers(headers: tuple[HeaderMatch, ...]) -> Iterator[tuple[HeaderMatch, ...]]:
+    if not 0 < len(headers) <= _MAX_VARIED_HEADERS:
+        yield headers
+        return
+    yield from product(*(dict.fromkeys((one, HeaderMatch(name=one.name, value=None))) for one in headers))

@@ -1,0 +1,51 @@
+"""What a controller reports on a resource: conditions, as Kubernetes writes them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from pilotage_api.resource import unique_by
+
+Reason = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+]
+
+
+class _Reported(BaseModel):
+    """Base of what controllers write: fields of later versions are let through."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Condition(_Reported):
+    """One aspect of a resource's state."""
+
+    type: str = Field(min_length=1, max_length=316)
+    """`Accepted`, `ResolvedRefs` or `Programmed`."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    observed_generation: int = Field(default=0, ge=0)
+    """The resource's generation this was found for."""
+    last_transition_time: datetime
+    """When `status` last changed."""
+    reason: Reason
+    """Why, in one word for machines."""
+    message: str = Field(max_length=32768)
+    """Why, for people."""
+
+
+class ResourceStatus(_Reported):
+    """What a controller found."""
+
+    observed_generation: int = Field(default=0, ge=0)
+    """The newest generation a controller has seen."""
+    conditions: list[Condition] = Field(default=[], max_length=8, json_schema_extra=unique_by("type"))
+    """Accepted, ResolvedRefs, Programmed."""
