@@ -1,7 +1,110 @@
 """CustomResourceDefinitions out of the resource types."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pilotage_api.modelpool import ModelPool, ModelPoolSpec
+from pilotage_api.resource import GROUP, VERSION
+from pilotage_api.routepolicy import RoutePolicy, RoutePolicySpec
+from pilotage_api.status import ResourceStatus
+from pilotage_api.structural_schema import structural_schema
+
+
+@dataclass(slots=True, frozen=True)
+class _Column:
+    """What `kubectl get` shows of a resource."""
+
+    name: str
+    path: str
+    type: str = "string"
+    priority: int = 0
+    """Above 0 only with `-o wide`."""
+
+    def as_dict(self) -> dict[str, Any]:
+        shown: dict[str, Any] = {"name": self.name, "type": self.type, "jsonPath": self.path}
+        if self.priority:
+            shown["priority"] = self.priority
+        return shown
+
+
+def _condition(name: str, field: str = "status") -> str:
+    return f'.status.conditions[?(@.type=="{name}")].{field}'
+
+
+_CONDITIONS: Final = (
+    _Column("Accepted", _condition("Accepted")),
+    _Column("Programmed", _condition("Programmed")),
+    _Column("Reason", _condition("Accepted", "reason"), priority=1),
+    _Column("Age", ".metadata.creationTimestamp", "date"),
+)
 
 
 def custom_resource_definitions() -> list[dict[str, Any]]:
-    return []
+    """The CRDs of all resource kinds, as plain data."""
+    return [
+        _definition(
+            ModelPool,
+            ModelPoolSpec,
+            "mpool",
+            _Column("Engine", ".spec.engine"),
+            _Column("Models", ".spec.models[*].name"),
+            _Column("Allowed", ".spec.allowedNamespaces.from", priority=1),
+        ),
+        _definition(
+            RoutePolicy,
+            RoutePolicySpec,
+            "rpol",
+            _Column("Match", ".spec.match.models"),
+            _Column("Candidates", ".spec.rules[0].candidates[*].model"),
+        ),
+    ]
+
+
+def _definition(
+    resource: type[ModelPool] | type[RoutePolicy],
+    spec: type[ModelPoolSpec] | type[RoutePolicySpec],
+    short: str,
+    *columns: _Column,
+) -> dict[str, Any]:
+    kind = resource.__name__
+    singular = kind.lower()
+    plural = f"{singular[:-1]}ies" if singular.endswith("y") else f"{singular}s"
+    schema = {
+        "description": resource.__doc__,
+        "type": "object",
+        "required": ["metadata", "spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural_schema(spec),
+            "status": structural_schema(ResourceStatus),
+        },
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": singular,
+                "shortNames": [short],
+                "categories": ["pilotage"],
+            },
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [one.as_dict() for one in (*columns, *_CONDITIONS)],
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
+        },
+    }
