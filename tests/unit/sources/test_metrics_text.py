@@ -41,11 +41,13 @@ def test_data_parallel_ranks_are_summed_and_their_cache_use_averaged():
     [
         (
             Engine.SGLANG,
-            b'sglang:num_queue_reqs{m="x"} 3.0\nsglang:num_running_reqs{m="x"} 4.0\nsglang:token_usage{m="x"} 0.5\n',
+            b'sglang:num_queue_reqs{m="x"} 3.0\nsglang:num_running_reqs{m="x"} 4.0\n'
+            b'sglang:token_usage{m="x"} 0.5\n',
         ),
         (
             Engine.TRTLLM,
-            b"trtllm_num_requests_waiting 3\ntrtllm_num_requests_running 4\ntrtllm_kv_cache_utilization 0.5\n",
+            b"trtllm_num_requests_waiting 3\ntrtllm_num_requests_running 4\n"
+            b"trtllm_kv_cache_utilization 0.5\n",
         ),
         (
             Engine.TRITON,
@@ -62,7 +64,8 @@ def test_other_engines(engine, page):
 
 def test_a_longer_name_is_another_metric():
     page = (
-        b"vllm:num_requests_waiting_by_reason 9\nvllm:num_requests_waiting 1\nvllm:num_requests_running 2\n"
+        b"vllm:num_requests_waiting_by_reason 9\nvllm:num_requests_waiting 1\n"
+    page += b"vllm:num_requests_running 2\n"
     )
     load = read_load(page, VLLM)
     assert (load.waiting, load.running) == (1, 2)
