@@ -63,10 +63,8 @@ def test_other_engines(engine, page):
 
 
 def test_a_longer_name_is_another_metric():
-    page = (
-        b"vllm:num_requests_waiting_by_reason 9\nvllm:num_requests_waiting 1\n"
+    page = b"vllm:num_requests_waiting_by_reason 9\nvllm:num_requests_waiting 1\n"
     page += b"vllm:num_requests_running 2\n"
-    )
     load = read_load(page, VLLM)
     assert (load.waiting, load.running) == (1, 2)
     assert math.isnan(load.kv_usage)
