@@ -3,6 +3,7 @@
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pilotage_extproc.protocol import messages
 from pilotage_extproc.protocol.pick_wire import PickWriter
 
