@@ -162,7 +162,8 @@ def _take_settings(value: dict[str, Any], origin: Origin, loaded: Loaded) -> Non
     if not _is_first(SETTINGS_KEY, origin, loaded):
         return
     findings = _unknown_above_spec(value, SETTINGS_KEY, origin)
-    settings, wrong = load_settings(value.get("spec") or {}, origin)
+    spec = value.get("spec")
+    settings, wrong = load_settings({} if spec is None else spec, origin)
     loaded.findings += [*findings, *wrong]
     if settings is not None and not findings:
         loaded.settings = settings

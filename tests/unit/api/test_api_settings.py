@@ -1,0 +1,69 @@
+"""The gateway's settings as a document."""
+
+import pytest
+from api_manifests import brief, load, only
+from pydantic import ValidationError
+
+from pilotage_api.settings import GatewaySettings, ListenSettings
+
+
+def document(spec, **more):
+    return {"apiVersion": "pilotage.dev/v1alpha1", "kind": "GatewaySettings", "spec": spec, **more}
+
+
+def test_settings_are_read():
+    loaded = load(document({"decisionHeaders": "full", "body": {"maxBytes": 4096}}))
+    assert loaded.findings == []
+    assert loaded.settings == GatewaySettings.model_validate(
+        {"decisionHeaders": "full", "body": {"maxBytes": 4096}}
+    )
+
+
+def test_settings_without_a_spec_are_the_defaults():
+    assert load(document(None)).settings == GatewaySettings()
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"bodi": {}}, "spec.bodi"),
+        ({"body": {"maxByte": 4096}}, "spec.body.maxByte"),
+        ({"body": {"maxBytes": 1}}, "spec.body.maxBytes"),
+        ({"listen": {"gateway": "8080"}}, "spec.listen.gateway"),
+        ({"listen": {"gateway": "127.0.0.1:99999"}}, "spec.listen.gateway"),
+        ({"listen": {"gateway": "::1:80"}}, "spec.listen.gateway"),
+        ({"namespaces": []}, "spec.namespaces"),
+        ({"namespaces": ["a", "Team_A"]}, "spec.namespaces[1]"),
+        ({"decisionHeaders": "all"}, "spec.decisionHeaders"),
+        ([], "spec"),
+    ],
+)
+def test_a_wrong_setting_names_its_path_and_keeps_nothing(spec, path):
+    loaded = load(document(spec))
+    finding = only(loaded.findings)
+    assert (finding.path, loaded.settings) == (path, None)
+    assert str(finding.resource) == "GatewaySettings pilotage"
+
+
+def test_a_misspelt_spec_is_not_silently_the_defaults():
+    loaded = load(document({}) | {"spce": {"decisionHeaders": "full"}})
+    assert only(loaded.findings).fix == "did you mean 'spec'?"
+    assert loaded.settings is None
+
+
+def test_second_settings_do_not_count():
+    loaded = load(document({"maxAttempts": 2}), document({"maxAttempts": 5}))
+    assert brief(loaded.findings) == [("error", "duplicate", "metadata.name")]
+    assert loaded.settings is not None
+    assert loaded.settings.max_attempts == 2
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:8080", ":9002", "localhost:65535"])
+def test_addresses_people_write_are_taken(address):
+    assert ListenSettings(gateway=address).gateway == address
+
+
+@pytest.mark.parametrize("address", ["", "x", "a:b", "a:-1", "a:65536", "1:2:3", "a:²"])
+def test_an_address_that_is_none_says_how_to_write_one(address):
+    with pytest.raises(ValidationError, match="such as"):
+        ListenSettings(gateway=address)
