@@ -48,6 +48,7 @@ class OtherTraffic(SettingsPart):
     """What happens to requests that are not ours to understand."""
 
     action: Literal["reject", "forward"] = "reject"
+    """`reject` with an error, or `forward` to a pool."""
     pool: str | None = None
     """`namespace/name` of the pool that gets them when `action` is `forward`; chosen by load only."""
 
@@ -86,13 +87,16 @@ class TlsSettings(SettingsPart):
     """TLS of the gateway listener and of the ext_proc server."""
 
     gateway: TlsFiles | None = None
+    """`{certFile, keyFile}` of the gateway listener; plaintext when unset."""
     extproc: TlsFiles | Literal["self-signed"] | None = None
+    """The same for the gRPC port, or `self-signed`."""
 
 
 class UpstreamSettings(SettingsPart):
     """How the bundled Envoy speaks to model servers; long enough for LLM streams."""
 
     connect_timeout_seconds: float = Field(default=2.0, gt=0)
+    """To open a connection to a model server."""
     stream_idle_timeout_seconds: float = Field(default=600.0, ge=0)
     """Longest silence on a stream, such as waiting for the first token; 0 is never."""
     hold_headers: bool = True
@@ -101,8 +105,11 @@ class UpstreamSettings(SettingsPart):
     request_timeout_seconds: float = Field(default=0.0, ge=0)
     """Whole request; 0 is no limit."""
     max_connections: int = Field(default=16384, ge=1)
+    """To all model servers together."""
     max_pending_requests: int = Field(default=16384, ge=1)
+    """Requests that wait for a connection."""
     max_requests: int = Field(default=65536, ge=1)
+    """Requests under way."""
     max_retries: int = Field(default=1024, ge=0)
     """Retries at one time over all requests."""
 
@@ -111,7 +118,9 @@ class ScrapeSettings(SettingsPart):
     """How engine metrics are read."""
 
     interval_seconds: float = Field(default=0.1, gt=0.005)
+    """For each endpoint; longer where all scraping would pass a tenth of a core."""
     timeout_seconds: float = Field(default=1.0, gt=0)
+    """For one page."""
     stale_after_seconds: float = Field(default=2.0, gt=0)
     """Older figures are not used: the endpoint is scored by own in-flight requests alone."""
 
@@ -133,6 +142,7 @@ class GatewaySettings(SettingsPart):
     fail_open_pool: str | None = None
     """`namespace/name` of the pool that serves requests when the picker is away; unset fails closed."""
     decision_headers: DecisionHeaders = DecisionHeaders.OFF
+    """What `x-pilotage-decision` tells clients: `off`, `summary` (no addresses), `full`."""
     max_attempts: int = Field(default=3, ge=1, le=16)
     """Endpoints tried for one request, the first included."""
     message_timeout_seconds: float = Field(default=5.0, gt=0)
@@ -140,6 +150,7 @@ class GatewaySettings(SettingsPart):
     publish_hold_seconds: float = Field(default=0.25, ge=0)
     """How long a new endpoint waits before it is picked where its acknowledgement by Envoy was not seen."""
     drain_seconds: float = Field(default=20.0, ge=0)
+    """Longest wait for requests under way when the picker stops."""
     inflight_ttl_seconds: float = Field(default=900.0, gt=0)
     """After this a request whose completion was never seen no longer counts as in flight."""
     decision_history_bytes: int = Field(default=64 << 20, ge=1 << 16)

@@ -7,7 +7,7 @@ Third-party gateways send full-duplex or buffered bodies and may send the respon
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -27,9 +27,6 @@ from pilotage_extproc.protocol.response import ResponseExchange
 from pilotage_extproc.telemetry.metrics import Telemetry
 
 log = logging.getLogger(__name__)
-
-ENVOY_HEADER = "x-pilotage-envoy"
-"""gRPC metadata by which a bundled Envoy names itself."""
 
 
 class Processor:
@@ -56,10 +53,13 @@ class Processor:
         self.responses_seen = False
         """Whether third-party gateways here send responses: then a stream's end is a request's end."""
 
-    async def process(self, stream: Stream) -> None:
-        """Serve one stream to its end. No error of one request leaves its stream."""
+    async def process(self, stream: Stream, envoy: str | None) -> None:
+        """Serve one stream to its end. No error of one request leaves its stream.
+
+        `envoy` is the name a bundled Envoy gave itself; None is a third-party gateway.
+        """
         self.open_streams += 1
-        exchange = Exchange(self, stream)
+        exchange = Exchange(self, stream, envoy)
         try:
             await exchange.run()
         except RequestRefused as refused:
@@ -75,21 +75,13 @@ class Processor:
             self.open_streams -= 1
 
 
-def envoy_name(metadata: Sequence[tuple[str, str | bytes]] | None) -> str | None:
-    """The name a bundled Envoy gave itself, or None."""
-    for key, value in metadata or ():
-        if key == ENVOY_HEADER:
-            return value if isinstance(value, str) else value.decode("latin-1")
-    return None
-
-
 class Exchange:
     """One stream's state: from the request's head to, at most, its response's end."""
 
-    def __init__(self, processor: Processor, stream: Stream) -> None:
+    def __init__(self, processor: Processor, stream: Stream, envoy: str | None) -> None:
         self._processor = processor
         self._stream = stream
-        self._envoy = envoy_name(stream.invocation_metadata())
+        self._envoy = envoy
         self._mode = BodyMode.BUFFERED if self._envoy else BodyMode.FULL_DUPLEX_STREAMED
         self._held_bytes = 0
 

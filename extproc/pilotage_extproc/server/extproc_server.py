@@ -18,7 +18,7 @@ from pilotage_extproc.server.runtime import Runtime
 from pilotage_extproc.server.tls import server_credentials
 from pilotage_extproc.server.view import RuntimeView
 from pilotage_extproc.settlement.peers import peer_service
-from pilotage_extproc.xds.names import REBIND_ROLE, ROLE_HEADER
+from pilotage_extproc.xds.names import ENVOY_HEADER, REBIND_ROLE, ROLE_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -126,11 +126,11 @@ class ExtProcServer:
         processor, rebinds = self.runtime.processor, self.runtime.telemetry.rebinds
 
         async def process(_requests: object, context: Stream) -> None:
-            for key, value in context.invocation_metadata() or ():
-                if key == ROLE_HEADER and value == REBIND_ROLE:
-                    await serve_rebind(context, rebinds.add)
-                    return
-            await processor.process(context)
+            metadata = dict(context.invocation_metadata() or ())
+            if metadata.get(ROLE_HEADER) == REBIND_ROLE:
+                await serve_rebind(context, rebinds.add)
+            else:
+                await processor.process(context, metadata.get(ENVOY_HEADER))
 
         method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(process)
         return grpc.method_handlers_generic_handler(EXT_PROC_SERVICE, {"Process": method})
