@@ -19,7 +19,10 @@ def check(
     folder: Folder,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
 ) -> None:
-    """Check a folder of manifests. Exit code 0: it takes effect as written; 1: some of it does not."""
+    """Check a folder of manifests.
+
+    Exit code 0: it takes effect (there may be warnings); 1: some of it does not; 2: there is no such folder.
+    """
     try:
         loaded = load_folder(folder)
     except FolderError as error:
@@ -31,6 +34,7 @@ def check(
             "snapshot": compiled.snapshot.version,
             "findings": [finding.as_dict() for finding in shown],
             "errors": sum(finding.severity is Severity.ERROR for finding in shown),
+            "warnings": sum(finding.severity is Severity.WARNING for finding in shown),
         }
         typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
     else:

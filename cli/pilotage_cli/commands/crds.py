@@ -20,6 +20,7 @@ def crds(
     rendered = {name: _HEADER + text for name, text in render().items()}
     if check is not None:
         stale = [name for name, text in rendered.items() if _read(check / name) != text]
+        stale += sorted(path.name for path in check.glob("*.yaml") if path.name not in rendered)
         if stale:
             raise CommandError(f"{', '.join(stale)} in {check} not current: run `make crds`", exit_code=1)
     elif out is not None:

@@ -1,0 +1,79 @@
+"""`pilotage check`: exit codes, and findings for people and for machines."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pilotage_cli.failure import CommandError
+from pilotage_cli.main import application
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+POOL = {
+    "apiVersion": "pilotage.dev/v1alpha1",
+    "kind": "ModelPool",
+    "metadata": {"name": "small"},
+    "spec": {"endpoints": [{"address": "10.0.0.1", "port": 8000}], "models": [{"name": "m"}]},
+}
+
+
+def check(folder: Path, *more: str) -> tuple[int, str]:
+    ran = CliRunner().invoke(application(), ["check", "-f", str(folder), *more])
+    return ran.exit_code, ran.output
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
+def test_every_example_is_clean(example):
+    code, output = check(EXAMPLES / example)
+    assert code == 0, output
+    assert output.strip().endswith("0 errors, 0 warnings")
+
+
+def test_warnings_alone_exit_0(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**POOL, "spec": {**POOL["spec"], "endpoints": []}}))
+    code, output = check(tmp_path)
+    assert (code, "0 errors, 1 warning" in output) == (0, True)
+
+
+def test_an_error_exits_1_and_shows_place_message_and_fix(tmp_path):
+    spec = {**POOL["spec"], "enginee": "vllm"}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**POOL, "spec": spec}, sort_keys=False))
+    code, output = check(tmp_path)
+    assert code == 1
+    assert "error ModelPool default/small spec.enginee (a.yaml:11): unknown field 'enginee'" in output
+    assert "fix: did you mean 'engine'?" in output
+    assert "0 pools, 0 policies, 1 error, 0 warnings" in output
+
+
+def test_json_has_every_part_of_a_finding(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**POOL, "spec": {}}))
+    (tmp_path / "b.yaml").write_text("apiVersion: v1\nkind: Pod\n")
+    code, output = check(tmp_path, "--output", "json")
+    told = json.loads(output)
+    assert (code, told["errors"], told["warnings"]) == (1, 1, 0)
+    assert told["findings"][0] == {
+        "severity": "error",
+        "code": "missing-field",
+        "message": "required field is missing",
+        "resource": "ModelPool default/small",
+        "path": "spec.models",
+        "fix": "add spec.models",
+        "source": "a.yaml:5",
+        "file": "a.yaml",
+        "line": 5,
+    }
+    assert told["findings"][1]["severity"] == "info"
+    assert len(told["snapshot"]) == 16
+
+
+def test_markup_in_a_manifest_is_shown_as_it_is(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**POOL, "[bold]x[/bold]": 1}))
+    assert "[bold]x[/bold]" in check(tmp_path)[1]
+
+
+def test_a_folder_that_is_not_there_is_exit_2(tmp_path):
+    ran = CliRunner().invoke(application(), ["check", "-f", str(tmp_path / "no")])
+    assert isinstance(ran.exception, CommandError)
+    assert ran.exception.exit_code == 2
