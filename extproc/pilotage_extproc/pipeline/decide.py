@@ -14,14 +14,13 @@ from pilotage_extproc.domain.errors import Refusal, RequestRefused
 from pilotage_extproc.domain.outcome import Outcome, Settled
 from pilotage_extproc.domain.request import CallKind, RequestHead
 from pilotage_extproc.pipeline.call import Call
-from pilotage_extproc.pipeline.guard import check_structure
+from pilotage_extproc.pipeline.guard import structure_checked
 from pilotage_extproc.pipeline.identify import INFERENCE_PATHS, identify
 from pilotage_extproc.pipeline.models import models_page
-from pilotage_extproc.pipeline.parse import ParsedBody, parse_body
+from pilotage_extproc.pipeline.parse import ParsedBody, parse_body, read_body
 from pilotage_extproc.pipeline.record import DecisionRecord
 from pilotage_extproc.pipeline.rewrite import rewritten
 from pilotage_extproc.pipeline.routing import Route, RoutingIndex, weighted_order
-from pilotage_extproc.pipeline.splice import check_single
 from pilotage_extproc.scheduling.scheduler import Ranking, Scheduler
 from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.inflight import InflightLedger
@@ -29,9 +28,12 @@ from pilotage_extproc.state.responses import ResponseOwners
 
 log = logging.getLogger(__name__)
 
-LARGE_BODY_BYTES = 8 << 20
+LARGE_BODY_BYTES = 1 << 20
 """Bodies above this yield the loop between steps, so that other requests are not held up."""
-RESPONSE_NEWS_SECONDS = 0.25
+_JSON_CODINGS = ("", "identity")
+_ESCAPED = b"\\u00"
+"""Where a name of ASCII letters may be written with escapes."""
+RESPONSE_NEWS_SECONDS = 1.0
 """How long a call on a stored response waits for news of it: its access-log entry may be on its way."""
 INFERENCE_KINDS = frozenset(INFERENCE_PATHS.values())
 _NO_ENDPOINTS_RETRY_SECONDS = 1
@@ -80,8 +82,12 @@ class Pipeline:
             self._forward(call, self._settings.other_paths, Refusal.UNKNOWN_PATH, "This path is not served.")
         elif kind is not CallKind.RESPONSE_OBJECT:
             content_type = head.headers.get("content-type", "")
-            if content_type and "json" not in content_type.lower():
+            if content_type and "json" not in content_type.partition(";")[0].lower():
                 message = f"content-type must be application/json, not {content_type[:100]!r}."
+                self._forward(call, self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, message)
+            coding = head.headers.get("content-encoding", "")
+            if coding not in _JSON_CODINGS:
+                message = f"The body must be sent without content-encoding, not as {coding[:100]!r}."
                 self._forward(call, self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, message)
         return call
 
@@ -97,7 +103,9 @@ class Pipeline:
             return True
         if call.kind is CallKind.RESPONSE_OBJECT:
             return True
-        return call.kind is CallKind.RESPONSES and body is not None and b'"previous_response_id"' in body
+        if call.kind is not CallKind.RESPONSES or body is None:
+            return False
+        return b'"previous_response_id"' in body or _ESCAPED in body
 
     def place(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
         """Decide where a call goes. Raises RequestRefused."""
@@ -124,10 +132,9 @@ class Pipeline:
             address = await self._server_of(call.response_id or "", "response id")
             return self._place_in_pool(call, self.index.by_address[address], body, only=address)
         body = body or b""
-        if len(body) > LARGE_BODY_BYTES:
-            check_structure(body, self._settings.body.max_structure)
+        for _ in structure_checked(body, self._settings.body.max_structure):
             await asyncio.sleep(0)
-        parsed = self._parse(call, body)
+        parsed = read_body(call.kind, body)
         await asyncio.sleep(0)
         only = None
         if parsed.previous_response_id is not None:
@@ -159,8 +166,6 @@ class Pipeline:
         placement = self._placement(route, ranking, parsed.model)
         first = placement.decision.targets[0]
         pool = self.index.pools[first.pool]
-        if first.upstream_model == parsed.model:
-            check_single(body, "model")  # replacing it checks too
         placement.body = rewritten(
             body,
             call,
@@ -288,6 +293,9 @@ class Pipeline:
         if level is DecisionHeaders.FULL:
             parts.append(f"pool={first.pool}")
             parts.append(f"endpoint={first.address}")
+            record = self.decisions.find(decision.id)
+            if record is not None:
+                parts.append(f"score={record.score():.3f}")
         return {"x-pilotage-decision": "; ".join(parts)}
 
 

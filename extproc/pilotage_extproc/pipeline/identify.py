@@ -14,7 +14,7 @@ INFERENCE_PATHS = {
     "/v1/responses": CallKind.RESPONSES,
     "/v1/messages": CallKind.MESSAGES,
 }
-_RESPONSE_OBJECT = re.compile(r"^/v1/responses/(?P<id>[^/]+)(?P<rest>/cancel|/input_items)?$")
+_RESPONSE_OBJECT = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<rest>/cancel|/input_items)?")
 _MAX_ID_LENGTH = 256
 
 
@@ -31,13 +31,15 @@ class Identity:
 def identify(method: str, target: str) -> Identity:
     """Identify a call. Raises RequestRefused (405) for our paths with another method.
 
-    Paths are matched as the model server will see them: percent-encoded letters are decoded for
-    matching, but dot segments and doubled slashes are not resolved, since Envoy already has (its
-    path normalisation) or the server will not.
+    Paths are matched as the model server will see them, so that no spelling of a path slips past
+    the policies of its call: percent-encoded characters, slashes too, are decoded once for matching,
+    and what follows a `#` is not part of a path. Dot segments and doubled slashes are not resolved,
+    since Envoy already has (its path normalisation) or the server will not.
     """
     path = target.partition("?")[0]
     kind = INFERENCE_PATHS.get(path)
     if kind is None:
+        path = path.partition("#")[0]
         path = unquote(path) if "%" in path else path
         if len(path) > 1 and path.endswith("/"):
             path = path.rstrip("/")
@@ -50,7 +52,7 @@ def identify(method: str, target: str) -> Identity:
         if method not in ("GET", "HEAD"):
             raise _not_allowed(method, path, "GET")
         return Identity(CallKind.MODELS, path)
-    match = _RESPONSE_OBJECT.match(path)
+    match = _RESPONSE_OBJECT.fullmatch(path)
     if match is None or len(match["id"]) > _MAX_ID_LENGTH:
         return Identity(CallKind.OTHER, path)
     allowed = {"/cancel": ("POST",), "/input_items": ("GET",), None: ("GET", "DELETE")}[match["rest"]]

@@ -23,18 +23,24 @@ STREAM_USAGE_KINDS = frozenset({CallKind.CHAT, CallKind.COMPLETIONS})
 
 @dataclass(slots=True)
 class ParsedBody:
-    """A body that is ours."""
+    """What is known of a body that is ours. Holds nothing of the prompt: that may be large."""
 
     model: str
     stream: bool
-    members: dict[str, Any]
-    """The whole parsed object."""
+    stream_options: Any = None
+    """As the client wrote it; None also where it is missing."""
+    has_stream_options: bool = False
     previous_response_id: str | None = None
 
 
 def parse_body(kind: CallKind, body: bytes, *, max_structure: int) -> ParsedBody:
     """Check and parse a body. Raises RequestRefused (400) that names the field and the fix."""
     check_structure(body, max_structure)
+    return read_body(kind, body)
+
+
+def read_body(kind: CallKind, body: bytes) -> ParsedBody:
+    """Parse a body whose structure has been checked. Raises RequestRefused (400)."""
     try:
         members = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -57,7 +63,9 @@ def parse_body(kind: CallKind, body: bytes, *, max_structure: int) -> ParsedBody
             message = "`previous_response_id` must be a string."
             raise RequestRefused(Refusal.INVALID_FIELD, message, param="previous_response_id")
     _check_prompt(kind, members)
-    return ParsedBody(model, bool(stream), members, previous)
+    return ParsedBody(
+        model, bool(stream), members.get("stream_options"), "stream_options" in members, previous
+    )
 
 
 def _check_prompt(kind: CallKind, members: dict[str, Any]) -> None:

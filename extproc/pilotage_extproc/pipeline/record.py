@@ -98,6 +98,10 @@ class DecisionRecord:
         targets = self.route.candidates.targets
         return [targets[index].address for index in self.order]
 
+    def score(self) -> float:
+        """Weighted score of the pick, 0 to 1."""
+        return float(self.total[self.order[0]])
+
     def figures(self) -> dict[str, NDArray[np.float64]]:
         """Terms by name, each a column over the candidates."""
         return dict(zip(self.term_names, self.terms, strict=True))

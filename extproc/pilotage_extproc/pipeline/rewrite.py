@@ -1,14 +1,25 @@
 """What changes in a request body: the model name, and asking streams for their token usage."""
 
-from typing import Any
-
 from pilotage_api.snapshot import Engine, StreamUsage
 from pilotage_extproc.pipeline.call import Call
 from pilotage_extproc.pipeline.parse import STREAM_USAGE_KINDS, ParsedBody
-from pilotage_extproc.pipeline.splice import set_members
+from pilotage_extproc.pipeline.splice import (
+    MODEL,
+    STREAM_OPTIONS,
+    Edit,
+    check_single,
+    edited,
+    members_added,
+    string_set,
+    value_start,
+)
 
-_CONTINUOUS_USAGE_ENGINES = frozenset({Engine.VLLM})
-"""Engines that can put usage in every chunk, so that a cut stream's usage is known too."""
+CONTINUOUS_USAGE_ENGINES = frozenset({Engine.VLLM, Engine.SGLANG})
+"""Engines that can put usage in every chunk, so that a cut stream's usage is known too.
+
+vLLM: https://github.com/vllm-project/vllm/pull/5742; SGLang, since October 2025 and ignored before:
+https://github.com/sgl-project/sglang/pull/12241.
+"""
 
 
 def rewritten(
@@ -20,28 +31,36 @@ def rewritten(
     engine: Engine,
     stream_usage: StreamUsage,
 ) -> bytes | None:
-    """The body as the first target gets it, or None where nothing changes."""
-    changes: dict[str, Any] = {}
-    if upstream_model != parsed.model:
-        changes["model"] = upstream_model
-    if parsed.stream and stream_usage is StreamUsage.INJECT and call.kind in STREAM_USAGE_KINDS:
-        options = asked_for_usage(parsed.members.get("stream_options"), engine)
-        if options is not None:
-            changes["stream_options"] = options
-    return set_members(body, parsed.members, changes) if changes else None
+    """The body as the first target gets it, or None where nothing changes.
 
-
-def asked_for_usage(options: object, engine: Engine) -> dict[str, Any] | None:
-    """`stream_options` that ask for usage, or None where they stay as they are.
-
-    A client that says `include_usage` itself, true or false, is left alone: its usage is then as
-    known as it chose.
+    Raises RequestRefused (400) where `model`, or `stream_options` if that is to change, stands more
+    than once.
     """
+    edits: list[Edit] = []
+    if upstream_model == parsed.model:
+        check_single(body, MODEL)
+    else:
+        edits.append(string_set(body, MODEL, upstream_model))
+    if parsed.stream and stream_usage is StreamUsage.INJECT and call.kind in STREAM_USAGE_KINDS:
+        edits += _usage_asked(body, parsed, engine)
+    return edited(body, edits) if edits else None
+
+
+def _usage_asked(body: bytes, parsed: ParsedBody, engine: Engine) -> list[Edit]:
+    """Edits by which a stream carries its usage; none where the client has said what it wants.
+
+    A client that sets `include_usage`, to true or false, is left alone: its usage is then as known
+    as it chose.
+    """
+    options = parsed.stream_options
+    if options is not None and (not isinstance(options, dict) or "include_usage" in options):
+        return []
+    asked = b'"include_usage":true'
+    if engine in CONTINUOUS_USAGE_ENGINES and not (options and "continuous_usage_stats" in options):
+        asked += b',"continuous_usage_stats":true'
+    if not parsed.has_stream_options:
+        return [members_added(body.index(b"{"), b'"stream_options":{%b}' % asked, alone=False)]
+    start = value_start(body, STREAM_OPTIONS)
     if options is None:
-        options = {}
-    if not isinstance(options, dict) or "include_usage" in options:
-        return None
-    asked = {**options, "include_usage": True}
-    if engine in _CONTINUOUS_USAGE_ENGINES:
-        asked.setdefault("continuous_usage_stats", True)
-    return asked
+        return [Edit(start, start + len(b"null"), b"{%b}" % asked)]
+    return [members_added(start, asked, alone=not options)]

@@ -1,155 +1,201 @@
-"""Change one member of a JSON object in place, as bytes; every other byte stays as it was.
+"""Change members of a JSON object in place, as bytes; every other byte stays as it was.
 
 Key order, number formats and whitespace matter to order-sensitive structured output and to prefix
 caches, so bodies are never serialised again. A body is known to be a valid JSON object before it
 comes here.
+
+Finding a top-level member without reading the whole object in Python: every string that may be its
+key is found at C speed. One such string in a body that has the member is the member. Where there
+are several (a tool's schema with a property `model`, an attack), each is given a name of its own
+and the body is parsed once more: the names that turn up at the top level are the members.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+import secrets
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from pilotage_extproc.domain.errors import Refusal, RequestRefused
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-_SCALAR = re.compile(rb"[^,}\] \t\r\n]+")
-_QUOTE, _BACKSLASH = 0x22, 0x5C
+_BEFORE_COLON = rb"(?=[ \t\r\n]*+:)"
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_QUOTE = 0x22
+_ESCAPED_BYTES = 6
+"""Of one character written as `\\u006d`."""
 _LARGE = 16_384
-"""Bytes from which numpy finds quotes faster than bytes.find the key."""
-_SPACE = b" \t\r\n"
-_ESCAPE = b"\\u00"
-_ESCAPED_LETTERS = (b"\\u006", b"\\u007")
-"""How a key of ASCII letters looks when someone escapes it: no encoder does, an attacker may."""
+"""Bytes from which looking at the distances between quotes beats looking for the key."""
+_BLOCK = 1 << 18
+"""Bytes looked at in one go: what numpy makes of them stays in the processor's cache."""
+_FEW = 64
+"""Strings that are looked at one by one sooner than sieved."""
+_MOST_KEYS = 10_000
+"""Members of one name, at all depths, in a body that is still looked into. A tool's schema has a few."""
 
 
-def replace_member(body: bytes, key: str, value: Any) -> bytes:
-    """The body with the top-level member `key`, which must be there, set to `value`.
+class MemberName:
+    """The name of a member, of ASCII letters and underscores, ready to be looked for."""
 
-    Raises RequestRefused (400) where the key stands more than once: an engine may read another one
-    than the gateway.
-    """
-    start, end = value_span(body, key)
-    return b"".join((body[:start], orjson.dumps(value), body[end:]))
+    def __init__(self, name: str) -> None:
+        raw = name.encode()
+        self.name = name
+        self.literal = b'"%b"' % raw
+        """The key as everyone writes it."""
+        parts = (rb"(?:%c|\\u00(?i:%02x))" % (char, char) for char in raw)
+        self.pattern = re.compile(b'"%b"%b' % (b"".join(parts), _BEFORE_COLON))
+        """The key with any of its characters escaped, which no encoder does but an attacker may."""
+        self.shortest = len(raw) + 1
+        """Bytes from the one quote to the other."""
+        self.longest = _ESCAPED_BYTES * len(raw) + 1
+        digit = b"%02x" % raw[-1]
+        self.first = _is_one_of(raw[:1] + b"\\")
+        """By byte: whether it can stand first in the key."""
+        self.last = _is_one_of(raw[-1:] + digit[1:].lower() + digit[1:].upper())
 
 
-def append_member(body: bytes, key: str, value: Any) -> bytes:
-    """The body with a new last member; `key` must not be there yet."""
-    end = body.rindex(b"}")
-    head = body[:end].rstrip(_SPACE)
-    comma = b"" if head.endswith(b"{") and not head[:-1].strip(_SPACE) else b","
-    return b"".join((body[:end], comma, orjson.dumps(key), b":", orjson.dumps(value), body[end:]))
+def _is_one_of(chars: bytes) -> NDArray[np.bool_]:
+    table = np.zeros(256, np.bool_)
+    table[list(chars)] = True
+    return table
 
 
-def set_members(body: bytes, present: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
-    """The body with several top-level members set; `present` is the parsed body."""
-    for key, value in changes.items():
-        body = replace_member(body, key, value) if key in present else append_member(body, key, value)
-    return body
+MODEL = MemberName("model")
+STREAM_OPTIONS = MemberName("stream_options")
+
+
+class Edit(NamedTuple):
+    """Bytes `start` to `end` become `text`."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+def edited(body: bytes, edits: list[Edit]) -> bytes:
+    """The body with edits that do not overlap, copied once."""
+    parts: list[bytes] = []
+    at = 0
+    for start, end, text in sorted(edits):
+        parts += (body[at:start], text)
+        at = end
+    parts.append(body[at:])
+    return b"".join(parts)
 
 
 def splice_model(body: bytes, model: str) -> bytes:
-    """The body with another model name."""
-    return replace_member(body, "model", model)
+    """The body with another model name.
 
-
-def check_single(body: bytes, key: str) -> None:
-    """Refuse a body in which a top-level key stands more than once. Cheap where it obviously does not."""
-    if _stands_once(body, key) is None:
-        value_span(body, key)
-
-
-def value_span(body: bytes, key: str) -> tuple[int, int]:
-    """First byte and end of a top-level member's value. Raises RequestRefused for a repeated key.
-
-    One literal `"key"` in a body that is known to have the member, with no escaped letters about,
-    must be the member itself. Otherwise all of the body is tokenised.
+    Raises RequestRefused (400) where `model` stands more than once, KeyError where it is not a
+    string of the top level.
     """
-    at = _stands_once(body, key)
-    if at is not None:
-        return _value_after(body, at + len(key) + 2)
-    spans = [_value_after(body, end) for start, end in _top_level_keys(body) if _is(body[start:end], key)]
-    if len(spans) > 1:
-        raise RequestRefused(
-            Refusal.INVALID_FIELD, f"`{key}` stands more than once in the request body.", param=key
-        )
-    if not spans:
-        raise KeyError(key)
-    return spans[0]
+    return edited(body, [string_set(body, MODEL, model)])
 
 
-def _stands_once(body: bytes, key: str) -> int | None:
-    """Where the one literal `"key"` of a body without escaped letters begins, else None."""
-    literal = b'"%b"' % key.encode()
-    if len(body) > _LARGE:
-        return _stands_once_large(body, literal)
-    first = body.find(literal)
-    if first < 0 or body.find(literal, first + 1) >= 0:
-        return None
-    if _ESCAPE in body and any(escaped in body for escaped in _ESCAPED_LETTERS):
-        return None
-    return first
+def string_set(body: bytes, member: MemberName, value: str) -> Edit:
+    """The edit that gives a member, which must be a string now, another value."""
+    start = value_start(body, member)
+    old = _STRING.match(body, start)
+    if old is None:
+        raise KeyError(member.name)
+    return Edit(start, old.end(), orjson.dumps(value))
 
 
-def _stands_once_large(body: bytes, literal: bytes) -> int | None:
-    """The same with numpy, which finds a byte's places several times faster than bytes.find a word."""
-    content = np.frombuffer(body, np.uint8)
-    escapes = np.flatnonzero(content[:-5] == _BACKSLASH)
-    if len(escapes):
-        escapes = escapes[content[escapes + 1] == ord("u")]
-        escapes = escapes[(content[escapes + 3] == ord("0")) & (content[escapes + 4] >= ord("6"))]
-        if len(escapes) and any(escaped in body for escaped in _ESCAPED_LETTERS):
-            return None
-    quotes = np.flatnonzero(content == _QUOTE)
-    starts = quotes[:-1][np.diff(quotes) == len(literal) - 1].tolist()
-    found = [start for start in starts if body.startswith(literal, start)]
-    return found[0] if len(found) == 1 else None
+def members_added(brace: int, members: bytes, *, alone: bool) -> Edit:
+    """The edit that puts members first into the object whose `{` is at `brace`.
+
+    `members` is JSON text without braces; `alone` says that the object has no others.
+    """
+    after = brace + 1
+    return Edit(after, after, members if alone else members + b",")
 
 
-def _is(raw: bytes, key: str) -> bool:
-    return bool(raw[1:-1] == key.encode() or (b"\\" in raw and orjson.loads(raw) == key))
+def check_single(body: bytes, member: MemberName) -> None:
+    """Refuse (400) a body in which a member it has stands more than once.
+
+    An engine could read another one than the gateway decided by.
+    """
+    _key_end(body, member)
 
 
-def _top_level_keys(body: bytes) -> list[tuple[int, int]]:
-    """Start and end of each key string of the outermost object, quotes included."""
-    keys: list[tuple[int, int]] = []
-    depth = 0
-    for token in _TOKEN.finditer(body):
-        first = body[token.start()]
-        if first == 0x22:
-            if depth == 1 and _COLON.match(body, token.end()):
-                keys.append(token.span())
-        elif first in b"{[":
-            depth += 1
-        else:
-            depth -= 1
-    return keys
+def value_start(body: bytes, member: MemberName) -> int:
+    """Where the value of a top-level member begins.
 
-
-def _value_after(body: bytes, key_end: int) -> tuple[int, int]:
-    colon = _COLON.match(body, key_end)
+    Raises RequestRefused (400) where the member stands more than once, KeyError where it is missing.
+    """
+    colon = _COLON.match(body, _key_end(body, member))
     if colon is None:
-        raise KeyError(body[max(0, key_end - 20) : key_end])
-    start = colon.end()
-    first = body[start]
-    if first == 0x22:
-        string = _TOKEN.match(body, start)
-        assert string is not None
-        return start, string.end()
-    if first not in b"{[":
-        scalar = _SCALAR.match(body, start)
-        assert scalar is not None
-        return start, scalar.end()
-    depth = 0
-    for token in _TOKEN.finditer(body, start):
-        first = body[token.start()]
-        if first in b"{[":
-            depth += 1
-        elif first in b"}]":
-            depth -= 1
-            if depth == 0:
-                return start, token.end()
-    raise KeyError("unterminated value")
+        raise KeyError(member.name)
+    return colon.end()
+
+
+def _key_end(body: bytes, member: MemberName) -> int:
+    keys = list(islice(_possible_keys(body, member), _MOST_KEYS + 1))
+    if len(keys) > _MOST_KEYS:
+        message = f"`{member.name}` stands more than {_MOST_KEYS} times in the request body."
+        raise RequestRefused(Refusal.TOO_COMPLEX, message, param=member.name)
+    if len(keys) != 1:
+        keys = _top_level(body, keys)
+    if len(keys) > 1:
+        message = f"`{member.name}` stands more than once in the request body."
+        raise RequestRefused(Refusal.INVALID_FIELD, message, param=member.name)
+    if not keys:
+        raise KeyError(member.name)
+    return keys[0][1]
+
+
+def _possible_keys(body: bytes, member: MemberName) -> Iterable[tuple[int, int]]:
+    """Start and end, quotes included, of each string before a colon that is the key or ends like it."""
+    if len(body) > _LARGE:
+        return _possible_keys_large(body, member)
+    if b"\\" in body and b"\\u00" in body:
+        return (found.span() for found in member.pattern.finditer(body))
+    first = body.find(member.literal)
+    if first < 0:
+        return ()
+    end = first + len(member.literal)
+    if body.find(member.literal, end) < 0:
+        return ((first, end),)
+    return (found.span() for found in member.pattern.finditer(body, first))
+
+
+def _possible_keys_large(body: bytes, member: MemberName) -> Iterator[tuple[int, int]]:
+    """The same by numpy: two quotes as far apart as the key's, with its first and last letters inside."""
+    shortest, longest = member.shortest, member.longest
+    content = np.frombuffer(body, np.uint8)
+    for base in range(0, len(body), _BLOCK):
+        block = content[base : base + _BLOCK + longest]
+        quotes = (block == _QUOTE).nonzero()[0]
+        gaps = quotes[1:] - quotes[:-1]
+        near = ((gaps >= shortest) & (gaps <= longest)).nonzero()[0]
+        if len(near) > _FEW:
+            near = near[member.first[block[quotes[near] + 1]]]
+            near = near[member.last[block[quotes[near + 1] - 1]]]
+        for start in quotes[near].tolist():
+            # a key that begins beyond the block is the next block's
+            found = member.pattern.match(body, base + start) if start < _BLOCK else None
+            if found is not None:
+                yield found.span()
+
+
+def _top_level(body: bytes, keys: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those of the possible keys that are keys of the outermost object."""
+    mark = secrets.token_hex(8)  # nobody can have put it there
+    quoted = b'"%b' % mark.encode()
+    parts: list[bytes] = []
+    at = 0
+    for number, (start, end) in enumerate(keys):
+        parts += (body[at:start], b'%b%d"' % (quoted, number))
+        at = end
+    parts.append(body[at:])
+    try:
+        members = orjson.loads(b"".join(parts))
+    except orjson.JSONDecodeError:
+        return []
+    if not isinstance(members, dict):
+        return []
+    return [keys[int(name.removeprefix(mark))] for name in members if name.startswith(mark)]

@@ -1,0 +1,95 @@
+"""The bound on a body's structure: what would take seconds to parse is refused before it is."""
+
+import time
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotage_extproc.domain.errors import Refusal, RequestRefused
+from pilotage_extproc.pipeline import guard
+from pilotage_extproc.pipeline.guard import check_structure, structure_checked
+
+LIMIT = 200_000
+
+
+def refused(body: bytes, limit: int = LIMIT) -> bool:
+    try:
+        check_structure(body, limit)
+    except RequestRefused as refusal:
+        assert refusal.reason is Refusal.TOO_COMPLEX
+        assert refusal.reason.http_status == 400
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("unit", "cost"), [(b"[],", 3), (b"1,", 1), (b'{"":0},', 3), (b'"",', 1), (b"[[]],", 5)]
+)
+def test_brackets_count_double_because_they_are_closed_too(unit, cost):
+    at_most = (LIMIT - 2) // cost
+    assert not refused(b"[" + unit * at_most + b"0]")
+    assert refused(b"[" + unit * (at_most + 1) + b"0]" + b" " * LIMIT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"1,2,", b"[],{}", b'\\",\\"', b"\\\\,", b'\\\\\\",,'],
+    ids=["csv", "code", "quotes", "slashes", "both"],
+)
+def test_what_stands_in_strings_does_not_count(text):
+    body = b'{"model":"m","messages":[{"role":"user","content":"' + text * LIMIT + b'"}]}'
+    orjson.loads(body)
+    assert not refused(body)
+
+
+@pytest.mark.parametrize("hide", [b'"', b'"\\', b'"\\\\', b'"\\"', b'{"a":"b\\'])
+def test_structure_cannot_be_hidden_behind_a_broken_string(hide):
+    """What looks as if in a string to the count ends the parser at once, or is refused."""
+    body = hide + b"[]," * LIMIT
+    if not refused(body):
+        began = time.process_time()
+        with pytest.raises(orjson.JSONDecodeError):
+            orjson.loads(body)
+        assert time.process_time() - began < 0.05
+
+
+def test_a_body_shorter_than_the_bound_is_not_looked_at():
+    assert not refused(b"[" * LIMIT)
+    assert refused(b"[" * (LIMIT + 1))
+
+
+JSON_VALUE = st.recursive(
+    st.text(max_size=6) | st.sampled_from(['\\"', ",", "[", "\\", "{,}"]) | st.integers(0, 999),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+def counted(value) -> int:
+    """Brackets, braces and commas of a value, the closing ones as its own."""
+    if isinstance(value, dict):
+        return 2 + max(0, len(value) - 1) + sum(counted(inner) for inner in value.values())
+    if isinstance(value, list):
+        return 2 + max(0, len(value) - 1) + sum(counted(inner) for inner in value)
+    return 0
+
+
+@given(JSON_VALUE, st.sampled_from([1, 2, 3, 7, 1 << 18]))
+@settings(max_examples=300, deadline=None)
+def test_the_count_is_the_number_of_structural_bytes_wherever_blocks_are_cut(value, block):
+    body = orjson.dumps(value)
+    structure = counted(value)
+    before, guard._BLOCK = guard._BLOCK, block
+    try:
+        if len(body) > structure:
+            assert not refused(body, structure)
+        if structure and len(body) > structure - 1:
+            assert refused(body, structure - 1)
+    finally:
+        guard._BLOCK = before
+
+
+def test_a_large_body_is_checked_with_pauses():
+    assert sum(1 for _ in structure_checked(b" " * (4 << 20), LIMIT)) == 16
