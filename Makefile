@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-vllm lint format bench crds clean
+.PHONY: help setup demo test test-unit test-vllm lint format bench crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ lint: setup ## ruff, mypy --strict, layer contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pilotage crds --check crds
+	$(BIN)/python hack/field_tables.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
@@ -49,6 +50,9 @@ bench: setup ## Throughput and added latency against a fixed-pick picker (table 
 
 crds: setup ## Write crds/ from the types in api/
 	$(BIN)/pilotage crds --out crds
+
+tables: setup ## Renew the tables of fields in docs/ from the same types
+	$(BIN)/python hack/field_tables.py
 
 lock: ## Refresh the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock

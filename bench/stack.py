@@ -92,7 +92,8 @@ class Stack:
         )
         self.children.append(child)
         assert child.stdout is not None
-        line = await asyncio.wait_for(child.stdout.readline(), 30)
+        async with asyncio.timeout(30):
+            line = await child.stdout.readline()
         assert line == b"ready\n", f"{module} did not start"
         return child
 

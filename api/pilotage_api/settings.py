@@ -68,7 +68,9 @@ class TlsFiles(SettingsPart):
     """A certificate and key in PEM files; read again when they change."""
 
     cert_file: str
+    """Certificate chain, PEM."""
     key_file: str
+    """Private key, PEM."""
 
 
 class ListenSettings(SettingsPart):
@@ -81,6 +83,7 @@ class ListenSettings(SettingsPart):
     admin: ListenAddress = "127.0.0.1:9003"
     """HTTP: metrics, decisions, snapshot. Loopback unless a token protects it."""
     envoy_admin: ListenAddress = "127.0.0.1:0"
+    """HTTP: the bundled Envoy's own admin address; it has no authentication, so loopback only."""
 
 
 class TlsSettings(SettingsPart):

@@ -70,7 +70,8 @@ class SimServer:
                     connection.transport.abort()
         if self._driver is not None:
             await self._driver.stop()
-        await asyncio.wait_for(runner.cleanup(), 5)
+        async with asyncio.timeout(5):
+            await runner.cleanup()
 
     async def restart(self) -> None:
         """Die and come back at the same address with nothing cached."""

@@ -58,7 +58,7 @@ class Pipeline:
         self.decisions = decisions
         self._process_id = process_id
         self._settings = settings
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         self._ledger = ledger
         self._owners = owners
         self._clock = clock
@@ -199,7 +199,7 @@ class Pipeline:
         order = None
         if route.weights is not None:
             order = weighted_order(route.weights, [self._chance() for _ in route.weights])
-        ranking = self._scheduler.rank(
+        ranking = self.scheduler.rank(
             route.candidates,
             subset=self._allowed(subset, only),
             limit=self._settings.max_attempts,

@@ -28,28 +28,33 @@ async def explain_offline(
 ) -> dict[str, Any]:
     """Explain a described request (see `read_request`). Raises ValueError."""
     head, body = read_request(request)
+    pipeline = await offline_pipeline(snapshot, settings)
+    try:
+        record = pipeline.consider(head, body)
+    except RequestRefused as refused:
+        return {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
+    return explain(record, pipeline.scheduler.scorers, _PROCESS)
+
+
+async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings) -> Pipeline:
+    """A pipeline that knows what the snapshot says and nothing else."""
     discovery = Discovery(lambda: None, resolve=_as_written)
     await discovery.follow(snapshot)
     await discovery.stop()
     table = EndpointTable()
     table.sync(discovery.wanted())
     table.admit(table.rows())
-    scheduler = Scheduler(table, stale_after_seconds=settings.scrape.stale_after_seconds)
     pipeline = Pipeline(
         process_id=_PROCESS,
         settings=settings,
-        scheduler=scheduler,
+        scheduler=Scheduler(table, stale_after_seconds=settings.scrape.stale_after_seconds),
         ledger=InflightLedger(table, ttl_seconds=settings.inflight_ttl_seconds),
         owners=ResponseOwners(),
         decisions=DecisionLog[DecisionRecord](max_bytes=0),
         clock=monotonic,
     )
     pipeline.install(build_index(snapshot, table, discovery.membership()))
-    try:
-        record = pipeline.consider(head, body)
-    except RequestRefused as refused:
-        return {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
-    return explain(record, scheduler.scorers, _PROCESS)
+    return pipeline
 
 
 async def _as_written(name: str) -> list[str]:

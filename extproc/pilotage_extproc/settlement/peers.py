@@ -74,7 +74,8 @@ class Peer:
         until = loop.time() + _HELLO_INTERVAL_SECONDS
         while (left := until - loop.time()) > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
             self._wake.clear()
             for queue, kind in ((self._owned, "owned"), (self._taught, "taught")):
                 while queue:

@@ -98,8 +98,8 @@ class Scraper:
     async def _connect(self, host: str, port: int) -> ScrapeConnection:
         loop = asyncio.get_running_loop()
         try:
-            opening = loop.create_connection(ScrapeConnection, host, port)
-            _, connection = await asyncio.wait_for(opening, self._settings.timeout_seconds)
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                _, connection = await loop.create_connection(ScrapeConnection, host, port)
         except TimeoutError:
             raise ScrapeError("no connection in time") from None
         return connection

@@ -57,7 +57,8 @@ class ResponseOwners:
         waiters.append(future)
         self._waiting += 1
         try:
-            return await asyncio.wait_for(future, timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                return await future
         except TimeoutError:
             return None
         finally:

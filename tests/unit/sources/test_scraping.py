@@ -86,6 +86,26 @@ async def test_silence_is_an_error_after_the_time_allowed():
             await fetch(port, 0.05)
 
 
+async def test_a_cancellation_that_meets_the_page_is_not_lost():
+    connection = ScrapeConnection()
+
+    class Transport:
+        def write(self, request):
+            pass
+
+        def abort(self):
+            pass
+
+    connection.connection_made(Transport())
+    fetching = asyncio.create_task(connection.fetch(b"", 1))
+    await asyncio.sleep(0)
+    connection.get_buffer(0)[: len(WHOLE)] = WHOLE
+    connection.buffer_updated(len(WHOLE))
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+
+
 async def test_a_page_without_end_is_cut_off():
     server, port = await serve([b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n" + b"x" * (5 << 20)])
     async with server:
