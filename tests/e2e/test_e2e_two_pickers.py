@@ -95,8 +95,11 @@ async def pickers(tmp_path: Path) -> AsyncIterator[TwoPickers]:
         await both.stop()
 
 
+PLACED = 'pilotage_requests_total{outcome="placed",reason=""}'
+
+
 async def ready(pickers: TwoPickers, session: aiohttp.ClientSession) -> None:
-    """Both pickers know each other, and their endpoints may be picked."""
+    """Both pickers take part and know each other, and their endpoints may be picked."""
     for _ in range(200):
         try:
             ended = 0
@@ -104,7 +107,8 @@ async def ready(pickers: TwoPickers, session: aiohttp.ClientSession) -> None:
                 body = {"model": "small", "messages": PROMPT, "max_tokens": 1}
                 async with session.post(f"{pickers.url}/v1/chat/completions", json=body) as answer:
                     ended += answer.status == 200
-            if ended == 4:
+            pages = await pickers.metrics(session)
+            if ended == 4 and all(page.get(PLACED) for page in pages):
                 await asyncio.sleep(1.2)  # one greeting between the peers
                 return
         except aiohttp.ClientError:
@@ -137,12 +141,11 @@ async def test_every_request_is_settled_once_and_any_process_can_explain_it(pick
         ):
             break
         await asyncio.sleep(0.05)
-    placed = 'pilotage_requests_total{outcome="placed",reason=""}'
-    assert total(after, placed) - total(before, placed) == REQUESTS
+    assert total(after, PLACED) - total(before, PLACED) == REQUESTS
     assert total(after, settled) - total(before, settled) == REQUESTS
     assert total(after, 'pilotage_settlements_total{result="duplicate"}') == 0
     assert total(after, 'pilotage_settlements_total{result="delivered"}') > 0
-    assert all(page[placed] > 5 for page in after), "both pickers take part"
+    assert all(page[PLACED] > 5 for page in after), "both pickers take part"
     await explained_by_either(pickers, session)
 
 
