@@ -7,7 +7,7 @@ from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.load import SETTINGS_KEY, Loaded
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.naming import NameRegistry, pool_key
-from pilotage_api.policies import Find, compile_policies
+from pilotage_api.policies import Find, compile_policies, find_in_profile
 from pilotage_api.precedence import policy_key
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
@@ -81,6 +81,7 @@ def _find_in_pool(pool: ModelPool, find: Find) -> None:
             path = f"spec.endpoints[{index}]"
             find(Severity.WARNING, "duplicate-endpoint", message, key, path, "remove one")
         seen.add(place)
+    find_in_profile(pool.spec.scheduling, key, find)
 
 
 def _names_without_policy(
@@ -138,6 +139,10 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         endpoints=tuple(EndpointSnapshot(address=address, port=port) for address, port in places),
         stream_usage=spec.stream_usage,
         models=tuple(dict.fromkeys(models)),
+        adapters=tuple(dict.fromkeys(one.name for model in spec.models for one in model.adapters)),
+        scheduling=spec.scheduling.snapshot(),
+        saturation=spec.saturation.snapshot(),
+        health=spec.health.snapshot(),
     )
 
 

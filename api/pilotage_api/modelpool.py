@@ -21,6 +21,7 @@ from pilotage_api.resource import (
     cel,
     unique_by,
 )
+from pilotage_api.scheduling import Health, Saturation, Scheduling
 from pilotage_api.snapshot import Engine, StreamUsage
 from pilotage_api.status import ResourceStatus
 
@@ -117,11 +118,11 @@ class ModelPoolSpec(Block):
     """Ports of the pods."""
     external: ReservedObject
     """A hosted API instead of own servers."""
-    scheduling: ReservedObject
+    scheduling: Scheduling = Scheduling()
     """Scorers, their weights, and the picker."""
-    saturation: ReservedObject
+    saturation: Saturation = Saturation()
     """When a server counts as full."""
-    health: ReservedObject
+    health: Health = Health()
     """When a server is left out for its failures."""
 
 

@@ -19,6 +19,7 @@ from pilotage_api.resource import (
     cel,
     unique_by,
 )
+from pilotage_api.scheduling import Scheduling
 from pilotage_api.status import ResourceStatus
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=256)]
@@ -133,6 +134,8 @@ class RoutePolicySpec(Block):
     """Which requests; all when left out."""
     rules: list[Rule] = Field(min_length=1, max_length=32)
     """The first rule takes effect."""
+    scheduling: Scheduling | None = None
+    """For this policy's requests, instead of the pool's."""
     fallback: ReservedObjects
     """Where requests go when no candidate can take them."""
     governance: ReservedObject

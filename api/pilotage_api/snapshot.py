@@ -52,6 +52,41 @@ class EndpointSnapshot(Part):
     port: int
 
 
+class StepSnapshot(Part):
+    """A filter or picker of a profile."""
+
+    type: str
+    parameters: dict[str, str] = {}
+
+
+class WeightedSnapshot(StepSnapshot):
+    """A scorer of a profile."""
+
+    weight: float
+
+
+class ProfileSnapshot(Part):
+    """How endpoints are chosen among; without scorers it has those of the default profile."""
+
+    scorers: tuple[WeightedSnapshot, ...] = ()
+    filters: tuple[StepSnapshot, ...] = ()
+    picker: StepSnapshot = StepSnapshot(type="max-score")
+
+
+class SaturationSnapshot(Part):
+    """When an endpoint is full; None is no bound."""
+
+    queue_depth: int | None = None
+    kv_cache_utilization: float | None = None
+
+
+class HealthSnapshot(Part):
+    """When an endpoint is left out for failing."""
+
+    consecutive_failures: int = 5
+    ejection_seconds: float = 10.0
+
+
 class PoolSnapshot(Part):
     """One pool: where its model servers are and how they are spoken to."""
 
@@ -62,6 +97,11 @@ class PoolSnapshot(Part):
     stream_usage: StreamUsage
     models: tuple[str, ...]
     """Upstream names the pool serves, adapters included, in the order written."""
+    adapters: tuple[str, ...] = ()
+    """Those of `models` that are LoRA adapters."""
+    scheduling: ProfileSnapshot = ProfileSnapshot()
+    saturation: SaturationSnapshot = SaturationSnapshot()
+    health: HealthSnapshot = HealthSnapshot()
 
 
 class Binding(Part):
@@ -87,6 +127,8 @@ class RuleSnapshot(Part):
     name: str
     """The rule's own name, or `rules[i]`."""
     candidates: tuple[CandidateModel, ...]
+    scheduling: ProfileSnapshot | None = None
+    """The policy's own profile; None is that of the first candidate's pool."""
 
 
 class HeaderMatch(Part):

@@ -18,6 +18,8 @@ class Target:
     pool: str
     """`namespace/name`."""
     upstream_model: str
+    adapter: bool = False
+    """Whether that is a LoRA adapter."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,19 @@
 """What became of a request: one per request, from Envoy's access log or from the response itself."""
 
 from dataclasses import dataclass
+from typing import Final
+
+_TRUNCATING_FLAGS: Final = frozenset(
+    {
+        "upstream_connection_termination",
+        "upstream_remote_reset",
+        "upstream_protocol_error",
+        "stream_idle_timeout",
+        "local_reset",
+    }
+)
+_UNREACHABLE_FLAG: Final = "upstream_connection_failure"
+_CLIENT_LEFT_FLAGS: Final = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
 
 
 @dataclass(slots=True, frozen=True)
@@ -32,6 +45,23 @@ class Outcome:
     response_id: str | None = None
     """Id of a stored Responses object, to find its server again."""
     upstream_model: str | None = None
+
+    @property
+    def result(self) -> str:
+        """One word for how the request ended: ok, truncated, client_gone, client_error, server_error."""
+        flags = self.response_flags
+        if self.http_status == 0 or (flags and not _CLIENT_LEFT_FLAGS.isdisjoint(flags)):
+            return "client_gone"
+        if self.http_status >= 500:
+            return "server_error"
+        if self.http_status >= 400:
+            return "client_error"
+        return "truncated" if flags and not _TRUNCATING_FLAGS.isdisjoint(flags) else "ok"
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether no server could be connected to."""
+        return _UNREACHABLE_FLAG in self.response_flags
 
 
 @dataclass(slots=True)

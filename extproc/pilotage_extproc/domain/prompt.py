@@ -27,6 +27,10 @@ class PromptBlocks:
     prompt_bytes: int
     """Of the whole prompt, what is behind the last full block included."""
 
+    def of_model(self, root: int) -> "PromptBlocks":
+        """The same prompt as a model or adapter holds it: their caches hold different things."""
+        return PromptBlocks(tuple([block ^ root for block in self.hashes]), self.ends, self.prompt_bytes)
+
 
 def _ends() -> Iterator[int]:
     end = 0
@@ -40,20 +44,21 @@ BLOCK_ENDS = tuple(_ends())
 """Where blocks end, in bytes; the same for every prompt."""
 
 
-def prompt_blocks(prompt: bytes, root: int) -> PromptBlocks:
-    """Chain the hashes of a prompt's full blocks. `root` stands for the model and adapter."""
+def prompt_blocks(prompt: bytes) -> PromptBlocks:
+    """Chain the hashes of a prompt's full blocks."""
     hashes: list[int] = []
     digest, start, length = xxhash.xxh3_64_intdigest, 0, len(prompt)
-    block = root
+    view = memoryview(prompt)
+    block = 0
     for end in BLOCK_ENDS:
         if end > length:
             break
-        block = digest(prompt[start:end], block)
+        block = digest(view[start:end], block)
         hashes.append(block)
         start = end
     return PromptBlocks(tuple(hashes), BLOCK_ENDS[: len(hashes)], length)
 
 
 def root_of(model: str) -> int:
-    """The beginning of every chain of a model or adapter: their caches hold different things."""
+    """What tells the blocks of a model or adapter from those of others."""
     return xxhash.xxh3_64_intdigest(model.encode())

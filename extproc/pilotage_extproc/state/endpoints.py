@@ -4,15 +4,20 @@ An address is an opaque string (`ip:port` for pods). The same address in two poo
 server and one Envoy host, hence one row. Rows are reused; a row's generation tells its lives apart.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_api.snapshot import Engine
+from pilotage_api.snapshot import Engine, HealthSnapshot
 
 _FIRST_CAPACITY = 64
+
+
+DEFAULT_HEALTH: Final = HealthSnapshot()
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,6 +27,8 @@ class EndpointFacts:
     engine: Engine
     pools: tuple[str, ...]
     """`namespace/name` of the pools that have it."""
+    health: HealthSnapshot = DEFAULT_HEALTH
+    """When it is left out for failing."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,29 +37,50 @@ class Change:
 
     added: frozenset[str]
     removed: frozenset[str]
+    removed_rows: tuple[int, ...]
+    """Rows the removed addresses had; new ones may have them already."""
+
+
+WAITING, RUNNING, KV_USAGE, INFLIGHT, UNSEEN, TOKENS, SCRAPED_AT, EJECTED_UNTIL = range(8)
+"""Rows of `EndpointTable.figures`."""
+_FIGURES = 8
 
 
 class EndpointTable:
-    """Columns by row; a row is valid while an address holds it. Unknown figures are NaN."""
+    """Columns by row; a row is valid while an address holds it.
+
+    Figures of an engine that are unknown, or too old to be used, are 0 and `scraped_at` is -inf: own
+    requests are then all that is known of it.
+    """
 
     def __init__(self) -> None:
+        self.figures: NDArray[np.float64] = np.zeros((_FIGURES, 0))
+        """All numeric columns in one array, so that a decision gathers its candidates' in one step."""
         self.waiting: NDArray[np.float64]
         """Requests queued in the engine, as last scraped."""
         self.running: NDArray[np.float64]
         """Requests being answered by the engine, as last scraped."""
         self.kv_usage: NDArray[np.float64]
         """Share of the KV cache in use, 0 to 1."""
-        self.scraped_at: NDArray[np.float64]
-        """When the last good scrape began, monotonic seconds; -inf is never."""
-        self.inflight: NDArray[np.int32]
+        self.inflight: NDArray[np.float64]
         """This process's own requests at the endpoint."""
-        self.unseen: NDArray[np.int32]
+        self.unseen: NDArray[np.float64]
         """Those of `inflight` that began after the last scrape: its figures cannot include them."""
+        self.tokens: NDArray[np.float64]
+        """Prompt tokens of own requests in flight that were not expected in the endpoint's cache."""
+        self.scraped_at: NDArray[np.float64]
+        """When the last good scrape began, monotonic seconds; -inf is never, or too long ago."""
+        self.ejected_until: NDArray[np.float64]
+        """Left out until then for failing, monotonic seconds; 0 is not."""
         self.failures: NDArray[np.int32]
         """Scrapes failed in a row."""
         self.admitted: NDArray[np.bool_]
         """Whether the gateway knows the address, so that it may be picked."""
         self.generation: NDArray[np.int64]
+        self.pending = 0
+        """Addresses not admitted yet."""
+        self.ejections = 0
+        """Rows whose `ejected_until` is set."""
         self._addresses: list[str | None] = []
         self._facts: dict[str, EndpointFacts] = {}
         self._rows: dict[str, int] = {}
@@ -61,23 +89,36 @@ class EndpointTable:
 
     def _allocate(self, capacity: int) -> None:
         old = len(self._addresses)
-        for name, fill, dtype in (
-            ("waiting", np.nan, np.float64),
-            ("running", np.nan, np.float64),
-            ("kv_usage", np.nan, np.float64),
-            ("scraped_at", -np.inf, np.float64),
-            ("inflight", 0, np.int32),
-            ("unseen", 0, np.int32),
-            ("failures", 0, np.int32),
-            ("admitted", False, np.bool_),
-            ("generation", 0, np.int64),
+        figures = np.zeros((_FIGURES, capacity))
+        figures[SCRAPED_AT] = -np.inf
+        figures[:, :old] = self.figures
+        self.figures = figures
+        (
+            self.waiting,
+            self.running,
+            self.kv_usage,
+            self.inflight,
+            self.unseen,
+            self.tokens,
+            self.scraped_at,
+            self.ejected_until,
+        ) = figures
+        for name, dtype in (
+            ("failures", np.int32),
+            ("admitted", np.bool_),
+            ("generation", np.int64),
         ):
-            column = np.full(capacity, fill, dtype)
+            column = np.zeros(capacity, dtype)
             if old:
                 column[:old] = getattr(self, name)
             setattr(self, name, column)
         self._addresses.extend([None] * (capacity - old))
         self._free.extend(range(capacity - 1, old - 1, -1))
+
+    @property
+    def capacity(self) -> int:
+        """Rows there are, held or free."""
+        return len(self._addresses)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -102,13 +143,14 @@ class EndpointTable:
         """Hold exactly these addresses. Those that stay keep their row and figures."""
         removed = frozenset(self._rows.keys() - wanted.keys())
         added = frozenset(wanted.keys() - self._rows.keys())
+        rows = tuple(self._rows[address] for address in removed)
         for address in removed:
             self._release(address)
         for address in wanted:
             if address in added:
                 self._take(address)
         self._facts = dict(wanted)
-        return Change(added, removed)
+        return Change(added, removed, rows)
 
     def _take(self, address: str) -> None:
         if not self._free:
@@ -116,36 +158,66 @@ class EndpointTable:
         row = self._free.pop()
         self._rows[address] = row
         self._addresses[row] = address
+        self.pending += 1
 
     def _release(self, address: str) -> None:
         row = self._rows.pop(address)
         self._addresses[row] = None
         self.generation[row] += 1
-        self.forget(row)
-        self.inflight[row] = self.unseen[row] = 0
+        self.expire(row)
+        self.failures[row] = 0
+        self.inflight[row] = self.unseen[row] = self.tokens[row] = 0
+        self.eject(row, 0)
+        self.pending -= not self.admitted[row]
         self.admitted[row] = False
         self._free.append(row)
 
-    def forget(self, row: int) -> None:
-        """Drop what the engine said of itself."""
-        self.waiting[row] = self.running[row] = self.kv_usage[row] = np.nan
-        self.scraped_at[row] = -np.inf
+    def measured(self, row: int, scraped_at: float, waiting: float, running: float, kv_usage: float) -> None:
+        """What the engine says of itself; a KV-cache use of NaN is unknown."""
+        self.waiting[row] = waiting
+        self.running[row] = running
+        self.kv_usage[row] = 0.0 if math.isnan(kv_usage) else kv_usage
+        self.scraped_at[row] = scraped_at
         self.failures[row] = 0
+
+    def expire(self, row: int) -> None:
+        """The engine's figures are too old to be used; own requests are all that is known."""
+        self.waiting[row] = self.running[row] = self.kv_usage[row] = 0
+        self.unseen[row] = self.inflight[row]
+        self.scraped_at[row] = -np.inf
+
+    def expire_older_than(self, before: float) -> None:
+        """Expire all figures scraped before then."""
+        old = (self.scraped_at < before) & (self.scraped_at > -np.inf)
+        for row in np.flatnonzero(old).tolist():
+            self.expire(row)
+
+    def eject(self, row: int, until: float) -> None:
+        """Leave an endpoint out until then; 0 takes it back."""
+        self.ejections += bool(until) - bool(self.ejected_until[row])
+        self.ejected_until[row] = until
 
     def admit(self, addresses: Iterable[str]) -> None:
         """The gateway knows these addresses: they may be picked."""
         for address in addresses:
             row = self._rows.get(address)
-            if row is not None:
+            if row is not None and not self.admitted[row]:
                 self.admitted[row] = True
+                self.pending -= 1
 
-    def counts(self, *, stale_before: float) -> dict[str, int]:
-        """Endpoints by state, for telemetry: `ready`, `pending` (not admitted), `unmeasured` (stale)."""
-        counts = {"ready": 0, "pending": 0, "unmeasured": 0}
+    def counts(self, now: float) -> dict[str, int]:
+        """Endpoints by state, for telemetry.
+
+        `ready`; `pending`: Envoy does not know it yet; `ejected`: left out for failing; `unmeasured`:
+        its engine's figures are missing or too old.
+        """
+        counts = {"ready": 0, "pending": 0, "ejected": 0, "unmeasured": 0}
         for address, row in self._rows.items():
             if not self.admitted[row]:
                 counts["pending"] += 1
-            elif self._facts[address].engine is not Engine.OPENAI and self.scraped_at[row] < stale_before:
+            elif self.ejected_until[row] > now:
+                counts["ejected"] += 1
+            elif self._facts[address].engine is not Engine.OPENAI and np.isinf(self.scraped_at[row]):
                 counts["unmeasured"] += 1
             else:
                 counts["ready"] += 1

@@ -6,6 +6,7 @@ past the time to live.
 """
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pilotage_extproc.state.endpoints import EndpointTable
 
@@ -13,23 +14,30 @@ IDLE_GRACE_SECONDS = 0.5
 """A request younger than this at an idle scrape may still be on its way to the engine."""
 
 
+Note = TypeVar("Note")
+
+
 @dataclass(slots=True)
-class InFlight:
+class InFlight(Generic[Note]):
     """One request at one endpoint."""
 
     row: int
     generation: int
     began_at: float
     """Monotonic seconds."""
+    tokens: float
+    """Prompt tokens it was expected to compute."""
+    note: Note | None
+    """What its settling needs to know; goes with the request, however that ends."""
 
 
-class InflightLedger:
-    """Owns the columns `inflight` and `unseen` of the endpoint table."""
+class InflightLedger(Generic[Note]):
+    """Owns the columns `inflight`, `unseen` and `tokens` of the endpoint table."""
 
     def __init__(self, table: EndpointTable, *, ttl_seconds: float) -> None:
         self._table = table
         self._ttl_seconds = ttl_seconds
-        self._open: dict[str, InFlight] = {}
+        self._open: dict[str, InFlight[Note]] = {}
         self._by_row: dict[int, dict[str, float]] = {}
         self.healed = 0
         """Requests that were given up because their completion was never seen."""
@@ -37,18 +45,22 @@ class InflightLedger:
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, decision_id: str, row: int, now: float) -> None:
+    def begin(
+        self, decision_id: str, row: int, now: float, tokens: float = 0.0, note: Note | None = None
+    ) -> None:
         """Count a request at a row from now on. A decision id is used once."""
         table = self._table
-        self._open[decision_id] = InFlight(row, int(table.generation[row]), now)
+        self._open[decision_id] = InFlight(row, int(table.generation[row]), now, tokens, note)
         of_row = self._by_row.get(row)
         if of_row is None:
             of_row = self._by_row[row] = {}
         of_row[decision_id] = now
         table.inflight[row] += 1
         table.unseen[row] += 1
+        if tokens:
+            table.tokens[row] += tokens
 
-    def settle(self, decision_id: str) -> InFlight | None:
+    def settle(self, decision_id: str) -> InFlight[Note] | None:
         """Stop counting a request; None if it is not open (settled before, healed, never begun)."""
         entry = self._open.pop(decision_id, None)
         if entry is None:
@@ -58,7 +70,10 @@ class InflightLedger:
         if of_row is not None and of_row.pop(decision_id, None) is not None and not of_row:
             del self._by_row[row]
         if table.generation[row] == entry.generation:
-            table.inflight[row] -= 1
+            left = table.inflight[row] - 1
+            table.inflight[row] = left
+            # a sum of estimates is not exact: none is left when no request is
+            table.tokens[row] = max(0.0, table.tokens[row] - entry.tokens) if left else 0.0
             if entry.began_at > table.scraped_at[row]:
                 table.unseen[row] -= 1
         return entry

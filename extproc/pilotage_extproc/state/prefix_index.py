@@ -17,56 +17,59 @@ BYTES_PER_BLOCK = 300
 """Memory of one block at one endpoint, measured (tests/unit/state); 130 more endpoints that hold it
 too cost as much again."""
 
+DEFAULT_CAPACITY_TOKENS = 131_072
+"""Less than engines on current accelerators hold: an index that forgets too early costs less than one
+that promises what is gone."""
+
 
 @dataclass(slots=True)
 class _Held:
     """What one endpoint holds."""
 
-    blocks: "OrderedDict[int, int]"
-    """Size in prompt bytes by block, least recently used first."""
-    used_bytes: int
-    capacity_bytes: int
+    blocks: "OrderedDict[int, float]"
+    """Size in tokens by block, least recently used first."""
+    used_tokens: float
+    capacity_tokens: float
 
 
 class PrefixIndex:
     """Blocks by row of the endpoint table. Memory is bounded by `max_blocks` over all rows together."""
 
-    def __init__(self, *, max_blocks: int, default_capacity_bytes: int) -> None:
-        """`default_capacity_bytes` is the prompt bytes an engine holds that does not say how many."""
+    def __init__(self, *, max_blocks: int, default_capacity_tokens: float = DEFAULT_CAPACITY_TOKENS) -> None:
+        """`default_capacity_tokens` is what an engine holds that does not say how much."""
         self._max_blocks = max_blocks
-        self._default_capacity_bytes = default_capacity_bytes
+        self._default_capacity_tokens = default_capacity_tokens
         self._holders: dict[int, int] = {}  # bit n is row n: one `and` a block finds who holds all so far
         self._held: dict[int, _Held] = {}
         self.block_count = 0
         """Blocks held, each counted at every endpoint that holds it."""
 
-    def size(self, row: int, capacity_bytes: int) -> None:
-        """The engine's cache holds so many prompt bytes."""
+    def size(self, row: int, capacity_tokens: float) -> None:
+        """The engine's cache holds so many tokens."""
         held = self._of(row)
-        if held.capacity_bytes != capacity_bytes:
-            held.capacity_bytes = capacity_bytes
-            self._shrink(row, held)
+        held.capacity_tokens = capacity_tokens
+        self._shrink(held, row)
 
-    def cached_bytes(self, prompt: PromptBlocks, row_count: int) -> NDArray[np.float64]:
-        """Bytes of the prompt's longest contiguous prefix at each row, 0 where it holds none."""
-        cached = np.zeros(row_count)
+    def cached_bytes(self, prompt: PromptBlocks, row_count: int) -> NDArray[np.float64] | None:
+        """Bytes of the prompt's longest contiguous prefix at each row; None where no row holds any."""
         holders, ends = self._holders, prompt.ends
-        before = 0
+        before = holders.get(prompt.hashes[0], 0) if prompt.hashes else 0
+        if not before:
+            return None
+        cached = np.zeros(row_count)
         depth = 0
-        for depth, block in enumerate(prompt.hashes):
-            now = holders.get(block, 0)
-            if depth:
-                now &= before
-                if now != before:
-                    cached[_rows(before & ~now)] = ends[depth - 1]
-            before = now
-            if not now:
-                return cached
-        if before:
-            cached[_rows(before)] = ends[depth]
+        for block in prompt.hashes[1:]:
+            now = holders.get(block, 0) & before
+            if now != before:
+                cached[_rows(before & ~now)] = ends[depth]
+                if not now:
+                    return cached
+                before = now
+            depth += 1
+        cached[_rows(before)] = ends[depth]
         return cached
 
-    def learn(self, row: int, prompt: PromptBlocks) -> int:
+    def learn(self, row: int, prompt: PromptBlocks, bytes_per_token: float) -> int:
         """The endpoint holds the prompt now; returns how many leading blocks it held before.
 
         Later blocks count as older, since vLLM too frees a sequence from its end.
@@ -81,12 +84,13 @@ class PrefixIndex:
             if block in blocks:
                 blocks.move_to_end(block)
             else:
-                blocks[block] = end - start
-                held.used_bytes += end - start
+                tokens = (end - start) / bytes_per_token
+                blocks[block] = tokens
+                held.used_tokens += tokens
                 holders[block] = holders.get(block, 0) | bit
                 self.block_count += 1
                 known = depth
-        self._shrink(row, held)
+        self._shrink(held, row)
         return known
 
     def unlearn(self, row: int, prompt: PromptBlocks, known: int) -> None:
@@ -95,32 +99,33 @@ class PrefixIndex:
         if held is None:
             return
         for block in prompt.hashes[known:]:
-            size = held.blocks.pop(block, None)
-            if size is not None:
-                self._drop(row, held, block, size)
+            tokens = held.blocks.pop(block, None)
+            if tokens is not None:
+                self._drop(row, held, block, tokens)
 
     def forget(self, row: int) -> None:
         """The endpoint is gone, or restarted with an empty cache."""
         held = self._held.pop(row, None)
         if held is None:
             return
-        for block, size in held.blocks.items():
-            self._drop(row, held, block, size)
+        for block, tokens in held.blocks.items():
+            self._drop(row, held, block, tokens)
 
     def _of(self, row: int) -> _Held:
         held = self._held.get(row)
         if held is None:
-            held = self._held[row] = _Held(OrderedDict(), 0, self._default_capacity_bytes)
+            held = self._held[row] = _Held(OrderedDict(), 0.0, self._default_capacity_tokens)
         return held
 
-    def _shrink(self, row: int, held: _Held) -> None:
+    def _shrink(self, held: _Held, row: int) -> None:
         share = max(1, self._max_blocks // len(self._held))
-        while held.blocks and (held.used_bytes > held.capacity_bytes or len(held.blocks) > share):
-            block, size = held.blocks.popitem(last=False)
-            self._drop(row, held, block, size)
+        while held.blocks and (held.used_tokens > held.capacity_tokens or len(held.blocks) > share):
+            block, tokens = held.blocks.popitem(last=False)
+            self._drop(row, held, block, tokens)
 
-    def _drop(self, row: int, held: _Held, block: int, size: int) -> None:
-        held.used_bytes -= size
+    def _drop(self, row: int, held: _Held, block: int, tokens: float) -> None:
+        # sums of estimates drift: nothing held is exactly nothing
+        held.used_tokens = held.used_tokens - tokens if held.blocks else 0.0
         self.block_count -= 1
         left = self._holders[block] & ~(1 << row)
         if left:

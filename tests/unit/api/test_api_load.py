@@ -63,9 +63,7 @@ def test_what_an_api_server_adds_is_no_fault():
     assert load_objects([resource]).findings == []
 
 
-@pytest.mark.parametrize(
-    "block", ["selector", "targetPorts", "external", "scheduling", "saturation", "health"]
-)
+@pytest.mark.parametrize("block", ["selector", "targetPorts", "external"])
 @pytest.mark.parametrize("value", [{"a": 1}, [], "x", 0])
 def test_a_reserved_block_of_a_pool_is_refused(block, value):
     finding = only(load(pool("small", **{block: value})).findings)

@@ -1,0 +1,82 @@
+"""What sticks to endpoints: loaded LoRA adapters, and clients' sessions."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class _Slots:
+    """Adapters of one endpoint."""
+
+    limit: int | None = None
+    """How many fit, as the engine says."""
+    active: frozenset[str] = frozenset()
+    """Running or waiting, as last scraped."""
+    recent: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
+    """Placed here, least recently first: an engine keeps an adapter until another needs its slot."""
+
+
+class AdapterSlots:
+    """Which adapters each endpoint probably has in its slots, by row."""
+
+    _UNKNOWN_LIMIT = 4
+    """Adapters remembered of an engine that does not say how many fit."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, _Slots] = {}
+
+    def scraped(self, row: int, limit: int, active: Iterable[str]) -> None:
+        """What the engine says: slots, and adapters in use."""
+        slots = self._slots.setdefault(row, _Slots())
+        slots.limit = max(1, limit)
+        slots.active = frozenset(active)
+        for name in slots.active:
+            slots.recent[name] = None
+        self._shrink(slots)
+
+    def placed(self, row: int, adapter: str) -> None:
+        """A request for the adapter goes there."""
+        slots = self._slots.setdefault(row, _Slots())
+        slots.recent[adapter] = None
+        slots.recent.move_to_end(adapter)
+        self._shrink(slots)
+
+    def _shrink(self, slots: _Slots) -> None:
+        limit = slots.limit or self._UNKNOWN_LIMIT
+        while len(slots.recent) > limit:
+            idle = next((name for name in slots.recent if name not in slots.active), None)
+            del slots.recent[idle if idle is not None else next(iter(slots.recent))]
+
+    def has(self, row: int, adapter: str) -> bool:
+        """Whether the adapter probably is in a slot."""
+        slots = self._slots.get(row)
+        return slots is not None and adapter in slots.recent
+
+    def has_room(self, row: int) -> bool:
+        """Whether another adapter could be loaded without pushing one out."""
+        slots = self._slots.get(row)
+        return slots is None or len(slots.recent) < (slots.limit or self._UNKNOWN_LIMIT)
+
+    def forget(self, row: int) -> None:
+        """The endpoint is gone, or restarted."""
+        self._slots.pop(row, None)
+
+
+class Sessions:
+    """Where each session's last request went, by its hash; the least recently used are dropped."""
+
+    def __init__(self, max_sessions: int = 100_000) -> None:
+        self._max_sessions = max_sessions
+        self._rows: OrderedDict[int, tuple[int, int]] = OrderedDict()
+
+    def placed(self, session: int, row: int, generation: int) -> None:
+        """A request of the session went there."""
+        self._rows[session] = (row, generation)
+        self._rows.move_to_end(session)
+        if len(self._rows) > self._max_sessions:
+            self._rows.popitem(last=False)
+
+    def row_of(self, session: int) -> tuple[int, int] | None:
+        """The row of the session's last request, and that row's generation then."""
+        return self._rows.get(session)
