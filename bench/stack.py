@@ -137,7 +137,7 @@ class Stack:
             session.get(f"http://127.0.0.1:{self.admin_port}/metrics") as answer,
         ):
             for line in (await answer.text()).splitlines():
-                if line.startswith("pilotage_scrape_interval_seconds "):
+                if line.startswith('pilotage_scrape_interval_seconds{endpoints="busy"}'):
                     return float(line.split()[1])
         return None
 

@@ -26,10 +26,19 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
         markup=False,
     )
     policy = explanation["policy"]
+    tokens = request["promptTokens"]
+    if tokens:
+        cached = explanation["cachedTokens"]
+        console.print(
+            f"prompt   about {tokens} tokens, about {cached} of them expected in the pick's prefix cache",
+            highlight=False,
+        )
     route = (
         f"policy {policy}, rule {explanation['rule']}" if policy else "no policy: pools that serve the name"
     )
     console.print(f"route    {route}", highlight=False, markup=False)
+    for step in explanation["skipped"]:
+        console.print(f"skipped  {step}", highlight=False, markup=False)
     console.print(_candidates(explanation))
     _print_pick(console, explanation)
     _print_outcome(console, explanation["outcome"])
@@ -41,7 +50,7 @@ def _candidates(explanation: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right" if heading in ("try", "score") else "left")
     scorers = explanation["scorers"]
     for scorer in scorers:
-        table.add_column(f"{scorer['name']} ({scorer['unit']}, weight {scorer['weight']:g})", justify="right")
+        table.add_column(f"{scorer['name']}\n{scorer['unit']}, weight {scorer['weight']:g}", justify="right")
     table.add_column("metrics age", justify="right")
     table.add_column("dropped because")
     for one in explanation["candidates"]:
@@ -52,7 +61,7 @@ def _candidates(explanation: dict[str, Any]) -> Table:
             one["pool"],
             one["model"],
             f"{one['score']:.3f}",
-            *(_figure(one["terms"].get(scorer["name"])) for scorer in scorers),
+            *(_term(one, scorer["name"]) for scorer in scorers),
             "never" if age is None else f"{age * 1000:.0f} ms",
             ", ".join(one["dropped"]),
         )
@@ -86,8 +95,13 @@ def _print_outcome(console: Console, outcome: dict[str, Any] | None) -> None:
     )
 
 
-def _figure(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:g}"
+def _term(candidate: dict[str, Any], name: str) -> str:
+    """What was measured, and the points it brought."""
+    value, points = candidate["terms"].get(name), candidate["points"].get(name)
+    if value is None:
+        return "unknown"
+    measured = f"{value:.0f}" if value >= 10 else f"{value:.3g}"
+    return measured if points is None else f"{measured} → {points:.3f}"
 
 
 def _seconds(value: float | None) -> str:

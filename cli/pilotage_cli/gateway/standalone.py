@@ -133,8 +133,7 @@ class Gateway(Picker):
         """Until Envoy has the endpoints, so that the first request does not meet a 503."""
         table = self.server.runtime.table
         for _ in range(200):
-            counts = table.counts(stale_before=0.0)
-            if not counts["pending"]:
+            if not table.pending:
                 return
             await asyncio.sleep(0.02)
 

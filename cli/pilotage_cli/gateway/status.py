@@ -6,13 +6,12 @@ from pilotage_extproc.server.runtime import Runtime
 def status_line(runtime: Runtime) -> str:
     """Requests, endpoints, what is in flight."""
     telemetry = runtime.telemetry
-    stale = runtime.clock() - runtime.settings.scrape.stale_after_seconds
-    counts = runtime.table.counts(stale_before=stale)
+    counts = runtime.table.counts(runtime.clock())
     placed = int(telemetry.requests.value("placed", ""))
     failed = int(telemetry.settled.value("server_error") + telemetry.settled.value("truncated"))
     return (
         f"{placed} placed, {len(runtime.ledger)} in flight, {failed} failed · "
         f"endpoints {counts['ready']} ready, {counts['pending']} pending, "
-        f"{counts['unmeasured']} unmeasured · "
+        f"{counts['ejected']} ejected, {counts['unmeasured']} unmeasured · "
         f"snapshot {runtime.snapshot.version}"
     )

@@ -11,11 +11,14 @@ from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.decision import Decision, DirectAnswer, Placement
 from pilotage_extproc.domain.errors import Refusal, RequestRefused
+from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome, Settled
 from pilotage_extproc.domain.request import CallKind, RequestHead
 from pilotage_extproc.pipeline.call import Call
+from pilotage_extproc.pipeline.features import features_of
 from pilotage_extproc.pipeline.guard import structure_checked
 from pilotage_extproc.pipeline.identify import INFERENCE_PATHS, identify
+from pilotage_extproc.pipeline.learning import Learner
 from pilotage_extproc.pipeline.models import models_page
 from pilotage_extproc.pipeline.parse import ParsedBody, parse_body, read_body
 from pilotage_extproc.pipeline.record import DecisionRecord
@@ -23,7 +26,6 @@ from pilotage_extproc.pipeline.rewrite import rewritten
 from pilotage_extproc.pipeline.routing import Route, RoutingIndex, weighted_order
 from pilotage_extproc.scheduling.scheduler import Ranking, Scheduler
 from pilotage_extproc.state.decision_log import DecisionLog
-from pilotage_extproc.state.inflight import InflightLedger
 from pilotage_extproc.state.responses import ResponseOwners
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class Pipeline:
         process_id: str,
         settings: GatewaySettings,
         scheduler: Scheduler,
-        ledger: InflightLedger,
+        learner: Learner,
         owners: ResponseOwners,
         decisions: DecisionLog[DecisionRecord],
         clock: Clock = monotonic,
@@ -58,8 +60,8 @@ class Pipeline:
         self.decisions = decisions
         self._process_id = process_id
         self._settings = settings
-        self.scheduler = scheduler
-        self._ledger = ledger
+        self._scheduler = scheduler
+        self._learner = learner
         self._owners = owners
         self._clock = clock
         self._chance = chance
@@ -120,9 +122,9 @@ class Pipeline:
         if isinstance(call, DirectAnswer) or call.kind not in INFERENCE_KINDS:
             raise RequestRefused(Refusal.UNKNOWN_PATH, "Only inference calls are decided on.")
         parsed = self._parse(call, body)
-        route, ranking = self._choose(call, parsed.model, only=None)
+        route, features, ranking = self._choose(call, parsed, only=None)
         placement = self._placement(route, ranking, parsed.model)
-        return self._record(call, route, ranking, placement.decision, parsed.stream, len(body))
+        return self._record(call, route, ranking, placement.decision, parsed.stream, len(body), features)
 
     async def place_patiently(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
         """Decide with pauses, or with news that may still be on its way. Raises RequestRefused."""
@@ -154,15 +156,18 @@ class Pipeline:
             )
         return owner.address
 
-    def _choose(self, call: Call, model: str, *, only: str | None) -> tuple[Route, Ranking]:
-        route = self.index.match(model, call.path, call.head.headers)
+    def _choose(
+        self, call: Call, parsed: ParsedBody, *, only: str | None
+    ) -> tuple[Route, RequestFeatures, Ranking]:
+        route = self.index.match(parsed.model, call.path, call.head.headers)
         if route is None:
-            message = f"The model `{model}` does not exist."
+            message = f"The model `{parsed.model}` does not exist."
             raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
-        return route, self._rank(route, call.head.subset, only)
+        features = features_of(call, parsed, route, self._learner.calibration)
+        return route, features, self._rank(route, features, call.head.subset, only)
 
     def _place_parsed(self, call: Call, body: bytes, parsed: ParsedBody, *, only: str | None) -> Placement:
-        route, ranking = self._choose(call, parsed.model, only=only)
+        route, features, ranking = self._choose(call, parsed, only=only)
         placement = self._placement(route, ranking, parsed.model)
         first = placement.decision.targets[0]
         pool = self.index.pools[first.pool]
@@ -174,8 +179,8 @@ class Pipeline:
             engine=pool.engine,
             stream_usage=pool.stream_usage,
         )
-        record = self._record(call, route, ranking, placement.decision, parsed.stream, len(body))
-        self._keep(record, placement.decision)
+        record = self._record(call, route, ranking, placement.decision, parsed.stream, len(body), features)
+        self._keep(record, placement.decision, features)
         return placement
 
     def _place_in_pool(self, call: Call, pool: str, body: bytes | None, *, only: str | None) -> Placement:
@@ -183,10 +188,10 @@ class Pipeline:
         route = self.index.pool_routes.get(pool)
         if route is None:
             raise RequestRefused(Refusal.NO_ENDPOINTS, "No model server takes this call now.")
-        ranking = self._rank(route, call.head.subset, only)
+        ranking = self._rank(route, NO_FEATURES, call.head.subset, only)
         placement = self._placement(route, ranking, "")
-        record = self._record(call, route, ranking, placement.decision, False, len(body or b""))
-        self._keep(record, placement.decision)
+        record = self._record(call, route, ranking, placement.decision, False, len(body or b""), NO_FEATURES)
+        self._keep(record, placement.decision, NO_FEATURES)
         return placement
 
     @staticmethod
@@ -195,12 +200,16 @@ class Pipeline:
             return subset
         return (only,) if subset is None or only in subset else ()
 
-    def _rank(self, route: Route, subset: tuple[str, ...] | None, only: str | None) -> Ranking:
+    def _rank(
+        self, route: Route, features: RequestFeatures, subset: tuple[str, ...] | None, only: str | None
+    ) -> Ranking:
         order = None
         if route.weights is not None:
             order = weighted_order(route.weights, [self._chance() for _ in route.weights])
-        ranking = self.scheduler.rank(
+        ranking = self._scheduler.rank(
             route.candidates,
+            route.profile,
+            request=features,
             subset=self._allowed(subset, only),
             limit=self._settings.max_attempts,
             tier_order=order,
@@ -243,7 +252,13 @@ class Pipeline:
 
     @staticmethod
     def _record(
-        call: Call, route: Route, ranking: Ranking, decision: Decision, stream: bool, body_bytes: int
+        call: Call,
+        route: Route,
+        ranking: Ranking,
+        decision: Decision,
+        stream: bool,
+        body_bytes: int,
+        features: RequestFeatures,
     ) -> DecisionRecord:
         return DecisionRecord.of(
             decision,
@@ -255,16 +270,17 @@ class Pipeline:
             body_bytes=body_bytes,
             subset=call.head.subset,
             decided_at_utc=time.time(),
+            prompt_tokens=features.prompt_tokens,
         )
 
-    def _keep(self, record: DecisionRecord, decision: Decision) -> None:
+    def _keep(self, record: DecisionRecord, decision: Decision, features: RequestFeatures) -> None:
         """The request counts as in flight at its first target from now on."""
-        self._ledger.begin(decision.id, decision.targets[0].row, decision.decided_at)
+        self._learner.placed(decision, features, record.cached_tokens)
         self.decisions.add(decision.id, record)
 
     def settle(self, outcome: Outcome) -> Settled:
         """A request of this process has ended: once, its count is taken back and its record completed."""
-        known = self._ledger.settle(outcome.decision_id) is not None
+        known = self._learner.settled(outcome, self._clock())
         record = self.decisions.find(outcome.decision_id)
         against = "none"
         if record is not None:

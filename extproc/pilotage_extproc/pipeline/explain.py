@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 
 from pilotage_extproc.pipeline.record import DecisionRecord
-from pilotage_extproc.scheduling.contract import Weighted
-from pilotage_extproc.scheduling.scheduler import NEAR_TIE
+from pilotage_extproc.scheduling.pickers import NEAR_TIE
 
 _MAX_CANDIDATES = 100
 """Candidates listed, best first; the rest are counted."""
 
 
-def explain(record: DecisionRecord, scorers: tuple[Weighted, ...], process_id: str) -> dict[str, Any]:
+def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
     """One decision as JSON-ready data. Holds no prompt text."""
     route = record.route
+    profile = route.profile
+    skipped = {step.partition(":")[0] for step in record.skipped}
+    shares = profile.weights[:, 0].tolist()
     return {
         "decision": record.id,
         "process": process_id,
@@ -31,6 +33,7 @@ def explain(record: DecisionRecord, scorers: tuple[Weighted, ...], process_id: s
             "stream": record.stream,
             "bodyBytes": record.body_bytes,
             "subset": None if record.subset is None else record.subset.split(","),
+            "promptTokens": round(record.prompt_tokens) if record.prompt_tokens else None,
         },
         "policy": route.policy,
         "rule": route.rule,
@@ -47,20 +50,25 @@ def explain(record: DecisionRecord, scorers: tuple[Weighted, ...], process_id: s
                 "name": weighted.scorer.name,
                 "unit": weighted.scorer.unit,
                 "weight": weighted.weight,
+                "share": round(share, 4),
                 "half": weighted.scorer.half,
-                "skipped": weighted.scorer.name in record.skipped,
+                "skipped": weighted.scorer.name in skipped,
             }
-            for weighted in scorers
+            for weighted, share in zip(profile.scorers, shares, strict=True)
         ],
+        "skipped": list(record.skipped),
         "candidates": _candidates(record),
         "candidateCount": len(route.candidates),
+        "cachedTokens": round(record.cached_tokens) if record.prompt_tokens else None,
         "runnerUp": _runner_up(record),
         "outcome": _outcome(record),
     }
 
 
 def _candidates(record: DecisionRecord) -> list[dict[str, Any]]:
-    total, terms = record.total, record.figures()
+    total, terms, profile = record.total, record.terms, record.route.profile
+    names = [weighted.scorer.name for weighted in profile.scorers]
+    worth = profile.weights * profile.halves / (profile.halves + terms)
     dropped, candidates = record.dropped(), record.route.candidates
     order = {index: position for position, index in enumerate(record.order)}
     rest = sorted(
@@ -79,7 +87,8 @@ def _candidates(record: DecisionRecord) -> list[dict[str, Any]]:
                 "tier": int(candidates.tiers[index]),
                 "attempt": order[index] + 1 if index in order else None,
                 "score": round(float(total[index]), 4),
-                "terms": {name: _figure(float(column[index])) for name, column in terms.items()},
+                "terms": {name: _figure(float(terms[row, index])) for row, name in enumerate(names)},
+                "points": {name: _figure(float(worth[row, index])) for row, name in enumerate(names)},
                 "metricsAgeSeconds": None if math.isinf(age) else round(age, 3),
                 "dropped": [reason for reason, mask in dropped.items() if mask[index]],
             }

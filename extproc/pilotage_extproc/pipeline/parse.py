@@ -23,10 +23,12 @@ STREAM_USAGE_KINDS = frozenset({CallKind.CHAT, CallKind.COMPLETIONS})
 
 @dataclass(slots=True)
 class ParsedBody:
-    """What is known of a body that is ours. Holds nothing of the prompt: that may be large."""
+    """What is known of a body that is ours; lives as long as its request is decided on."""
 
     model: str
     stream: bool
+    members: dict[str, Any]
+    """All of the body, parsed."""
     stream_options: Any = None
     """As the client wrote it; None also where it is missing."""
     has_stream_options: bool = False
@@ -64,7 +66,7 @@ def read_body(kind: CallKind, body: bytes) -> ParsedBody:
             raise RequestRefused(Refusal.INVALID_FIELD, message, param="previous_response_id")
     _check_prompt(kind, members)
     return ParsedBody(
-        model, bool(stream), members.get("stream_options"), "stream_options" in members, previous
+        model, bool(stream), members, members.get("stream_options"), "stream_options" in members, previous
     )
 
 

@@ -42,11 +42,15 @@ class DecisionRecord:
     """Candidate indices, best first."""
     total: NDArray[np.float64]
     scraped_at: NDArray[np.float64]
-    terms: tuple[NDArray[np.float64], ...]
+    terms: NDArray[np.float64]
+    """One row a scorer of the route's profile."""
     masks: tuple[NDArray[np.bool_], ...]
-    term_names: tuple[str, ...]
     filter_names: tuple[str, ...]
     skipped: tuple[str, ...]
+    prompt_tokens: float
+    """Estimated; 0 where no scorer read the prompt."""
+    cached_tokens: float
+    """Of them, expected in the pick's prefix cache."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -62,9 +66,10 @@ class DecisionRecord:
         body_bytes: int,
         subset: tuple[str, ...] | None,
         decided_at_utc: float,
+        prompt_tokens: float,
     ) -> Self:
         """Pack a decision."""
-        terms, dropped = ranking.terms, ranking.dropped
+        dropped = ranking.dropped
         return cls(
             decision.id,
             decision.model,
@@ -80,18 +85,25 @@ class DecisionRecord:
             tuple(ranking.order),
             ranking.total,
             ranking.scraped_at,
-            tuple(terms.values()),
+            ranking.terms,
             tuple(dropped.values()),
-            tuple(terms),
             tuple(dropped),
             ranking.skipped,
+            prompt_tokens,
+            ranking.cached_tokens,
         )
 
     @property
     def nbytes(self) -> int:
         """What the record costs to keep; the route is shared."""
-        arrays = 2 + len(self.terms) + len(self.masks)
-        return _FACTS_BYTES + arrays * (_ARRAY_BYTES + self.total.nbytes)
+        arrays = 3 + len(self.masks)
+        return (
+            _FACTS_BYTES
+            + arrays * _ARRAY_BYTES
+            + 2 * self.total.nbytes
+            + self.terms.nbytes
+            + len(self.masks) * len(self.total)
+        )
 
     def addresses(self) -> list[str]:
         """Addresses of the attempts, best first."""
@@ -101,10 +113,6 @@ class DecisionRecord:
     def score(self) -> float:
         """Weighted score of the pick, 0 to 1."""
         return float(self.total[self.order[0]])
-
-    def figures(self) -> dict[str, NDArray[np.float64]]:
-        """Terms by name, each a column over the candidates."""
-        return dict(zip(self.term_names, self.terms, strict=True))
 
     def dropped(self) -> dict[str, NDArray[np.bool_]]:
         """By filter: which candidates it dropped."""

@@ -7,8 +7,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pilotage_api.snapshot import Binding, HeaderMatch, PathMatch, PolicyRoute, PoolSnapshot, RoutingSnapshot
-from pilotage_extproc.scheduling.candidates import CandidateSet, candidate_set
+from pilotage_api.snapshot import (
+    Binding,
+    HeaderMatch,
+    NameKind,
+    PathMatch,
+    PolicyRoute,
+    PoolSnapshot,
+    ProfileSnapshot,
+    RoutingSnapshot,
+    SaturationSnapshot,
+)
+from pilotage_extproc.scheduling.candidates import UNBOUNDED, Candidate, CandidateSet, candidate_set
+from pilotage_extproc.scheduling.profile import Profile, ProfileBook
 from pilotage_extproc.state.endpoints import EndpointTable
 
 
@@ -23,6 +34,8 @@ class Route:
     """Chance of each tier to come first; None keeps the order written."""
     models: tuple[str, ...]
     """The model of each tier, as the rule or the client names it."""
+    profile: Profile
+    """How its candidates are chosen among."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,11 +94,14 @@ class RoutingIndex:
 
 
 def build_index(
-    snapshot: RoutingSnapshot, table: EndpointTable, membership: Mapping[str, Iterable[str]]
+    snapshot: RoutingSnapshot,
+    table: EndpointTable,
+    membership: Mapping[str, Iterable[str]],
+    profiles: ProfileBook,
 ) -> RoutingIndex:
     """Build the index. `membership` gives each pool's Envoy addresses, resolved."""
     addresses = {pool: tuple(found) for pool, found in membership.items()}
-    builder = _Builder(table, addresses)
+    builder = _Builder(snapshot, table, addresses, profiles)
     exact: dict[str, list[PolicyEntry]] = {}
     globs: list[PolicyEntry] = []
     any_model: list[PolicyEntry] = []
@@ -110,43 +126,80 @@ def build_index(
     )
 
 
+def profiles_of(snapshot: RoutingSnapshot) -> list[ProfileSnapshot]:
+    """Every profile a snapshot uses."""
+    found = [pool.scheduling for pool in snapshot.pools]
+    found += [route.rule.scheduling for route in snapshot.routes if route.rule.scheduling is not None]
+    return [*found, ProfileSnapshot()]
+
+
 class _Builder:
     """Makes routes; policies with equal candidates share one candidate set."""
 
-    def __init__(self, table: EndpointTable, addresses: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        snapshot: RoutingSnapshot,
+        table: EndpointTable,
+        addresses: Mapping[str, tuple[str, ...]],
+        profiles: ProfileBook,
+    ) -> None:
         self._table = table
         self._addresses = addresses
+        self._profiles = profiles
+        self._pools = {pool.key: pool for pool in snapshot.pools}
         self._sets: dict[tuple[tuple[Binding, ...], ...], CandidateSet] = {}
 
     def policy_route(self, route: PolicyRoute) -> Route:
         candidates = route.rule.candidates
         weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
+        tiers = tuple(candidate.bindings for candidate in candidates)
         return Route(
-            candidates=self._set(tuple(candidate.bindings for candidate in candidates)),
+            candidates=self._set(tiers),
             policy=route.policy,
             rule=route.rule.name,
             weights=weights if len(weights) == len(candidates) > 1 else None,
             models=tuple(candidate.model for candidate in candidates),
+            profile=self._profile(tiers, route.rule.scheduling),
         )
 
     def name_route(self, name: str, bindings: tuple[Binding, ...]) -> Route:
-        return Route(self._set((bindings,)), policy=None, rule=None, weights=None, models=(name,))
+        tiers = (bindings,)
+        return Route(self._set(tiers), None, None, None, (name,), self._profile(tiers, None))
 
     def pool_route(self, pool: str) -> Route:
-        entries = [(0, address, pool, "") for address in self._addresses.get(pool, ())]
-        return Route(candidate_set(entries, self._table, 1), None, None, None, ("",))
+        entries = [Candidate(0, address, pool, "") for address in self._addresses.get(pool, ())]
+        profile = self._profiles.profile(self._pools[pool].scheduling)
+        return Route(candidate_set(entries, self._table, 1), None, None, None, ("",), profile)
+
+    def _profile(self, tiers: tuple[tuple[Binding, ...], ...], own: ProfileSnapshot | None) -> Profile:
+        """The policy's own profile, else that of the first pool with a candidate."""
+        if own is None:
+            pools = (self._pools.get(binding.pool) for bindings in tiers for binding in bindings)
+            own = next((pool.scheduling for pool in pools if pool is not None), ProfileSnapshot())
+        return self._profiles.profile(own)
 
     def _set(self, tiers: tuple[tuple[Binding, ...], ...]) -> CandidateSet:
         found = self._sets.get(tiers)
         if found is None:
             entries = [
-                (tier, address, binding.pool, binding.upstream_model)
+                Candidate(
+                    tier,
+                    address,
+                    binding.pool,
+                    binding.upstream_model,
+                    binding.kind is NameKind.ADAPTER,
+                    self._saturation(binding.pool),
+                )
                 for tier, bindings in enumerate(tiers)
                 for binding in bindings
                 for address in self._addresses.get(binding.pool, ())
             ]
             found = self._sets[tiers] = candidate_set(entries, self._table, len(tiers))
         return found
+
+    def _saturation(self, pool: str) -> SaturationSnapshot:
+        found = self._pools.get(pool)
+        return UNBOUNDED if found is None else found.saturation
 
 
 def glob_pattern(glob: str) -> "re.Pattern[str]":

@@ -1,12 +1,21 @@
 """The candidate table: what one request may go to, in columns."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_api.snapshot import SaturationSnapshot
 from pilotage_extproc.domain.decision import Target
+from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.domain.prompt import root_of
+from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.prefix_index import PrefixIndex
+
+UNBOUNDED: Final = SaturationSnapshot()
 
 
 @dataclass(slots=True, frozen=True)
@@ -17,49 +26,154 @@ class CandidateSet:
     in one table.
     """
 
-    rows: NDArray[np.int32]
+    rows: NDArray[np.intp]
     """Row in the endpoint table."""
-    tiers: NDArray[np.int32]
+    tiers: NDArray[np.intp]
     """Position of the candidate's model in its rule: all of tier 0 is preferred to tier 1."""
     targets: tuple[Target, ...]
     """Endpoint, pool and upstream model, by candidate."""
     tier_count: int
     one_model: bool
     """Whether all candidates have the same upstream model."""
+    models: tuple[tuple[int, NDArray[np.intp]], ...] = ()
+    """Roots of the upstream models' prompt blocks, and which candidates have each."""
+    adapters: tuple[tuple[str, NDArray[np.intp]], ...] = ()
+    """LoRA adapters candidates would be asked for, and which candidates those are."""
+    full_queue: NDArray[np.float64] | None = None
+    """Waiting requests at which each candidate is full; None where no pool says."""
+    full_cache: NDArray[np.float64] | None = None
+    """Share of KV cache in use at which each candidate is full; None where no pool says."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
 
-@dataclass(slots=True)
-class CandidateView:
-    """What scorers and filters see: the candidates, the endpoint table, and the time."""
+@dataclass(slots=True, frozen=True)
+class Candidate:
+    """One candidate, before it stands in columns."""
 
-    candidates: CandidateSet
-    table: EndpointTable
-    subset: frozenset[str] | None
-    """Addresses the gateway allows; None is all."""
-    now: float
-    """Monotonic seconds."""
-    scraped_at: NDArray[np.float64]
-    """When each candidate's figures were scraped."""
-    fresh: NDArray[np.bool_]
-    """Whether a candidate's scraped figures may be used."""
+    tier: int
+    address: str
+    pool: str
+    upstream_model: str
+    is_adapter: bool = False
+    saturation: SaturationSnapshot = UNBOUNDED
 
 
-def candidate_set(
-    entries: list[tuple[int, str, str, str]], table: EndpointTable, tier_count: int
-) -> CandidateSet:
-    """Build a set from `(tier, address, pool, upstream model)`; addresses without a row are left out."""
-    kept = [
-        (tier, Target(row, address, pool, model))
-        for tier, address, pool, model in entries
-        if (row := table.row_of(address)) is not None
-    ]
+def candidate_set(candidates: Iterable[Candidate], table: EndpointTable, tier_count: int) -> CandidateSet:
+    """Put candidates in columns; addresses without a row are left out."""
+    kept = [(one, row) for one in candidates if (row := table.row_of(one.address)) is not None]
+    models: dict[str, list[int]] = {}
+    adapters: dict[str, list[int]] = {}
+    for index, (one, _) in enumerate(kept):
+        models.setdefault(one.upstream_model, []).append(index)
+        if one.is_adapter:
+            adapters.setdefault(one.upstream_model, []).append(index)
     return CandidateSet(
-        rows=np.array([target.row for _, target in kept], np.int32),
-        tiers=np.array([tier for tier, _ in kept], np.int32),
-        targets=tuple(target for _, target in kept),
+        rows=np.array([row for _, row in kept], np.intp),
+        tiers=np.array([one.tier for one, _ in kept], np.intp),
+        targets=tuple(
+            Target(row, one.address, one.pool, one.upstream_model, one.is_adapter) for one, row in kept
+        ),
         tier_count=tier_count,
-        one_model=len({target.upstream_model for _, target in kept}) <= 1,
+        one_model=len(models) <= 1,
+        models=tuple((root_of(name), np.array(found, np.intp)) for name, found in models.items()),
+        adapters=tuple((name, np.array(found, np.intp)) for name, found in adapters.items()),
+        full_queue=_bounds([one.saturation.queue_depth for one, _ in kept]),
+        full_cache=_bounds([one.saturation.kv_cache_utilization for one, _ in kept]),
     )
+
+
+def _bounds(values: Collection[float | None]) -> NDArray[np.float64] | None:
+    if all(value is None for value in values):
+        return None
+    return np.array([np.inf if value is None else value for value in values])
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What is known beside the endpoint table: who holds which prefixes, adapters and sessions."""
+
+    prefixes: PrefixIndex
+    adapters: AdapterSlots
+    sessions: Sessions
+
+
+class CandidateView:
+    """What scorers and filters see: the candidates' figures in columns, the request, and the time.
+
+    The columns are copies: changing them changes nothing.
+    """
+
+    __slots__ = (
+        "_cached_bytes",
+        "candidates",
+        "ejected_until",
+        "inflight",
+        "knowledge",
+        "kv_usage",
+        "now",
+        "request",
+        "running",
+        "scraped_at",
+        "subset",
+        "table",
+        "tokens",
+        "unseen",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        candidates: CandidateSet,
+        table: EndpointTable,
+        knowledge: Knowledge,
+        request: RequestFeatures,
+        subset: frozenset[str] | None,
+        now: float,
+    ) -> None:
+        """`subset` are the addresses the gateway allows, None is all; `now` is monotonic seconds."""
+        self.waiting: NDArray[np.float64]
+        self.running: NDArray[np.float64]
+        self.kv_usage: NDArray[np.float64]
+        self.inflight: NDArray[np.float64]
+        self.unseen: NDArray[np.float64]
+        self.tokens: NDArray[np.float64]
+        self.scraped_at: NDArray[np.float64]
+        self.ejected_until: NDArray[np.float64]
+        self.candidates = candidates
+        self.table = table
+        self.knowledge = knowledge
+        self.request = request
+        self.subset = subset
+        self.now = now
+        (
+            self.waiting,
+            self.running,
+            self.kv_usage,
+            self.inflight,
+            self.unseen,
+            self.tokens,
+            self.scraped_at,
+            self.ejected_until,
+        ) = table.figures.take(candidates.rows, axis=1)
+        self._cached_bytes: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def cached_bytes(self) -> NDArray[np.float64]:
+        """Bytes of the request's prompt each candidate probably holds in its prefix cache."""
+        cached = self._cached_bytes
+        if cached is None:
+            cached = np.zeros(len(self.candidates))
+            prompt = self.request.prompt
+            if prompt is not None and prompt.hashes:
+                prefixes, rows = self.knowledge.prefixes, self.candidates.rows
+                for root, members in self.candidates.models:
+                    held = prefixes.cached_bytes(prompt.of_model(root), self.table.capacity)
+                    if held is not None:
+                        cached[members] = held[rows[members]]
+            self._cached_bytes = cached
+        return cached

@@ -1,4 +1,4 @@
-"""The filters of this version: what the gateway allows, and what it can reach."""
+"""The filters that always apply: what the gateway allows, what it can reach, what works and has room."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,19 @@ class Admitted:
     """Drops endpoints that Envoy does not know yet: a pick of one would be answered 503."""
 
     reason = "not yet known to the gateway"
+    soft = False
 
-    def keep(self, view: CandidateView) -> NDArray[np.bool_]:
+    def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
         """True where the endpoint may be picked."""
-        return view.table.admitted[view.candidates.rows]
+        table = view.table
+        return table.admitted[view.candidates.rows] if table.pending else None
 
 
 class InSubset:
     """Drops endpoints outside the gateway's subset hint; addresses match exactly, port included."""
 
     reason = "outside the gateway's subset"
+    soft = False
 
     def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
         """True where the hint names the address."""
@@ -27,3 +30,32 @@ class InSubset:
         if subset is None:
             return None
         return np.fromiter((target.address in subset for target in view.candidates.targets), np.bool_)
+
+
+class Healthy:
+    """Drops endpoints that failed again and again, for a time; never all of a model's."""
+
+    reason = "ejected after failures"
+    soft = True
+
+    def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
+        """True where the endpoint is not ejected now."""
+        return view.ejected_until <= view.now if view.table.ejections else None
+
+
+class NotSaturated:
+    """Drops endpoints that are full as their pool defines it; never all of a model's."""
+
+    reason = "saturated"
+    soft = True
+
+    def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
+        """True where there is room."""
+        candidates = view.candidates
+        keep: NDArray[np.bool_] | None = None
+        if candidates.full_queue is not None:
+            keep = view.waiting < candidates.full_queue
+        if candidates.full_cache is not None:
+            room = view.kv_usage < candidates.full_cache
+            keep = room if keep is None else keep & room
+        return keep

@@ -1,22 +1,20 @@
 """Filter, score, pick: from a candidate table to an ordered list of attempts."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView
-from pilotage_extproc.scheduling.contract import Filter, Weighted
-from pilotage_extproc.scheduling.filters import Admitted, InSubset
-from pilotage_extproc.scheduling.scorers import InFlight, QueueDepth
+from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
+from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
+from pilotage_extproc.scheduling.plugins import PluginSkipped
+from pilotage_extproc.scheduling.profile import Profile, Weighted
 from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)
-
-NEAR_TIE = 0.005
-"""Scores (0 to 1) closer than this are decided by chance, the better one more often."""
 
 
 @dataclass(slots=True)
@@ -27,44 +25,31 @@ class Ranking:
     """Candidate indices, best first; each address at most once."""
     total: NDArray[np.float64]
     """Weighted score of every candidate, 0 (worst) to 1."""
-    terms: dict[str, NDArray[np.float64]]
-    """Each scorer's column, in its unit."""
+    terms: NDArray[np.float64]
+    """One row a scorer of the profile, in its unit; NaN in the rows of skipped ones."""
     dropped: dict[str, NDArray[np.bool_]]
     """By filter reason: True where a candidate was dropped by it."""
     scraped_at: NDArray[np.float64]
     """When each candidate's figures were scraped, monotonic seconds; -inf is never."""
     skipped: tuple[str, ...]
-    """Scorers that failed for this decision and did not count."""
+    """`step: why` of steps that did not count for this decision."""
+    cached_tokens: float
+    """Of the prompt, probably in the first one's prefix cache."""
 
 
 class Scheduler:
-    """One profile: filters, weighted scorers, and a picker that breaks near-ties by chance."""
+    """Runs profiles over the endpoint table."""
 
-    def __init__(
-        self,
-        table: EndpointTable,
-        *,
-        stale_after_seconds: float,
-        filters: Sequence[Filter] | None = None,
-        scorers: Sequence[Weighted] | None = None,
-        seed: int | None = None,
-    ) -> None:
+    def __init__(self, table: EndpointTable, knowledge: Knowledge) -> None:
         self._table = table
-        self._stale_after_seconds = stale_after_seconds
-        self._filters = tuple(filters) if filters is not None else (Admitted(), InSubset())
-        self._scorers = tuple(scorers) if scorers is not None else default_scorers()
-        self._weight_sum = sum(weighted.weight for weighted in self._scorers)
-        self._random = np.random.default_rng(seed)
-
-    @property
-    def scorers(self) -> tuple[Weighted, ...]:
-        """The profile's scorers and weights."""
-        return self._scorers
+        self._knowledge = knowledge
 
     def rank(
         self,
         candidates: CandidateSet,
+        profile: Profile,
         *,
+        request: RequestFeatures = NO_FEATURES,
         subset: tuple[str, ...] | None,
         limit: int,
         tier_order: Sequence[int] | None,
@@ -76,66 +61,158 @@ class Scheduler:
         0, 1, 2 …. A tier comes before the next, but where several have survivors each later one
         keeps a place at the end of the list, so that a model that fails everywhere has a fallback.
         """
-        view = self._view(candidates, subset, now)
-        dropped: dict[str, NDArray[np.bool_]] = {}
-        alive: NDArray[np.bool_] | None = None
-        for one in self._filters:
-            keep = one.keep(view)
-            if keep is not None:
-                dropped[one.reason] = ~keep
-                alive = keep if alive is None else alive & keep
-        terms, total, skipped = self._score(view)
-        order = self._pick(candidates, alive, total, limit, tier_order)
-        return Ranking(order, total, terms, dropped, view.scraped_at, skipped)
+        allowed = None if subset is None else frozenset(subset)
+        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now)
+        skipped = list(profile.missing)
+        alive, dropped = _filtered(view, profile, skipped)
+        terms, total = _scored(view, profile, skipped)
+        order = _Order(candidates, profile, total, limit, skipped).of(alive, tier_order)
+        cached = 0.0
+        if order and request.prompt is not None:
+            cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
+        return Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached)
 
-    def _view(self, candidates: CandidateSet, subset: tuple[str, ...] | None, now: float) -> CandidateView:
-        scraped_at = self._table.scraped_at[candidates.rows]
-        return CandidateView(
-            candidates=candidates,
-            table=self._table,
-            subset=None if subset is None else frozenset(subset),
-            now=now,
-            scraped_at=scraped_at,
-            fresh=scraped_at >= now - self._stale_after_seconds,
-        )
 
-    def _score(
-        self, view: CandidateView
-    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64], tuple[str, ...]]:
-        terms: dict[str, NDArray[np.float64]] = {}
-        skipped: list[str] = []
-        total: NDArray[np.float64] | None = None
-        weight_sum = self._weight_sum
-        for weighted in self._scorers:
-            scorer = weighted.scorer
-            try:
-                column = scorer.score(view)
-            except Exception:
-                log.exception("a scorer failed and was skipped", extra={"scorer": scorer.name})
-                skipped.append(scorer.name)
-                weight_sum -= weighted.weight
-                continue
-            terms[scorer.name] = column
-            part = worth(column, scorer.half) * weighted.weight
-            total = part if total is None else total + part
-        if total is None:
-            total = np.zeros(len(view.candidates))
-        else:
-            total /= weight_sum
-        return terms, total, tuple(skipped)
+def _filtered(
+    view: CandidateView, profile: Profile, skipped: list[str]
+) -> tuple[NDArray[np.bool_] | None, dict[str, NDArray[np.bool_]]]:
+    """Who survives (None is all), and who was dropped by what."""
+    dropped: dict[str, NDArray[np.bool_]] = {}
+    alive: NDArray[np.bool_] | None = None
+    for one in profile.filters:
+        keep = one.keep(view)
+        if keep is not None:
+            alive = _narrowed(view, alive, keep, one.reason, one.soft, dropped)
+    for guarded in profile.plugin_filters:
+        step = guarded.step
+        try:
+            keep = guarded.guard.run(_checked_mask, step, view)
+        except PluginSkipped as why:
+            skipped.append(f"{guarded.guard.name}: {why}")
+            continue
+        if keep is not None:
+            alive = _narrowed(view, alive, keep, str(step.reason), bool(step.soft), dropped)
+    return alive, dropped
 
-    def _pick(
+
+def _narrowed(
+    view: CandidateView,
+    alive: NDArray[np.bool_] | None,
+    keep: NDArray[np.bool_],
+    reason: str,
+    soft: bool,
+    dropped: dict[str, NDArray[np.bool_]],
+) -> NDArray[np.bool_] | None:
+    if keep.all():
+        return alive
+    if soft:
+        keep = keep.copy()
+        for tier in range(view.candidates.tier_count):
+            members = view.candidates.tiers == tier
+            of_tier = members if alive is None else members & alive
+            if not (keep & of_tier).any():
+                keep |= members
+    dropped[reason] = ~keep
+    return keep if alive is None else alive & keep
+
+
+def _scored(
+    view: CandidateView, profile: Profile, skipped: list[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each scorer's column, and the weighted sum of what they are worth."""
+    scorers = profile.scorers
+    terms = np.empty((len(scorers), len(view)))
+    weights = profile.weights
+    for index, weighted in enumerate(scorers):
+        try:
+            terms[index] = (
+                weighted.scorer.score(view)
+                if weighted.guard is None
+                else weighted.guard.run(_checked_column, weighted, view)
+            )
+        except Exception as error:
+            if not isinstance(error, PluginSkipped):
+                log.exception("a scorer failed and was skipped", extra={"scorer": weighted.scorer.name})
+                error = PluginSkipped(f"raised {type(error).__name__}")
+            skipped.append(f"{weighted.scorer.name}: {error}")
+            terms[index] = np.nan
+            weights = _without(weights, index)
+    total = weighted_worth(terms, profile.halves, weights)
+    if math.isnan(total.sum()):
+        total = weighted_worth(_worst_for_unknown(terms), profile.halves, weights)
+    return terms, total
+
+
+def weighted_worth(
+    terms: NDArray[np.float64], halves: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Turn lower-is-better measures into 0 to 1 and add them up by weight.
+
+    A measure is worth 1 at zero, one half at its `half`, and ever less beyond. Unlike a min-max over
+    the candidates, a value's worth does not depend on the others, and a small difference under heavy
+    load is a near-tie while the same difference at no load is not.
+    """
+    total: NDArray[np.float64] = (weights * halves / (halves + terms)).sum(axis=0)
+    return total
+
+
+def _without(weights: NDArray[np.float64], index: int) -> NDArray[np.float64]:
+    left = weights.copy()
+    left[index] = 0.0
+    return left / left.sum() if left.sum() > 0 else left
+
+
+def _worst_for_unknown(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """NaN becomes the worst known of its row, or 0 where nothing is known."""
+    known = np.where(np.isnan(terms), -np.inf, terms)
+    worst = known.max(axis=1, keepdims=True, initial=0.0)
+    return np.where(np.isnan(terms), worst, terms)
+
+
+def _checked_column(weighted: Weighted, view: CandidateView) -> NDArray[np.float64]:
+    """A plug-in's column. Raises ValueError where it is none."""
+    column = np.asarray(weighted.scorer.score(view), np.float64)
+    if column.shape != (len(view),):
+        raise ValueError(f"a column of {len(view)} values is needed, not of shape {column.shape}")
+    if (column < 0).any():
+        raise ValueError("a measure is below 0")
+    return column
+
+
+def _checked_mask(step: object, view: CandidateView) -> NDArray[np.bool_] | None:
+    """A plug-in filter's mask. Raises ValueError where it is none."""
+    keep = step.keep(view)  # type: ignore[attr-defined]
+    if keep is None:
+        return None
+    mask = np.asarray(keep, np.bool_)
+    if mask.shape != (len(view),):
+        raise ValueError(f"{len(view)} values are needed, not of shape {mask.shape}")
+    return mask
+
+
+class _Order:
+    """Puts the survivors in order, tier by tier, each endpoint once."""
+
+    def __init__(
         self,
         candidates: CandidateSet,
-        alive: NDArray[np.bool_] | None,
+        profile: Profile,
         total: NDArray[np.float64],
         limit: int,
-        tier_order: Sequence[int] | None,
-    ) -> list[int]:
-        chance = total + self._random.random(len(total)) * NEAR_TIE
+        skipped: list[str],
+    ) -> None:
+        self._candidates = candidates
+        self._profile = profile
+        self._total = total
+        self._limit = limit
+        self._skipped = skipped
+
+    def of(self, alive: NDArray[np.bool_] | None, tier_order: Sequence[int] | None) -> list[int]:
+        """Candidate indices, best first."""
+        candidates, limit = self._candidates, self._limit
         if candidates.tier_count == 1:
             members = np.arange(len(candidates)) if alive is None else alive.nonzero()[0]
-            return self._best(candidates, members, chance, limit, set())
+            return self._best(members, limit, set())
         if alive is None:
             alive = np.ones(len(candidates), np.bool_)
         tiers = [
@@ -149,24 +226,15 @@ class Scheduler:
             later = min(len(tiers) - position - 1, limit - len(order) - 1)
             room = limit - len(order) - max(later, 0)
             if room > 0:
-                order += self._best(candidates, members, chance, room, taken)
+                order += self._best(members, room, taken)
         return order
 
-    @staticmethod
-    def _best(
-        candidates: CandidateSet,
-        members: NDArray[np.intp],
-        chance: NDArray[np.float64],
-        limit: int,
-        taken: set[int],
-    ) -> list[int]:
+    def _best(self, members: NDArray[np.intp], limit: int, taken: set[int]) -> list[int]:
         """The best of `members`, each row at most once and none of `taken` (which grows)."""
-        spare = limit + len(taken) + len(members) // 8  # rows that repeat are few
-        if len(members) > 64 and spare < len(members):
-            members = members[np.argpartition(-chance[members], spare)[: spare + 1]]
+        spare = min(len(members), limit + len(taken) + len(members) // 8)  # rows that repeat are few
         order: list[int] = []
-        rows = candidates.rows
-        for index in members[chance[members].argsort()[::-1]].tolist():
+        rows = self._candidates.rows
+        for index in self._ordered(members, spare).tolist():
             row = int(rows[index])
             if row not in taken:
                 taken.add(row)
@@ -175,23 +243,17 @@ class Scheduler:
                     break
         return order
 
+    def _ordered(self, members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
+        guarded = self._profile.guarded_picker
+        if guarded is not None:
+            try:
+                return guarded.guard.run(self._checked_order, guarded.step, members, limit)
+            except PluginSkipped as why:
+                self._skipped.append(f"{guarded.guard.name}: {why}")
+        return self._profile.picker.order(self._total, members, limit)
 
-def worth(column: NDArray[np.float64], half: float) -> NDArray[np.float64]:
-    """Turn a lower-is-better measure into 0 to 1: 1 at zero, one half at `half`, falling towards 0.
-
-    Unlike a min-max over the candidates, a value's worth does not depend on the others, and a small
-    difference under heavy load is a near-tie while the same difference at no load is not.
-    """
-    worst = column.max(initial=0.0)
-    if worst != worst:  # noqa: PLR0124 - NaN differs from itself, and a column with one has it as maximum
-        column = np.where(np.isnan(column), np.nanmax(column, initial=0.0), column)
-    return half / (half + column)
-
-
-def default_scorers() -> tuple[Weighted, ...]:
-    """The default profile: a queued request counts like one that runs.
-
-    With a heavier queue one scrape that met a full queue keeps an endpoint empty until the next scrape,
-    while the others fill up: own requests must be able to outweigh a figure that grows old.
-    """
-    return (Weighted(QueueDepth(), 1.0), Weighted(InFlight(), 1.0))
+    def _checked_order(self, step: object, members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
+        order = np.asarray(step.order(self._total, members, limit))  # type: ignore[attr-defined]
+        if len(order) < min(limit, len(members)) or not np.isin(order, members).all():
+            raise ValueError("a picker must return members, at least as many as asked for")
+        return order

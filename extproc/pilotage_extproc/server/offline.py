@@ -10,14 +10,21 @@ from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.domain.errors import RequestRefused
 from pilotage_extproc.pipeline.decide import Pipeline
 from pilotage_extproc.pipeline.explain import explain
+from pilotage_extproc.pipeline.learning import Learner, Placed
 from pilotage_extproc.pipeline.record import DecisionRecord
 from pilotage_extproc.pipeline.routing import build_index
+from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.server.view import read_request
 from pilotage_extproc.sources.discovery import Discovery
+from pilotage_extproc.state.affinity import AdapterSlots, Sessions
+from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 
 _PROCESS = "offline"
@@ -33,7 +40,7 @@ async def explain_offline(
         record = pipeline.consider(head, body)
     except RequestRefused as refused:
         return {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
-    return explain(record, pipeline.scheduler.scorers, _PROCESS)
+    return explain(record, _PROCESS)
 
 
 async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings) -> Pipeline:
@@ -44,16 +51,23 @@ async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings)
     table = EndpointTable()
     table.sync(discovery.wanted())
     table.admit(table.rows())
+    knowledge = Knowledge(PrefixIndex(max_blocks=1), AdapterSlots(), Sessions())
     pipeline = Pipeline(
         process_id=_PROCESS,
         settings=settings,
-        scheduler=Scheduler(table, stale_after_seconds=settings.scrape.stale_after_seconds),
-        ledger=InflightLedger(table, ttl_seconds=settings.inflight_ttl_seconds),
+        scheduler=Scheduler(table, knowledge),
+        learner=Learner(
+            table,
+            knowledge,
+            InflightLedger[Placed](table, ttl_seconds=settings.inflight_ttl_seconds),
+            HealthLedger(table),
+            TokenCalibration(),
+        ),
         owners=ResponseOwners(),
         decisions=DecisionLog[DecisionRecord](max_bytes=0),
         clock=monotonic,
     )
-    pipeline.install(build_index(snapshot, table, discovery.membership()))
+    pipeline.install(build_index(snapshot, table, discovery.membership(), ProfileBook()))
     return pipeline
 
 

@@ -16,19 +16,27 @@ from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.pipeline.decide import Pipeline
+from pilotage_extproc.pipeline.learning import Learner, Placed
 from pilotage_extproc.pipeline.record import DecisionRecord
-from pilotage_extproc.pipeline.routing import build_index
+from pilotage_extproc.pipeline.routing import build_index, profiles_of
 from pilotage_extproc.protocol.access_log import LoggedRequest
 from pilotage_extproc.protocol.bodies import BodyBudget
 from pilotage_extproc.protocol.processor import Processor
+from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.server.engine_feedback import EngineFeedback
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolve
 from pilotage_extproc.sources.scrape import Scraper
+from pilotage_extproc.state.affinity import AdapterSlots, Sessions
+from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.prefix_index import BYTES_PER_BLOCK, PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.xds.ads import XdsServer
@@ -36,7 +44,7 @@ from pilotage_extproc.xds.resources import served_resources
 
 log = logging.getLogger(__name__)
 
-_EXPIRE_INTERVAL_SECONDS = 1.0
+_EXPIRE_INTERVAL_SECONDS = 0.25
 
 
 class Runtime:
@@ -55,14 +63,19 @@ class Runtime:
         self.clock = clock
         self.telemetry = Telemetry()
         self.table = EndpointTable()
-        self.ledger = InflightLedger(self.table, ttl_seconds=settings.inflight_ttl_seconds)
+        self.ledger = InflightLedger[Placed](self.table, ttl_seconds=settings.inflight_ttl_seconds)
+        self.health = HealthLedger(self.table, on_ejected=self._ejected)
         self.owners = ResponseOwners()
-        self.scheduler = Scheduler(self.table, stale_after_seconds=settings.scrape.stale_after_seconds)
+        self.knowledge = Knowledge(
+            PrefixIndex(max_blocks=settings.prefix_index_bytes // BYTES_PER_BLOCK), AdapterSlots(), Sessions()
+        )
+        self.learner = Learner(self.table, self.knowledge, self.ledger, self.health, TokenCalibration())
+        self.profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
         self.pipeline = Pipeline(
             process_id=self.process_id,
             settings=settings,
-            scheduler=self.scheduler,
-            ledger=self.ledger,
+            scheduler=Scheduler(self.table, self.knowledge),
+            learner=self.learner,
             owners=self.owners,
             decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
             clock=clock,
@@ -89,7 +102,7 @@ class Runtime:
         self.scraper = Scraper(
             self.table,
             settings.scrape,
-            on_scraped=lambda row, began, idle: self.ledger.scraped(row, began, idle=idle),
+            EngineFeedback(self.learner, self.knowledge, self.health, clock),
             clock=clock,
         )
         self.discovery = Discovery(self._endpoints_changed, resolve)
@@ -126,6 +139,7 @@ class Runtime:
             self.snapshot = snapshot
             self.snapshot_at = self.clock()
             self._endpoints_changed()
+            self.profiles.keep_only(profiles_of(snapshot))
             self.synced = True
         log.info(
             "following a snapshot",
@@ -145,7 +159,9 @@ class Runtime:
         change = self.table.sync(wanted)
         membership = self.discovery.membership()
         self.xds.publish(sorted(wanted), membership.get(self.settings.fail_open_pool or "", ()))
-        self.pipeline.install(build_index(self.snapshot, self.table, membership))
+        for row in change.removed_rows:
+            self.learner.forget(row)
+        self.pipeline.install(build_index(self.snapshot, self.table, membership, self.profiles))
         self.scraper.follow()
         if change.added:
             self._spawn(self._admit_after_hold(change.added), "admit")
@@ -156,10 +172,17 @@ class Runtime:
         if not self.xds.connected:
             self.table.admit(addresses)
 
+    def _ejected(self, address: str) -> None:
+        self.telemetry.ejections.add()
+        log.warning("an endpoint is left out: it failed again and again", extra={"endpoint": address})
+
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(_EXPIRE_INTERVAL_SECONDS)
-            self.ledger.expire(self.clock())
+            now = self.clock()
+            self.ledger.expire(now)
+            self.table.expire_older_than(now - self.settings.scrape.stale_after_seconds)
+            self.health.readmit(now)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)

@@ -52,8 +52,10 @@ class RuntimeView:
                     "running": _figure(table.running[row]),
                     "kvUsage": _figure(table.kv_usage[row]),
                     "inflight": int(table.inflight[row]),
+                    "uncachedTokensInflight": round(float(table.tokens[row])),
                     "metricsAgeSeconds": None if math.isinf(age) else round(age, 3),
                     "scrapeFailures": int(table.failures[row]),
+                    "ejectedForSeconds": max(0.0, round(float(table.ejected_until[row]) - now, 3)),
                 }
             )
         return orjson.dumps(
@@ -67,7 +69,7 @@ class RuntimeView:
         for record in runtime.pipeline.decisions.newest():
             if len(shown) >= limit:
                 break
-            shown.append(explain(record, runtime.scheduler.scorers, runtime.process_id))
+            shown.append(explain(record, runtime.process_id))
         return orjson.dumps({"process": runtime.process_id, "decisions": shown})
 
     def explain_here(self, decision_id: str) -> bytes | None:
@@ -75,7 +77,7 @@ class RuntimeView:
         record = self._runtime.pipeline.decisions.find(decision_id)
         if record is None:
             return None
-        return orjson.dumps(explain(record, self._runtime.scheduler.scorers, self._runtime.process_id))
+        return orjson.dumps(explain(record, self._runtime.process_id))
 
     async def explain(self, decision_id: str) -> bytes | None:
         """A decision, from this process or the sibling that holds it."""
@@ -92,14 +94,13 @@ class RuntimeView:
             return orjson.dumps(
                 {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
             )
-        return orjson.dumps(explain(record, runtime.scheduler.scorers, runtime.process_id))
+        return orjson.dumps(explain(record, runtime.process_id))
 
     def _readings(self) -> list[Reading]:
         runtime = self._runtime
-        stale_after = runtime.settings.scrape.stale_after_seconds
 
         def endpoints() -> Mapping[tuple[str, ...], float]:
-            counts = runtime.table.counts(stale_before=runtime.clock() - stale_after)
+            counts = runtime.table.counts(runtime.clock())
             return {(state,): count for state, count in counts.items()}
 
         def ages() -> Mapping[tuple[str, ...], float]:
@@ -142,9 +143,18 @@ class RuntimeView:
             ),
             Reading(
                 "pilotage_scrape_interval_seconds",
-                "Scrape interval in force for each endpoint.",
+                "Scrape interval in force for endpoints with (busy) and without own requests in flight.",
+                ("endpoints",),
+                lambda: {
+                    ("busy",): runtime.scraper.interval_seconds(busy=True),
+                    ("idle",): runtime.scraper.interval_seconds(busy=False),
+                },
+            ),
+            Reading(
+                "pilotage_prefix_blocks",
+                "Prompt blocks in the prefix index, each counted at every endpoint that holds it.",
                 (),
-                lambda: {(): runtime.scraper.interval_seconds},
+                lambda: {(): runtime.knowledge.prefixes.block_count},
             ),
         ]
 

@@ -73,7 +73,7 @@ class Settler:
             return
         telemetry.settlements.add("settled")
         telemetry.served.add(settled.against)
-        result = result_of(outcome)
+        result = outcome.result
         telemetry.settled.add(result)
         if outcome.ttft_seconds is not None:
             telemetry.ttft_seconds.observe(outcome.ttft_seconds)
@@ -113,27 +113,3 @@ class Settler:
             tokens.add("cached_input", by=usage.cached_input_tokens)
         if result == "ok" and usage.input_tokens is None and usage.output_tokens is None:
             self._telemetry.usage_unknown.add()
-
-
-_TRUNCATING_FLAGS = frozenset(
-    {
-        "upstream_connection_termination",
-        "upstream_remote_reset",
-        "upstream_protocol_error",
-        "stream_idle_timeout",
-        "local_reset",
-    }
-)
-_CLIENT_LEFT_FLAGS = frozenset({"downstream_connection_termination", "downstream_remote_reset"})
-
-
-def result_of(outcome: Outcome) -> str:
-    """One word for how a request ended, from its status and Envoy's flags."""
-    flags = frozenset(outcome.response_flags)
-    if flags & _CLIENT_LEFT_FLAGS or outcome.http_status == 0:
-        return "client_gone"
-    if outcome.http_status >= 500:
-        return "server_error"
-    if outcome.http_status >= 400:
-        return "client_error"
-    return "truncated" if flags & _TRUNCATING_FLAGS else "ok"

@@ -70,13 +70,16 @@ class Discovery:
         }
 
     def wanted(self) -> dict[str, EndpointFacts]:
-        """What is known of each address. The first pool that has it says which engine it is."""
+        """What is known of each address. The first pool that has it says which engine it is, and more."""
         pools: dict[str, list[str]] = {}
         for pool, addresses in self.membership().items():
             for address in addresses:
                 pools.setdefault(address, []).append(pool)
-        engines = {pool.key: pool.engine for pool in self._snapshot.pools}
-        return {address: EndpointFacts(engines[found[0]], tuple(found)) for address, found in pools.items()}
+        by_key = {pool.key: pool for pool in self._snapshot.pools}
+        return {
+            address: EndpointFacts(by_key[found[0]].engine, tuple(found), by_key[found[0]].health)
+            for address, found in pools.items()
+        }
 
     def _names(self) -> set[str]:
         addresses = {endpoint.address for pool in self._snapshot.pools for endpoint in pool.endpoints}

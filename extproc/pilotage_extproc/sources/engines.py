@@ -1,4 +1,4 @@
-"""Where each engine's metrics page says how busy it is."""
+"""Where each engine's metrics page says how busy it is, and how much its prefix cache holds."""
 
 from dataclasses import dataclass
 
@@ -14,34 +14,66 @@ class Metric:
 
 
 @dataclass(slots=True, frozen=True)
+class CacheLabels:
+    """A metric whose labels say how many tokens a block has, and how many blocks there are."""
+
+    info: Metric
+    block_tokens: bytes
+    blocks: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class CacheValues:
+    """Two metrics whose values say it."""
+
+    block_tokens: Metric
+    blocks: Metric
+
+
+@dataclass(slots=True, frozen=True)
 class EngineMetrics:
     """The metrics of one engine. Counts of data-parallel ranks are summed, shares averaged."""
 
     waiting: Metric
     running: Metric
     kv_usage: Metric
+    cache: CacheLabels | CacheValues
+    adapters: Metric | None = None
+    """Has labels `max_lora`, `running_lora_adapters` and `waiting_lora_adapters`; the line with the
+    largest value (a time) is the latest."""
 
+
+STARTED_AT = Metric(b"process_start_time_seconds")
+"""Of every server whose page Python's prometheus_client writes."""
 
 ENGINE_METRICS: dict[Engine, EngineMetrics] = {
     Engine.VLLM: EngineMetrics(
         Metric(b"vllm:num_requests_waiting"),
         Metric(b"vllm:num_requests_running"),
         Metric(b"vllm:kv_cache_usage_perc"),
+        CacheLabels(Metric(b"vllm:cache_config_info"), b"block_size", b"num_gpu_blocks"),
+        Metric(b"vllm:lora_requests_info"),
     ),
     Engine.SGLANG: EngineMetrics(
         Metric(b"sglang:num_queue_reqs"),
         Metric(b"sglang:num_running_reqs"),
         Metric(b"sglang:token_usage"),
+        CacheLabels(Metric(b"sglang:cache_config_info"), b"page_size", b"num_pages"),
     ),
     Engine.TRTLLM: EngineMetrics(
         Metric(b"trtllm_num_requests_waiting"),
         Metric(b"trtllm_num_requests_running"),
         Metric(b"trtllm_kv_cache_utilization"),
+        CacheValues(Metric(b"trtllm_kv_cache_tokens_per_block"), Metric(b"trtllm_kv_cache_max_blocks")),
     ),
     Engine.TRITON: EngineMetrics(
         Metric(b"nv_trt_llm_request_metrics", b'request_type="waiting"'),
         Metric(b"nv_trt_llm_request_metrics", b'request_type="scheduled"'),
         Metric(b"nv_trt_llm_kv_cache_block_metrics", b'kv_cache_block_type="fraction"'),
+        CacheValues(
+            Metric(b"nv_trt_llm_kv_cache_block_metrics", b'kv_cache_block_type="tokens_per"'),
+            Metric(b"nv_trt_llm_kv_cache_block_metrics", b'kv_cache_block_type="max"'),
+        ),
     ),
 }
 """Engines that expose load; `openai` has none."""

@@ -1,10 +1,15 @@
 """Read a few lines out of a Prometheus text page without parsing the page: a vLLM page is 52 KB."""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pilotage_extproc.sources.engines import EngineMetrics, Metric
+from pilotage_extproc.sources.engines import STARTED_AT, CacheLabels, EngineMetrics, Metric
+
+_SAMPLE_AFTER = (b"{", b" ")
+_HINT_SLACK_BYTES = 2048
+"""How much shorter a page may have become before a line."""
 
 
 class PageError(ValueError):
@@ -21,17 +26,104 @@ class Load:
     """0 to 1; NaN where the page has none."""
 
 
-def read_load(page: bytes, metrics: EngineMetrics) -> Load:
-    """The load out of a page. Raises PageError."""
-    waiting = list(_values(page, metrics.waiting))
-    running = list(_values(page, metrics.running))
-    if not waiting or not running:
-        missing = metrics.waiting if not waiting else metrics.running
-        raise PageError(f"the page has no {missing.name.decode()}")
-    usage = list(_values(page, metrics.kv_usage))
-    return Load(
-        _count(waiting), _count(running), min(1.0, max(0.0, sum(usage) / len(usage))) if usage else math.nan
-    )
+@dataclass(slots=True, frozen=True)
+class Adapters:
+    """What an engine says of its LoRA adapters."""
+
+    slots: int
+    active: tuple[str, ...]
+    """Running or waiting."""
+
+
+class PageReader:
+    """Reads one endpoint's pages. Remembers where lines were: they hardly move between pages."""
+
+    def __init__(self, metrics: EngineMetrics) -> None:
+        self._metrics = metrics
+        self._hints: dict[bytes, int] = {}
+
+    def load(self, page: bytes) -> Load:
+        """The load. Raises PageError."""
+        metrics = self._metrics
+        waiting = list(self._values(page, metrics.waiting))
+        running = list(self._values(page, metrics.running))
+        if not waiting or not running:
+            missing = metrics.waiting if not waiting else metrics.running
+            raise PageError(f"the page has no {missing.name.decode()}")
+        usage = list(self._values(page, metrics.kv_usage))
+        share = min(1.0, max(0.0, sum(usage) / len(usage))) if usage else math.nan
+        return Load(_count(waiting), _count(running), share)
+
+    def started_at(self, page: bytes) -> float | None:
+        """When the server's process started, if the page says so. Raises PageError."""
+        return next(self._values(page, STARTED_AT), None)
+
+    def cache_tokens(self, page: bytes) -> float:
+        """Tokens the prefix cache holds, over all data-parallel ranks; 0 is unknown. Raises PageError."""
+        cache = self._metrics.cache
+        if isinstance(cache, CacheLabels):
+            pairs = (
+                (_whole(_label(line, cache.block_tokens)), _whole(_label(line, cache.blocks)))
+                for line in self._lines(page, cache.info)
+            )
+            return float(sum(size * count for size, count in pairs))
+        sizes, counts = self._values(page, cache.block_tokens), self._values(page, cache.blocks)
+        return max(0.0, sum(size * count for size, count in zip(sizes, counts, strict=False)))
+
+    def adapters(self, page: bytes) -> Adapters | None:
+        """The LoRA adapters in use, if the page says so. Raises PageError."""
+        metric = self._metrics.adapters
+        if metric is None:
+            return None
+        latest = max(self._lines(page, metric), key=_number, default=None)
+        if latest is None:
+            return None
+        active = [
+            name
+            for label in (b"running_lora_adapters", b"waiting_lora_adapters")
+            for name in _label(latest, label).decode("utf-8", "replace").split(",")
+            if name
+        ]
+        return Adapters(_whole(_label(latest, b"max_lora")), tuple(dict.fromkeys(active)))
+
+    def _values(self, page: bytes, metric: Metric) -> Iterator[float]:
+        """Values of all series of a metric."""
+        return (_number(line) for line in self._lines(page, metric))
+
+    def _lines(self, page: bytes, metric: Metric) -> Iterator[bytes]:
+        """What follows the name in each sample line; all samples of a metric stand together."""
+        at = self._first(page, metric.name)
+        while at >= 0:
+            after = at + len(metric.name)
+            end = page.find(b"\n", after)
+            end = len(page) if end < 0 else end
+            if metric.label is None or page.find(metric.label, after, end) >= 0:
+                yield page[after:end]
+            at = end + 1
+            after = at + len(metric.name)
+            if not page.startswith(metric.name, at) or page[after : after + 1] not in _SAMPLE_AFTER:
+                return
+
+    def _first(self, page: bytes, name: bytes) -> int:
+        """Where the metric's first sample line begins, or -1."""
+        hint = self._hints.get(name, 0)
+        at = _sample_line(page, name, hint)
+        # the lines before a hint are not looked at, so the first sample must come some way behind it
+        if (at < 0 or at < hint + _HINT_SLACK_BYTES // 2) and hint:
+            at = _sample_line(page, name, 0)
+        self._hints[name] = max(0, at - _HINT_SLACK_BYTES)
+        return at
+
+
+def _sample_line(page: bytes, name: bytes, start: int) -> int:
+    length = len(name)
+    if not start and page.startswith(name) and page[length : length + 1] in _SAMPLE_AFTER:
+        return 0
+    line_start = b"\n" + name
+    at = page.find(line_start, start)
+    while at >= 0 and page[at + 1 + length : at + 2 + length] not in _SAMPLE_AFTER:
+        at = page.find(line_start, at + 1 + length)
+    return at + 1 if at >= 0 else -1
 
 
 def _count(values: list[float]) -> float:
@@ -39,22 +131,6 @@ def _count(values: list[float]) -> float:
     if total < 0:
         raise PageError("a request count is negative")
     return total
-
-
-def _values(page: bytes, metric: Metric) -> Iterator[float]:
-    """Values of all series of a metric."""
-    name = metric.name
-    line_start = b"\n" + name
-    at = 0 if page.startswith(name) else page.find(line_start) + 1 or len(page)
-    while at < len(page):
-        after = at + len(name)
-        end = page.find(b"\n", after)
-        end = len(page) if end < 0 else end
-        if page[after : after + 1] in (b"{", b" ") and (
-            metric.label is None or page.find(metric.label, after, end) >= 0
-        ):
-            yield _number(page[after:end])
-        at = page.find(line_start, after) + 1 or len(page)
 
 
 def _number(rest: bytes) -> float:
@@ -68,3 +144,14 @@ def _number(rest: bytes) -> float:
     if not math.isfinite(value):
         raise PageError("a sample is not a finite number")
     return value
+
+
+def _label(rest: bytes, name: bytes) -> bytes:
+    """A label's value, empty where there is none; escapes in it are left as they are."""
+    found = re.search(rb'[{,]%b="([^"]*)"' % name, rest)
+    return found[1] if found else b""
+
+
+def _whole(text: bytes) -> int:
+    """A count in a label; 0 where it is none, such as `None`."""
+    return int(text) if text.isdigit() and len(text) < 12 else 0

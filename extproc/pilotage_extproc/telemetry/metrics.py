@@ -47,6 +47,10 @@ class Telemetry:
         self.xds = Count(
             "pilotage_xds_responses", "xDS responses by Envoy's reply: acked, nacked.", ("reply",)
         )
+        self.ejections = Count("pilotage_ejections", "Times an endpoint was left out for failing.")
+        self.plugin_trouble = Count(
+            "pilotage_plugin_trouble", "Plug-ins that were skipped: raised, or slow.", ("plugin", "trouble")
+        )
         self.decision_seconds = Distribution(
             "pilotage_decision_seconds", "Time in the picker, by stage.", _DECISION_BUCKETS, "stage"
         )
@@ -66,6 +70,8 @@ class Telemetry:
                 self.peer_drops,
                 self.rebinds,
                 self.xds,
+                self.ejections,
+                self.plugin_trouble,
                 self.decision_seconds,
                 self.ttft_seconds,
             ]

@@ -36,6 +36,7 @@ class SimApi:
         self._adapters = set(config.adapters)
         self._stored: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._started = int(time.time())
+        self._started_at = time.time()
         self.requests_seen = 0
         """Inference requests that reached this server."""
 
@@ -217,7 +218,12 @@ class SimApi:
             while True:
                 await response.write(b"# no end\n" * 1000)
                 await asyncio.sleep(0.001)
-        page = metrics_page(self._driver.engine, self._config.models[0], time.time())
+        page = metrics_page(
+            self._driver.engine,
+            self._config.models[0],
+            now_seconds=time.time(),
+            started_at_seconds=self._started_at,
+        )
         return web.Response(body=page, content_type="text/plain", charset="utf-8")
 
     async def _set_faults(self, request: web.Request) -> web.Response:

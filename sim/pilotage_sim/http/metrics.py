@@ -7,12 +7,19 @@ from pilotage_sim.engine.core import Engine
 _GAUGE, _COUNTER = "gauge", "counter"
 
 
-def metrics_page(engine: Engine, model: str, now_seconds: float) -> bytes:
-    """Prometheus text. `now_seconds` is the value of `lora_requests_info`: the latest wins."""
+def metrics_page(engine: Engine, model: str, *, now_seconds: float, started_at_seconds: float) -> bytes:
+    """Prometheus text; both times are seconds since the epoch.
+
+    `now_seconds` is the value of `lora_requests_info`: the latest wins.
+    """
     labels = {"engine": "0", "model_name": model}
     counters, config = engine.counters, engine.config
     waiting = len(engine.waiting)
-    lines: list[str] = []
+    lines = [
+        "# HELP process_start_time_seconds Simulated.",
+        "# TYPE process_start_time_seconds gauge",
+        f"process_start_time_seconds {started_at_seconds}",
+    ]
 
     def metric(name: str, kind: str, *samples: tuple[Mapping[str, str], float]) -> None:
         lines.append(f"# HELP vllm:{name} Simulated.")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage_extproc.domain.outcome import Outcome, Settled, TokenUsage
-from pilotage_extproc.settlement.settler import Settler, result_of
+from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
 from pilotage_extproc.telemetry.metrics import Telemetry
 
@@ -97,7 +97,7 @@ def test_the_place_of_a_stored_response_is_told_to_all() -> None:
     ],
 )
 def test_status_and_flags_make_one_word(status: int, flags: tuple[str, ...], result: str) -> None:
-    assert result_of(replace(OUTCOME, http_status=status, response_flags=flags)) == result
+    assert replace(OUTCOME, http_status=status, response_flags=flags).result == result
 
 
 outcomes = st.builds(

@@ -9,29 +9,34 @@ from hypothesis import strategies as st
 
 from pilotage_api.snapshot import Engine
 from pilotage_extproc.sources.engines import ENGINE_METRICS
-from pilotage_extproc.sources.metrics_text import Load, PageError, read_load
+from pilotage_extproc.sources.metrics_text import Load, PageError, PageReader
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 VLLM = ENGINE_METRICS[Engine.VLLM]
 
 
 def test_a_real_idle_page():
-    assert read_load((CAPTURES / "metrics.prom").read_bytes(), VLLM) == Load(0, 0, 0)
+    assert PageReader(VLLM).load((CAPTURES / "metrics.prom").read_bytes()) == Load(0, 0, 0)
 
 
 def test_a_real_page_under_load():
-    load = read_load((CAPTURES / "metrics_under_load_lora.prom").read_bytes(), VLLM)
+    load = PageReader(VLLM).load((CAPTURES / "metrics_under_load_lora.prom").read_bytes())
     assert (load.waiting, load.running) == (8, 4)
     assert load.kv_usage == pytest.approx(0.0019533634476864847)
 
 
 def test_data_parallel_ranks_are_summed_and_their_cache_use_averaged():
     page = b"".join(
-        b'vllm:num_requests_waiting{engine="%d"} %d\nvllm:num_requests_running{engine="%d"} 1.0\n'
-        b'vllm:kv_cache_usage_perc{engine="%d"} 0.%d\n' % (rank, rank + 1, rank, rank, 2 * rank)
+        b'vllm:%b{engine="%d"} %b\n' % (name, rank, value % number)
+        for name, value, step in (
+            (b"num_requests_waiting", b"%d", lambda rank: rank + 1),
+            (b"num_requests_running", b"%d.0", lambda rank: 1),
+            (b"kv_cache_usage_perc", b"0.%d", lambda rank: 2 * rank),
+        )
         for rank in range(3)
+        for number in [step(rank)]
     )
-    load = read_load(page, VLLM)
+    load = PageReader(VLLM).load(page)
     assert (load.waiting, load.running) == (6, 3)
     assert load.kv_usage == pytest.approx(0.2)
 
@@ -59,13 +64,13 @@ def test_data_parallel_ranks_are_summed_and_their_cache_use_averaged():
     ],
 )
 def test_other_engines(engine, page):
-    assert read_load(page, ENGINE_METRICS[engine]) == Load(3, 4, 0.5)
+    assert PageReader(ENGINE_METRICS[engine]).load(page) == Load(3, 4, 0.5)
 
 
 def test_a_longer_name_is_another_metric():
     page = b"vllm:num_requests_waiting_by_reason 9\nvllm:num_requests_waiting 1\n"
     page += b"vllm:num_requests_running 2\n"
-    load = read_load(page, VLLM)
+    load = PageReader(VLLM).load(page)
     assert (load.waiting, load.running) == (1, 2)
     assert math.isnan(load.kv_usage)
 
@@ -82,7 +87,7 @@ def test_a_longer_name_is_another_metric():
 )
 def test_a_page_without_usable_figures_is_an_error(page):
     with pytest.raises(PageError):
-        read_load(page, VLLM)
+        PageReader(VLLM).load(page)
 
 
 @given(
@@ -91,7 +96,7 @@ def test_a_page_without_usable_figures_is_an_error(page):
 )
 def test_garbage_is_an_error_or_figures_and_never_anything_else(page):
     try:
-        load = read_load(page, VLLM)
+        load = PageReader(VLLM).load(page)
     except PageError:
         return
     assert load.waiting >= 0

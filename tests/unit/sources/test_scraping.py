@@ -1,18 +1,61 @@
 """Scraping over real sockets: chunks, lies, silence; and names that resolve to other addresses."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from pilotage_api.settings import ScrapeSettings
 from pilotage_api.snapshot import EndpointSnapshot, Engine, PoolSnapshot, RoutingSnapshot, StreamUsage
 from pilotage_extproc.sources.discovery import Discovery
-from pilotage_extproc.sources.scrape import Scraper
+from pilotage_extproc.sources.scrape import BUSY_WEIGHT, Scraper
 from pilotage_extproc.sources.scrape_connection import ScrapeConnection, ScrapeError
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 
+CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 PAGE = b"vllm:num_requests_waiting 2\nvllm:num_requests_running 3\nvllm:kv_cache_usage_perc 0.5\n"
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(PAGE), PAGE)
+
+
+class Sink:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple] = []
+        self.happened = asyncio.Event()
+
+    def _note(self, *what) -> None:
+        self.told.append(what)
+        self.happened.set()
+
+    def scraped(self, row, began_at, *, idle):
+        self._note("scraped", row)
+
+    def adapters(self, row, slots, active):
+        self._note("adapters", row, slots, tuple(active))
+
+    def cache_size(self, row, tokens):
+        self._note("cache_size", row, tokens)
+
+    def restarted(self, row):
+        self._note("restarted", row)
+
+    def unreachable(self, row, seconds):
+        self._note("unreachable", row)
+
+
+def answering(answer: bytes, writers: list):
+    async def handle(reader, writer):
+        writers.append(writer)
+        while True:
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                break
+            writer.write(answer)
+        writer.close()
+
+    return handle
 
 
 async def serve(answers: list[bytes], *, piece: int = 1 << 20):
@@ -120,12 +163,12 @@ async def test_each_endpoint_is_scraped_and_a_bad_one_harms_no_other():
     facts = EndpointFacts(Engine.VLLM, ("default/a",))
     addresses = [f"127.0.0.1:{good_port}", f"127.0.0.1:{bad_port}"]
     table.sync(dict.fromkeys(addresses, facts))
-    scraped = asyncio.Event()
+    sink = Sink()
     settings = ScrapeSettings(interval_seconds=0.01, timeout_seconds=0.2)
-    scraper = Scraper(table, settings, on_scraped=lambda *_: scraped.set(), jitter=lambda: 0.0)
+    scraper = Scraper(table, settings, sink, jitter=lambda: 0.0)
     async with good, bad:
         scraper.follow()
-        await asyncio.wait_for(scraped.wait(), 5)
+        await asyncio.wait_for(sink.happened.wait(), 5)
         for _ in range(500):
             if table.failures[table.row_of(addresses[1])]:
                 break
@@ -138,11 +181,88 @@ async def test_each_endpoint_is_scraped_and_a_bad_one_harms_no_other():
 
 
 def test_the_interval_stretches_so_that_scraping_stays_under_a_tenth_of_a_core():
-    table = EndpointTable()
-    scraper = Scraper(table, ScrapeSettings(), on_scraped=lambda *_: None)
-    assert scraper.interval_seconds == 0.1
+    scraper = Scraper(EndpointTable(), ScrapeSettings(), Sink())
+    assert scraper.interval_seconds(busy=False) == scraper.interval_seconds(busy=True) == 0.1
     scraper._tasks = dict.fromkeys(map(str, range(1000)))
-    assert scraper.interval_seconds == pytest.approx(1000 * scraper._cost_seconds / 0.1)
+    for busy in (0, 100, 1000):
+        scraper._busy = busy
+        scrapes = busy / scraper.interval_seconds(busy=True)
+        scrapes += (1000 - busy) / scraper.interval_seconds(busy=False)
+        assert scrapes * scraper.cost_seconds == pytest.approx(0.1)
+
+
+def test_busy_endpoints_are_scraped_sooner_where_time_is_short():
+    scraper = Scraper(EndpointTable(), ScrapeSettings(), Sink())
+    scraper._tasks = dict.fromkeys(map(str, range(1000)))
+    scraper._busy = 10
+    idle, busy = (scraper.interval_seconds(busy=one) for one in (False, True))
+    assert idle == pytest.approx(BUSY_WEIGHT * busy)
+
+
+class Fleet:
+    """One endpoint that is scraped, served by whatever the test starts."""
+
+    def __init__(self, port: int) -> None:
+        self.address = f"127.0.0.1:{port}"
+        self.table = EndpointTable()
+        self.table.sync({self.address: EndpointFacts(Engine.VLLM, ("default/a",))})
+        self.row = self.table.row_of(self.address)
+        self.sink = Sink()
+        settings = ScrapeSettings(interval_seconds=0.01, timeout_seconds=0.2)
+        self.scraper = Scraper(self.table, settings, self.sink, jitter=lambda: 0.1)
+
+    async def until(self, told: str) -> None:
+        async with asyncio.timeout(5):
+            while not any(one[0] == told for one in self.sink.told):
+                self.sink.happened.clear()
+                await self.sink.happened.wait()
+
+
+def whole(page: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(page), page)
+
+
+async def test_a_server_with_another_start_time_has_restarted():
+    started = b"process_start_time_seconds %d\n"
+    server, port = await serve(
+        [whole(PAGE + started % 1), whole(PAGE + started % 1), whole(PAGE + started % 2)]
+    )
+    fleet = Fleet(port)
+    async with server:
+        fleet.scraper.follow()
+        await fleet.until("restarted")
+        await fleet.scraper.stop()
+    assert [one for one in fleet.sink.told if one[0] == "restarted"] == [("restarted", fleet.row)]
+
+
+async def test_a_server_that_was_gone_has_restarted_even_if_it_does_not_say_so():
+    writers = []
+    server = await asyncio.start_server(answering(WHOLE, writers), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    fleet = Fleet(port)
+    fleet.scraper.follow()
+    await fleet.until("scraped")
+    server.close()
+    for writer in writers:
+        writer.transport.abort()
+    await fleet.until("unreachable")
+    assert fleet.table.scraped_at[fleet.row] < 0, "figures of a server that is gone are not used"
+    async with await asyncio.start_server(answering(WHOLE, writers), "127.0.0.1", port):
+        await fleet.until("restarted")
+        await fleet.scraper.stop()
+
+
+async def test_cache_size_and_adapters_of_a_real_page_are_told():
+    page = (CAPTURES / "metrics_under_load_lora.prom").read_bytes()
+    server, port = await serve([whole(page)])
+    fleet = Fleet(port)
+    async with server:
+        fleet.scraper.follow()
+        await fleet.until("adapters")
+        await fleet.scraper.stop()
+    told = {one[0]: one[1:] for one in fleet.sink.told}
+    assert told["cache_size"] == (fleet.row, 128 * 8192)
+    assert told["adapters"] == (fleet.row, 2, ("chat-lora", "sql-lora"))
 
 
 def snapshot(*addresses: str) -> RoutingSnapshot:

@@ -1,0 +1,43 @@
+"""What scheduling may know of a request: computed only as far as its profile asks."""
+
+from typing import Any, Final
+
+import xxhash
+
+from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
+from pilotage_extproc.domain.prompt import prompt_blocks
+from pilotage_extproc.pipeline.call import Call
+from pilotage_extproc.pipeline.parse import ParsedBody
+from pilotage_extproc.pipeline.prompt import prompt_text
+from pilotage_extproc.pipeline.routing import Route
+from pilotage_extproc.state.calibration import TokenCalibration
+
+SESSION_HEADER: Final = "x-session-id"
+_SESSION_FIELDS: Final = ("prompt_cache_key", "user")
+"""Body members that name a session where the header does not: OpenAI's cache key, then its user."""
+
+
+def features_of(
+    call: Call, parsed: ParsedBody, route: Route, calibration: TokenCalibration
+) -> RequestFeatures:
+    """The features of a parsed request for its route's profile."""
+    profile = route.profile
+    if not profile.reads_prompt and not profile.reads_session:
+        return NO_FEATURES
+    targets = route.candidates.targets
+    model = targets[0].upstream_model if targets else parsed.model
+    return RequestFeatures(
+        prompt=prompt_blocks(prompt_text(call.kind, parsed.members)) if profile.reads_prompt else None,
+        bytes_per_token=calibration.bytes_per_token(model),
+        session=session_of(call, parsed.members) if profile.reads_session else None,
+    )
+
+
+def session_of(call: Call, members: dict[str, Any]) -> int | None:
+    """Hash of what the client calls its session, or None."""
+    name = call.head.headers.get(SESSION_HEADER)
+    if not name:
+        name = next((value for field in _SESSION_FIELDS if (value := members.get(field))), None)
+    if not isinstance(name, str) or not name:
+        return None
+    return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))
