@@ -50,6 +50,8 @@ class LoraAffinity:
     def score(self, view: CandidateView) -> NDArray[np.float64]:
         """0, 0.5 or 1 by candidate; 0 for a candidate that needs no adapter."""
         column = np.zeros(len(view))
+        if not view.candidates.adapters:
+            return column
         slots, rows = view.knowledge.adapters, view.candidates.rows
         for adapter, members in view.candidates.adapters:
             column[members] = [

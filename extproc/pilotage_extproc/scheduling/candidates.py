@@ -12,7 +12,17 @@ from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.prompt import root_of
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
-from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.endpoints import (
+    EJECTED_UNTIL,
+    INFLIGHT,
+    KV_USAGE,
+    RUNNING,
+    SCRAPED_AT,
+    TOKENS,
+    UNSEEN,
+    WAITING,
+    EndpointTable,
+)
 from pilotage_extproc.state.prefix_index import PrefixIndex
 
 UNBOUNDED: Final = SaturationSnapshot()
@@ -28,6 +38,8 @@ class CandidateSet:
 
     rows: NDArray[np.intp]
     """Row in the endpoint table."""
+    all: NDArray[np.intp]
+    """Every candidate's index."""
     tiers: NDArray[np.intp]
     """Position of the candidate's model in its rule: all of tier 0 is preferred to tier 1."""
     targets: tuple[Target, ...]
@@ -35,13 +47,13 @@ class CandidateSet:
     tier_count: int
     one_model: bool
     """Whether all candidates have the same upstream model."""
-    models: tuple[tuple[int, NDArray[np.intp]], ...] = ()
+    models: tuple[tuple[int, NDArray[np.intp]], ...]
     """Roots of the upstream models' prompt blocks, and which candidates have each."""
-    adapters: tuple[tuple[str, NDArray[np.intp]], ...] = ()
+    adapters: tuple[tuple[str, NDArray[np.intp]], ...]
     """LoRA adapters candidates would be asked for, and which candidates those are."""
-    full_queue: NDArray[np.float64] | None = None
+    full_queue: NDArray[np.float64] | None
     """Waiting requests at which each candidate is full; None where no pool says."""
-    full_cache: NDArray[np.float64] | None = None
+    full_cache: NDArray[np.float64] | None
     """Share of KV cache in use at which each candidate is full; None where no pool says."""
 
     def __len__(self) -> int:
@@ -71,6 +83,7 @@ def candidate_set(candidates: Iterable[Candidate], table: EndpointTable, tier_co
             adapters.setdefault(one.upstream_model, []).append(index)
     return CandidateSet(
         rows=np.array([row for _, row in kept], np.intp),
+        all=np.arange(len(kept)),
         tiers=np.array([one.tier for one, _ in kept], np.intp),
         targets=tuple(
             Target(row, one.address, one.pool, one.upstream_model, one.is_adapter) for one, row in kept
@@ -102,26 +115,10 @@ class Knowledge:
 class CandidateView:
     """What scorers and filters see: the candidates' figures in columns, the request, and the time.
 
-    The columns are copies: changing them changes nothing.
+    The columns are copies: changing them changes nothing. Each is made when it is asked for.
     """
 
-    __slots__ = (
-        "_cached_bytes",
-        "candidates",
-        "ejected_until",
-        "inflight",
-        "knowledge",
-        "kv_usage",
-        "now",
-        "request",
-        "running",
-        "scraped_at",
-        "subset",
-        "table",
-        "tokens",
-        "unseen",
-        "waiting",
-    )
+    __slots__ = ("_cached_bytes", "_figures", "candidates", "knowledge", "now", "request", "subset", "table")
 
     def __init__(
         self,
@@ -133,31 +130,58 @@ class CandidateView:
         now: float,
     ) -> None:
         """`subset` are the addresses the gateway allows, None is all; `now` is monotonic seconds."""
-        self.waiting: NDArray[np.float64]
-        self.running: NDArray[np.float64]
-        self.kv_usage: NDArray[np.float64]
-        self.inflight: NDArray[np.float64]
-        self.unseen: NDArray[np.float64]
-        self.tokens: NDArray[np.float64]
-        self.scraped_at: NDArray[np.float64]
-        self.ejected_until: NDArray[np.float64]
         self.candidates = candidates
         self.table = table
         self.knowledge = knowledge
         self.request = request
         self.subset = subset
         self.now = now
-        (
-            self.waiting,
-            self.running,
-            self.kv_usage,
-            self.inflight,
-            self.unseen,
-            self.tokens,
-            self.scraped_at,
-            self.ejected_until,
-        ) = table.figures.take(candidates.rows, axis=1)
+        self._figures: NDArray[np.float64] = table.figures.take(candidates.rows, axis=1)
         self._cached_bytes: NDArray[np.float64] | None = None
+
+    def _figure(self, index: int) -> NDArray[np.float64]:
+        column: NDArray[np.float64] = self._figures[index]
+        return column
+
+    @property
+    def waiting(self) -> NDArray[np.float64]:
+        """Requests queued in the engine; 0 where that is unknown or too old, as in all that was scraped."""
+        return self._figure(WAITING)
+
+    @property
+    def running(self) -> NDArray[np.float64]:
+        """Requests the engine answers."""
+        return self._figure(RUNNING)
+
+    @property
+    def kv_usage(self) -> NDArray[np.float64]:
+        """Share of the KV cache in use, 0 to 1."""
+        return self._figure(KV_USAGE)
+
+    @property
+    def inflight(self) -> NDArray[np.float64]:
+        """Own requests at the endpoint."""
+        return self._figure(INFLIGHT)
+
+    @property
+    def unseen(self) -> NDArray[np.float64]:
+        """Own requests that began after the last scrape."""
+        return self._figure(UNSEEN)
+
+    @property
+    def tokens(self) -> NDArray[np.float64]:
+        """Prompt tokens of own requests that were not expected in the endpoint's cache."""
+        return self._figure(TOKENS)
+
+    @property
+    def scraped_at(self) -> NDArray[np.float64]:
+        """When the scraped figures were scraped, monotonic seconds; -inf is never."""
+        return self._figure(SCRAPED_AT)
+
+    @property
+    def ejected_until(self) -> NDArray[np.float64]:
+        """Left out until then for failing, monotonic seconds; 0 is not."""
+        return self._figure(EJECTED_UNTIL)
 
     def __len__(self) -> int:
         return len(self.candidates)

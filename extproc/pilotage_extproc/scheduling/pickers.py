@@ -16,8 +16,11 @@ class MaxScore:
 
     def order(self, scores: NDArray[np.float64], members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
         """Members by score, best first."""
-        chance = scores[members]
-        chance += self._random.random(len(members)) * NEAR_TIE
+        count = len(members)
+        chance = scores[members] if count != len(scores) else scores.copy()
+        chance += self._random.random(count) * NEAR_TIE
+        if count == len(scores):
+            return _best_first(chance, limit)
         return members[_best_first(chance, limit)]
 
 

@@ -87,6 +87,9 @@ class Profile:
             self.weights /= self.weights.sum()
         self.halves: NDArray[np.float64] = np.array([[one.scorer.half] for one in scorers], np.float64)
         """The scorers' halves, as a column."""
+        self.numerators = self.weights * self.halves
+        self.may_be_unknown = any(one.guard is not None for one in scorers)
+        """Whether a measure can be NaN: those built in never are."""
         self.reads_prompt = any(one.scorer.reads_prompt for one in scorers)
         self.reads_session = any(
             isinstance(one.scorer, affinity_scorers.SessionAffinity) or one.guard for one in scorers

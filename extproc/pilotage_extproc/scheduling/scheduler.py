@@ -1,7 +1,6 @@
 """Filter, score, pick: from a candidate table to an ordered list of attempts."""
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -137,22 +136,22 @@ def _scored(
             skipped.append(f"{weighted.scorer.name}: {error}")
             terms[index] = np.nan
             weights = _without(weights, index)
-    total = weighted_worth(terms, profile.halves, weights)
-    if math.isnan(total.sum()):
-        total = weighted_worth(_worst_for_unknown(terms), profile.halves, weights)
-    return terms, total
+    numerators = profile.numerators if weights is profile.weights else weights * profile.halves
+    if profile.may_be_unknown or numerators is not profile.numerators:
+        return terms, weighted_worth(_worst_for_unknown(terms), profile.halves, numerators)
+    return terms, weighted_worth(terms, profile.halves, numerators)
 
 
 def weighted_worth(
-    terms: NDArray[np.float64], halves: NDArray[np.float64], weights: NDArray[np.float64]
+    terms: NDArray[np.float64], halves: NDArray[np.float64], numerators: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Turn lower-is-better measures into 0 to 1 and add them up by weight.
 
-    A measure is worth 1 at zero, one half at its `half`, and ever less beyond. Unlike a min-max over
-    the candidates, a value's worth does not depend on the others, and a small difference under heavy
-    load is a near-tie while the same difference at no load is not.
+    `numerators` are weight times half. A measure is worth 1 at zero, one half at its `half`, and ever
+    less beyond. Unlike a min-max over the candidates, a value's worth does not depend on the others,
+    and a small difference under heavy load is a near-tie while the same difference at no load is not.
     """
-    total: NDArray[np.float64] = (weights * halves / (halves + terms)).sum(axis=0)
+    total: NDArray[np.float64] = np.add.reduce(numerators / (halves + terms))
     return total
 
 
@@ -211,7 +210,7 @@ class _Order:
         """Candidate indices, best first."""
         candidates, limit = self._candidates, self._limit
         if candidates.tier_count == 1:
-            members = np.arange(len(candidates)) if alive is None else alive.nonzero()[0]
+            members = candidates.all if alive is None else alive.nonzero()[0]
             return self._best(members, limit, set())
         if alive is None:
             alive = np.ones(len(candidates), np.bool_)

@@ -180,7 +180,7 @@ def test_weighted_random_prefers_the_better_and_starves_none():
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0.1, 100))
 def test_worth_falls_with_the_measure_and_stays_between_0_and_1(values, half):
     column = np.array([sorted(values)])
-    found = weighted_worth(column, np.array([[half]]), np.array([[1.0]]))
+    found = weighted_worth(column, np.array([[half]]), np.array([[half]]))
     assert ((found > 0) & (found <= 1)).all()
     assert (np.diff(found) <= 0).all()
 
