@@ -128,15 +128,19 @@ async def test_real_time_agrees_with_virtual_time():
         [Arrival(0.0, b"user: " + b"w" * 400 + b"\nassistant: ", 10)], lambda *_: 0
     )
     cluster = await SimCluster.start([SimSpec("127.0.0.1", 0, config)])
-    body = {"model": "m", "messages": [{"role": "user", "content": "w" * 400}], "max_tokens": 10}
     loop = asyncio.get_running_loop()
+    took = []
     async with aiohttp.ClientSession() as session:
-        began = loop.time()
-        async with session.post(
-            f"http://{cluster.servers[0].address}/v1/chat/completions", json=body
-        ) as answer:
-            told = await answer.json()
-        took = (loop.time() - began) / 5.0
+        for letter in "wxyz":  # a busy machine makes some slow, none fast
+            message = {"role": "user", "content": letter * 400}
+            body = {"model": "m", "messages": [message], "max_tokens": 10}
+            began = loop.time()
+            async with session.post(
+                f"http://{cluster.servers[0].address}/v1/chat/completions", json=body
+            ) as answer:
+                told = await answer.json()
+            took.append((loop.time() - began) / 5.0)
+            assert told["usage"]["prompt_tokens"] == virtual.prompt_tokens
+            assert took[-1] > 0.95 * virtual.finished_at
     await cluster.stop()
-    assert told["usage"]["prompt_tokens"] == virtual.prompt_tokens
-    assert took == pytest.approx(virtual.finished_at, rel=0.25, abs=0.02)
+    assert min(took) == pytest.approx(virtual.finished_at, rel=0.25, abs=0.02)
