@@ -33,9 +33,9 @@ class InSubset:
 
 
 class Healthy:
-    """Drops endpoints that failed again and again, for a time; never all of a model's."""
+    """Drops endpoints that fail again and again, or where nobody listens; never all of a model's."""
 
-    reason = "ejected after failures"
+    reason = "failing or unreachable"
     soft = True
 
     def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
