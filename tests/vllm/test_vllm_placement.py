@@ -131,7 +131,7 @@ async def test_a_restarted_server_is_forgotten(gateway, client, both):
         terms = {one["address"]: one["terms"]["uncached-prefill"] for one in explained["candidates"]}
         return {address: tokens / prompt for address, tokens in terms.items()}
 
-    assert uncached()[served] < 0.2
+    assert uncached()[served] < 0.3, "all but the last blocks are there"
     [server] = [one for one in both if one.address == served]
     server.kill()
     server.start()
