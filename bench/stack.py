@@ -18,15 +18,19 @@ from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.xds.bootstrap import build_bootstrap
 
 FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE = "floor", "floor without log", "pilotage"
+REAL_PAGE = Path(__file__).parents[1] / "tests/fixtures/vllm-0.32/metrics_under_load_lora.prom"
 _TICK = os.sysconf("SC_CLK_TCK")
-_MANIFEST = """\
+_POOL = """\
 apiVersion: pilotage.dev/v1alpha1
 kind: ModelPool
-metadata: {name: bench}
+metadata: {name: bench-%d}
 spec:
+  engine: %s
   endpoints: %s
   models: [{name: llama, aliases: [small]}]
 ---
+"""
+_POLICY = """\
 apiVersion: pilotage.dev/v1alpha1
 kind: RoutePolicy
 metadata: {name: auto}
@@ -34,6 +38,17 @@ spec:
   match: {models: [auto]}
   rules: [{candidates: [{model: small}]}]
 """
+_MOST_A_POOL = 4000
+
+
+def manifest(count: int, port: int, engine: str = "vllm") -> str:
+    """Pools with so many endpoints together, all of one model, and a policy."""
+    endpoints = [{"address": host, "port": port} for host in addresses(count)]
+    pools = [
+        _POOL % (start, engine, json.dumps(endpoints[start : start + _MOST_A_POOL]))
+        for start in range(0, count, _MOST_A_POOL)
+    ]
+    return "".join(pools) + _POLICY
 
 
 def free_port() -> int:
@@ -59,13 +74,17 @@ class Stack:
     kind: str
     endpoints: int
     chunks: int = 0
+    real_page: bool = False
+    """Whether metrics pages are a real vLLM's, 52 KB, instead of short ones."""
+    engine: str = "vllm"
     children: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
         self.folder = tempfile.TemporaryDirectory(prefix="pilotage-bench-")
         upstream, picker, self.admin_port = free_port(), free_port(), free_port()
-        chunks = [str(self.chunks)] if self.chunks else []
-        await self._child("bench.upstream", str(upstream), str(self.endpoints), *chunks)
+        more = ["--chunks", str(self.chunks)] if self.chunks else []
+        more += ["--page", str(REAL_PAGE)] if self.real_page else []
+        await self._child("bench.upstream", str(upstream), str(self.endpoints), *more)
         if self.kind == PILOTAGE:
             self.picker = await self._pilotage(picker, upstream)
         else:
@@ -98,8 +117,7 @@ class Stack:
         return child
 
     async def _pilotage(self, port: int, upstream: int) -> asyncio.subprocess.Process:
-        endpoints = [{"address": host, "port": upstream} for host in addresses(self.endpoints)]
-        Path(self.folder.name, "pool.yaml").write_text(_MANIFEST % json.dumps(endpoints))
+        Path(self.folder.name, "pool.yaml").write_text(manifest(self.endpoints, upstream, self.engine))
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
@@ -128,8 +146,8 @@ class Stack:
                 await asyncio.sleep(0.05)
         raise RuntimeError(f"{self.kind} does not answer")
 
-    async def scrape_interval(self) -> float | None:
-        """The interval in force at Pilotage's picker."""
+    async def scrape_interval(self, endpoints: str = "busy") -> float | None:
+        """The interval in force at Pilotage's picker, for `busy` or `idle` endpoints."""
         if self.kind != PILOTAGE:
             return None
         async with (
@@ -137,7 +155,7 @@ class Stack:
             session.get(f"http://127.0.0.1:{self.admin_port}/metrics") as answer,
         ):
             for line in (await answer.text()).splitlines():
-                if line.startswith('pilotage_scrape_interval_seconds{endpoints="busy"}'):
+                if line.startswith(f'pilotage_scrape_interval_seconds{{endpoints="{endpoints}"}}'):
                     return float(line.split()[1])
         return None
 

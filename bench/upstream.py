@@ -1,13 +1,15 @@
 """A model server that answers at once, so that it is never what is measured.
 
-    python -m bench.upstream PORT COUNT [CHUNKS]
+    python -m bench.upstream PORT COUNT [--chunks N] [--page FILE]
 
-Listens on 127.0.0.1 and up, COUNT addresses, one port. With CHUNKS a stream of so many events.
+Listens on 127.0.0.1 and up, COUNT addresses, one port. With chunks a stream of so many events; with a
+page that one as its metrics, else a short one.
 """
 
+import argparse
 import asyncio
 import ipaddress
-import sys
+from pathlib import Path
 
 import orjson
 import uvloop
@@ -49,8 +51,9 @@ def stream(chunks: int) -> list[bytes]:
 class Connection(asyncio.Protocol):
     """Reads a request's length, answers when all of it is there."""
 
-    def __init__(self, parts: list[bytes]) -> None:
+    def __init__(self, parts: list[bytes], page: bytes) -> None:
         self._parts = parts
+        self._page = page
         self._left = 0
         self._metrics = False
         self._head = b""
@@ -80,7 +83,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self) -> None:
         if self._metrics:
-            self._transport.write(http(_METRICS, b"text/plain"))
+            self._transport.write(self._page)
         elif len(self._parts) == 1:
             self._transport.write(self._parts[0])
         else:
@@ -89,15 +92,23 @@ class Connection(asyncio.Protocol):
                 self._transport.write(part)
 
 
-async def main(port: int, count: int, chunks: int) -> None:
-    parts = stream(chunks) if chunks else [http(_ANSWER, b"application/json")]
+async def main(options: argparse.Namespace) -> None:
+    parts = stream(options.chunks) if options.chunks else [http(_ANSWER, b"application/json")]
     assert orjson.loads(_ANSWER)
+    page = http(options.page.read_bytes() if options.page else _METRICS, b"text/plain")
     loop = asyncio.get_running_loop()
-    await loop.create_server(lambda: Connection(parts), addresses(count), port, backlog=1024)
+    await loop.create_server(
+        lambda: Connection(parts, page), addresses(options.count), options.port, backlog=1024
+    )
     print("ready", flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     uvloop.install()
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--chunks", type=int, default=0)
+    parser.add_argument("--page", type=Path)
+    asyncio.run(main(parser.parse_args()))

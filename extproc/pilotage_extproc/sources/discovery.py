@@ -77,7 +77,12 @@ class Discovery:
                 pools.setdefault(address, []).append(pool)
         by_key = {pool.key: pool for pool in self._snapshot.pools}
         return {
-            address: EndpointFacts(by_key[found[0]].engine, tuple(found), by_key[found[0]].health)
+            address: EndpointFacts(
+                by_key[found[0]].engine,
+                tuple(found),
+                by_key[found[0]].health,
+                any(by_key[key].adapters for key in found),
+            )
             for address, found in pools.items()
         }
 

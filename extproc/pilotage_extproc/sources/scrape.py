@@ -1,23 +1,28 @@
 """Scrapes every endpoint's engine metrics into the endpoint table.
 
-Each endpoint has its own task, so that one that stalls, lies or never ends holds up nothing else. The
-interval stretches with the number of endpoints: all scraping together stays under a tenth of a core,
-and endpoints with own requests in flight get most of it.
+One task asks all endpoints that are due, in small batches: a process that reads ten pages in a row does
+so in half the time of ten that it reads one by one between other work, since its caches stay warm. No
+endpoint waits for another: each has its own connection, and one that stalls, lies or never ends holds
+up nothing. The interval stretches with the number of endpoints: all scraping together stays under a
+tenth of a core, and endpoints with own requests in flight get most of it.
 """
 
 import asyncio
+import heapq
+import itertools
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pilotage_api.settings import ScrapeSettings
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.sources.engines import ENGINE_METRICS, EngineMetrics
 from pilotage_extproc.sources.metrics_text import PageError, PageReader
-from pilotage_extproc.sources.scrape_connection import ScrapeConnection, ScrapeError
+from pilotage_extproc.sources.scrape_connection import ScrapeConnection
 from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)
@@ -26,10 +31,14 @@ CORE_SHARE: Final = 0.1
 """Most of one core that all scraping may take."""
 BUSY_WEIGHT: Final = 4
 """How many times as often an endpoint with own requests in flight is scraped, where time is short."""
-_FIXED_COST_SECONDS: Final = 5e-5
-_BYTE_COST_SECONDS: Final = 4e-10
-"""Of one scrape beside parsing: timers, writing, reading; measured, see docs/benchmarks.md."""
+_FIXED_COST_SECONDS: Final = 4e-5
+_BYTE_COST_SECONDS: Final = 3e-10
+"""Of one scrape beside parsing: writing, waking, reading; measured, see docs/benchmarks.md."""
 _JITTER: Final = 0.1
+_GRID_SECONDS: Final = 0.02
+"""Scrapes fall due on this grid, so that some fall due together."""
+_SWEEP_SECONDS: Final = 0.1
+"""How often those that do not answer are looked for."""
 _FAILURE_BACKOFF_SECONDS: Final = 1.0
 _REFUSED_BACKOFF_SECONDS: Final = 0.25
 _FAILURES_WORTH_A_WARNING: Final = 5
@@ -54,13 +63,17 @@ class ScrapeSink(Protocol):
         """Nobody listens there; it is tried again within so many seconds."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Watched:
     """One endpoint between its scrapes."""
 
     address: str
+    request: bytes
     reader: PageReader
-    connection: ScrapeConnection = field(default_factory=ScrapeConnection)
+    connection: ScrapeConnection | None = None
+    asked_at: float = 0.0
+    """When the request under way was sent, monotonic seconds."""
+    connecting: "asyncio.Task[None] | None" = None
     started_at: float | None = None
     """When its process started, as its page says."""
     refused: bool = False
@@ -68,10 +81,12 @@ class _Watched:
     sized: bool = False
     """Whether its cache size is known."""
     busy: bool = False
+    gone: bool = False
+    """No longer in the table."""
 
 
 class Scraper:
-    """Keeps one task an endpoint that has metrics."""
+    """Keeps a connection to each endpoint that has metrics."""
 
     def __init__(
         self,
@@ -87,15 +102,20 @@ class Scraper:
         self._sink = sink
         self._clock = clock
         self._jitter = jitter
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._watched: dict[str, _Watched] = {}
+        self._due: list[tuple[float, int, _Watched]] = []
+        """A heap; each endpoint stands in it, or has a request or a connection under way."""
+        self._order = itertools.count()
+        self._waiting: set[_Watched] = set()
+        self._task: asyncio.Task[None] | None = None
         self._busy = 0
-        """Tasks whose endpoint had own requests in flight when it was last scraped."""
+        """Endpoints that had own requests in flight when they were last scraped."""
         self.cost_seconds = 2 * _FIXED_COST_SECONDS
         """Moving average of CPU one scrape takes here."""
 
     def interval_seconds(self, *, busy: bool) -> float:
         """The interval in force for an endpoint with, or without, own requests in flight."""
-        weights = len(self._tasks) + (BUSY_WEIGHT - 1) * self._busy
+        weights = len(self._watched) + (BUSY_WEIGHT - 1) * self._busy
         stretched = weights * self.cost_seconds / CORE_SHARE
         return max(self._settings.interval_seconds, stretched / BUSY_WEIGHT if busy else stretched)
 
@@ -106,106 +126,171 @@ class Scraper:
             for address in self._table.rows()
             if (facts := self._table.facts_of(address)) is not None and facts.engine in ENGINE_METRICS
         }
-        for address in self._tasks.keys() - wanted.keys():
-            self._tasks.pop(address).cancel()
+        for address in self._watched.keys() - wanted.keys():
+            self._drop(self._watched.pop(address))
         for address, metrics in wanted.items():
-            if address not in self._tasks:
-                task = asyncio.create_task(self._watch(address, metrics), name=f"scrape {address}")
-                self._tasks[address] = task
+            if address not in self._watched:
+                self._watched[address] = one = _watched(address, metrics)
+                self._again(one, self.interval_seconds(busy=False) * self._jitter())
+        if self._watched and self._task is None:
+            self._task = asyncio.create_task(self._run(), name="scrape")
 
     async def stop(self) -> None:
-        """End all tasks."""
-        tasks = list(self._tasks.values())
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """End all."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        connecting = [one.connecting for one in self._watched.values() if one.connecting is not None]
+        for one in self._watched.values():
+            self._drop(one)
+        self._watched.clear()
+        self._due.clear()
+        await asyncio.gather(*connecting, return_exceptions=True)
 
-    async def _watch(self, address: str, metrics: EngineMetrics) -> None:
-        host, _, port = address.rpartition(":")
-        request = f"GET /metrics HTTP/1.1\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n".encode()
-        watched = _Watched(address, PageReader(metrics))
-        try:
-            await asyncio.sleep(self.interval_seconds(busy=False) * self._jitter())
-            while True:
-                try:
-                    if not watched.connection.open:
-                        watched.connection = await self._connect(host.strip("[]"), int(port))
-                    await self._scrape(watched, request)
-                except ConnectionRefusedError:
-                    self._refused(watched)
-                    await asyncio.sleep(_REFUSED_BACKOFF_SECONDS * (0.5 + self._jitter()))
-                except (ScrapeError, PageError, OSError) as error:
-                    self._failed(watched, str(error))
-                    await asyncio.sleep(_FAILURE_BACKOFF_SECONDS * (0.5 + self._jitter()))
-                interval = self.interval_seconds(busy=watched.busy)
-                await asyncio.sleep(interval * (1 + _JITTER * (2 * self._jitter() - 1)))
-        finally:
-            self._busy -= watched.busy
-            watched.connection.close()
+    def _drop(self, one: _Watched) -> None:
+        one.gone = True
+        self._busy -= one.busy
+        self._waiting.discard(one)
+        if one.connecting is not None:
+            one.connecting.cancel()
+        if one.connection is not None:
+            one.connection.close()
 
-    async def _connect(self, host: str, port: int) -> ScrapeConnection:
+    async def _run(self) -> None:
+        swept_at = 0.0
+        while True:
+            now = self._clock()
+            while self._due and self._due[0][0] <= now:
+                one = heapq.heappop(self._due)[2]
+                if not one.gone:
+                    self._ask(one)
+            if now - swept_at >= _SWEEP_SECONDS:
+                swept_at = now
+                self._sweep(now)
+            following = self._due[0][0] if self._due else now + _SWEEP_SECONDS
+            await asyncio.sleep(max(0.001, min(following, swept_at + _SWEEP_SECONDS) - now))
+
+    def _again(self, one: _Watched, seconds: float) -> None:
+        due = math.ceil((self._clock() + seconds) / _GRID_SECONDS) * _GRID_SECONDS
+        heapq.heappush(self._due, (due, next(self._order), one))
+
+    def _ask(self, one: _Watched) -> None:
+        if one.connection is None or not one.connection.open:
+            one.connecting = asyncio.create_task(self._connect(one), name=f"connect {one.address}")
+            return
+        one.asked_at = self._clock()
+        self._waiting.add(one)
+        one.connection.ask(one.request)
+
+    async def _connect(self, one: _Watched) -> None:
+        host, _, port = one.address.rpartition(":")
         loop = asyncio.get_running_loop()
+
+        def connection() -> ScrapeConnection:
+            return ScrapeConnection(
+                lambda page: self._page(one, page), lambda reason: self._failed(one, reason)
+            )
+
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                _, connection = await loop.create_connection(ScrapeConnection, host, port)
+                _, one.connection = await loop.create_connection(connection, host.strip("[]"), int(port))
+        except ConnectionRefusedError:
+            self._refused(one)
         except TimeoutError:
-            raise ScrapeError("no connection in time") from None
-        return connection
+            self._failed(one, "no connection in time")
+        except OSError as error:
+            self._failed(one, str(error))
+        else:
+            one.connecting = None
+            if one.gone:
+                one.connection.close()
+            else:
+                self._ask(one)
+        finally:
+            one.connecting = None
 
-    async def _scrape(self, watched: _Watched, request: bytes) -> None:
-        began = self._clock()
-        page = await watched.connection.fetch(request, self._settings.timeout_seconds)
+    def _sweep(self, now: float) -> None:
+        timeout = self._settings.timeout_seconds
+        for one in [late for late in self._waiting if now - late.asked_at > timeout]:
+            if one.connection is not None:
+                one.connection.fail(f"no answer within {timeout:g} s")
+
+    def _page(self, one: _Watched, page: bytes) -> None:
+        self._waiting.discard(one)
+        if one.gone:
+            return
         started = time.perf_counter()
-        reader, table, sink = watched.reader, self._table, self._sink
+        try:
+            self._take(one, page)
+        except PageError as error:
+            self._failed(one, str(error))
+            return
+        cost = time.perf_counter() - started + _FIXED_COST_SECONDS + len(page) * _BYTE_COST_SECONDS
+        self.cost_seconds += 0.02 * (min(cost, 0.001) - self.cost_seconds)
+        self._again(one, self.interval_seconds(busy=one.busy) * (1 + _JITTER * (2 * self._jitter() - 1)))
+
+    def _take(self, one: _Watched, page: bytes) -> None:
+        reader, table, sink = one.reader, self._table, self._sink
         load = reader.load(page)
-        row = table.row_of(watched.address)
+        row = table.row_of(one.address)
         if row is None:
             return
-        self._notice_restart(watched, row, reader.started_at(page))
-        table.measured(row, began, load.waiting, load.running, load.kv_usage)
-        sink.scraped(row, began, idle=load.waiting + load.running == 0)
-        if not watched.sized:
-            watched.sized = True
+        self._notice_restart(one, row, reader.started_at(page))
+        table.measured(row, one.asked_at, load.waiting, load.running, load.kv_usage)
+        sink.scraped(row, one.asked_at, idle=load.waiting + load.running == 0)
+        if not one.sized:
+            one.sized = True
             tokens = reader.cache_tokens(page)
             if tokens:
                 sink.cache_size(row, tokens)
-        adapters = reader.adapters(page)
-        if adapters is not None and adapters.slots:
-            sink.adapters(row, adapters.slots, adapters.active)
+        facts = table.facts_of(one.address)
+        if facts is not None and facts.adapters:
+            adapters = reader.adapters(page)
+            if adapters is not None and adapters.slots:
+                sink.adapters(row, adapters.slots, adapters.active)
         busy = bool(table.inflight[row])
-        self._busy += busy - watched.busy
-        watched.busy = busy
-        cost = time.perf_counter() - started + _FIXED_COST_SECONDS + len(page) * _BYTE_COST_SECONDS
-        self.cost_seconds += 0.02 * (min(cost, 0.01) - self.cost_seconds)
+        self._busy += busy - one.busy
+        one.busy = busy
 
-    def _notice_restart(self, watched: _Watched, row: int, started_at: float | None) -> None:
-        other = started_at is not None and watched.started_at not in (None, started_at)
-        if other or (watched.refused and (started_at is None or watched.started_at is None)):
+    def _notice_restart(self, one: _Watched, row: int, started_at: float | None) -> None:
+        other = started_at is not None and one.started_at not in (None, started_at)
+        if other or (one.refused and (started_at is None or one.started_at is None)):
             self._sink.restarted(row)
-            watched.sized = False
-            log.info("a model server has restarted", extra={"endpoint": watched.address})
-        watched.started_at = started_at
-        watched.refused = False
+            one.sized = False
+            log.info("a model server has restarted", extra={"endpoint": one.address})
+        one.started_at = started_at
+        one.refused = False
 
-    def _refused(self, watched: _Watched) -> None:
-        row = self._table.row_of(watched.address)
-        if row is None:
+    def _refused(self, one: _Watched) -> None:
+        row = self._table.row_of(one.address)
+        if one.gone or row is None:
             return
-        if not watched.refused:
-            watched.refused = True
-            log.warning("nobody listens at an endpoint", extra={"endpoint": watched.address})
+        if not one.refused:
+            one.refused = True
+            log.warning("nobody listens at an endpoint", extra={"endpoint": one.address})
         self._table.failures[row] += 1
         self._table.expire(row)
-        retry = 2 * _REFUSED_BACKOFF_SECONDS + self.interval_seconds(busy=False)
-        self._sink.unreachable(row, 2 * retry)
+        retry = _REFUSED_BACKOFF_SECONDS * (0.5 + self._jitter())
+        self._sink.unreachable(row, 4 * _REFUSED_BACKOFF_SECONDS)
+        self._again(one, retry)
 
-    def _failed(self, watched: _Watched, reason: str) -> None:
-        watched.connection.close()
-        row = self._table.row_of(watched.address)
-        if row is None:
+    def _failed(self, one: _Watched, reason: str) -> None:
+        self._waiting.discard(one)
+        if one.connection is not None:
+            one.connection.close()
+        row = self._table.row_of(one.address)
+        if one.gone or row is None:
             return
         self._table.failures[row] += 1
         if self._table.failures[row] == _FAILURES_WORTH_A_WARNING:
-            details = {"endpoint": watched.address, "error": reason}
+            details = {"endpoint": one.address, "error": reason}
             log.warning("an endpoint's metrics cannot be read", extra=details)
+        first = reason == "the connection was closed" and self._table.failures[row] == 1
+        backoff = 0.0 if first else _FAILURE_BACKOFF_SECONDS * (0.5 + self._jitter())
+        self._again(one, backoff)
+
+
+def _watched(address: str, metrics: EngineMetrics) -> _Watched:
+    request = f"GET /metrics HTTP/1.1\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n".encode()
+    return _Watched(address, request, PageReader(metrics))

@@ -1,11 +1,18 @@
-"""One kept-alive HTTP connection that fetches one page again and again, cheaply and bounded."""
+"""One kept-alive HTTP connection that fetches one page again and again, cheaply and bounded.
+
+Without tasks or futures: a page is handed to a callback as it is complete, since waking a task for each
+of a thousand pages a second costs more than reading them.
+"""
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 _MAX_PAGE_BYTES = 4 << 20
+_MAX_HEAD_BYTES = 64 << 10
 _FIRST_BUFFER_BYTES = 64 << 10
 _CHUNKED = b"chunked"
+_UNKNOWN = -1
 
 
 class ScrapeError(Exception):
@@ -13,13 +20,21 @@ class ScrapeError(Exception):
 
 
 class ScrapeConnection(asyncio.BufferedProtocol):
-    """Reads into one buffer that is reused; answers are matched to the one request under way."""
+    """Reads into one buffer that is reused; each answer belongs to the one request under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_page: Callable[[bytes], None], on_failed: Callable[[str], None]) -> None:
+        """`on_failed` is told once, while a request is under way; the connection is closed then."""
+        self._on_page = on_page
+        self._on_failed = on_failed
         self._buffer = bytearray(_FIRST_BUFFER_BYTES)
         self._filled = 0
+        self._body_start = 0
+        """Behind the answer's head; 0 while that is incomplete."""
+        self._body_end = _UNKNOWN
+        """Where a body of known length ends."""
         self._transport: asyncio.Transport | None = None
-        self._waiting: asyncio.Future[bytes] | None = None
+        self.waiting = False
+        """Whether a request is under way."""
 
     @property
     def open(self) -> bool:
@@ -40,29 +55,34 @@ class ScrapeConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Called by the loop: so much has been read."""
         self._filled += nbytes
+        if self._filled < self._body_end:
+            return
         if self._filled > _MAX_PAGE_BYTES:
-            self._fail(f"the page is larger than {_MAX_PAGE_BYTES} bytes")
+            self.fail(f"the page is larger than {_MAX_PAGE_BYTES} bytes")
             return
         try:
             page = self._page()
         except ScrapeError as error:
-            self._fail(str(error))
+            self.fail(str(error))
             return
         if page is not None:
-            self._filled = 0
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_result(page)
+            waiting, self.waiting = self.waiting, False
+            self._begin()
+            if waiting:
+                self._on_page(page)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         del exc
         self._transport = None
-        self._fail("the connection was closed")
+        self.fail("the connection was closed")
 
-    def _fail(self, reason: str) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(ScrapeError(reason))
+    def fail(self, reason: str) -> None:
+        """Give up the request under way, if any, and close."""
+        waiting, self.waiting = self.waiting, False
         self.close()
+        if waiting:
+            self._on_failed(reason)
 
     def close(self) -> None:
         """Close at once; what is under way is dropped."""
@@ -70,45 +90,51 @@ class ScrapeConnection(asyncio.BufferedProtocol):
             self._transport.abort()
             self._transport = None
 
-    async def fetch(self, request: bytes, timeout_seconds: float) -> bytes:
-        """Send a request and wait for its page. Raises ScrapeError; the connection is then closed."""
+    def ask(self, request: bytes) -> None:
+        """Send a request; its page, or its failure, is told later."""
+        self.waiting = True
         if self._transport is None:
-            raise ScrapeError("the connection was closed")
-        self._filled = 0
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
-        # cheaper than asyncio.timeout, and unlike wait_for of Python 3.11 it loses no cancellation
-        deadline = loop.call_later(timeout_seconds, self._fail, f"no answer within {timeout_seconds:g} s")
+            self.fail("the connection was closed")
+            return
+        self._begin()
         self._transport.write(request)
-        try:
-            return await self._waiting
-        finally:
-            deadline.cancel()
-            self._waiting = None
+
+    def _begin(self) -> None:
+        self._filled = self._body_start = 0
+        self._body_end = _UNKNOWN
 
     def _page(self) -> bytes | None:
         """The body, once all of it is here."""
-        buffer = self._buffer
-        head_end = buffer.find(b"\r\n\r\n", 0, self._filled)
-        if head_end < 0:
-            if self._filled > 65536:
-                raise ScrapeError("the answer's head does not end")
+        if not self._body_start and not self._read_head():
             return None
-        head = bytes(buffer[:head_end]).lower()
+        if self._body_end == _UNKNOWN:
+            return self._dechunked(self._body_start)
+        if self._filled < self._body_end:
+            return None
+        return bytes(memoryview(self._buffer)[self._body_start : self._body_end])
+
+    def _read_head(self) -> bool:
+        head_end = self._buffer.find(b"\r\n\r\n", 0, self._filled)
+        if head_end < 0:
+            if self._filled > _MAX_HEAD_BYTES:
+                raise ScrapeError("the answer's head does not end")
+            return False
+        head = bytes(memoryview(self._buffer)[:head_end]).lower()
         status = head[9:12]
         if not head.startswith(b"http/1.") or status != b"200":
             raise ScrapeError(f"the answer's status is {status.decode('latin-1')!r}")
-        start = head_end + 4
+        self._body_start = head_end + 4
         at = head.find(b"\r\ncontent-length:")
         if at >= 0:
             text = head[at + 17 :].partition(b"\r\n")[0].strip()
-            if not text.isdigit():
+            if not text.isdigit() or len(text) > 18:
                 raise ScrapeError("the answer's content-length is not a number")
-            end = start + int(text)
-            return bytes(memoryview(buffer)[start:end]) if self._filled >= end else None
-        if _CHUNKED in head:
-            return self._dechunked(start)
-        raise ScrapeError("the answer has neither content-length nor chunks")
+            self._body_end = self._body_start + int(text)
+            if self._body_end > _MAX_PAGE_BYTES:
+                raise ScrapeError(f"the page is larger than {_MAX_PAGE_BYTES} bytes")
+        elif _CHUNKED not in head:
+            raise ScrapeError("the answer has neither content-length nor chunks")
+        return True
 
     def _dechunked(self, at: int) -> bytes | None:
         parts: list[bytes] = []

@@ -29,6 +29,8 @@ class EndpointFacts:
     """`namespace/name` of the pools that have it."""
     health: HealthSnapshot = DEFAULT_HEALTH
     """When it is left out for failing."""
+    adapters: bool = False
+    """Whether any of its pools has LoRA adapters, so that it is worth asking which are loaded."""
 
 
 @dataclass(slots=True, frozen=True)
