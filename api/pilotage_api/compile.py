@@ -69,9 +69,9 @@ def compile_resources(
 
 def _find_in_pool(pool: ModelPool, find: Find) -> None:
     key = pool_key(pool)
-    if not pool.spec.endpoints:
+    if not pool.spec.endpoints and pool.spec.selector is None:
         message = "the pool has no endpoints: requests for its models are answered 503"
-        fix = "list at least one address and port"
+        fix = "list at least one address and port, or select pods"
         find(Severity.WARNING, "no-endpoints", message, key, "spec.endpoints", fix)
     seen: set[tuple[str, int]] = set()
     for index, endpoint in enumerate(pool.spec.endpoints):
@@ -137,6 +137,8 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         key=pool_key(pool).key,
         engine=spec.engine,
         endpoints=tuple(EndpointSnapshot(address=address, port=port) for address, port in places),
+        selector={} if spec.selector is None else dict(sorted(spec.selector.match_labels.items())),
+        target_ports=tuple(spec.target_ports),
         stream_usage=spec.stream_usage,
         models=tuple(dict.fromkeys(models)),
         adapters=tuple(dict.fromkeys(one.name for model in spec.models for one in model.adapters)),

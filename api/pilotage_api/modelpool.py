@@ -1,7 +1,7 @@
 """`ModelPool`: model servers that serve the same models."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,6 @@ from pilotage_api.resource import (
     ObjectMeta,
     Problem,
     ReservedInteger,
-    ReservedIntegers,
     ReservedObject,
     ReservedStrings,
     cel,
@@ -29,7 +28,7 @@ from pilotage_api.status import ResourceStatus
 class Endpoint(Block):
     """Where one model server listens."""
 
-    model_config = ConfigDict(json_schema_extra=cel(ADDRESS_RULE, ADDRESS_MESSAGE))
+    model_config = ConfigDict(json_schema_extra=cel((ADDRESS_RULE, ADDRESS_MESSAGE)))
 
     address: Address
     """An IP address, or a DNS name that is resolved again every few seconds."""
@@ -42,6 +41,9 @@ class Endpoint(Block):
         if wrong:
             fix = "write an address such as 10.0.0.7, fd00::7 or llama-0.models.svc"
             yield Problem("invalid-value", "address", wrong, fix)
+
+
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
 class Adapter(Block):
@@ -82,8 +84,10 @@ class AllowedNamespaces(Block):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            "(self.from == 'Selector') == has(self.selector)",
-            "selector belongs to from: Selector, and is needed there",
+            (
+                "(self.from == 'Selector') == has(self.selector)",
+                "selector belongs to from: Selector, and is needed there",
+            )
         )
     )
 
@@ -99,11 +103,32 @@ class AllowedNamespaces(Block):
             yield Problem("invalid-value", "selector", message, "set both or neither")
 
 
+class PodSelector(Block):
+    """Labels a pod must have; pods are sought in the pool's namespace."""
+
+    match_labels: dict[str, LabelValue] = Field(min_length=1, max_length=32)
+    """Every one of them."""
+
+
+_PLACES_RULE: Final = "!(has(self.selector) && has(self.endpoints) && size(self.endpoints) > 0)"
+_PLACES_MESSAGE: Final = "set endpoints or selector, not both"
+_PORTS_RULE: Final = "has(self.selector) == (has(self.targetPorts) && size(self.targetPorts) > 0)"
+_PORTS_MESSAGE: Final = "targetPorts belongs to selector, and is needed there"
+
+
 class ModelPoolSpec(Block):
     """Model servers that serve the same models, and how to speak to them."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel((_PLACES_RULE, _PLACES_MESSAGE), (_PORTS_RULE, _PORTS_MESSAGE))
+    )
+
     endpoints: list[Endpoint] = Field(default=[], max_length=4096)
     """The servers, one by one."""
+    selector: PodSelector | None = None
+    """Or the pods that are the servers, found and followed in a cluster."""
+    target_ports: list[Port] = Field(default=[], max_length=8, json_schema_extra=UNIQUE)
+    """Ports of those pods; each is a server."""
     engine: Engine = Engine.VLLM
     """What they run; decides which load metrics are read and which request parameters exist."""
     models: list[Model] = Field(min_length=1, max_length=64, json_schema_extra=unique_by("name"))
@@ -112,10 +137,6 @@ class ModelPoolSpec(Block):
     """Whose policies may send requests here."""
     stream_usage: StreamUsage = StreamUsage.INJECT
     """`inject` asks the engine for token usage in streams whose client did not; `leave` changes nothing."""
-    selector: ReservedObject
-    """Pods that are the servers, by label."""
-    target_ports: ReservedIntegers
-    """Ports of the pods."""
     external: ReservedObject
     """A hosted API instead of own servers."""
     scheduling: Scheduling = Scheduling()
@@ -124,6 +145,13 @@ class ModelPoolSpec(Block):
     """When a server counts as full."""
     health: Health = Health()
     """When a server is left out for its failures."""
+
+    def problems(self) -> Iterable[Problem]:
+        """Servers named twice over, or pods without ports."""
+        if self.selector is not None and self.endpoints:
+            yield Problem("invalid-value", "selector", _PLACES_MESSAGE, "remove one of them")
+        if (self.selector is not None) != bool(self.target_ports):
+            yield Problem("invalid-value", "targetPorts", _PORTS_MESSAGE, "set both or neither")
 
 
 class ModelPool(BaseModel):

@@ -32,7 +32,6 @@ VALIDATIONS = "x-kubernetes-validations"
 ReservedObject = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "object"})]
 ReservedObjects = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "objects"})]
 ReservedStrings = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "strings"})]
-ReservedIntegers = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "integers"})]
 ReservedInteger = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "integer"})]
 ReservedString = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "string"})]
 
@@ -46,9 +45,9 @@ UNIQUE: Final[dict[str, Any]] = {LIST_TYPE: "set"}
 """Marks a list of values that all differ."""
 
 
-def cel(rule: str, message: str) -> dict[str, Any]:
-    """Marks a block with a CEL rule; its `problems()` says the same in Python."""
-    return {VALIDATIONS: [{"rule": rule, "message": message}]}
+def cel(*rules: tuple[str, str]) -> dict[str, Any]:
+    """Marks a block with CEL rules and their messages; its `problems()` says the same in Python."""
+    return {VALIDATIONS: [{"rule": rule, "message": message} for rule, message in rules]}
 
 
 @dataclass(slots=True, frozen=True)

@@ -52,9 +52,11 @@ class Match(Block):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            "!has(self.headers) || self.headers.all(h, "
-            "self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",
-            HEADER_TWICE,
+            (
+                "!has(self.headers) || self.headers.all(h, "
+                "self.headers.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",
+                HEADER_TWICE,
+            )
         )
     )
 

@@ -94,6 +94,10 @@ class PoolSnapshot(Part):
     """`namespace/name`."""
     engine: Engine
     endpoints: tuple[EndpointSnapshot, ...]
+    selector: dict[str, str] = {}
+    """Labels of the pods that are its servers, in the pool's namespace; empty where it names endpoints."""
+    target_ports: tuple[int, ...] = ()
+    """Ports of those pods."""
     stream_usage: StreamUsage
     models: tuple[str, ...]
     """Upstream names the pool serves, adapters included, in the order written."""

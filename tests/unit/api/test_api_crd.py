@@ -81,7 +81,7 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
         path.partition(".spec.")[2]: one for path, one in OURS if "Reserved" in one.get("description", "")
     }
     assert set(reserved) == {
-        "selector", "targetPorts", "external",
+        "external",
         "models[].contextWindow", "models[].capabilities", "models[].pricing", "models[].quality",
         "rules[].when", "rules[].objective", "rules[].outputBudget",
         "fallback", "governance", "transform", "rollout",

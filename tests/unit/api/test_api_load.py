@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from api_manifests import brief, load, namespace, only, policy, pool
+from api_manifests import brief, compiled, load, namespace, only, policy, pool
 
 from pilotage_api.findings import ResourceKey, Severity
 from pilotage_api.load import load_objects, load_texts
@@ -63,11 +63,39 @@ def test_what_an_api_server_adds_is_no_fault():
     assert load_objects([resource]).findings == []
 
 
-@pytest.mark.parametrize("block", ["selector", "targetPorts", "external"])
+@pytest.mark.parametrize("block", ["external"])
 @pytest.mark.parametrize("value", [{"a": 1}, [], "x", 0])
 def test_a_reserved_block_of_a_pool_is_refused(block, value):
     finding = only(load(pool("small", **{block: value})).findings)
     assert (finding.path, finding.message) == (f"spec.{block}", f"{block} is not supported in this version")
+
+
+PODS = {"matchLabels": {"app": "vllm"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"selector": PODS, "targetPorts": [8000]}, "spec.selector"),
+        ({"endpoints": [], "selector": PODS}, "spec.targetPorts"),
+        ({"targetPorts": [8000]}, "spec.targetPorts"),
+        ({"endpoints": [], "selector": PODS, "targetPorts": [0]}, "spec.targetPorts[0]"),
+        ({"endpoints": [], "selector": PODS, "targetPorts": [80, 80]}, "spec.targetPorts[1]"),
+        ({"endpoints": [], "selector": PODS, "targetPorts": list(range(1, 10))}, "spec.targetPorts"),
+        ({"endpoints": [], "selector": {}, "targetPorts": [80]}, "spec.selector.matchLabels"),
+    ],
+)
+def test_a_pool_names_servers_or_selects_pods_with_ports(spec, path):
+    finding = only(load(pool("small", **spec)).findings)
+    assert finding.path == path
+
+
+def test_a_pool_of_pods_is_taken_as_it_is_written():
+    spec = {"endpoints": [], "selector": PODS, "targetPorts": [8000, 8001]}
+    found = compiled(pool("small", **spec))
+    assert found.findings == ()
+    assert found.snapshot.pools[0].selector == {"app": "vllm"}
+    assert found.snapshot.pools[0].target_ports == (8000, 8001)
 
 
 @pytest.mark.parametrize("block", ["contextWindow", "capabilities", "pricing", "quality"])
