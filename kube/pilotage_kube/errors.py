@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 
 _MAX_SHOWN = 400
+_MAX_RETRY_AFTER_SECONDS = 60.0
 
 
 class KubeError(Exception):
@@ -121,6 +122,7 @@ def _kind(status: int, reason: str) -> type[ApiError]:
 
 def _seconds(text: str | None) -> float:
     try:
-        return min(max(float(text or 0), 0.0), 60.0)
+        seconds = float(text or 0)
     except ValueError:
         return 0.0
+    return min(seconds, _MAX_RETRY_AFTER_SECONDS) if seconds > 0 else 0.0

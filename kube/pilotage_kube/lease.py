@@ -199,8 +199,8 @@ class LeaderElection:
             await within(self._clock, max(0.0, self._left()), self._renew_once())
         except NotFound:
             raise LeadershipLost(f"lease {self._namespace}/{self._name} was deleted") from None
-        except Conflict:
-            return
+        except LeadershipLost:
+            raise
         except (KubeError, TimeoutError) as error:
             log.warning("cannot renew lease %s/%s: %s", self._namespace, self._name, error)
             return
