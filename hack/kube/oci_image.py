@@ -1,6 +1,6 @@
 """Write an OCI image archive with one layer, from a folder or a single program.
 
-    oci_image.py ARCHIVE NAME ENTRYPOINT-JSON SOURCE
+oci_image.py ARCHIVE NAME ENTRYPOINT-JSON SOURCE
 """
 
 import hashlib

@@ -172,24 +172,17 @@ class ApiClient:
         accept: str = "application/json",
         timeout_seconds: float | None = None,
     ) -> bytes:
-        """Any request; the body of its answer. A refused token is read anew once."""
+        """Any request; the body of its answer."""
         bounds = aiohttp.ClientTimeout(total=timeout_seconds or self._timeout_seconds)
         headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
-        refused = False
-        while True:
-            try:
-                async with await self._open(
-                    method, path, params, headers, bounds, body=body, refused=refused
-                ) as response:
-                    if response.status == 401 and not refused:
-                        refused = True
-                        continue
-                    content = await _read_bounded(response)
-                    if response.status >= 400:
-                        raise api_error(response.status, content, response.headers.get("Retry-After"))
-                    return content
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise _unreachable(self.connection.server, error) from error
+        try:
+            async with await self._open(method, path, params, headers, bounds, body) as response:
+                content = await _read_bounded(response)
+                if response.status >= 400:
+                    raise api_error(response.status, content, response.headers.get("Retry-After"))
+                return content
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(self.connection.server, error) from error
 
     async def watch(
         self,
@@ -267,9 +260,25 @@ class ApiClient:
         params: Mapping[str, str] | None,
         headers: Mapping[str, str],
         bounds: aiohttp.ClientTimeout,
-        *,
         body: bytes | None = None,
-        refused: bool = False,
+    ) -> aiohttp.ClientResponse:
+        """Send a request; credentials that are refused are read anew, once."""
+        response = await self._send(method, path, params, headers, bounds, body, refused=False)
+        if response.status != 401:
+            return response
+        response.close()
+        return await self._send(method, path, params, headers, bounds, body, refused=True)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        bounds: aiohttp.ClientTimeout,
+        body: bytes | None,
+        *,
+        refused: bool,
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = self._new_session()

@@ -86,4 +86,5 @@ async def within(clock: Time, seconds: float, work: Coroutine[Any, Any, T]) -> T
         alarm.cancel()
         if not task.done():
             task.cancel()
-            await asyncio.wait({task})
+            # what it says in its last moment concerns nobody any more
+            await asyncio.gather(task, return_exceptions=True)

@@ -105,7 +105,7 @@ class LeaderElection:
         """Wait for the Lease, run `work`, give the Lease back when it returns or fails.
 
         Once the Lease is lost `work` is cancelled and, when it has ended, LeadershipLost is raised: end the
-        process, or call this again.
+        process, or call this again. Work must end within `duration - renew_deadline` of being cancelled.
         """
         await self.acquire()
         working = asyncio.create_task(work(), name=f"leads {self._name}")
