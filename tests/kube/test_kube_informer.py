@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from accounts import rule, token_with
 from tcp_proxy import TcpProxy
 from waiting import until
 
@@ -250,9 +251,7 @@ async def test_a_long_list_comes_in_pages(client, control_plane, namespace):
 
 
 async def test_what_may_not_be_read_is_a_problem_and_no_empty_view(client, control_plane, namespace):
-    from test_kube_client import limited_token
-
-    token = await limited_token(client, namespace)
+    token = await token_with(client, namespace, "reader", rule("", "configmaps", "get", "list", "watch"))
     async with ApiClient(control_plane.connection(token=token)) as limited:
         informer = Informer(limited, SECRETS, whole_object, namespace=namespace, options=QUICK)
         task = asyncio.create_task(informer.run())
