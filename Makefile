@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-vllm lint format bench crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube kube-assets test-vllm lint format bench crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,17 @@ demo: setup ## Envoy, the picker and simulated model servers: one request, answe
 test: setup ## All tests that need no special hardware (fast ones first)
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/envoy tests/e2e
+	$(MAKE) test-kube
 
 test-unit: setup ## Only the fast, pure tests
 	$(BIN)/python -m pytest tests/unit
+
+kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASSETS points, else in a cache
+	$(PYTHON) hack/kube/assets.py get
+
+test-kube: setup ## Tests against a real API server (skipped where it cannot be had, or fail: PILOTAGE_REQUIRE_KUBE=1)
+	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
+	$(BIN)/python -m pytest tests/kube
 
 test-vllm: setup ## The gateway in front of two real vLLM servers (installs vLLM into a cache, 6 GB)
 	hack/vllm install

@@ -1,0 +1,96 @@
+"""What one extproc process says of itself: which snapshot it follows, and what of it it cannot use.
+
+A report is a Lease of its own: the API server keeps Leases for heartbeats, and few others watch them, while a
+ConfigMap renewed every five seconds would wake every watcher of ConfigMaps in the cluster.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from pilotage_kube.errors import KubeError
+
+REPORT_LABEL: Final = "pilotage.dev/replica-group"
+REPORT_ANNOTATION: Final = "pilotage.dev/report"
+MAX_REFUSALS: Final = 64
+_MAX_TEXT: Final = 256
+
+
+class ReportFault(KubeError):
+    """A Lease of the group that is no report."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One resource of a snapshot that a replica does not follow as published."""
+
+    resource: str
+    """`Kind namespace/name`."""
+    reason: str
+    """One word, for machines."""
+    message: str
+    """For people."""
+
+
+class ReplicaReport(msgspec.Struct, frozen=True):
+    """One process's word."""
+
+    replica: str
+    """Unique among living processes: the pod's name, and the worker's where there are several."""
+    version: str = ""
+    """Of the snapshot in force there; empty while there is none."""
+    ready: bool = False
+    """Whether it takes requests; only ready replicas count for Programmed."""
+    refusals: tuple[Refusal, ...] = ()
+    omitted: int = 0
+    """Refusals past the bound."""
+    problem: str = ""
+    """Why it does not follow what is published, for people; empty where it does."""
+    boot: str = ""
+    """Differs for each life of a process."""
+    renewals: int = 0
+    """Counts up with each renewal."""
+
+    def says(self) -> "ReplicaReport":
+        """The report without what changes with every renewal."""
+        return msgspec.structs.replace(self, renewals=0)
+
+
+def bounded(report: ReplicaReport) -> ReplicaReport:
+    """The report, cut to what one small object should hold."""
+    kept = tuple(
+        Refusal(one.resource[: 2 * _MAX_TEXT], one.reason[:64], one.message[:_MAX_TEXT])
+        for one in report.refusals[:MAX_REFUSALS]
+    )
+    return msgspec.structs.replace(
+        report,
+        refusals=kept,
+        omitted=report.omitted + len(report.refusals) - len(kept),
+        problem=report.problem[: 4 * _MAX_TEXT],
+    )
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    annotations: dict[str, str] = {}
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    metadata: _Meta
+
+
+_LEASE: Final = msgspec.json.Decoder(_Lease)
+_REPORT: Final = msgspec.json.Decoder(ReplicaReport)
+
+
+def report_annotations(report: ReplicaReport) -> dict[str, Any]:
+    """As the Lease carries it."""
+    return {REPORT_ANNOTATION: msgspec.json.encode(bounded(report)).decode()}
+
+
+def read_report(raw: memoryview) -> ReplicaReport:
+    """Read a report's Lease, as an informer keeps it. Raises ReportFault."""
+    try:
+        return _REPORT.decode(_LEASE.decode(raw).metadata.annotations[REPORT_ANNOTATION])
+    except KeyError as error:
+        raise ReportFault(f"no annotation {REPORT_ANNOTATION}") from error
+    except msgspec.DecodeError as error:
+        raise ReportFault(f"a report that cannot be read: {error}") from error

@@ -1,0 +1,116 @@
+"""Keeping this process's report current in the API server."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import msgspec
+
+from pilotage_kube.backoff import Backoff
+from pilotage_kube.client import ApiClient
+from pilotage_kube.clock import SystemTime, Time, within
+from pilotage_kube.errors import AlreadyExists, KubeError, NotFound
+from pilotage_kube.lease_record import timestamp
+from pilotage_kube.replica_report import REPORT_LABEL, Refusal, ReplicaReport, report_annotations
+from pilotage_kube.resource import LEASES
+
+log = logging.getLogger(__name__)
+
+RENEW_SECONDS = 5.0
+_SOONEST_SECONDS = 0.1
+_LONGEST_RETRY_SECONDS = 5.0
+_GONE_AFTER_SECONDS = 15
+
+
+class ReplicaReporter:
+    """Writes one report whenever it changes, and every five seconds; `run` it as a task.
+
+    `owner` is an owner reference (the pod's), so that the report goes with it. Failures are retried and
+    never reach the caller: traffic does not depend on reports.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        namespace: str,
+        replica: str,
+        group: str = "pilotage-extproc",
+        owner: dict[str, Any] | None = None,
+        clock: Time | None = None,
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._name = f"{group}-{replica}" if not replica.startswith(group) else replica
+        self._group = group
+        self._owner = owner
+        self._clock: Time = clock or SystemTime()
+        self._report = ReplicaReport(replica=replica, boot=secrets.token_hex(4))
+        self._changed = asyncio.Event()
+
+    @property
+    def report(self) -> ReplicaReport:
+        """What is said now."""
+        return self._report
+
+    def update(
+        self, *, version: str, ready: bool, refusals: Sequence[Refusal] = (), problem: str = ""
+    ) -> None:
+        """Say this from now on; it is written at once, from `run`."""
+        said = msgspec.structs.replace(
+            self._report, version=version, ready=ready, refusals=tuple(refusals), problem=problem
+        )
+        if said != self._report:
+            self._report = said
+            self._changed.set()
+
+    async def run(self) -> NoReturn:
+        """Write until cancelled."""
+        backoff = Backoff(limit_seconds=_LONGEST_RETRY_SECONDS)
+        while True:
+            self._changed.clear()
+            try:
+                await within(self._clock, RENEW_SECONDS, self._write())
+            except (KubeError, TimeoutError) as error:
+                log.warning("cannot report to the operator: %s", error or "no answer in time")
+                await self._clock.sleep(backoff.delay())
+                continue
+            backoff.reset()
+            await self._clock.sleep(_SOONEST_SECONDS)
+            try:
+                await within(self._clock, RENEW_SECONDS - _SOONEST_SECONDS, self._changed.wait())
+            except TimeoutError:
+                continue
+
+    async def withdraw(self) -> None:
+        """Remove the report, at a graceful end; where that fails it stops counting by itself."""
+        try:
+            await within(self._clock, RENEW_SECONDS, self._client.delete(LEASES, self._name, self._namespace))
+        except (KubeError, TimeoutError) as error:
+            log.info("report not withdrawn: %s", error or "no answer in time")
+
+    async def _write(self) -> None:
+        self._report = msgspec.structs.replace(self._report, renewals=self._report.renewals + 1)
+        metadata: dict[str, Any] = {
+            "labels": {"app.kubernetes.io/managed-by": "pilotage", REPORT_LABEL: self._group},
+            "annotations": report_annotations(self._report),
+        }
+        spec = {
+            "holderIdentity": self._report.replica,
+            "leaseDurationSeconds": _GONE_AFTER_SECONDS,
+            "renewTime": timestamp(),
+        }
+        try:
+            await self._client.merge(
+                LEASES, self._name, {"metadata": metadata, "spec": spec}, self._namespace
+            )
+        except NotFound:
+            if self._owner is not None:
+                metadata["ownerReferences"] = [self._owner]
+            body = LEASES.object(self._name, self._namespace, metadata=metadata, spec=spec)
+            try:
+                await self._client.create(LEASES, body, self._namespace)
+            except AlreadyExists:
+                self._changed.set()
