@@ -14,9 +14,9 @@ MODEL: Final = "bench-model"
 REFERENCE_BATCH: Final = 32
 """Requests that share a decode step where a workload's load is stated as a share of capacity."""
 
-TTFT_TARGET_SECONDS: Final = 1.0
-TPOT_TARGET_SECONDS: Final = 0.05
-"""A request is good if it meets both: an answer begins within a second and reads faster than people do."""
+TTFT_TARGET_SECONDS: Final = 0.5
+TPOT_TARGET_SECONDS: Final = 0.03
+"""A request is good if it meets both: what an interactive chat wants of a small model on a fast GPU."""
 
 SCRAPE_INTERVAL_SECONDS: Final = 0.1
 SCRAPE_COST_SECONDS: Final = 1e-4
@@ -26,9 +26,14 @@ SCRAPE_JITTER: Final = 0.1
 SETTLE_DELAY_SECONDS: Final = 0.02
 """From a request's end to the picker's knowing: Envoy gathers access-log entries that long."""
 
-SWEEP_WORKLOADS: Final = ("shared-prefix", "long-mixed")
-SWEEP_LOADS: Final = (0.1, 0.3, 0.5, 0.7, 0.9, 1.1, 1.3)
+SWEEPS: Final = {
+    "shared-prefix": (0.1, 0.4, 0.8, 1.2, 1.6, 2.4, 3.2),
+    "long-mixed": (0.1, 0.4, 0.7, 0.9, 1.1, 1.3),
+    "adapters": (0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3),
+}
+"""Loads by workload, on 8 servers: from an idle fleet to one that no placement can save."""
 SWEEP_SEEDS: Final = SEEDS[:3]
+SWEEP_MEASURE_SECONDS: Final = 30.0
 
 
 def scrape_interval_seconds(servers: int) -> float:

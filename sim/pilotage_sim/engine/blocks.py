@@ -63,12 +63,14 @@ class BlockPool:
         self._references[block] = 1
         return block
 
-    def name(self, block: int, content_hash: int) -> None:
-        """A held block is full: it can be found by its content from now on."""
-        if content_hash not in self._by_hash:
-            self._forget(block)
-            self._by_hash[content_hash] = block
-            self._hash_of[block] = content_hash
+    def name(self, block: int, content_hash: int) -> bool:
+        """A held block is full: it can be found by its content from now on, unless another has the same."""
+        if content_hash in self._by_hash:
+            return False
+        self._forget(block)
+        self._by_hash[content_hash] = block
+        self._hash_of[block] = content_hash
+        return True
 
     def release(self, blocks: list[int]) -> None:
         """Stop holding blocks; the last of a run is evicted first, as it is the least likely to be shared."""
