@@ -35,18 +35,18 @@ def run_virtual(
 
     def advance(until: float) -> None:
         """Let time pass, waking the balancer when it asked to be."""
-        while (wake := balancer.next_wake()) <= until:
-            fleet.advance(wake, finished)
-            balancer.wake(wake, lambda server: fleet.engine_at(server, wake))
-        fleet.advance(until, finished)
+        while True:
+            now = min(balancer.next_wake(), until)
+            fleet.advance(now, finished)
+            if balancer.next_wake() > now:  # asked again: an end may have brought it forward
+                return
+            balancer.wake(now, lambda server, at=now: fleet.engine_at(server, at))  # type: ignore[misc]
 
     for request in workload.requests(servers, seed, workload.warmup_seconds + measure_seconds):
         advance(request.at_seconds)
         prompt = request.prompt()
         server = balancer.place(request, prompt, request.at_seconds)
-        one = fleet.submit(
-            server, Arrival(request.at_seconds, prompt, request.max_tokens, request.adapter)
-        )
+        one = fleet.submit(server, Arrival(request.at_seconds, prompt, request.max_tokens, request.adapter))
         numbers[id(one)] = request.number
         served.append(one)
     # what is under way is placed: its end needs no more scrapes

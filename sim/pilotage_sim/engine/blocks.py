@@ -67,21 +67,25 @@ class BlockPool:
         """A held block is full: it can be found by its content from now on, unless another has the same."""
         if content_hash in self._by_hash:
             return False
-        self._forget(block)
+        if block in self._hash_of:
+            self._forget(block)
         self._by_hash[content_hash] = block
         self._hash_of[block] = content_hash
         return True
 
     def release(self, blocks: list[int]) -> None:
         """Stop holding blocks; the last of a run is evicted first, as it is the least likely to be shared."""
+        references, hash_of, idle = self._references, self._hash_of, self._idle
         for block in reversed(blocks):
-            self._references[block] -= 1
-            if self._references[block] == 0:
-                del self._references[block]
-                if block in self._hash_of:
-                    self._idle[block] = None
-                else:
-                    self._unused.append(block)
+            left = references[block] - 1
+            if left:
+                references[block] = left
+                continue
+            del references[block]
+            if block in hash_of:
+                idle[block] = None
+            else:
+                self._unused.append(block)
 
     def _forget(self, block: int) -> None:
         old = self._hash_of.pop(block, None)

@@ -204,9 +204,10 @@ class Engine:
     def _grow(self, sequence: Sequence, tokens: int, *, preempt: bool = True) -> bool:
         """Hold blocks for so many more tokens, sending the youngest request back if it must be."""
         needed = -(-(sequence.computed + tokens) // self.config.block_tokens)
-        while len(sequence.blocks) < needed:
+        blocks, take = sequence.blocks, self.blocks.take
+        while len(blocks) < needed:
             try:
-                sequence.blocks.append(self.blocks.take())
+                blocks.append(take())
             except OutOfBlocks:
                 victim = self.running[-1]
                 if not preempt or victim is sequence:
@@ -231,9 +232,11 @@ class Engine:
 
     def _finish(self, work: list[tuple[Sequence, int]]) -> list[Emitted]:
         emitted = []
+        size = self.config.block_tokens
         for sequence, tokens in work:
             sequence.computed += tokens
-            self.name_blocks(sequence)
+            if sequence.twins or sequence.computed // size > sequence.named:
+                self.name_blocks(sequence)
             if sequence.computed < sequence.total:
                 continue  # more of its prompt to come
             text = generated(sequence.salt.encode() + sequence.text[:64], sequence.generated, 1)
