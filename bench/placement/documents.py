@@ -22,17 +22,19 @@ BEGIN, END = "<!-- placement: begin -->", "<!-- placement: end -->"
 _ABOUT = f"""\
 ## Placement
 
-Simulated vLLM servers (one H100 and Llama 3.1 8B each, see [the simulator](simulator.md)) under open-loop traffic, with
-Envoy's round robin, Envoy's least request (two choices, its default) and Pilotage with default settings. `load` is the
-share of the fleet's capacity the requests would take if nothing were cached and 32 decoded together. All is made by
-`python -m bench.placement --all --docs`; constants, workloads and seeds stand in `bench/placement` and were set before
-any scheduler was tuned.
+Simulated vLLM servers (one H100 and Llama 3.1 8B each, see [the simulator](simulator.md)) under
+open-loop traffic, with Envoy's round robin, Envoy's least request (two choices, its default) and
+Pilotage with default settings. `load` is the share of the fleet's capacity the requests would take if
+nothing were cached and 32 decoded together. All is made by `python -m bench.placement --all --docs`;
+constants, workloads and seeds stand in `bench/placement` and were set before any scheduler was tuned.
 
-TTFT and TPOT are in milliseconds, means over the seeds, the least and the most seed in brackets. *Good* is a request
-whose TTFT is at most {TTFT_TARGET_SECONDS:g} s and whose TPOT is at most {1000 * TPOT_TARGET_SECONDS:g} ms. *Hit rate*
-is the share of prompt tokens found in a prefix cache. *Imbalance* is the time-weighted mean of requests at the busiest
-server over that of all: 1 is even, and with a slow server even is not best. `prefix-hash` sends each prefix to one
-server whatever the load: a reference that shows where affinity hurts.
+TTFT and TPOT are in milliseconds, means over the seeds, the least and the most seed in brackets. *Good*
+is a request whose TTFT is at most {TTFT_TARGET_SECONDS:g} s and whose TPOT is at most {
+    1000
+    * TPOT_TARGET_SECONDS:g} ms. *Hit rate* is the share of prompt tokens found in a prefix cache. *Imbalance*
+is the time-weighted mean of requests at the busiest server over that of all: 1 is even, and with a slow
+server even is not best. `prefix-hash` sends each prefix to one server whatever the load: a reference
+that shows where affinity hurts.
 """
 
 

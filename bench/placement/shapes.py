@@ -20,7 +20,9 @@ from bench.placement.requests import (
 
 
 class Shape(Protocol):
-    """Makes requests for arrivals."""
+    """Makes requests for arrivals. Constant: equal ones make equal requests."""
+
+    def __hash__(self) -> int: ...
 
     def requests(
         self, chance: Random, starts: Iterable[float], servers: int, texts: Texts

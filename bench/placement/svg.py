@@ -73,9 +73,7 @@ def _frame(title: str, names: Sequence[str], scale: _Scale, unit: str) -> list[s
         parts.append(_tag("text", told, x=_LEFT - 6, y=y + 4, style=_STYLE, text_anchor="end"))
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     turned = f"rotate(-90 14 {middle:.1f})"
-    parts.append(
-        _tag("text", unit, x=14, y=middle, style=_STYLE, text_anchor="middle", transform=turned)
-    )
+    parts.append(_tag("text", unit, x=14, y=middle, style=_STYLE, text_anchor="middle", transform=turned))
     return parts
 
 
@@ -98,9 +96,7 @@ def bars(title: str, unit: str, groups: Sequence[tuple[str, Sequence[tuple[str, 
         start = _LEFT + room * number + room * 0.1
         for index, (name, point) in enumerate(members):
             x, top = start + index * width, scale.y(point.mean)
-            parts.append(
-                _tag("rect", x=x, y=top, width=width - 2, height=base - top, fill=COLOURS[name])
-            )
+            parts.append(_tag("rect", x=x, y=top, width=width - 2, height=base - top, fill=COLOURS[name]))
             parts.append(_range(x + width / 2 - 1, scale, point))
         label_at = start + room * 0.4
         parts.append(_tag("text", group, x=label_at, y=base + 16, style=_STYLE, text_anchor="middle"))

@@ -147,12 +147,13 @@ _WORKLOADS = (
     ),
     # 50 adapters on 8 servers with 4 slots each: not all fit, and most requests are for a few. The load
     # is low because slots, not arithmetic, are short: at 0.15 round robin's queues grow without end
-    Workload("adapters", "50 LoRA adapters, 4 slots a server", Adapters(6.25, 1.0, "lmsys"), 0.12),
+    Workload("adapters", "50 LoRA adapters, 4 slots a server", Adapters(6.25, 1.0, "lmsys"), 0.12, 20.0),
     Workload(
         "slow-server",
         "one server in eight three times slower",
         Traces((("azure", 1.0),)),
         0.6,
+        warmup_seconds=20.0,
         slow_one_in=8,
     ),
     # affinity hurts: two short prefixes are in four fifths of all prompts, answers are long. Sending each
@@ -162,6 +163,7 @@ _WORKLOADS = (
         "two prefixes of 512 tokens in 80% of the prompts, long answers: affinity hurts",
         SharedPrefix(2, 512, LogNormal(256), LogNormal(430), hot_share=0.8, fixed=True),
         1.2,
+        warmup_seconds=20.0,
     ),
 )
 WORKLOADS = {one.name: one for one in _WORKLOADS}

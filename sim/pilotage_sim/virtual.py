@@ -135,6 +135,10 @@ class VirtualFleet:
             self._follow(server, _Plan(plan.ends[: plan.decoded], None, plan.decoded))
         return served
 
+    def next_end(self) -> float:
+        """When the next step, or run of steps, ends; no request does before. Infinity when all are idle."""
+        return self._steps[0][0] if self._steps else float("inf")
+
     def advance(self, until: float, on_finished: Callable[[Served], None] | None = None) -> None:
         """Finish every step that ends by then, telling of requests that do, in order of time."""
         while self._steps and self._steps[0][0] <= until:
