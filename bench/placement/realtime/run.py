@@ -1,5 +1,7 @@
 """One run in real time, measured like one in virtual time and held against it."""
 
+import os
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -35,9 +37,11 @@ async def run_realtime(
     seconds = workload.warmup_seconds + MEASURE_SECONDS
     requests = list(workload.requests(servers, seed, seconds))
     async with RealStack(workload, balancer, servers, time_scale) as stack:
-        cpu = MachineCpu()
+        cpu, own, began = MachineCpu(), stack.cpu_seconds() + time.process_time(), time.monotonic()
         sent = await send_all(stack.url, stack.servers, requests, time_scale)
         share = cpu.share()
+        own = stack.cpu_seconds() + time.process_time() - own
+        own /= (time.monotonic() - began) * (os.cpu_count() or 1)
     kept = [one for one in sent.served if one is not None and one.at_seconds >= workload.warmup_seconds]
     virtual = serve(workload, again, requests, servers)
     measured = [one for one in virtual if one.at_seconds >= workload.warmup_seconds]
@@ -51,6 +55,7 @@ async def run_realtime(
         "scrape_interval_seconds": SCRAPE_INTERVAL_SECONDS,
         "failed": sum(one is None for one in sent.served),
         "cpu_share": share,
+        "own_cpu_share": own,
         "too_busy": share is None or share > MOST_BUSY,
         "worst_lateness_seconds": sent.worst_lateness_seconds,
         **measures_of(kept, servers, MEASURE_SECONDS).as_dict(),

@@ -15,7 +15,7 @@ from bench.placement.pilotage import Pilotage
 from bench.placement.realtime.envoy import plain_bootstrap, with_served_by
 from bench.placement.shapes import adapter_names
 from bench.placement.workloads import Workload
-from bench.stack import free_port
+from bench.stack import cpu_seconds, free_port
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.xds.bootstrap import build_bootstrap
@@ -63,12 +63,20 @@ class RealStack:
         self.url = f"http://127.0.0.1:{(await self._envoy.listener_ports())['gateway']}"
         await self._answers()
 
+    def cpu_seconds(self) -> float:
+        """CPU that servers, Envoy and picker have used."""
+        pids = [child.pid for child in self._children]
+        if self._envoy is not None:
+            pids.append(self._envoy.pid)
+        return sum(map(cpu_seconds, pids))
+
     async def _child(self, *arguments: str) -> asyncio.subprocess.Process:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            stderr=None if arguments[0] == "-m" else asyncio.subprocess.DEVNULL,
         )
         self._children.append(child)
         return child
