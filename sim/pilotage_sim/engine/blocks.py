@@ -34,6 +34,10 @@ class BlockPool:
         """Blocks that can be had, evicting cached ones."""
         return len(self._unused) + len(self._idle)
 
+    def idle_among(self, blocks: list[int]) -> int:
+        """How many of them no request holds: they count as free until they are held."""
+        return sum(block in self._idle for block in blocks)
+
     def match(self, hashes: list[int]) -> list[int]:
         """Cached blocks of the longest run of hashes from the first; not yet held."""
         found: list[int] = []

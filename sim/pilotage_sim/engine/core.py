@@ -162,16 +162,19 @@ class Engine:
             if not self.lora_fits(sequence, used):
                 held_back.append(sequence)
                 continue
-            self._use_cache(sequence)
-            tokens = min(budget, sequence.total - sequence.computed)
+            found = self._cached_blocks(sequence)
+            computed = len(found) * self.config.block_tokens
+            tokens = min(budget, sequence.total - computed)
+            needed = self._blocks_of(computed + tokens) - len(found)
+            if needed > self.blocks.free - self.blocks.idle_among(found):
+                # as in vLLM nothing is evicted for a request that does not fit
+                self.waiting.appendleft(sequence)
+                break
+            self._take_over(sequence, found)
             self.running.append(sequence)
             if sequence.adapter is not None:
                 used.add(sequence.adapter)
-            if not self._grow(sequence, tokens, preempt=False):
-                self.running.remove(sequence)
-                self._release(sequence)
-                self.waiting.appendleft(sequence)
-                break
+            self._grow(sequence, tokens)
             self._count_prompt(sequence)
             work.append((sequence, tokens))
             budget -= tokens
@@ -182,11 +185,16 @@ class Engine:
         """Whether its adapter has a slot, or can have one, while `used` are in slots."""
         return sequence.adapter is None or sequence.adapter in used or len(used) < self.config.max_loras
 
-    def _use_cache(self, sequence: Sequence) -> None:
-        """Take over cached blocks; the last prompt token is always computed, for its output."""
+    def _blocks_of(self, tokens: int) -> int:
+        return -(-tokens // self.config.block_tokens)
+
+    def _cached_blocks(self, sequence: Sequence) -> list[int]:
+        """Blocks it could take over; the last prompt token is always computed, for its output."""
         extend_hashes(sequence.hashes, sequence.text, sequence.salt, self.config.block_tokens)
         usable = (sequence.total - 1) // self.config.block_tokens
-        found = self.blocks.match(sequence.hashes[:usable])
+        return self.blocks.match(sequence.hashes[:usable])
+
+    def _take_over(self, sequence: Sequence, found: list[int]) -> None:
         self.blocks.hold(found)
         sequence.blocks = found
         sequence.named = len(found)
@@ -201,17 +209,17 @@ class Engine:
             self.counters.prefix_queries += sequence.prompt_tokens
             self.counters.prefix_hits += sequence.cached
 
-    def _grow(self, sequence: Sequence, tokens: int, *, preempt: bool = True) -> bool:
+    def _grow(self, sequence: Sequence, tokens: int) -> bool:
         """Hold blocks for so many more tokens, sending the youngest request back if it must be."""
-        needed = -(-(sequence.computed + tokens) // self.config.block_tokens)
+        needed = self._blocks_of(sequence.computed + tokens)
         blocks, take = sequence.blocks, self.blocks.take
         while len(blocks) < needed:
             try:
                 blocks.append(take())
             except OutOfBlocks:
                 victim = self.running[-1]
-                if not preempt or victim is sequence:
-                    if preempt and len(self.running) > 1:
+                if victim is sequence:
+                    if len(self.running) > 1:
                         self._preempt(sequence)
                     return False
                 self._preempt(victim)
