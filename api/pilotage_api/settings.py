@@ -153,7 +153,7 @@ class GatewaySettings(SettingsPart):
     publish_hold_seconds: float = Field(default=0.25, ge=0)
     """How long a new endpoint waits before it is picked where its acknowledgement by Envoy was not seen."""
     drain_seconds: float = Field(default=20.0, ge=0)
-    """Longest wait for requests under way when the picker stops."""
+    """Longest wait for requests under way when `up` or `extproc` is told to stop; a second Ctrl-C ends it."""
     inflight_ttl_seconds: float = Field(default=900.0, gt=0)
     """After this a request whose completion was never seen no longer counts as in flight."""
     prefix_index_bytes: int = Field(default=128 << 20, ge=1 << 20)
