@@ -56,10 +56,14 @@ class Picker:
         self.compiled = compiled
         await self.before_apply(compiled.snapshot)
         await self.server.apply(compiled.snapshot)
+        await self.after_apply(compiled.snapshot)
         self._on_compiled(compiled)
 
     async def before_apply(self, snapshot: RoutingSnapshot) -> None:
         """What must be there before a snapshot is followed; nothing here."""
+
+    async def after_apply(self, snapshot: RoutingSnapshot) -> None:
+        """What may go once a snapshot is followed; nothing here."""
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -149,6 +153,11 @@ class Gateway(Picker):
         """Simulated servers come before requests for them."""
         if self.simulated is not None:
             await self.simulated.follow(snapshot)
+
+    async def after_apply(self, snapshot: RoutingSnapshot) -> None:
+        """Simulated servers go after the last request for them."""
+        if self.simulated is not None:
+            self.simulated.retire_others(snapshot)
 
     async def wait(self) -> str:
         """Until a child dies; says which and how. Raises what ended the following of the folder."""
