@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 
@@ -42,6 +42,11 @@ class DecisionHeaders(StrEnum):
     """Decision id, model, policy and rule; no addresses."""
     FULL = "full"
     """Also pool, endpoint and score."""
+
+
+def _off_unquoted(value: object) -> object:
+    """YAML 1.1 reads an unquoted `off` as false."""
+    return DecisionHeaders.OFF if value is False else value
 
 
 class OtherTraffic(SettingsPart):
@@ -144,7 +149,7 @@ class GatewaySettings(SettingsPart):
     """Inference paths whose body is not JSON by its content type (audio, multipart …)."""
     fail_open_pool: str | None = None
     """`namespace/name` of the pool that serves requests when the picker is away; unset fails closed."""
-    decision_headers: DecisionHeaders = DecisionHeaders.OFF
+    decision_headers: Annotated[DecisionHeaders, BeforeValidator(_off_unquoted)] = DecisionHeaders.OFF
     """What `x-pilotage-decision` tells clients: `off`, `summary` (no addresses), `full`."""
     max_attempts: int = Field(default=3, ge=1, le=16)
     """Endpoints tried for one request, the first included."""
