@@ -14,6 +14,8 @@ from pilotage_api.resource import OLDEST
 from pilotage_api.snapshot import Binding, NameKind
 
 EVERY_NAMESPACE = "*"
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""Kubernetes sets it on every namespace, so files need not."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -170,5 +172,5 @@ def admits(pool: ModelPool, namespace: str, labels: Mapping[str, Mapping[str, st
         return True
     if allowed.from_ != "Selector" or allowed.selector is None:
         return False
-    found = labels.get(namespace, {})
+    found = {**labels.get(namespace, {}), NAME_LABEL: namespace}
     return all(found.get(key) == value for key, value in allowed.selector.match_labels.items())
