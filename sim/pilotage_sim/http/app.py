@@ -143,7 +143,7 @@ class SimApi:
         id_ = shapes.new_id("resp_")
         dialect = answers.Responses(wanted.model, previous)
         if body.get("store", True):
-            self._stored[id_] = shapes.response_object(id_, wanted.model, "in_progress", None, None, previous)
+            self._stored[id_] = shapes.response_object(id_, wanted.model, "in_progress", [], None, previous)
             if len(self._stored) > _MAX_STORED_RESPONSES:
                 self._stored.popitem(last=False)
         answer = await self._generate(request, wanted, id_, dialect)
