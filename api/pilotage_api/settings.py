@@ -66,7 +66,8 @@ class BodyLimits(SettingsPart):
     max_total_bytes: int = Field(default=512 << 20, ge=1 << 20)
     """Bytes of all bodies held at once by one process; past it 503 with Retry-After."""
     max_structure: int = Field(default=200_000, ge=100)
-    """Most brackets, braces and commas in one body; past it 400."""
+    """Most brackets, braces, commas and, counted twice, colons in one body, outside of strings; past it
+    400."""
 
 
 class TlsFiles(SettingsPart):
