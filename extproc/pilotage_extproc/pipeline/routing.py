@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_api.calls import is_under
 from pilotage_api.snapshot import (
     Binding,
     HeaderMatch,
@@ -60,7 +61,7 @@ class PolicyEntry:
     def matches(self, path: str, headers: Mapping[str, str]) -> bool:
         """Whether path and headers fit; the model is the index's business."""
         want = self.path
-        if want is not None and not (_under(path, want.value) if want.prefix else path == want.value):
+        if want is not None and not (is_under(path, want.value) if want.prefix else path == want.value):
             return False
         for header in self.headers:
             value = headers.get(header.name)
@@ -291,12 +292,6 @@ def glob_pattern(glob: str) -> "re.Pattern[str]":
         return re.compile(f"(?s:{first})\\Z")
     between = "".join(f"(?>.*?{run})" for run in rest[:-1])
     return re.compile(f"(?s:{first}{between}.*{rest[-1]})\\Z")
-
-
-def _under(path: str, prefix: str) -> bool:
-    """Prefix by whole segments, as in Gateway API: `/v1` covers `/v1/chat` and not `/v10`."""
-    trimmed = prefix.rstrip("/")
-    return path.startswith(trimmed) and (len(path) == len(trimmed) or path[len(trimmed)] == "/")
 
 
 def weighted_order(weights: Sequence[int], chances: Sequence[float]) -> list[int]:
