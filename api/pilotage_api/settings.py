@@ -147,6 +147,9 @@ class KubernetesSettings(SettingsPart):
     """Name of the published snapshot; gateways that share a namespace need one each."""
     replica_group: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-extproc"
     """Label that pickers of this gateway report under."""
+    picker_service: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)] = "pilotage-extproc"
+    """Service that stands for this gateway's pickers: InferencePools whose `endpointPickerRef` names it are
+    served, each on the port it names."""
     watch_namespaces: tuple[ObeyedNamespace, ...] = ()
     """Namespaces whose resources are read besides `namespaces`: their pools may be let in. `*` is all."""
 

@@ -12,16 +12,35 @@ from pilotage_cli.event_loop import StopSignals, run_fast, until
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import print_findings
 from pilotage_cli.folder import FolderError
+from pilotage_cli.gateway.cluster import ClusterPicker
 from pilotage_cli.gateway.standalone import Picker
-from pilotage_cli.options import Admin, ExtprocListen, Folder, LogLevel, settings_of
+from pilotage_cli.options import (
+    Admin,
+    Context,
+    ExtprocListen,
+    Kubeconfig,
+    LogLevel,
+    OptionalFolder,
+    connection_of,
+    settings_of,
+)
 from pilotage_cli.output import Output
 from pilotage_extproc.server.addresses import AddressError
 from pilotage_extproc.server.tls import TlsError
 from pilotage_extproc.telemetry.logs import configure_logs
+from pilotage_kube.connection import Connection
 
 
 def extproc(
-    folder: Folder,
+    folder: OptionalFolder = None,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Follow a cluster instead of a folder.")
+    ] = False,
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", help="With --kubernetes: file with the GatewaySettings.")
+    ] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     extproc_listen: ExtprocListen = None,
     admin: Admin = None,
     peer: Annotated[
@@ -29,17 +48,24 @@ def extproc(
         typer.Option(help="HOST:PORT of another picker behind the same gateway; repeatable."),
     ] = None,
     process_id: Annotated[
-        str | None, typer.Option(help="Name of this process in decision ids; random when left out.")
+        str | None,
+        typer.Option(help="Name of this process in decision ids; the pod's, or random, when left out."),
     ] = None,
     log_level: LogLevel = "info",
 ) -> None:
-    """Serve the endpoint-picker protocol for a folder of manifests, until interrupted."""
+    """Serve the endpoint-picker protocol for a folder of manifests, or for a cluster, until interrupted."""
+    if kubernetes == (folder is not None):
+        raise CommandError("name a --folder of manifests, or a cluster with --kubernetes")
+    source = settings_file if kubernetes else folder
     configure_logs(log_level)
-    settings = settings_of(folder, extproc=extproc_listen, admin=admin, peers=tuple(peer) if peer else None)
-    run_fast(_serve(folder, settings, process_id))
+    settings = settings_of(source, extproc=extproc_listen, admin=admin, peers=tuple(peer) if peer else None)
+    if folder is not None:
+        run_fast(_serve_folder(folder, settings, process_id))
+    else:
+        run_fast(_serve_cluster(connection_of(kubeconfig, context), settings, process_id))
 
 
-async def _serve(folder: Path, settings: GatewaySettings, process_id: str | None) -> None:
+async def _serve_folder(folder: Path, settings: GatewaySettings, process_id: str | None) -> None:
     console = Output(stderr=True)
 
     def told(compiled: Compiled) -> None:
@@ -53,6 +79,21 @@ async def _serve(folder: Path, settings: GatewaySettings, process_id: str | None
             on_compiled=told,
             on_trouble=lambda text: console.print(text, style="red"),
         )
+    except AddressError as error:
+        raise CommandError(str(error)) from None
+    await _serve(picker, console)
+
+
+async def _serve_cluster(connection: Connection, settings: GatewaySettings, replica: str | None) -> None:
+    try:
+        picker = ClusterPicker(connection, settings, replica=replica)
+    except AddressError as error:
+        raise CommandError(str(error)) from None
+    await _serve(picker, Output(stderr=True))
+
+
+async def _serve(picker: Picker | ClusterPicker, console: Output) -> None:
+    try:
         await picker.start()
     except (AddressError, FolderError, TlsError) as error:
         raise CommandError(str(error)) from None
