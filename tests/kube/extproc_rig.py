@@ -103,6 +103,7 @@ class Cluster:
     def __init__(self, picker: ClusterPicker, publisher: SnapshotPublisher) -> None:
         self.picker = picker
         self.publisher = publisher
+        self._stopped = False
 
     @property
     def runtime(self) -> Any:
@@ -129,6 +130,12 @@ class Cluster:
         return await until(
             lambda: self.addresses(pool) == set(addresses), seconds, f"{pool} has {self.addresses(pool)}"
         )
+
+    async def stop(self) -> None:
+        """End the picker gracefully, once."""
+        if not self._stopped:
+            self._stopped = True
+            await self.picker.stop()
 
     async def ready(self) -> None:
         await until(self.picker.server.view.ready)
@@ -157,10 +164,11 @@ async def picker_in(
     """A picker that follows a namespace; `client` publishes there as an operator would."""
     picker = ClusterPicker(connection, settings_for(namespace, **settings), replica=replica, environment={})
     await picker.start()
+    cluster = Cluster(picker, SnapshotPublisher(client, namespace=namespace))
     try:
-        yield Cluster(picker, SnapshotPublisher(client, namespace=namespace))
+        yield cluster
     finally:
-        await picker.stop()
+        await cluster.stop()
 
 
 def head(path: str = "/v1/chat/completions", **headers: str) -> ext_proc_pb2.ProcessingRequest:
