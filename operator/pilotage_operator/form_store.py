@@ -2,7 +2,8 @@
 
 A resource that is wrong now cannot tell what it was when it was right, and a compiled snapshot cannot be
 turned back into resources. So each published version has the forms it was compiled from beside it:
-compressed, proved by a digest, in immutable ConfigMaps that are written before the snapshot and removed after it.
+compressed, proved by a digest, in immutable ConfigMaps that are written before the snapshot and removed
+after it.
 """
 
 import asyncio
