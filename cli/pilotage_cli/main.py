@@ -7,6 +7,7 @@ import typer
 from pilotage_cli.commands.check import check
 from pilotage_cli.commands.crds import crds
 from pilotage_cli.commands.demo import demo
+from pilotage_cli.commands.envoy import envoy, envoy_drain
 from pilotage_cli.commands.explain import explain
 from pilotage_cli.commands.extproc import extproc
 from pilotage_cli.commands.sim import sim
@@ -22,7 +23,7 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
         help="Inference gateway extension: which model and which replica, for every LLM request.",
     )
-    for command in (demo, up, extproc, check, explain, sim, crds):
+    for command in (demo, up, extproc, envoy, envoy_drain, check, explain, sim, crds):
         app.command()(command)
     return app
 

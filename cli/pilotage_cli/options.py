@@ -11,6 +11,7 @@ from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
 
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")]
+SettingsFile = Annotated[Path, typer.Option("--settings", help="File with the GatewaySettings.")]
 Listen = Annotated[str | None, typer.Option("--listen", help="Where clients connect, HOST:PORT.")]
 ExtprocListen = Annotated[str | None, typer.Option("--extproc-listen", help="gRPC of the picker, HOST:PORT.")]
 Admin = Annotated[str | None, typer.Option("--admin", help="Metrics and explanations, HOST:PORT.")]
