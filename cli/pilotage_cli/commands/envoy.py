@@ -2,7 +2,6 @@
 
 import os
 import socket
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +18,8 @@ def envoy(
         typer.Option(help="HOST:PORT of a picker, or of a name with all their addresses; repeatable."),
     ],
     name: Annotated[
-        str | None, typer.Option(help="What the pickers call this Envoy; default: $POD_NAME, else the host's.")
+        str | None,
+        typer.Option(help="What pickers call this Envoy; default: $POD_NAME, else the host's."),
     ] = None,
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Worker threads; Envoy's own choice when left out.")
@@ -69,7 +69,8 @@ def _bootstrap(settings: GatewaySettings, pickers: list[str], name: str) -> str:
 def envoy_drain(
     settings: SettingsFile,
     notice: Annotated[
-        float, typer.Option(min=0, help="Seconds in which balancers learn that it stops; requests are served.")
+        float,
+        typer.Option(min=0, help="Seconds for balancers to learn that it stops; it serves on."),
     ] = 5.0,
     longest: Annotated[float, typer.Option(min=0, help="Seconds to wait for requests under way.")] = 600.0,
 ) -> None:

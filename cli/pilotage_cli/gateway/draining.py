@@ -42,7 +42,7 @@ def _requests_under_way(admin: str) -> int:
 
 
 def _call(admin: str, method: str, path: str) -> bytes:
-    request = urllib.request.Request(f"http://{admin}{path}", method=method)  # noqa: S310 - loopback HTTP
+    request = urllib.request.Request(f"http://{admin}{path}", method=method)
     try:
         with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310
             body: bytes = answer.read()
