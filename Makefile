@@ -48,6 +48,7 @@ lint: setup ## ruff, mypy --strict, layer contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/pilotage crds --check crds
 	$(BIN)/python hack/field_tables.py --check
+	$(BIN)/python hack/chart_files.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
@@ -58,6 +59,9 @@ bench: setup ## Throughput and added latency against a fixed-pick picker (table 
 
 crds: setup ## Write crds/ from the types in api/
 	$(BIN)/pilotage crds --out crds
+
+chart: setup ## Write what of charts/pilotage is generated: values, their schema, CRD templates
+	$(BIN)/python hack/chart_files.py
 
 tables: setup ## Renew the tables of fields in docs/ from the same types
 	$(BIN)/python hack/field_tables.py
