@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube kube-assets test-vllm lint format bench crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube kube-assets test-vllm lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
@@ -56,6 +56,9 @@ format: setup ## Format the code
 
 bench: setup ## Throughput and added latency against a fixed-pick picker (table and JSON)
 	$(BIN)/python -m bench
+
+bench-placement: setup ## Placement on 8 simulated servers against Envoy's own balancers (table and JSON; minutes)
+	$(BIN)/python -m bench.placement
 
 crds: setup ## Write crds/ from the types in api/
 	$(BIN)/pilotage crds --out crds

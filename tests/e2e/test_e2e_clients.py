@@ -84,6 +84,25 @@ async def test_a_streamed_response_is_found_again(gateway, client):
     assert (await client.responses.retrieve(id_)).id == id_
 
 
+async def test_the_client_builds_a_response_from_its_stream(gateway, client):
+    async with client.responses.stream(model="small", input="hello", max_output_tokens=3) as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert kinds == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        *["response.output_text.delta"] * 3,
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
+    assert final.usage.output_tokens == 3
+    assert len(final.output_text) > 0
+
+
 async def test_an_unknown_response_is_a_typed_404(gateway, client):
     with pytest.raises(openai.NotFoundError) as raised:
         await client.responses.retrieve("resp_unknown")

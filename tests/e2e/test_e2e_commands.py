@@ -7,15 +7,11 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
-import aiohttp
-import pytest
-import yaml
-from gateway_rig import SMALL, free_ports, policy, pool
+from gateway_rig import free_ports
+from up_process import COMMAND
 
-COMMAND = [sys.executable, "-c", "from pilotage_cli.main import run; run()"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart"
 
 
@@ -28,16 +24,6 @@ def pilotage(*arguments: str, timeout: float = 60) -> subprocess.CompletedProces
         env={**os.environ, "COLUMNS": "200"},
         check=False,
     )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    manifests = [
-        pool("small", free_ports(2), SMALL),
-        policy("auto", {"models": ["auto"]}, [{"model": "small"}]),
-    ]
-    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(manifests))
-    return tmp_path
 
 
 def test_the_demo_runs_through_by_itself():
@@ -87,66 +73,6 @@ def test_explain_without_a_gateway_says_so():
     ran = pilotage("explain", "--admin", f"127.0.0.1:{free_ports(1)[0]}")
     assert ran.returncode == 2
     assert "no gateway's admin on 127.0.0.1" in ran.stderr
-
-
-class Up:
-    """`pilotage up` as a child process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.gateway, self.extproc, self.admin = free_ports(3)
-        self.output = ""
-
-    async def start(self) -> None:
-        listen = ["--listen", f"127.0.0.1:{self.gateway}", "--extproc-listen", f"127.0.0.1:{self.extproc}"]
-        listen += ["--admin", f"127.0.0.1:{self.admin}"]
-        self.process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            "up",
-            "-f",
-            str(self.folder),
-            "--sim",
-            *listen,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        assert self.process.stdout is not None
-        while "admin   on" not in self.output:
-            line = await asyncio.wait_for(self.process.stdout.readline(), 30)
-            assert line, self.output
-            self.output += line.decode()
-
-    async def ask(self) -> int:
-        body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"http://127.0.0.1:{self.gateway}/v1/chat/completions", json=body) as answer,
-        ):
-            await answer.read()
-            return answer.status
-
-    async def ended(self) -> int:
-        rest, _ = await asyncio.wait_for(self.process.communicate(), 30)
-        self.output += rest.decode()
-        return self.process.returncode or 0
-
-    def envoy_pid(self) -> int:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        pids = set(children.read_text().split())
-        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-            pids |= set((thread / "children").read_text().split())
-        [pid] = [int(pid) for pid in pids if "envoy" in Path(f"/proc/{pid}/cmdline").read_text()]
-        return pid
-
-
-@pytest.fixture
-async def up(folder):
-    one = Up(folder)
-    await one.start()
-    yield one
-    if one.process.returncode is None:
-        one.process.terminate()
-        await one.ended()
 
 
 async def test_up_serves_until_interrupted_and_leaves_nothing_running(up):

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pilotage_api.compile import Compiled
 from pilotage_api.findings import Severity
 from pilotage_api.settings import GatewaySettings
-from pilotage_cli.event_loop import run_fast, run_until_signal
+from pilotage_cli.event_loop import StopSignals, run_fast, until
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import print_findings
 from pilotage_cli.folder import FolderError
 from pilotage_cli.gateway.standalone import Picker
 from pilotage_cli.options import Admin, ExtprocListen, Folder, LogLevel, settings_of
+from pilotage_cli.output import Output
 from pilotage_extproc.server.addresses import AddressError
 from pilotage_extproc.server.tls import TlsError
 from pilotage_extproc.telemetry.logs import configure_logs
@@ -40,7 +40,7 @@ def extproc(
 
 
 async def _serve(folder: Path, settings: GatewaySettings, process_id: str | None) -> None:
-    console = Console(stderr=True, soft_wrap=True)
+    console = Output(stderr=True)
 
     def told(compiled: Compiled) -> None:
         print_findings(console, (one for one in compiled.findings if one.severity is not Severity.INFO))
@@ -56,8 +56,9 @@ async def _serve(folder: Path, settings: GatewaySettings, process_id: str | None
         await picker.start()
     except (AddressError, FolderError, TlsError) as error:
         raise CommandError(str(error)) from None
-    console.print(f"picker on {picker.server.address}, admin on http://{picker.server.admin_address}")
-    try:
-        await run_until_signal()
-    finally:
-        await picker.stop()
+    with StopSignals() as signals:
+        try:
+            console.print(f"picker on {picker.server.address}, admin on http://{picker.server.admin_address}")
+            await until(signals.stop, picker.wait())
+        finally:
+            await picker.stop(signals.at_once)

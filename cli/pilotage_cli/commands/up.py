@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from pilotage_api.compile import Compiled
 from pilotage_api.findings import Severity
 from pilotage_api.settings import GatewaySettings
-from pilotage_cli.event_loop import run_fast, run_until_signal
+from pilotage_cli.event_loop import StopSignals, run_fast, until
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import print_findings, summary
 from pilotage_cli.folder import FolderError
@@ -18,6 +17,7 @@ from pilotage_cli.gateway.envoy import EnvoyError
 from pilotage_cli.gateway.standalone import Gateway
 from pilotage_cli.gateway.status import status_line
 from pilotage_cli.options import Admin, ExtprocListen, Folder, Listen, LogLevel, settings_of
+from pilotage_cli.output import Output
 from pilotage_extproc.server.addresses import AddressError
 from pilotage_extproc.server.tls import TlsError
 from pilotage_extproc.telemetry.logs import configure_logs
@@ -41,7 +41,7 @@ def up(
 
 
 async def _serve(folder: Path, settings: GatewaySettings, sim: bool, time_scale: float) -> None:
-    console = Console(soft_wrap=True)
+    console = Output()
 
     def told(compiled: Compiled) -> None:
         shown = [one for one in compiled.findings if one.severity is not Severity.INFO]
@@ -57,21 +57,36 @@ async def _serve(folder: Path, settings: GatewaySettings, sim: bool, time_scale:
             on_compiled=told,
             on_trouble=lambda text: console.print(text, style="red"),
         )
-        await gateway.start()
+        with StopSignals() as signals:
+            ended = await _run(gateway, console, signals)
     except (AddressError, FolderError, EnvoyError, TlsError) as error:
         raise CommandError(str(error)) from None
-    console.print(f"gateway on http://{gateway.address}/v1", highlight=False)
-    console.print(f"admin   on http://{gateway.server.admin_address}", highlight=False)
-    try:
-        ended = await run_until_signal(gateway.wait(), _show_status(gateway, console))
-    finally:
-        await gateway.stop()
     if ended is not None:
         raise CommandError(ended, exit_code=1)
     console.print("stopped")
 
 
-async def _show_status(gateway: Gateway, console: Console) -> str:
+async def _run(gateway: Gateway, console: Output, signals: StopSignals) -> str | None:
+    """Until told to stop (None) or something ends it; leaves nothing behind, whatever happens."""
+    try:
+        await until(signals.stop, gateway.start())
+        if signals.stop.is_set():
+            return None
+        console.print(f"gateway on http://{gateway.address}/v1", highlight=False)
+        console.print(f"admin   on http://{gateway.server.admin_address}", highlight=False)
+        ended = await until(signals.stop, gateway.wait(), _show_status(gateway, console))
+        under_way = gateway.requests_under_way
+        if ended is None and under_way:
+            wait = f"at most {gateway.settings.drain_seconds:g} s"
+            console.print(
+                f"waiting for {under_way} requests, {wait}; Ctrl-C again ends them", highlight=False
+            )
+        return ended
+    finally:
+        await gateway.stop(signals.at_once)
+
+
+async def _show_status(gateway: Gateway, console: Output) -> str:
     """A live line on a terminal; nothing where output is not one."""
     if not console.is_terminal:
         await asyncio.Event().wait()

@@ -17,6 +17,7 @@ from pilotage_extproc.domain.request import CallKind, RequestHead
 from pilotage_extproc.pipeline.call import Call
 from pilotage_extproc.pipeline.features import features_of
 from pilotage_extproc.pipeline.guard import structure_checked
+from pilotage_extproc.pipeline.header_text import quoted
 from pilotage_extproc.pipeline.identify import INFERENCE_PATHS, identify
 from pilotage_extproc.pipeline.learning import Learner
 from pilotage_extproc.pipeline.models import models_page
@@ -302,10 +303,10 @@ class Pipeline:
         if level is DecisionHeaders.OFF:
             return {}
         first = decision.targets[0]
-        parts = [decision.id, f"model={first.upstream_model}"]
+        parts = [decision.id, f"model={quoted(first.upstream_model)}"]
         if decision.policy is not None:
             parts.append(f"policy={decision.policy}")
-            parts.append(f"rule={decision.rule}")
+            parts.append(f"rule={quoted(decision.rule or '')}")
         if level is DecisionHeaders.FULL:
             parts.append(f"pool={first.pool}")
             parts.append(f"endpoint={first.address}")

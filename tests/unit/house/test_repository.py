@@ -12,7 +12,7 @@ import typer
 from pilotage_cli.main import application
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = [ROOT / "api", ROOT / "kube", ROOT / "extproc", ROOT / "cli", ROOT / "sim"]
+PACKAGES = [ROOT / "api", ROOT / "kube", ROOT / "operator", ROOT / "extproc", ROOT / "cli", ROOT / "sim"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 

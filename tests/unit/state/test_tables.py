@@ -38,7 +38,7 @@ def test_endpoints_are_counted_by_state():
     table.sync({"a:1": FACTS, "b:1": FACTS, "c:1": FACTS, "d:1": openai})
     table.admit(["a:1", "b:1", "d:1"])
     table.scraped_at[table.row_of("a:1")] = 100
-    assert table.counts(100) == {"ready": 2, "pending": 1, "ejected": 0, "unmeasured": 1}
+    assert table.counts(100) == {"ready": 2, "pending": 1, "resting": 0, "ejected": 0, "unmeasured": 1}
     table.eject(table.row_of("a:1"), 105)
     assert table.counts(100)["ejected"] == 1
     assert table.counts(105)["ready"] == 2
