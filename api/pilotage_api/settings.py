@@ -148,6 +148,8 @@ class KubernetesSettings(SettingsPart):
     """Where snapshot, Lease and replica reports live; unset is `POD_NAMESPACE`, else the kubeconfig's."""
     snapshot_name: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-snapshot"
     """Name of the published snapshot; gateways that share a namespace need one each."""
+    owner: str | None = None
+    """Name of a ConfigMap there that all that is published belongs to: deleting it removes the rest."""
     replica_group: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-extproc"
     """Label that pickers of this gateway report under."""
     watch_namespaces: tuple[ObeyedNamespace, ...] = ()

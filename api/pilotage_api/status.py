@@ -49,6 +49,8 @@ class ResourceStatus(_Reported):
     """The newest generation a controller has seen."""
     conditions: list[Condition] = Field(default=[], max_length=8, json_schema_extra=unique_by("type"))
     """Accepted, ResolvedRefs, Programmed."""
+    gateway: str = Field(default="", max_length=128)
+    """Whose word this is: `namespace/name` of the snapshot that the gateway publishes."""
 
 
 class EndpointCounts(_Reported):
