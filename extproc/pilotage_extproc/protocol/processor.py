@@ -156,7 +156,10 @@ class Exchange:
         return placement.decision
 
     async def _place_buffered(self, call: Call) -> Decision | None:
-        await self._stream.write(messages.CONTINUE_REQUEST_HEADERS)
+        further = messages.further_inputs(call.head.headers) if self._envoy is None else None
+        await self._stream.write(
+            messages.request_headers_continue(further) if further else messages.CONTINUE_REQUEST_HEADERS
+        )
         message = await self._read()
         if message is None:
             return None  # the client left while it sent its body
@@ -258,4 +261,6 @@ class Exchange:
                 ours["rebind"] = placement.rebind
             ours.update(self._processor.placer.decision_headers(decision))
             metadata[messages.PILOTAGE_NAMESPACE] = ours
-        return PickHeaders(headers, placement.body if self._mode is BodyMode.BUFFERED else None, metadata)
+        body = placement.body if self._mode is BodyMode.BUFFERED else None
+        further = messages.further_inputs(head.headers) if self._envoy is None else ()
+        return PickHeaders(headers, body, metadata, further)
