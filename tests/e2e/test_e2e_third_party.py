@@ -16,9 +16,10 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.protocol.messages import BodyMode
 from pilotage_extproc.server.extproc_server import EXT_PROC_SERVICE, ExtProcServer
 
+CHAT_PATH = "/v1/chat/completions"
 HEADERS = {
     ":method": "POST",
-    ":path": "/v1/chat/completions",
+    ":path": CHAT_PATH,
     "content-type": "application/json",
     "accept-encoding": "gzip",
     "x-gateway-destination-endpoint": "10.9.9.9:1",
@@ -70,6 +71,23 @@ async def ask(
         return answers
 
 
+def headers_set(answers: list[ext_proc_pb2.ProcessingResponse]) -> dict[str, bytes]:
+    """What both answers together set."""
+    return {
+        option.header.key: option.header.raw_value
+        for answer in answers
+        for part in (answer.request_headers, answer.request_body)
+        for option in part.response.header_mutation.set_headers
+    }
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
+async def test_another_spelling_of_a_path_is_sent_as_engines_know_it(picker, mode):
+    answers = await ask(picker, mode, {**HEADERS, ":path": "/v1/chat%2Fcompletions/?a=%2F"})
+    assert headers_set(answers)[":path"] == b"/v1/chat/completions?a=%2F"
+    assert ":path" not in headers_set(await ask(picker, mode, {**HEADERS, ":path": f"{CHAT_PATH}?a=b"}))
+
+
 @pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
 async def test_what_is_for_the_picker_or_in_the_way_of_usage_reaches_no_model_server(picker, mode):
     answers = await ask(picker, mode)
@@ -81,15 +99,4 @@ async def test_what_is_for_the_picker_or_in_the_way_of_usage_reaches_no_model_se
         "accept-encoding",
     } <= removed
     assert "x-tier" not in removed
-    changed = [
-        answer.request_headers.response
-        if answer.HasField("request_headers")
-        else answer.request_body.response
-        for answer in answers
-    ]
-    picks = {
-        option.header.key: option.header.raw_value
-        for one in changed
-        for option in one.header_mutation.set_headers
-    }
-    assert picks["x-gateway-destination-endpoint"] == b"127.0.0.1:1"
+    assert headers_set(answers)["x-gateway-destination-endpoint"] == b"127.0.0.1:1"
