@@ -1,5 +1,6 @@
 """Entry point of the `pilotage` command."""
 
+import os
 import sys
 
 import typer
@@ -31,6 +32,8 @@ def application() -> typer.Typer:
 
 def run() -> None:
     """Run the command line; what a user can mend is one line on standard error and exit code 2."""
+    # nothing forks without an exec here, and gRPC's handlers for it print a line whenever Envoy is started
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         application()()
     except CommandError as error:
