@@ -49,7 +49,7 @@ class ResourceStatus(_Reported):
     """The newest generation a controller has seen."""
     conditions: list[Condition] = Field(default=[], max_length=8, json_schema_extra=unique_by("type"))
     """Accepted, ResolvedRefs, Programmed."""
-    gateway: str = Field(default="", max_length=128)
+    gateway: str | None = Field(default=None, max_length=128)
     """Whose word this is: `namespace/name` of the snapshot that the gateway publishes."""
 
 
@@ -67,14 +67,14 @@ class ModelPoolStatus(ResourceStatus):
 
     endpoints: EndpointCounts | None = None
     """Its servers, as pickers see them; absent while no picker has said."""
-    endpoints_ready: str = Field(default="", max_length=32)
+    endpoints_ready: str | None = Field(default=None, max_length=32)
     """The same to be read: `2/3`."""
-    models: str = Field(default="", max_length=256)
+    models: str | None = Field(default=None, max_length=256)
     """What it serves, to be read: model names, cut short."""
 
 
 class RoutePolicyStatus(ResourceStatus):
     """What a controller found of a policy."""
 
-    candidates: str = Field(default="", max_length=256)
+    candidates: str | None = Field(default=None, max_length=256)
     """Where its requests go, to be read: model names, cut short."""

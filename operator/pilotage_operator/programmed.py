@@ -1,7 +1,7 @@
 """Whether pickers follow a resource: pure, from what they report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pilotage_api.findings import ResourceKey
 from pilotage_kube.replica_report import ReplicaReport
@@ -20,7 +20,7 @@ class Pickers:
     """Names of those that have not followed what is published for a while."""
     missing: bool = False
     """None has been alive and ready for a while."""
-    runs: Mapping[str, Generations] = {}
+    runs: Mapping[str, Generations] = field(default_factory=dict)
     """By snapshot version, what it holds."""
 
     @property

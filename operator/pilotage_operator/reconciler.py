@@ -91,6 +91,11 @@ class Reconciler:
         self._marks += 1
         self._dirty.set()
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way and nothing has changed since."""
+        return self.progress.busy_since is None and not self._dirty.is_set()
+
     async def run(self) -> NoReturn:
         """Reconcile until cancelled."""
         backoff = Backoff(limit_seconds=15.0)
