@@ -152,6 +152,9 @@ class KubernetesSettings(SettingsPart):
     """Name of a ConfigMap there that all that is published belongs to: deleting it removes the rest."""
     replica_group: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-extproc"
     """Label that pickers of this gateway report under."""
+    picker_service: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)] = "pilotage-extproc"
+    """Service that stands for this gateway's pickers: InferencePools whose `endpointPickerRef` names it are
+    served, each on the port it names."""
     watch_namespaces: tuple[ObeyedNamespace, ...] = ()
     """Namespaces whose resources are read besides `namespaces`: their pools may be let in. `*` is all."""
 

@@ -195,7 +195,9 @@ class Informer(Generic[T]):
         if self.problem is None and self.synced:
             log.info("watch of %s broke: %s", self.resource.plural, error)
         elif not self.synced:
-            log.warning("cannot list %s: %s", self.resource.plural, error)
+            # a resource type that is not installed is no trouble
+            level = logging.INFO if isinstance(error, NotFound) else logging.WARNING
+            log.log(level, "cannot list %s: %s", self.resource.plural, error)
         if self.problem is None:
             self._current_at = self._clock() if self.synced else None
         self.problem, self.error = str(error), error

@@ -6,6 +6,7 @@ Built off the request path whenever the snapshot or the endpoints change, and sw
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,14 @@ from pilotage_extproc.scheduling.candidates import (
     CandidateGroup,
     CandidateSet,
     candidate_set,
+    renamed,
     rows_of,
 )
 from pilotage_extproc.scheduling.profile import Profile, ProfileBook
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_kube.turns import Turns
+
+_MAX_FIXED: Final = 1024
 
 
 @dataclass(slots=True, frozen=True)
@@ -84,6 +88,8 @@ class RoutingIndex:
     """For calls that are forwarded to a pool without being understood."""
     by_address: dict[str, str] = field(default_factory=dict)
     """A pool (`namespace/name`) that has the address; for calls on stored responses."""
+    _fixed: dict[tuple[str, str, bool], Route] = field(default_factory=dict)
+    """Routes within a pool, by model as the request names it."""
 
     def match(self, model: str, path: str, headers: Mapping[str, str]) -> Route | None:
         """The route of a request: its most specific policy's, else its model name's, else None."""
@@ -98,6 +104,20 @@ class RoutingIndex:
             if entry.matches(path, headers):
                 return entry.route
         return self.names.get(model)
+
+    def in_pool(self, pool: str, model: str, *, adapter: bool) -> Route | None:
+        """The route of a request whose gateway has fixed the pool: any server of it, the name unchanged."""
+        known = self._fixed.get((pool, model, adapter))
+        if known is None:
+            base = self.pool_routes.get(pool)
+            if base is None:
+                return None
+            candidates = renamed(base.candidates, model, adapter=adapter)
+            known = Route(candidates, None, None, None, (model,), base.profile)
+            if len(self._fixed) >= _MAX_FIXED:
+                self._fixed.clear()  # clients choose the names: whoever floods it pays a microsecond more
+            self._fixed[pool, model, adapter] = known
+        return known
 
     def model_names(self) -> list[str]:
         """Every name a client may ask for: served names, and exact names policies match."""

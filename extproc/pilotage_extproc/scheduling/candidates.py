@@ -1,9 +1,9 @@
 """The candidate table: what one request may go to, in columns."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,48 @@ def group_of(
     """A group; addresses without a row are left out."""
     kept, rows = rows_of(addresses, table)
     return CandidateGroup(tier, pool, upstream_model, kept, rows, is_adapter, saturation)
+
+
+class OneModel(Sequence[Target]):
+    """A pool's targets under a model name that only the request knows; made as they are asked for."""
+
+    def __init__(self, targets: Sequence[Target], model: str, *, adapter: bool) -> None:
+        self._targets = targets
+        self._model = model
+        self._adapter = adapter
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    @overload
+    def __getitem__(self, index: int) -> Target: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Target]: ...
+    def __getitem__(self, index: int | slice) -> Target | Sequence[Target]:
+        if isinstance(index, slice):
+            return OneModel(self._targets[index], self._model, adapter=self._adapter)
+        target = self._targets[index]
+        return Target(target.row, target.address, target.pool, self._model, self._adapter)
+
+
+def renamed(candidates: CandidateSet, model: str, *, adapter: bool) -> CandidateSet:
+    """The same candidates, all asked for this model. Costs nothing in proportion to them."""
+    return replace(
+        candidates,
+        targets=OneModel(candidates.targets, model, adapter=adapter),
+        models=((root_of(model), candidates.all),),
+        adapters=((model, candidates.all),) if adapter else (),
+    )
+
+
+def all_full(candidates: CandidateSet, table: EndpointTable) -> bool:
+    """Whether every candidate is full as its pool defines it."""
+    full = np.zeros(len(candidates), np.bool_)
+    if candidates.full_queue is not None:
+        full |= table.waiting[candidates.rows] >= candidates.full_queue
+    if candidates.full_cache is not None:
+        full |= table.kv_usage[candidates.rows] >= candidates.full_cache
+    return bool(full.all())
 
 
 def rows_of(addresses: Iterable[str], table: EndpointTable) -> tuple[tuple[str, ...], NDArray[np.intp]]:

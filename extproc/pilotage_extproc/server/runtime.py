@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.pipeline.decide import Pipeline
@@ -44,6 +44,7 @@ from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.xds.ads import XdsServer
 from pilotage_extproc.xds.resources import served_resources
 from pilotage_kube.client import ApiClient
+from pilotage_kube.replica_report import PoolCount
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,8 @@ class Runtime:
             fail_open_pool=settings.fail_open_pool,
             on_added=lambda added: self._spawn(self._admit_after_hold(added), "admit"),
         )
+        self.inference_pools: tuple[PoolSnapshot, ...] = ()
+        """Pools that gateways have fixed by the port they ask on."""
         self.snapshot = RoutingSnapshot()
         self.snapshot_at = clock()
         self.synced = False
@@ -150,7 +153,7 @@ class Runtime:
 
     async def apply(self, snapshot: RoutingSnapshot) -> None:
         """Follow a snapshot. Returns once the next request will."""
-        await self.rollout.follow(snapshot)
+        await self.rollout.follow(self._with_inference_pools(snapshot))
         self.snapshot = snapshot
         self.snapshot_at = self.clock()
         self.profiles.keep_only(profiles_of(snapshot))
@@ -159,6 +162,31 @@ class Runtime:
             "following a snapshot",
             extra={"snapshot": snapshot.version, "pools": len(snapshot.pools), "endpoints": len(self.table)},
         )
+
+    async def follow_inference_pools(self, pools: tuple[PoolSnapshot, ...]) -> None:
+        """Serve these too. Returns once the next request can go there, or will once there is a snapshot."""
+        self.inference_pools = pools
+        if self.synced:
+            await self.rollout.follow(self._with_inference_pools(self.snapshot))
+
+    def _with_inference_pools(self, snapshot: RoutingSnapshot) -> RoutingSnapshot:
+        if not self.inference_pools:
+            return snapshot
+        return snapshot.model_copy(update={"pools": (*snapshot.pools, *self.inference_pools)})
+
+    def pool_counts(self) -> dict[str, PoolCount]:
+        """By ModelPool: servers that may get requests here now, and all there are."""
+        table, now, routes = self.table, self.clock(), self.pipeline.index.pool_routes
+        counts: dict[str, PoolCount] = {}
+        for pool in self.snapshot.pools:
+            route = routes.get(pool.key)
+            ready = 0
+            if route is not None:
+                rows = route.candidates.rows
+                takes = table.admitted[rows] & ~table.resting[rows] & (table.ejected_until[rows] <= now)
+                ready = int(takes.sum())
+            counts[pool.key] = PoolCount(ready, max(ready, self.discovery.total(pool)))
+        return counts
 
     def take_log_entry(self, logged: LoggedRequest) -> None:
         """An entry of an Envoy's access log."""
