@@ -1,5 +1,6 @@
 """`pilotage extproc`: the picker alone, for a gateway that is elsewhere."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
