@@ -48,6 +48,7 @@ lint: setup ## ruff, mypy --strict, layer contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/pilotage crds --check crds
 	$(BIN)/python hack/field_tables.py --check
+	$(BIN)/python hack/chart_files.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
@@ -62,12 +63,16 @@ bench-placement: setup ## Placement on 8 simulated servers against Envoy's own b
 crds: setup ## Write crds/ from the types in api/
 	$(BIN)/pilotage crds --out crds
 
+chart: setup ## Write what of charts/pilotage is generated: values, their schema, CRD templates
+	$(BIN)/python hack/chart_files.py
+
 tables: setup ## Renew the tables of fields in docs/ from the same types
 	$(BIN)/python hack/field_tables.py
 
 lock: ## Refresh the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
+	uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-build.lock
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -92,6 +92,9 @@ class ListenSettings(SettingsPart):
     """HTTP: metrics, decisions, snapshot. Loopback unless a token protects it."""
     envoy_admin: ListenAddress = "127.0.0.1:0"
     """HTTP: the bundled Envoy's own admin address; it has no authentication, so loopback only."""
+    envoy_probes: ListenAddress | None = None
+    """HTTP: `/ready` and `/stats/prometheus` of the bundled Envoy and nothing else, for probes
+    and scrapes from outside."""
     operator: ListenAddress = "127.0.0.1:9004"
     """HTTP: the operator's health and metrics."""
 

@@ -1,11 +1,12 @@
 """Options several commands share, and how they and `pilotage.yaml` make the settings."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
 
+from pilotage_api.findings import shown
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
@@ -14,6 +15,7 @@ from pilotage_kube.errors import ConfigurationError
 from pilotage_kube.kubeconfig import connect
 
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")]
+SettingsFile = Annotated[Path, typer.Option("--settings", help="File with the GatewaySettings.")]
 OptionalFolder = Annotated[
     Path | None, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")
 ]
@@ -31,7 +33,15 @@ TokenFile = Annotated[
 Listen = Annotated[str | None, typer.Option("--listen", help="Where clients connect, HOST:PORT.")]
 ExtprocListen = Annotated[str | None, typer.Option("--extproc-listen", help="gRPC of the picker, HOST:PORT.")]
 Admin = Annotated[str | None, typer.Option("--admin", help="Metrics and explanations, HOST:PORT.")]
-LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], typer.Option("--log-level", help="Least that is logged.")
+]
+_FLAGS = {
+    "listen.gateway": "--listen",
+    "listen.extproc": "--extproc-listen",
+    "listen.admin": "--admin",
+}
+"""By the setting they win over."""
 
 
 def settings_of(
@@ -50,7 +60,10 @@ def settings_of(
     try:
         return GatewaySettings.model_validate(settings.model_copy(update=update).model_dump())
     except ValidationError as error:
-        raise CommandError(str(error.errors()[0]["msg"])) from None
+        detail = error.errors()[0]
+        place = ".".join(str(part) for part in detail["loc"])
+        reason = detail["msg"].removeprefix("Value error, ")
+        raise CommandError(f"{_FLAGS.get(place, place)} {shown(detail['input'])}: {reason}") from None
 
 
 def _settings_in(folder: Path) -> GatewaySettings:

@@ -4,6 +4,7 @@ import aiohttp
 import openai
 import pytest
 from gateway_rig import GatewayRig, policy
+from yarl import URL
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "max_tokens": 5}
 
@@ -174,6 +175,14 @@ async def test_decision_headers_tell_what_the_settings_allow(start_gateway, sess
         else:
             assert told in header
             assert (level == "full") == ("endpoint=" in header)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions/", "/v1/chat%2Fcompletions", "/v1/ch%61t/completions?a=b"]
+)
+async def test_a_path_spelt_otherwise_is_the_same_call_to_the_server(gateway, session, path):
+    async with session.post(URL(f"{gateway.url}{path}", encoded=True), json=CHAT) as answer:
+        assert (answer.status, (await answer.json())["object"]) == (200, "chat.completion")
 
 
 async def test_a_client_cannot_steer(gateway, session: aiohttp.ClientSession):

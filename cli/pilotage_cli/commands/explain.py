@@ -3,11 +3,13 @@
 import asyncio
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 import typer
 from rich.console import Console
+from yarl import URL
 
 from pilotage_api.compile import compile_resources
 from pilotage_api.settings import GatewaySettings
@@ -25,7 +27,6 @@ from pilotage_cli.options import (
     connection_of,
     token_in,
 )
-from pilotage_extproc.server.offline import explain_offline
 from pilotage_kube.connection import Connection
 
 DEFAULT_ADMIN = "127.0.0.1:9003"
@@ -106,6 +107,8 @@ async def _offline(folder: Path, request: Path) -> dict[str, Any]:
     except (OSError, FolderError) as error:
         raise CommandError(str(error)) from None
     settings = loaded.settings or GatewaySettings()
+    from pilotage_extproc.server.offline import explain_offline  # noqa: PLC0415 - Envoy's classes take a second
+
     try:
         return await explain_offline(compile_resources(loaded, settings).snapshot, settings, described)
     except ValueError as error:
@@ -114,16 +117,20 @@ async def _offline(folder: Path, request: Path) -> dict[str, Any]:
 
 async def _live(admin: str, decision: str | None, token: str | None) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    path = "/decisions?limit=1" if decision is None else f"/decisions/{decision}"
+    path = "/decisions?limit=1" if decision is None else f"/decisions/{quote(decision, safe='')}"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     try:
         async with (
             aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-            session.get(f"http://{admin}{path}") as answer,
+            session.get(URL(f"http://{admin}{path}", encoded=True)) as answer,
         ):
-            body: dict[str, Any] = await answer.json(content_type=None)
+            body = await answer.json(content_type=None)
+            if not isinstance(body, dict):
+                raise ValueError
             if answer.status != 200:
                 raise CommandError(str(body.get("error", answer.status)), exit_code=1)
+    except ValueError:
+        raise CommandError(f"http://{admin} is no gateway's admin address; see --admin") from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise CommandError(f"no gateway's admin on {admin}: {error or 'no answer'}; see --admin") from None
     return body if decision is not None else _latest(body["decisions"])

@@ -5,15 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pilotage_api.compile import Compiled
-from pilotage_api.findings import Severity
-from pilotage_api.settings import GatewaySettings
-from pilotage_cli.event_loop import StopSignals, run_fast, until
+from pilotage_cli.event_loop import run_fast
 from pilotage_cli.failure import CommandError
-from pilotage_cli.findings import print_findings
-from pilotage_cli.folder import FolderError
-from pilotage_cli.gateway.cluster import ClusterPicker
-from pilotage_cli.gateway.standalone import Picker
 from pilotage_cli.options import (
     Admin,
     Context,
@@ -24,11 +17,7 @@ from pilotage_cli.options import (
     connection_of,
     settings_of,
 )
-from pilotage_cli.output import Output
-from pilotage_extproc.server.addresses import AddressError
-from pilotage_extproc.server.tls import TlsError
 from pilotage_extproc.telemetry.logs import configure_logs
-from pilotage_kube.connection import Connection
 
 
 def extproc(
@@ -58,48 +47,10 @@ def extproc(
         raise CommandError("name a --folder of manifests, or a cluster with --kubernetes")
     source = settings_file if kubernetes else folder
     configure_logs(log_level)
+    from pilotage_cli.gateway.foreground import serve_cluster, serve_picker  # noqa: PLC0415 - a second
+
     settings = settings_of(source, extproc=extproc_listen, admin=admin, peers=tuple(peer) if peer else None)
     if folder is not None:
-        run_fast(_serve_folder(folder, settings, process_id))
+        run_fast(serve_picker(folder, settings, process_id))
     else:
-        run_fast(_serve_cluster(connection_of(kubeconfig, context), settings, process_id))
-
-
-async def _serve_folder(folder: Path, settings: GatewaySettings, process_id: str | None) -> None:
-    console = Output(stderr=True)
-
-    def told(compiled: Compiled) -> None:
-        print_findings(console, (one for one in compiled.findings if one.severity is not Severity.INFO))
-
-    try:
-        picker = Picker(
-            folder,
-            settings,
-            process_id=process_id,
-            on_compiled=told,
-            on_trouble=lambda text: console.print(text, style="red"),
-        )
-    except AddressError as error:
-        raise CommandError(str(error)) from None
-    await _serve(picker, console)
-
-
-async def _serve_cluster(connection: Connection, settings: GatewaySettings, replica: str | None) -> None:
-    try:
-        picker = ClusterPicker(connection, settings, replica=replica)
-    except AddressError as error:
-        raise CommandError(str(error)) from None
-    await _serve(picker, Output(stderr=True))
-
-
-async def _serve(picker: Picker | ClusterPicker, console: Output) -> None:
-    try:
-        await picker.start()
-    except (AddressError, FolderError, TlsError) as error:
-        raise CommandError(str(error)) from None
-    with StopSignals() as signals:
-        try:
-            console.print(f"picker on {picker.server.address}, admin on http://{picker.server.admin_address}")
-            await until(signals.stop, picker.wait())
-        finally:
-            await picker.stop(signals.at_once)
+        run_fast(serve_cluster(connection_of(kubeconfig, context), settings, process_id))

@@ -119,8 +119,9 @@ class Gateway(Picker):
     async def start(self) -> None:
         """Start everything; returns when a request would be answered. Raises on what cannot start."""
         listen = self.settings.listen
-        for name in ("gateway", "extproc", "admin"):
-            check_free(f"listen.{name}", getattr(listen, name))
+        named = {"gateway": listen.gateway, "extproc": listen.extproc, "admin": listen.admin}
+        for name, address in (named | {"envoyAdmin": listen.envoy_admin}).items():
+            check_free(f"listen.{name}", address)
         try:
             await super().start()
             host, port = split_address(listen.gateway)
@@ -162,6 +163,11 @@ class Gateway(Picker):
     async def wait(self) -> str:
         """Until a child dies; says which and how. Raises what ended the following of the folder."""
         return await until(asyncio.Event(), self._envoy_ended(), super().wait()) or ""
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        return f"{'http' if self.settings.tls.gateway is None else 'https'}://{self.address}"
 
     @property
     def requests_under_way(self) -> int:

@@ -31,7 +31,7 @@ class Sequence:
     """One request inside the engine."""
 
     id: str
-    text: bytes
+    text: bytearray
     """The prompt, and what has been generated since."""
     prompt_tokens: int
     max_tokens: int
@@ -116,7 +116,12 @@ class Engine:
     ) -> Sequence:
         """Queue a request. The caller has checked that it fits the model's context."""
         sequence = Sequence(
-            request_id, prompt, token_count(prompt), max(1, max_tokens), f"{model}\0{adapter or ''}", adapter
+            request_id,
+            bytearray(prompt),
+            token_count(prompt),
+            max(1, max_tokens),
+            f"{model}\0{adapter or ''}",
+            adapter,
         )
         self.waiting.append(sequence)
         return sequence
@@ -140,7 +145,10 @@ class Engine:
             if preemptions != self.counters.preemptions and sequence not in self.running:
                 continue  # sent back by an earlier one
             tokens = min(budget, sequence.total - sequence.computed)
-            if tokens <= 0 or not self._grow(sequence, tokens):
+            if tokens <= 0:
+                continue
+            room = len(sequence.blocks) * self.config.block_tokens - sequence.computed
+            if tokens > room and not self._grow(sequence, tokens):
                 continue
             work.append((sequence, tokens))
             budget -= tokens

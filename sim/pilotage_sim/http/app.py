@@ -77,7 +77,7 @@ class SimApi:
         except ServerDied:
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError from None
+            return web.Response()  # to nobody; an exception would be logged as a defect
 
     def _checked(self, wanted: GenerationRequest) -> tuple[str, str | None]:
         """The base model and the adapter of a name. Raises BadRequest."""
