@@ -62,10 +62,13 @@ class _Forward:
         params = {"ports": str(self._port)}
         return await self._client.websocket(self._path, params=params, protocol=_PROTOCOL)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass a local connection on, in a task of its own."""
+        task = asyncio.create_task(self._serve(reader, writer), name="forwarded connection")
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             socket = await self.open()
             try:
@@ -76,7 +79,6 @@ class _Forward:
             self.problem = str(error)
             log.debug("a forwarded connection broke: %s", error)
         finally:
-            self._tasks.discard(task)
             writer.close()
 
     async def _pass(
