@@ -23,6 +23,13 @@ Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Kubeconfig; found as kubectl finds it when left out.")
 ]
 Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+InNamespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace of the gateway's pods in the cluster.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the bearer token; the Secret that pickers mount is read when left out."),
+]
 Listen = Annotated[str | None, typer.Option("--listen", help="Where clients connect, HOST:PORT.")]
 ExtprocListen = Annotated[str | None, typer.Option("--extproc-listen", help="gRPC of the picker, HOST:PORT.")]
 Admin = Annotated[str | None, typer.Option("--admin", help="Metrics and explanations, HOST:PORT.")]
@@ -78,3 +85,14 @@ def connection_of(kubeconfig: Path | None, context: str | None) -> Connection:
         return connect(kubeconfig, context)
     except ConfigurationError as error:
         raise CommandError(str(error)) from None
+
+
+def token_in(path: Path) -> str:
+    """The token in a file. Raises CommandError."""
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read the token in {path}: {error}") from None
+    if not token:
+        raise CommandError(f"the token file {path} is empty")
+    return token

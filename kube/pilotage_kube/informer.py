@@ -194,7 +194,7 @@ class Informer(Generic[T]):
     def _note(self, error: Exception) -> None:
         if self.problem is None and self.synced:
             log.info("watch of %s broke: %s", self.resource.plural, error)
-        elif not self.synced:
+        elif not self.synced and self.problem != str(error):
             # a resource type that is not installed is no trouble
             level = logging.INFO if isinstance(error, NotFound) else logging.WARNING
             log.log(level, "cannot list %s: %s", self.resource.plural, error)
