@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from accounts import rule, token_with
+from operator_rights import LEASE_GROUP, OPERATOR_NAMESPACE
 from snapshots import snapshot_of
 from waiting import until
 
@@ -17,21 +18,16 @@ from pilotage_kube.resource import CONFIG_MAPS, LEASES, SECRETS
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
 from pilotage_kube.snapshot_reader import SnapshotReader
 
-LEASE_GROUP = "coordination.k8s.io"
 EXTPROC = (
     rule("", "configmaps", "get"),
     rule("", "configmaps", "list", "watch", names=("pilotage-snapshot",)),
     rule(LEASE_GROUP, "leases", "create", "patch", "delete"),
 )
-OPERATOR = (
-    rule("", "configmaps", "get", "list", "create", "update", "delete"),
-    rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "update"),
-)
 
 
 async def test_extproc_and_operator_work_with_the_least_rights(client, control_plane, namespace):
     extproc_token = await token_with(client, namespace, "extproc", *EXTPROC)
-    operator_token = await token_with(client, namespace, "operator", *OPERATOR)
+    operator_token = await token_with(client, namespace, "operator", *OPERATOR_NAMESPACE)
     taken: list[RoutingSnapshot] = []
 
     async def take(snapshot: RoutingSnapshot) -> None:

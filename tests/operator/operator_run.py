@@ -186,12 +186,16 @@ class Operators:
         [result] = await asyncio.gather(task, return_exceptions=True)
         return result if isinstance(result, BaseException) else None
 
-    async def ended(self, process: OperatorProcess) -> BaseException | None:
-        """Wait until an operator ends by itself; what it ended with."""
+    async def ended_or_at_rest(self, process: OperatorProcess) -> bool:
+        """Wait until an operator ends by itself, or has nothing left to do; whether it ended."""
         [(_, task)] = [one for one in self._running if one[0] is process]
-        self._running = [one for one in self._running if one[0] is not process]
-        [result] = await asyncio.gather(task, return_exceptions=True)
-        return result if isinstance(result, BaseException) else None
+        rest = asyncio.create_task(idle(process, 30))
+        await asyncio.wait({task, rest}, return_when=asyncio.FIRST_COMPLETED)
+        rest.cancel()
+        await asyncio.gather(rest, return_exceptions=True)
+        ended = task.done()
+        await self.end(process)
+        return ended
 
     def pick(self, name: str = "picker-a") -> Picker:
         """Start a picker."""
@@ -280,7 +284,7 @@ async def idle(process: OperatorProcess, seconds: float = 10.0) -> None:
 
     quiet = 0
     async with asyncio.timeout(seconds):
-        while quiet < 8:
+        while quiet < 10:
             await until(rests, seconds)
             await asyncio.sleep(0.05)
             quiet = quiet + 1 if rests() else 0
