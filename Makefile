@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube kube-assets test-vllm lint format bench crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-vllm lint format bench crds tables lock clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
@@ -26,6 +26,7 @@ test: setup ## All tests that need no special hardware (fast ones first)
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/envoy tests/e2e
 	$(MAKE) test-kube
+	$(MAKE) test-operator
 
 test-unit: setup ## Only the fast, pure tests
 	$(BIN)/python -m pytest tests/unit
@@ -36,6 +37,10 @@ kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASS
 test-kube: setup ## Tests against a real API server (skipped where it cannot be had, or fail: PILOTAGE_REQUIRE_KUBE=1)
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
 	$(BIN)/python -m pytest tests/kube
+
+test-operator: setup ## The operator against a real API server (as test-kube)
+	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
+	$(BIN)/python -m pytest tests/operator
 
 test-vllm: setup ## The gateway in front of two real vLLM servers (installs vLLM into a cache, 6 GB)
 	hack/vllm install
