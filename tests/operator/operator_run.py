@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -134,8 +134,9 @@ class Picker:
 class Operators:
     """Starts operators and pickers for one namespace, and ends them all."""
 
-    def __init__(self, plane: ControlPlane, client: ApiClient, namespace: str) -> None:
+    def __init__(self, plane: ControlPlane, client: ApiClient, namespace: str, *, kopf: bool = True) -> None:
         self.plane = plane
+        self._kopf = kopf
         self.client = client
         self.namespace = namespace
         self._running: list[tuple[OperatorProcess, asyncio.Task[None]]] = []
@@ -168,6 +169,7 @@ class Operators:
     ) -> OperatorProcess:
         """Start an operator; perhaps through a proxy at `server`."""
         options.setdefault("timing", QUICK_LEASE)
+        options.setdefault("kopf", self._kopf)
         process = OperatorProcess(
             self.plane.connection(server=server, token=options.pop("token", None)),
             settings or self.settings(),
@@ -252,6 +254,12 @@ class Operators:
         mine = [one for one in found if one["regarding"]["name"] == name]
         mine.sort(key=lambda one: one["eventTime"])
         return [(one["type"], one["reason"], one["note"]) for one in mine]
+
+    async def eventually(self, holds: Callable[[], Awaitable[object]], seconds: float = 15.0) -> None:
+        """Wait until something that has to be asked for holds."""
+        async with asyncio.timeout(seconds):
+            while not await holds():
+                await asyncio.sleep(0.05)
 
     async def store_is_whole(self) -> bool:
         """Whether every shard that the head names is there."""

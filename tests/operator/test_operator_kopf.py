@@ -64,9 +64,10 @@ async def test_the_operator_works_where_kopf_cannot(operators, monkeypatch):
     operators.pick()
     process = operators.start()
     await operators.says(AUTO, "True True True")
-    changed = policy("auto", "auto-2", "small")
-    await operators.apply(changed)
-    await operators.says(changed, "True True True")
+    for number in range(5):
+        changed = policy("auto", f"auto-{number}", "small")
+        await operators.apply(changed)
+        await operators.says(changed, "True True True", seconds=5)
     await until(lambda: process.metrics.kopf_restarts._value.get() >= 1)
     assert woken_by(process, "kopf") == 0
 
