@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-vllm lint format bench crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-vllm lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 
@@ -53,6 +53,7 @@ lint: setup ## ruff, mypy --strict, layer contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/pilotage crds --check crds
 	$(BIN)/python hack/field_tables.py --check
+	$(BIN)/python hack/chart_files.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
@@ -61,8 +62,14 @@ format: setup ## Format the code
 bench: setup ## Throughput and added latency against a fixed-pick picker (table and JSON)
 	$(BIN)/python -m bench
 
+bench-placement: setup ## Placement on 8 simulated servers against Envoy's own balancers (table and JSON; minutes)
+	$(BIN)/python -m bench.placement
+
 crds: setup ## Write crds/ from the types in api/
 	$(BIN)/pilotage crds --out crds
+
+chart: setup ## Write what of charts/pilotage is generated: values, their schema, CRD templates
+	$(BIN)/python hack/chart_files.py
 
 tables: setup ## Renew the tables of fields in docs/ from the same types
 	$(BIN)/python hack/field_tables.py
@@ -70,6 +77,7 @@ tables: setup ## Renew the tables of fields in docs/ from the same types
 lock: ## Refresh the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
+	uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-build.lock
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

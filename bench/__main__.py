@@ -19,54 +19,98 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.bodies import write_bodies
+from bench.documents import median
 from bench.load import CONNECTIONS, Measured, run_load
 from bench.stack import FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE, Stack, rss_bytes
 
 
 @dataclass(frozen=True)
+class Member:
+    """One picker behind an Envoy of its own."""
+
+    label: str
+    kind: str
+    endpoints: int = 10
+    chunks: int = 0
+    real_page: bool = False
+
+    def stack(self) -> Stack:
+        return Stack(self.kind, self.endpoints, self.chunks, self.real_page)
+
+
+@dataclass(frozen=True)
 class Scenario:
-    """One comparison."""
+    """Members side by side; the last is held against `base`."""
 
     name: str
     body_bytes: int
-    endpoints: int
-    chunks: int = 0
-    kinds: tuple[str, ...] = (FLOOR, PILOTAGE)
+    members: tuple[Member, ...]
+    base: str = FLOOR
+    aim: float | None = None
 
 
+def against_floor(name: str, size: int, endpoints: int, aim: float, *more: Member) -> Scenario:
+    """Pilotage against the floor."""
+    members = (*more, Member(FLOOR, FLOOR, endpoints), Member(PILOTAGE, PILOTAGE, endpoints))
+    return Scenario(name, size, members, aim=aim)
+
+
+_NO_LOG = Member(FLOOR_WITHOUT_LOG, FLOOR_WITHOUT_LOG)
 SCENARIOS = (
-    Scenario("2 KB, 10 endpoints", 2_000, 10, kinds=(FLOOR_WITHOUT_LOG, FLOOR, PILOTAGE)),
-    Scenario("220 KB, 10 endpoints", 220_000, 10, kinds=(FLOOR_WITHOUT_LOG, FLOOR, PILOTAGE)),
-    Scenario("2 KB, 1,000 endpoints", 2_000, 1000),
-    Scenario("220 KB, 1,000 endpoints", 220_000, 1000),
-    Scenario("2 KB, answer of 200 chunks", 2_000, 10, chunks=200),
+    against_floor("2 KB, 10 endpoints", 2_000, 10, 0.75, _NO_LOG),
+    against_floor("220 KB, 10 endpoints", 220_000, 10, 0.7, _NO_LOG),
+    against_floor("2 KB, 1,000 endpoints", 2_000, 1000, 0.5),
+    against_floor("220 KB, 1,000 endpoints", 220_000, 1000, 0.5),
+    Scenario(
+        "2 KB, answer of 200 chunks",
+        2_000,
+        (
+            Member(FLOOR, FLOOR, chunks=200),
+            Member("unstreamed answer", PILOTAGE),
+            Member(PILOTAGE, PILOTAGE, chunks=200),
+        ),
+    ),
+    Scenario(
+        "2 KB, 100 endpoints with a real vLLM's 52 KB page",
+        2_000,
+        (
+            Member("10 endpoints, short pages", PILOTAGE),
+            Member("100 endpoints, real pages", PILOTAGE, 100, real_page=True),
+        ),
+        base="10 endpoints, short pages",
+        aim=0.9,
+    ),
 )
 
 
 async def compare(scenario: Scenario, rounds: int, seconds: float) -> dict[str, Any]:
-    """All kinds side by side, in turn A B A B: the machine's drift meets each alike."""
+    """All members side by side, in turn A B A B: the machine's drift meets each alike."""
     count = 200 if scenario.body_bytes < 10_000 else 60
     with tempfile.TemporaryDirectory(prefix="pilotage-bodies-") as folder:
-        write_bodies(Path(folder), scenario.body_bytes, count)
-        runs: dict[str, list[Measured]] = {kind: [] for kind in scenario.kinds}
+        streamed = any(member.chunks for member in scenario.members)
+        write_bodies(Path(folder), scenario.body_bytes, count, stream=streamed)
+        runs: dict[str, list[Measured]] = {member.label: [] for member in scenario.members}
         async with AsyncExitStack() as exits:
             stacks = {
-                kind: await exits.enter_async_context(Stack(kind, scenario.endpoints, scenario.chunks))
-                for kind in scenario.kinds
+                member.label: await exits.enter_async_context(member.stack()) for member in scenario.members
             }
-            for kind in scenario.kinds:  # warm-up
-                await run_load(stacks[kind], Path(folder), count, min(1.0, seconds))
+            for stack in stacks.values():  # warm-up
+                await run_load(stack, Path(folder), count, min(1, seconds))
             for _ in range(rounds):
-                for kind in scenario.kinds:
-                    runs[kind].append(await run_load(stacks[kind], Path(folder), count, seconds))
-            interval = await stacks[PILOTAGE].scrape_interval()
-    floor = [run.requests_per_second for run in runs[FLOOR]]
-    ratios = [run.requests_per_second / base for run, base in zip(runs[PILOTAGE], floor, strict=True)]
+                for label, stack in stacks.items():
+                    runs[label].append(await run_load(stack, Path(folder), count, seconds))
+            subject = scenario.members[-1].label
+            interval = await stacks[subject].scrape_interval()
+    base = [run.requests_per_second for run in runs[scenario.base]]
+    ratios = [run.requests_per_second / one for run, one in zip(runs[subject], base, strict=True)]
     return {
         "scenario": scenario.name,
+        "base": scenario.base,
+        "subject": subject,
+        "aim": scenario.aim,
         "scrape_interval_seconds": interval,
         "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
-        "runs": {kind: [run.as_dict() for run in measured] for kind, measured in runs.items()},
+        "runs": {label: [run.as_dict() for run in measured] for label, measured in runs.items()},
     }
 
 
@@ -91,7 +135,7 @@ def table_of(results: list[dict[str, Any]]) -> Table:
         "scenario",
         "picker",
         "req/s",
-        "of the floor",
+        "of its base",
         "p50 ms",
         "p99 ms",
         "picker CPU ms",
@@ -99,22 +143,17 @@ def table_of(results: list[dict[str, Any]]) -> Table:
     ):
         table.add_column(heading, justify="left" if heading in ("scenario", "picker") else "right")
     for result in results:
-        for kind, runs in result["runs"].items():
+        for label, runs in result["runs"].items():
             ratio = result["ratio"]
             told = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
             table.add_row(
                 result["scenario"],
-                kind,
-                *(f"{median(runs, 'requests_per_second'):.0f}", told if kind == PILOTAGE else ""),
+                label,
+                *(f"{median(runs, 'requests_per_second'):.0f}", told if label == result["subject"] else ""),
                 *(f"{median(runs, name):.2f}" for name in ("p50_ms", "p99_ms")),
                 *(f"{median(runs, name):.3f}" for name in ("picker_cpu_ms", "envoy_cpu_ms")),
             )
     return table
-
-
-def median(runs: list[dict[str, Any]], name: str) -> float:
-    """Of one figure over runs."""
-    return statistics.median(run[name] for run in runs)
 
 
 async def main() -> int:
@@ -130,6 +169,7 @@ async def main() -> int:
     report: dict[str, Any] = {"machine": platform.platform(), "python": platform.python_version()}
     if options.long:
         report |= await long_run(options.long, console)
+        options.out = options.out.with_name("memory.json")
     else:
         rounds, seconds = (1, 1.0) if options.quick else (options.rounds, options.seconds)
         results = []
@@ -138,6 +178,11 @@ async def main() -> int:
                 results.append(await compare(scenario, rounds, seconds))
                 console.print(table_of(results[-1:]))
         report["results"] = results
+    if options.only and not options.long and options.out.exists():
+        # a part measured again replaces that part
+        known = {one["scenario"]: one for one in json.loads(options.out.read_text())["results"]}
+        known |= {one["scenario"]: one for one in report["results"]}
+        report["results"] = list(known.values())
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1) + "\n")
     console.print(f"written to {options.out}")

@@ -9,7 +9,7 @@ MODEL = "llama"
 _WORDS = 4000
 
 
-def write_bodies(folder: Path, size: int, count: int, seed: int = 1) -> None:
+def write_bodies(folder: Path, size: int, count: int, *, stream: bool = False, seed: int = 1) -> None:
     """Write `count` chat bodies of about `size` bytes, half prefix and half their own."""
     chance = random.Random(seed)
     letters = "abcdefghijklmnopqrstuvwxyz"
@@ -31,4 +31,6 @@ def write_bodies(folder: Path, size: int, count: int, seed: int = 1) -> None:
             {"role": "user", "content": text(size // 2 - 150)},
         ]
         body = {"messages": messages, "model": MODEL, "max_tokens": 16}
+        if stream:
+            body["stream"] = True
         (folder / f"{index}.json").write_text(json.dumps(body))

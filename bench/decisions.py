@@ -1,7 +1,8 @@
 """The time of a decision alone, by number of endpoints: python -m bench.decisions [--out FILE].
 
 Identify, parse, match, hash the prompt, filter, score, order, record and settle, with the default
-profile, in one process without gRPC and without scraping. Medians of single requests.
+profile, in one process without gRPC and without scraping. Medians of single requests; bodies are half a
+shared prefix, half their own.
 """
 
 import argparse
@@ -29,10 +30,10 @@ from pilotage_extproc.server.garbage import tune_garbage_collection
 from pilotage_extproc.server.offline import offline_pipeline
 
 COUNTS = (10, 100, 1000, 10_000)
-SIZES = (2_000, 220_000)
+SIZES = (2_000, 10_000, 220_000, 1_000_000)
 OPEN = 16
 """Requests in flight at a time."""
-MEASURED = 2000
+MEASURED = 1000
 
 
 async def pipeline_of(count: int) -> Pipeline:

@@ -46,6 +46,15 @@ def just_let_through(size: int) -> bytes:
     return b'{"model":"small","messages":[%b"%b"]}' % (b"[]," * count, b"x" * (size - 3 * count - 40))
 
 
+def distinct_keys(size: int) -> bytes:
+    """As many different members as pass the bound, their names as long as the body allows."""
+    count = min(size // 30, 66_000)
+    name = b"k" * (size // count - 12)
+    return b'{%b,"model":"small","messages":[{"role":"user","content":"x"}]}' % b",".join(
+        b'"%b%d":0' % (name, number) for number in range(count)
+    )
+
+
 def truncated(size: int) -> bytes:
     """A chat that stops before its end."""
     return chat(size)[:-3]
@@ -61,6 +70,7 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     "one long message": chat,
     "brackets, too many": structure,
     "brackets, just let through": just_let_through,
+    "distinct keys, just let through": distinct_keys,
     "cut off": truncated,
 }
 

@@ -1,6 +1,6 @@
 """`compile_resources()`: from resources to the routing snapshot, with findings. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pilotage_api.findings import Finding, ResourceKey, Severity
 from pilotage_api.in_force import InForce, taking_effect
@@ -54,7 +54,8 @@ def compile_resources(
         (one for one in in_force.resources.values() if isinstance(one, RoutePolicy)),
         key=lambda policy: (policy.metadata.created, policy_key(policy).key),
     )
-    names = NameRegistry(pools, in_force.namespace_labels)
+    names = NameRegistry(pools, in_force.namespace_labels, in_force.held_names)
+    in_force = replace(in_force, held_names=names.held)
     namespaces = frozenset(settings.namespaces)
     for pool in pools:
         _find_in_pool(pool, find)
@@ -98,7 +99,7 @@ def _names_without_policy(
             whose = (
                 "in this pool itself"
                 if winner.pool == loser.pool
-                else f"of {winner.pool}, which is older or comes first by name"
+                else f"of {winner.pool}, which has it longer or comes first by name"
             )
             find(
                 Severity.ERROR,

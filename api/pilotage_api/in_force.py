@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from pilotage_api.findings import Finding, ResourceKey, Severity
 from pilotage_api.load import Loaded, Resource
+from pilotage_api.naming import HeldNames
 
 
 @dataclass(slots=True, frozen=True)
@@ -14,6 +15,8 @@ class InForce:
     resources: Mapping[ResourceKey, Resource] = field(default_factory=dict)
     namespace_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     files: Mapping[ResourceKey, str] = field(default_factory=dict)
+    held_names: HeldNames = field(default_factory=HeldNames)
+    """Since when each pool means what by a name; decides where files, which have no age, disagree."""
 
 
 def taking_effect(loaded: Loaded, last: InForce) -> tuple[InForce, list[Finding]]:
@@ -43,4 +46,4 @@ def taking_effect(loaded: Loaded, last: InForce) -> tuple[InForce, list[Finding]
         if name not in labels and lost(key):
             labels[name] = found
             files[key] = last.files.get(key, "")
-    return InForce(resources, labels, files), findings
+    return InForce(resources, labels, files, last.held_names), findings

@@ -5,13 +5,17 @@ another namespace. Only names they do not claim come from pools that let the nam
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from pilotage_api.findings import ResourceKey
 from pilotage_api.modelpool import ModelPool
+from pilotage_api.resource import OLDEST
 from pilotage_api.snapshot import Binding, NameKind
 
 EVERY_NAMESPACE = "*"
+NAME_LABEL = "kubernetes.io/metadata.name"
+"""Kubernetes sets it on every namespace, so files need not."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,10 +35,23 @@ class Claim:
         """Two claims agree when they name the same thing: an alias may repeat its model's name."""
         return self.binding.upstream_model, self.base
 
+    @property
+    def identity(self) -> tuple[ResourceKey, str, tuple[str, str]]:
+        """Who means what by which name; the same after an edit that changes none of them."""
+        return self.pool, self.name, self.meaning
+
     def __str__(self) -> str:
         if self.binding.kind is NameKind.ADAPTER:
             return f"the adapter of {self.base!r}"
         return repr(self.base)
+
+
+@dataclass(slots=True, frozen=True)
+class HeldNames:
+    """Since which compilation each claim has been there: what a running gateway does comes first."""
+
+    compilation: int = 0
+    since: Mapping[tuple[ResourceKey, str, tuple[str, str]], int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,14 +75,28 @@ class Meaning:
 class NameRegistry:
     """All claims on names, and who sees which pool."""
 
-    def __init__(self, pools: list[ModelPool], labels: Mapping[str, Mapping[str, str]]) -> None:
-        """`pools` come oldest first: of claims that do not agree the first wins."""
+    def __init__(
+        self,
+        pools: list[ModelPool],
+        labels: Mapping[str, Mapping[str, str]],
+        held: HeldNames | None = None,
+    ) -> None:
+        """`pools` come oldest first: of claims that do not agree the first wins.
+
+        Of pools without an age, as files have none, a claim that was there before wins over a new one.
+        """
+        held = held or HeldNames()
+        now = held.compilation + 1
         self._labels = labels
         self._pools = {pool_key(pool): pool for pool in pools}
         self._claims: dict[str, list[Claim]] = {}
+        since = {}
         for pool in pools:
             for claim in claims_of(pool):
                 self._claims.setdefault(claim.name, []).append(claim)
+                since[claim.identity] = held.since.get(claim.identity, now)
+        self.held = HeldNames(now, since)
+        """To be handed in the next time."""
 
     def __iter__(self) -> Iterator[str]:
         """Every name anyone claims."""
@@ -85,24 +116,29 @@ class NameRegistry:
                 hidden.append(claim)
         if own:
             hidden += foreign
-        return _settled(own or foreign, hidden)
+        return self._settled(own or foreign, hidden)
+
+    def _settled(self, claims: list[Claim], hidden: list[Claim]) -> Meaning:
+        bindings: dict[str, Binding] = {}
+        conflicts = []
+        winner = min(claims, key=self._seniority, default=None)
+        for claim in claims:
+            if winner is not None and claim.meaning != winner.meaning:
+                conflicts.append(Conflict(claim, winner))
+            else:
+                bindings.setdefault(claim.binding.pool, claim.binding)
+        return Meaning(tuple(bindings.values()), tuple(conflicts), tuple(hidden))
+
+    def _seniority(self, claim: Claim) -> tuple[datetime, int]:
+        """Smaller comes first; equals stand in the order of their pools."""
+        created = self._pools[claim.pool].metadata.created
+        return created, self.held.since[claim.identity] if created == OLDEST else 0
 
     def sees(self, pool: ModelPool, namespaces: Iterable[str]) -> bool:
         """Whether any of those namespaces may use a pool."""
         return any(
             namespace == EVERY_NAMESPACE or admits(pool, namespace, self._labels) for namespace in namespaces
         )
-
-
-def _settled(claims: list[Claim], hidden: list[Claim]) -> Meaning:
-    bindings: dict[str, Binding] = {}
-    conflicts = []
-    for claim in claims:
-        if claim.meaning != claims[0].meaning:
-            conflicts.append(Conflict(claim, claims[0]))
-        else:
-            bindings.setdefault(claim.binding.pool, claim.binding)
-    return Meaning(tuple(bindings.values()), tuple(conflicts), tuple(hidden))
 
 
 def claims_of(pool: ModelPool) -> list[Claim]:
@@ -136,5 +172,5 @@ def admits(pool: ModelPool, namespace: str, labels: Mapping[str, Mapping[str, st
         return True
     if allowed.from_ != "Selector" or allowed.selector is None:
         return False
-    found = labels.get(namespace, {})
+    found = {**labels.get(namespace, {}), NAME_LABEL: namespace}
     return all(found.get(key) == value for key, value in allowed.selector.match_labels.items())

@@ -10,6 +10,7 @@ from pilotage_api.precedence import WayIn, policy_key, takers, ways_in
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.scheduling import Scheduling
 from pilotage_api.snapshot import CandidateModel, PolicyRoute, RuleSnapshot
+from pilotage_api.unmatched import unmatched
 
 
 class Find(Protocol):
@@ -30,6 +31,8 @@ def compile_policies(
         key = policy_key(policy)
         if EVERY_NAMESPACE in namespaces or key.namespace in namespaces:
             _find_unreachable_rules(policy, key, find)
+            for one in unmatched(policy.spec.match):
+                find(Severity.WARNING, one.code, one.message, key, f"spec.match.{one.path}", one.fix)
             ways += ways_in(policy, _rule(policy, key, meaning_of, find))
         else:
             obeyed = ", ".join(sorted(namespaces))

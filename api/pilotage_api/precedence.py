@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
+from typing import Final
 
 from pilotage_api.findings import ResourceKey
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.snapshot import HeaderMatch, PathMatch, PolicyRoute, RuleSnapshot
 
+ANY_MODEL: Final = "*"
 _MAX_VARIED_HEADERS = 4
 
 
@@ -68,8 +70,9 @@ def ways_in(policy: RoutePolicy, rule: RuleSnapshot) -> list[WayIn]:
 def takers(ordered: list[WayIn]) -> dict[ResourceKey, list[ResourceKey | None]]:
     """For each way in of a policy the other policy that takes all its requests first, or None.
 
-    Finds an equal match, a `prefix*` glob that covers a longer one, and a header with any value that
-    covers one with a value. Wider matches of other kinds come later by their rank.
+    Finds an equal match, a `prefix*` glob that covers a longer one, a header with any value that covers
+    one with a value, and the pattern `*` beside no model at all: it ranks before it, however wide its
+    other parts are. Wider matches of other kinds come later by their rank.
     """
     first: dict[object, ResourceKey] = {}
     found: dict[ResourceKey, list[ResourceKey | None]] = {}
@@ -86,12 +89,26 @@ def _match(model: str | None, path: PathMatch | None, headers: tuple[HeaderMatch
 
 def _covering(route: PolicyRoute) -> Iterator[object]:
     """Matches that take every request of a route and may rank before it."""
+    if route.model is None:
+        yield from _taken_by_any_model(route)
     for headers in _wider_headers(route.headers):
         yield _match(route.model, route.path, headers)
         if route.glob and route.model is not None:
             literal = route.model.replace("?", "*").partition("*")[0]
             for length in range(len(literal) + 1):
                 yield _match(f"{literal[:length]}*", route.path, headers)
+
+
+def _taken_by_any_model(route: PolicyRoute) -> Iterator[object]:
+    paths: list[PathMatch | None] = [route.path, None]
+    if route.path is not None:
+        segments = route.path.value.rstrip("/").split("/")
+        prefixes = ("/".join(segments[:count]) for count in range(1, len(segments) + 1))
+        paths += [PathMatch(value=one, prefix=True) for prefix in prefixes for one in (prefix, f"{prefix}/")]
+    for headers in _wider_headers(route.headers):
+        for count in range(len(headers) + 1):
+            for fewer in combinations(headers, count):
+                yield from (_match(ANY_MODEL, path, fewer) for path in paths)
 
 
 def _wider_headers(headers: tuple[HeaderMatch, ...]) -> Iterator[tuple[HeaderMatch, ...]]:

@@ -18,7 +18,7 @@ DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Namespace = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
 ModelName = Annotated[
-    str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S([^\x00-\x1f\x7f]*\S)?$")
+    str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S([^\x00-\x1f\x7f-\x9f]*\S)?$")
 ]
 """What clients and engines call a model: any text without control characters, blank at neither end."""
 LabelValue = Annotated[str, StringConstraints(max_length=63)]

@@ -24,6 +24,10 @@ from pilotage_api.status import RoutePolicyStatus
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=256)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^?#]*$", max_length=1024)]
+RuleName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", min_length=1, max_length=63)
+]
+"""Goes into a response header and onto terminals as it is: letters, digits, `-`, `_` and `.`."""
 
 
 class HeaderRule(Block):
@@ -107,8 +111,8 @@ class Rule(Block):
         }
     )
 
-    name: str | None = Field(default=None, min_length=1, max_length=63)
-    """Shown in explanations; `rules[i]` when left out."""
+    name: RuleName | None = None
+    """Shown in explanations; `rules[i]` when left out. Letters, digits, `-`, `_` and `.`."""
     candidates: list[Candidate] = Field(min_length=1, max_length=16, json_schema_extra=unique_by("model"))
     """In order of preference, or with weights; the rest are fallbacks."""
     when: ReservedString

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from pilotage_api.resource import DNS_LABEL
@@ -46,6 +46,11 @@ class DecisionHeaders(StrEnum):
     """Also pool, endpoint and score."""
 
 
+def _off_unquoted(value: object) -> object:
+    """YAML 1.1 reads an unquoted `off` as false."""
+    return DecisionHeaders.OFF if value is False else value
+
+
 class OtherTraffic(SettingsPart):
     """What happens to requests that are not ours to understand."""
 
@@ -63,7 +68,8 @@ class BodyLimits(SettingsPart):
     max_total_bytes: int = Field(default=512 << 20, ge=1 << 20)
     """Bytes of all bodies held at once by one process; past it 503 with Retry-After."""
     max_structure: int = Field(default=200_000, ge=100)
-    """Most brackets, braces and commas in one body; past it 400."""
+    """Most brackets, braces, commas and, counted twice, colons in one body, outside of strings; past it
+    400."""
 
 
 class TlsFiles(SettingsPart):
@@ -86,6 +92,9 @@ class ListenSettings(SettingsPart):
     """HTTP: metrics, decisions, snapshot. Loopback unless a token protects it."""
     envoy_admin: ListenAddress = "127.0.0.1:0"
     """HTTP: the bundled Envoy's own admin address; it has no authentication, so loopback only."""
+    envoy_probes: ListenAddress | None = None
+    """HTTP: `/ready` and `/stats/prometheus` of the bundled Envoy and nothing else, for probes
+    and scrapes from outside."""
     operator: ListenAddress = "127.0.0.1:9004"
     """HTTP: the operator's health and metrics."""
 
@@ -143,6 +152,9 @@ class KubernetesSettings(SettingsPart):
     """Name of a ConfigMap there that all that is published belongs to: deleting it removes the rest."""
     replica_group: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-extproc"
     """Label that pickers of this gateway report under."""
+    picker_service: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)] = "pilotage-extproc"
+    """Service that stands for this gateway's pickers: InferencePools whose `endpointPickerRef` names it are
+    served, each on the port it names."""
     watch_namespaces: tuple[ObeyedNamespace, ...] = ()
     """Namespaces whose resources are read besides `namespaces`: their pools may be let in. `*` is all."""
 
@@ -163,7 +175,7 @@ class GatewaySettings(SettingsPart):
     """Inference paths whose body is not JSON by its content type (audio, multipart …)."""
     fail_open_pool: str | None = None
     """`namespace/name` of the pool that serves requests when the picker is away; unset fails closed."""
-    decision_headers: DecisionHeaders = DecisionHeaders.OFF
+    decision_headers: Annotated[DecisionHeaders, BeforeValidator(_off_unquoted)] = DecisionHeaders.OFF
     """What `x-pilotage-decision` tells clients: `off`, `summary` (no addresses), `full`."""
     max_attempts: int = Field(default=3, ge=1, le=16)
     """Endpoints tried for one request, the first included."""
@@ -172,7 +184,7 @@ class GatewaySettings(SettingsPart):
     publish_hold_seconds: float = Field(default=0.25, ge=0)
     """How long a new endpoint waits before it is picked where its acknowledgement by Envoy was not seen."""
     drain_seconds: float = Field(default=20.0, ge=0)
-    """Longest wait for requests under way when the picker stops."""
+    """Longest wait for requests under way when `up` or `extproc` is told to stop; a second Ctrl-C ends it."""
     inflight_ttl_seconds: float = Field(default=900.0, gt=0)
     """After this a request whose completion was never seen no longer counts as in flight."""
     prefix_index_bytes: int = Field(default=128 << 20, ge=1 << 20)

@@ -3,9 +3,10 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 Result = TypeVar("Result")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_fast(main: Coroutine[Any, Any, Result]) -> Result:
@@ -18,14 +19,32 @@ def run_fast(main: Coroutine[Any, Any, Result]) -> Result:
         return runner.run(main)
 
 
-async def run_until_signal(*also: Coroutine[Any, Any, str]) -> str | None:
-    """Until SIGINT or SIGTERM (None), or until one of `also` ends (its result)."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    tasks = [asyncio.ensure_future(one) for one in also]
-    told = asyncio.ensure_future(stopped.wait())
+class StopSignals:
+    """SIGINT and SIGTERM: the first asks to stop, the second to stop without waiting for anything."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.at_once = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._received)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+    def _received(self) -> None:
+        (self.at_once if self.stop.is_set() else self.stop).set()
+
+
+async def until(event: asyncio.Event, *works: Coroutine[Any, Any, Result]) -> Result | None:
+    """Run until the event is set (None), or until one of the works ends (its result); ends the others."""
+    told = asyncio.ensure_future(event.wait())
+    tasks = [asyncio.ensure_future(one) for one in works]
     try:
         done, _ = await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
         return next((task.result() for task in tasks if task in done), None)
@@ -33,5 +52,3 @@ async def run_until_signal(*also: Coroutine[Any, Any, str]) -> str | None:
         for task in (told, *tasks):
             task.cancel()
         await asyncio.gather(told, *tasks, return_exceptions=True)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)

@@ -1,9 +1,18 @@
 """An explanation as a person reads it."""
 
-from typing import Any
+from collections.abc import Iterable
+from textwrap import wrap
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+_INDENT: Final = " " * 9
+_UNBROKEN: Final = "\xa0"
+_NARROWEST: Final = 40
+_NAMES: Final = ("try", "endpoint", "pool", "model")
+_GAP: Final = 2
 
 
 def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
@@ -25,7 +34,6 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
         highlight=False,
         markup=False,
     )
-    policy = explanation["policy"]
     tokens = request["promptTokens"]
     if tokens:
         cached = explanation["cachedTokens"]
@@ -33,39 +41,101 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
             f"prompt   about {tokens} tokens, about {cached} of them expected in the pick's prefix cache",
             highlight=False,
         )
-    route = (
-        f"policy {policy}, rule {explanation['rule']}" if policy else "no policy: pools that serve the name"
-    )
-    console.print(f"route    {route}", highlight=False, markup=False)
+    console.print(f"route    {_route(explanation)}", highlight=False, markup=False)
     for step in explanation["skipped"]:
         console.print(f"skipped  {step}", highlight=False, markup=False)
-    console.print(_candidates(explanation))
+    headings, rows = _cells(explanation)
+    if _width(headings, rows) <= console.width:
+        console.print(_table(headings, rows))
+    else:  # a name that is cut is no name
+        _print_candidates(console, explanation)
     _print_pick(console, explanation)
     _print_outcome(console, explanation["outcome"])
 
 
-def _candidates(explanation: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_lines=False)
-    for heading in ("try", "endpoint", "pool", "model", "score"):
-        table.add_column(heading, justify="right" if heading in ("try", "score") else "left")
+def _route(explanation: dict[str, Any]) -> str:
+    """By what the request got its candidates."""
+    request = explanation["request"]
+    if explanation["policy"]:
+        return f"policy {explanation['policy']}, rule {explanation['rule']}"
+    if request["kind"] == "response_object":
+        return "the server that holds the response"
+    if request["model"]:
+        return "no policy: pools that serve the name"
+    setting = "otherPaths" if request["kind"] == "other" else "otherBodies"
+    return f"setting {setting}: forwarded unread to {explanation['attempts'][0]['pool']}"
+
+
+def _cells(explanation: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     scorers = explanation["scorers"]
-    for scorer in scorers:
-        table.add_column(f"{scorer['name']}\n{scorer['unit']}, weight {scorer['weight']:g}", justify="right")
-    table.add_column("metrics age", justify="right")
-    table.add_column("dropped because")
-    for one in explanation["candidates"]:
-        age = one["metricsAgeSeconds"]
-        table.add_row(
+    terms = [f"{scorer['name']}\n{_meaning(scorer)}" for scorer in scorers]
+    headings = [*_NAMES, "score", *terms, "metrics age", "dropped because"]
+    rows = [
+        [
             str(one["attempt"] or ""),
             one["address"],
             one["pool"],
             one["model"],
             f"{one['score']:.3f}",
             *(_term(one, scorer["name"]) for scorer in scorers),
-            "never" if age is None else f"{age * 1000:.0f} ms",
+            _age(one),
             ", ".join(one["dropped"]),
-        )
+        ]
+        for one in explanation["candidates"]
+    ]
+    return headings, rows
+
+
+def _width(headings: list[str], rows: list[list[str]]) -> int:
+    widths = [max(len(line) for line in heading.split("\n")) for heading in headings]
+    for row in rows:
+        widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _table(headings: list[str], rows: list[list[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for heading in headings:
+        left = heading in (*_NAMES[1:], headings[-1])
+        table.add_column(Text(heading), justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
     return table
+
+
+def _print_candidates(console: Console, explanation: dict[str, Any]) -> None:
+    """The same one below the other, for a narrow console; lines break between figures only."""
+
+    def say(first: str, parts: Iterable[str], separator: str = ", ") -> None:
+        lines = wrap(
+            separator.join(part.replace(" ", _UNBROKEN) for part in parts),
+            max(console.width, _NARROWEST),
+            initial_indent=first,
+            subsequent_indent=_INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines:
+            console.print(line.replace(_UNBROKEN, " "), highlight=False, markup=False, soft_wrap=True)
+
+    scorers = explanation["scorers"]
+    say("scorers  ", (f"{one['name']}: {_meaning(one)}" for one in scorers), "; ")
+    for one in explanation["candidates"]:
+        attempt = f"try {one['attempt']}" if one["attempt"] else "-"
+        age = "metrics never read" if one["metricsAgeSeconds"] is None else f"metrics {_age(one)} old"
+        say(f"{attempt:<9}", (one["address"], one["pool"], one["model"], f"score {one['score']:.3f}", age))
+        say(_INDENT, (f"{scorer['name']} {_term(one, scorer['name'])}" for scorer in scorers))
+        if one["dropped"]:
+            say(_INDENT, (f"dropped because {', '.join(one['dropped'])}",))
+
+
+def _meaning(scorer: dict[str, Any]) -> str:
+    return f"{scorer['unit']}, weight {scorer['weight']:g}"
+
+
+def _age(candidate: dict[str, Any]) -> str:
+    age = candidate["metricsAgeSeconds"]
+    return "never" if age is None else f"{age * 1000:.0f} ms"
 
 
 def _print_pick(console: Console, explanation: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """A folder of manifests as the source of configuration."""
 
 import hashlib
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,10 @@ def read_folder(folder: Path) -> tuple[list[tuple[str, str]], list[Finding]]:
     texts, findings, total = [], [], 0
     for path in _manifests(folder):
         try:
-            size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a FIFO waits for somebody to write into it
+                raise ValueError("not a regular file")
+            size = status.st_size
             if size > MAX_TEXT_BYTES:
                 raise ValueError(f"larger than {MAX_TEXT_BYTES} bytes")
             total += size

@@ -1,5 +1,6 @@
 """Entry point of the `pilotage` command."""
 
+import os
 import sys
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from pilotage_cli.commands.check import check
 from pilotage_cli.commands.crds import crds
 from pilotage_cli.commands.demo import demo
+from pilotage_cli.commands.envoy import envoy, envoy_drain
 from pilotage_cli.commands.explain import explain
 from pilotage_cli.commands.extproc import extproc
 from pilotage_cli.commands.operator import operator
@@ -23,13 +25,15 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
         help="Inference gateway extension: which model and which replica, for every LLM request.",
     )
-    for command in (demo, up, extproc, operator, check, explain, sim, crds):
+    for command in (demo, up, extproc, envoy, envoy_drain, operator, check, explain, sim, crds):
         app.command()(command)
     return app
 
 
 def run() -> None:
     """Run the command line; what a user can mend is one line on standard error and exit code 2."""
+    # nothing forks without an exec here, and gRPC's handlers for it print a line whenever Envoy is started
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         application()()
     except CommandError as error:

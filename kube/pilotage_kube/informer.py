@@ -124,6 +124,8 @@ class Informer(Generic[T]):
         """The API server does not know this resource type (its CRD is not installed)."""
         self.problem: str | None = None
         """Why the view may be old, for people; None while a watch is open."""
+        self.error: Exception | None = None
+        """The same, for programs."""
         self._client = client
         self._decode = decode
         self._selectors: Final = {"labels": labels, "fields": fields}
@@ -203,11 +205,13 @@ class Informer(Generic[T]):
     def _note(self, error: Exception) -> None:
         if self.problem is None and self.synced:
             log.info("watch of %s broke: %s", self.resource.plural, error)
-        elif not self.synced:
-            log.warning("cannot list %s: %s", self.resource.plural, error)
+        elif not self.synced and self.problem != str(error):
+            # a resource type that is not installed is no trouble
+            level = logging.INFO if isinstance(error, NotFound) else logging.WARNING
+            log.log(level, "cannot list %s: %s", self.resource.plural, error)
         if self.problem is None:
             self._current_at = self._clock() if self.synced else None
-        self.problem = str(error)
+        self.problem, self.error = str(error), error
         self.counts.failures += 1
 
     async def _list(self) -> None:
@@ -273,7 +277,7 @@ class Informer(Generic[T]):
         self._current_at = self._clock()
 
     def _opened(self) -> None:
-        self.problem = None
+        self.problem = self.error = None
 
     def _event(self, event: WatchEvent) -> None:
         self._broken_watches = 0

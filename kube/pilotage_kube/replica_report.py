@@ -56,6 +56,8 @@ class ReplicaReport(msgspec.Struct, frozen=True):
     """Refusals past the bound."""
     problem: str = ""
     """Why it does not follow what is published, for people; empty where it does."""
+    address: str = ""
+    """Where its siblings reach it, `HOST:PORT`; empty where they cannot."""
     pools: dict[str, PoolCount] = {}
     """By `namespace/name`."""
     pools_omitted: int = 0

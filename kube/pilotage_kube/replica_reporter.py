@@ -27,8 +27,8 @@ _GONE_AFTER_SECONDS = 15
 class ReplicaReporter:
     """Writes one report whenever it changes, and every five seconds; `run` it as a task.
 
-    `owner` is an owner reference (the pod's), so that the report goes with it. Failures are retried and
-    never reach the caller: traffic does not depend on reports.
+    `owner` is an owner reference (the pod's), so that the report goes with it. `address` is where siblings
+    reach this process. Failures are retried and never reach the caller: traffic does not depend on reports.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class ReplicaReporter:
         replica: str,
         group: str = "pilotage-extproc",
         owner: dict[str, Any] | None = None,
+        address: str = "",
         clock: Time | None = None,
     ) -> None:
         self._client = client
@@ -47,7 +48,7 @@ class ReplicaReporter:
         self._group = group
         self._owner = owner
         self._clock: Time = clock or SystemTime()
-        self._report = ReplicaReport(replica=replica, boot=secrets.token_hex(4))
+        self._report = ReplicaReport(replica=replica, boot=secrets.token_hex(4), address=address)
         self._changed = asyncio.Event()
 
     @property

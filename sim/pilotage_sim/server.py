@@ -10,12 +10,16 @@ from pilotage_sim.engine.core import Engine
 from pilotage_sim.faults import Faults
 from pilotage_sim.http.app import SimApi
 
+_QUIET_SECONDS = 0.5
+"""Requests that a gateway has placed but not sent yet arrive within it."""
+_LONGEST_FINISH_SECONDS = 600.0
+
 
 class SimServer:
     """Listens, answers, can be killed and restarted like a process."""
 
     def __init__(self, spec: SimSpec, *, seed: int = 0) -> None:
-        self._spec = spec
+        self.spec = spec
         self._seed = seed
         self.faults = Faults()
         self.port = spec.port
@@ -27,12 +31,12 @@ class SimServer:
     @property
     def address(self) -> str:
         """`host:port`."""
-        return f"{self._spec.host}:{self.port}"
+        return f"{self.spec.host}:{self.port}"
 
     @property
     def models(self) -> tuple[str, ...]:
         """What it serves."""
-        return self._spec.config.models
+        return self.spec.config.models
 
     @property
     def alive(self) -> bool:
@@ -41,14 +45,14 @@ class SimServer:
 
     async def start(self) -> None:
         """Start with an empty cache. Raises OSError where the address is taken."""
-        self.engine = Engine(self._spec.config.engine_config())
-        self._driver = EngineDriver(self.engine, self.faults, self._spec.config.time_scale)
-        self.api = SimApi(self._spec.config, self._driver, self.faults, self._seed)
+        self.engine = Engine(self.spec.config.engine_config())
+        self._driver = EngineDriver(self.engine, self.faults, self.spec.config.time_scale)
+        self.api = SimApi(self.spec.config, self._driver, self.faults, self._seed)
         runner = web.AppRunner(
             self.api.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
         await runner.setup()
-        site = web.TCPSite(runner, self._spec.host, self.port, reuse_address=True)
+        site = web.TCPSite(runner, self.spec.host, self.port, reuse_address=True)
         try:
             await site.start()
         except OSError:
@@ -56,6 +60,16 @@ class SimServer:
             raise
         self._runner = runner
         self.port = runner.addresses[0][1]
+
+    async def finish(self) -> None:
+        """Until every request is answered and no new one comes for half a second; at most ten minutes."""
+        loop = asyncio.get_running_loop()
+        longest = loop.time() + _LONGEST_FINISH_SECONDS
+        quiet_since = loop.time()
+        while loop.time() < longest and loop.time() - quiet_since < _QUIET_SECONDS:
+            await asyncio.sleep(0.05)
+            if self.api.requests_open:
+                quiet_since = loop.time()
 
     async def kill(self) -> None:
         """Die at once, like a killed process: open connections are reset, nothing is answered."""

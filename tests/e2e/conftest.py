@@ -6,7 +6,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from gateway_rig import GatewayRig
+import yaml
+from gateway_rig import SMALL, GatewayRig, free_ports, policy, pool
+from up_process import Up
 
 StartGateway = Callable[..., Awaitable[GatewayRig]]
 
@@ -46,3 +48,27 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
     ) as one:
         yield one
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Manifests of one pool of two servers and a policy `auto`."""
+    manifests = [
+        pool("small", free_ports(2), SMALL),
+        policy("auto", {"models": ["auto"]}, [{"model": "small"}]),
+    ]
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    (folder / "all.yaml").write_text(yaml.safe_dump_all(manifests))
+    return folder
+
+
+@pytest.fixture
+async def up(folder: Path) -> AsyncIterator[Up]:
+    """`pilotage up --sim` on them."""
+    one = Up(folder)
+    await one.start()
+    yield one
+    if one.process.returncode is None:
+        one.process.terminate()
+        await one.ended()

@@ -4,6 +4,7 @@ import aiohttp
 import openai
 import pytest
 from gateway_rig import GatewayRig, policy
+from yarl import URL
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "max_tokens": 5}
 
@@ -84,6 +85,25 @@ async def test_a_streamed_response_is_found_again(gateway, client):
     assert (await client.responses.retrieve(id_)).id == id_
 
 
+async def test_the_client_builds_a_response_from_its_stream(gateway, client):
+    async with client.responses.stream(model="small", input="hello", max_output_tokens=3) as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert kinds == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        *["response.output_text.delta"] * 3,
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.completed",
+    ]
+    assert final.usage.output_tokens == 3
+    assert len(final.output_text) > 0
+
+
 async def test_an_unknown_response_is_a_typed_404(gateway, client):
     with pytest.raises(openai.NotFoundError) as raised:
         await client.responses.retrieve("resp_unknown")
@@ -155,6 +175,14 @@ async def test_decision_headers_tell_what_the_settings_allow(start_gateway, sess
         else:
             assert told in header
             assert (level == "full") == ("endpoint=" in header)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions/", "/v1/chat%2Fcompletions", "/v1/ch%61t/completions?a=b"]
+)
+async def test_a_path_spelt_otherwise_is_the_same_call_to_the_server(gateway, session, path):
+    async with session.post(URL(f"{gateway.url}{path}", encoded=True), json=CHAT) as answer:
+        assert (answer.status, (await answer.json())["object"]) == (200, "chat.completion")
 
 
 async def test_a_client_cannot_steer(gateway, session: aiohttp.ClientSession):

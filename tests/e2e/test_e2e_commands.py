@@ -13,9 +13,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
-from gateway_rig import SMALL, free_ports, policy, pool
+from gateway_rig import free_ports
+from up_process import COMMAND
 
-COMMAND = [sys.executable, "-c", "from pilotage_cli.main import run; run()"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart"
 
 
@@ -30,22 +30,13 @@ def pilotage(*arguments: str, timeout: float = 60) -> subprocess.CompletedProces
     )
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    manifests = [
-        pool("small", free_ports(2), SMALL),
-        policy("auto", {"models": ["auto"]}, [{"model": "small"}]),
-    ]
-    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(manifests))
-    return tmp_path
-
-
 def test_the_demo_runs_through_by_itself():
     ran = pilotage("demo")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "policy default/auto, rule small-first" in ran.stdout
     assert "outcome  200" in ran.stdout
     assert "pilotage up -f examples/quickstart --sim" in ran.stdout
+    assert ran.stderr == ""
 
 
 def test_the_example_checks_clean():
@@ -83,70 +74,47 @@ def test_explain_decides_a_request_file_offline(folder):
     assert (ran.returncode, "404 model_not_found" in ran.stdout) == (1, True)
 
 
+@pytest.mark.parametrize("flag", ["--listen", "--extproc-listen", "--admin"])
+def test_an_address_that_is_none_is_told_by_its_flag(folder, flag):
+    ran = pilotage("up", "-f", str(folder), flag, "nonsense")
+    assert ran.returncode == 2
+    assert ran.stderr.strip() == (
+        f"pilotage: {flag} 'nonsense': not an address: write HOST:PORT, such as 127.0.0.1:8080"
+    )
+
+
+def test_an_unknown_log_level_is_told_with_those_there_are(folder):
+    ran = pilotage("up", "-f", str(folder), "--log-level", "foo")
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    assert "warning" in ran.stderr
+
+
+def test_an_envoy_admin_address_in_use_is_told_before_anything_starts(folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        spec = {"listen": {"envoyAdmin": f"127.0.0.1:{port}", "gateway": "127.0.0.1:0"}}
+        settings = {"apiVersion": "pilotage.dev/v1alpha1", "kind": "GatewaySettings", "spec": spec}
+        (folder / "pilotage.yaml").write_text(yaml.safe_dump(settings))
+        free = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        ran = pilotage("up", "-f", str(folder), "--sim", "--extproc-listen", free[0], "--admin", free[1])
+    assert ran.returncode == 2
+    assert f"listen.envoyAdmin 127.0.0.1:{port} is in use" in ran.stderr
+
+
+def test_commands_that_need_no_gateway_do_not_wait_for_its_classes():
+    code = (
+        "import sys, pilotage_cli.main as main; main.application();"
+        "print([one for one in ('envoy_data_plane', 'envoy', 'grpc', 'numpy') if one in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.strip() == "[]"
+
+
 def test_explain_without_a_gateway_says_so():
     ran = pilotage("explain", "--admin", f"127.0.0.1:{free_ports(1)[0]}")
     assert ran.returncode == 2
     assert "no gateway's admin on 127.0.0.1" in ran.stderr
-
-
-class Up:
-    """`pilotage up` as a child process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.gateway, self.extproc, self.admin = free_ports(3)
-        self.output = ""
-
-    async def start(self) -> None:
-        listen = ["--listen", f"127.0.0.1:{self.gateway}", "--extproc-listen", f"127.0.0.1:{self.extproc}"]
-        listen += ["--admin", f"127.0.0.1:{self.admin}"]
-        self.process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            "up",
-            "-f",
-            str(self.folder),
-            "--sim",
-            *listen,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        assert self.process.stdout is not None
-        while "admin   on" not in self.output:
-            line = await asyncio.wait_for(self.process.stdout.readline(), 30)
-            assert line, self.output
-            self.output += line.decode()
-
-    async def ask(self) -> int:
-        body = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"http://127.0.0.1:{self.gateway}/v1/chat/completions", json=body) as answer,
-        ):
-            await answer.read()
-            return answer.status
-
-    async def ended(self) -> int:
-        rest, _ = await asyncio.wait_for(self.process.communicate(), 30)
-        self.output += rest.decode()
-        return self.process.returncode or 0
-
-    def envoy_pid(self) -> int:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        pids = set(children.read_text().split())
-        for thread in Path(f"/proc/{self.process.pid}/task").iterdir():
-            pids |= set((thread / "children").read_text().split())
-        [pid] = [int(pid) for pid in pids if "envoy" in Path(f"/proc/{pid}/cmdline").read_text()]
-        return pid
-
-
-@pytest.fixture
-async def up(folder):
-    one = Up(folder)
-    await one.start()
-    yield one
-    if one.process.returncode is None:
-        one.process.terminate()
-        await one.ended()
 
 
 async def test_up_serves_until_interrupted_and_leaves_nothing_running(up):
@@ -157,9 +125,21 @@ async def test_up_serves_until_interrupted_and_leaves_nothing_running(up):
     assert decision
     again = pilotage("explain", decision[1], "--admin", f"127.0.0.1:{up.admin}", "--output", "json")
     assert json.loads(again.stdout)["decision"] == decision[1]
+    for id_ in ("../../etc", "a/b?c#d", "%2e%2e"):
+        asked = pilotage("explain", id_, "--admin", f"127.0.0.1:{up.admin}")
+        assert asked.returncode == 1
+        assert f"no decision {id_} here" in asked.stderr
+    elsewhere = pilotage("explain", "--admin", f"127.0.0.1:{up.gateway}")
+    assert elsewhere.returncode in (1, 2)
+    assert "Traceback" not in elsewhere.stderr
+    envoy_admin = re.search(r"Envoy's admin on (http://127.0.0.1:\d+)", up.output)
+    assert envoy_admin
+    async with aiohttp.ClientSession() as session, session.get(f"{envoy_admin[1]}/ready") as answer:
+        assert answer.status == 200
     envoy = up.envoy_pid()
     up.process.send_signal(signal.SIGINT)
     assert await up.ended() == 0
+    assert "fork_posix" not in up.output
     assert "stopped" in up.output
     assert not Path(f"/proc/{envoy}").exists()
     with socket.socket() as probe:

@@ -29,11 +29,30 @@ async def test_a_new_policy_takes_effect_without_cutting_a_stream(start_gateway,
         [address] = [server.address for server in rig.servers_of("llama-8b")]
         rig.write("small.yaml", pool("small", free_ports(1), SMALL))
         server = rig.servers_of("llama-8b")[0]
-        rig.gateway.simulated = None  # keep it alive: only the configuration changes
         await rig.recompiled(3)
         assert rig.runtime.table.row_of(address) is None
+        assert server not in rig.servers
         assert (await stream.content.read()).endswith(b"data: [DONE]\n\n")
-        await server.kill()
+    await rig.until(lambda: not server.alive)
+
+
+async def test_a_pool_that_is_gone_finishes_its_streams_and_can_come_back_meanwhile(start_gateway, session):
+    rig = await start_gateway(small=1, strong=1, time_scale=1.0)
+    server = rig.servers_of("llama-8b")[0]
+    server.faults.slow = 5.0
+    manifest = (rig.folder / "small.yaml").read_text()
+    body = {"model": "small", "messages": PROMPT, "max_tokens": 60, "stream": True}
+    async with session.post(f"{rig.url}/v1/chat/completions", json=body) as stream:
+        await stream.content.readuntil(b"\n\n")
+        (rig.folder / "small.yaml").unlink()
+        await rig.recompiled(2)
+        assert await ask(session, rig, "small") == (404, "model_not_found")
+        (rig.folder / "small.yaml").write_text(manifest)
+        await rig.recompiled(3)
+        assert (await stream.content.read()).endswith(b"data: [DONE]\n\n")
+    await rig.until(lambda: not rig.runtime.table.pending)
+    assert await ask(session, rig, "small") == (200, "llama-8b")
+    assert rig.servers_of("llama-8b") == [server]
 
 
 async def test_a_bad_file_is_reported_and_the_last_good_configuration_stays(start_gateway, session):

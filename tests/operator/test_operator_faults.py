@@ -286,7 +286,7 @@ async def test_everything_can_be_deleted_with_the_operator_gone(own):
 
 async def test_an_operator_that_may_not_publish_says_so_and_recovers(operators, control_plane):
     from accounts import ROLES, token_with
-    from operator_rights import OPERATOR_NAMESPACE, OPERATOR_WATCHED
+    from rights import OPERATOR_NAMESPACE, OPERATOR_WATCHED
 
     rights = [one for one in (*OPERATOR_NAMESPACE, *OPERATOR_WATCHED) if one["resources"] != ["configmaps"]]
     rights.append({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]})

@@ -2,8 +2,8 @@
 
 import pytest
 from accounts import token_with
-from operator_rights import OPERATOR_NAMESPACE, OPERATOR_WATCHED
 from operator_run import policy, pool
+from rights import OPERATOR_NAMESPACE, OPERATOR_WATCHED
 from waiting import until
 
 from pilotage_kube.client import ApiClient

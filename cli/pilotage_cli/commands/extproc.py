@@ -4,24 +4,32 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from pilotage_api.compile import Compiled
-from pilotage_api.findings import Severity
-from pilotage_api.settings import GatewaySettings
-from pilotage_cli.event_loop import run_fast, run_until_signal
+from pilotage_cli.event_loop import run_fast
 from pilotage_cli.failure import CommandError
-from pilotage_cli.findings import print_findings
-from pilotage_cli.folder import FolderError
-from pilotage_cli.gateway.standalone import Picker
-from pilotage_cli.options import Admin, ExtprocListen, Folder, LogLevel, settings_of
-from pilotage_extproc.server.addresses import AddressError
-from pilotage_extproc.server.tls import TlsError
+from pilotage_cli.options import (
+    Admin,
+    Context,
+    ExtprocListen,
+    Kubeconfig,
+    LogLevel,
+    OptionalFolder,
+    connection_of,
+    settings_of,
+)
 from pilotage_extproc.telemetry.logs import configure_logs
 
 
 def extproc(
-    folder: Folder,
+    folder: OptionalFolder = None,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Follow a cluster instead of a folder.")
+    ] = False,
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", help="With --kubernetes: file with the GatewaySettings.")
+    ] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     extproc_listen: ExtprocListen = None,
     admin: Admin = None,
     peer: Annotated[
@@ -29,35 +37,20 @@ def extproc(
         typer.Option(help="HOST:PORT of another picker behind the same gateway; repeatable."),
     ] = None,
     process_id: Annotated[
-        str | None, typer.Option(help="Name of this process in decision ids; random when left out.")
+        str | None,
+        typer.Option(help="Name of this process in decision ids; the pod's, or random, when left out."),
     ] = None,
     log_level: LogLevel = "info",
 ) -> None:
-    """Serve the endpoint-picker protocol for a folder of manifests, until interrupted."""
+    """Serve the endpoint-picker protocol for a folder of manifests, or for a cluster, until interrupted."""
+    if kubernetes == (folder is not None):
+        raise CommandError("name a --folder of manifests, or a cluster with --kubernetes")
+    source = settings_file if kubernetes else folder
     configure_logs(log_level)
-    settings = settings_of(folder, extproc=extproc_listen, admin=admin, peers=tuple(peer) if peer else None)
-    run_fast(_serve(folder, settings, process_id))
+    from pilotage_cli.gateway.foreground import serve_cluster, serve_picker  # noqa: PLC0415 - a second
 
-
-async def _serve(folder: Path, settings: GatewaySettings, process_id: str | None) -> None:
-    console = Console(stderr=True, soft_wrap=True)
-
-    def told(compiled: Compiled) -> None:
-        print_findings(console, (one for one in compiled.findings if one.severity is not Severity.INFO))
-
-    try:
-        picker = Picker(
-            folder,
-            settings,
-            process_id=process_id,
-            on_compiled=told,
-            on_trouble=lambda text: console.print(text, style="red"),
-        )
-        await picker.start()
-    except (AddressError, FolderError, TlsError) as error:
-        raise CommandError(str(error)) from None
-    console.print(f"picker on {picker.server.address}, admin on http://{picker.server.admin_address}")
-    try:
-        await run_until_signal()
-    finally:
-        await picker.stop()
+    settings = settings_of(source, extproc=extproc_listen, admin=admin, peers=tuple(peer) if peer else None)
+    if folder is not None:
+        run_fast(serve_picker(folder, settings, process_id))
+    else:
+        run_fast(serve_cluster(connection_of(kubeconfig, context), settings, process_id))

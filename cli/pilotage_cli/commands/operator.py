@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pilotage_cli.event_loop import run_fast, run_until_signal
+from pilotage_cli.event_loop import StopSignals, run_fast, until
 from pilotage_cli.failure import CommandError
 from pilotage_cli.options import LogLevel, settings_of
 
@@ -34,7 +34,8 @@ def operator(
             await process.run()
             return "ended"
 
-        await run_until_signal(run())
+        with StopSignals() as signals:
+            await until(signals.stop, run())
 
     try:
         run_fast(serve())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pilotage_cli.event_loop import run_until_signal
+from pilotage_cli.event_loop import StopSignals
 from pilotage_cli.failure import CommandError
 from pilotage_extproc.server.addresses import AddressError, split_address
 from pilotage_sim import SimCluster, SimConfig, SimSpec
@@ -43,6 +43,7 @@ async def _serve(specs: list[SimSpec]) -> None:
     for server in cluster.servers:
         typer.echo(f"serving on http://{server.address}")
     try:
-        await run_until_signal()
+        with StopSignals() as signals:
+            await signals.stop.wait()
     finally:
         await cluster.stop()

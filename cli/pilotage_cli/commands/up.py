@@ -1,28 +1,12 @@
 """`pilotage up`: a whole gateway on this machine."""
 
-import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from pilotage_api.compile import Compiled
-from pilotage_api.findings import Severity
-from pilotage_api.settings import GatewaySettings
-from pilotage_cli.event_loop import run_fast, run_until_signal
-from pilotage_cli.failure import CommandError
-from pilotage_cli.findings import print_findings, summary
-from pilotage_cli.folder import FolderError
-from pilotage_cli.gateway.envoy import EnvoyError
-from pilotage_cli.gateway.standalone import Gateway
-from pilotage_cli.gateway.status import status_line
+from pilotage_cli.event_loop import run_fast
 from pilotage_cli.options import Admin, ExtprocListen, Folder, Listen, LogLevel, settings_of
-from pilotage_extproc.server.addresses import AddressError
-from pilotage_extproc.server.tls import TlsError
 from pilotage_extproc.telemetry.logs import configure_logs
-
-_STATUS_SECONDS = 1.0
 
 
 def up(
@@ -37,45 +21,6 @@ def up(
     """Run Envoy, the picker and, with --sim, model servers; follow the folder until interrupted."""
     configure_logs(log_level)
     settings = settings_of(folder, listen=listen, extproc=extproc_listen, admin=admin)
-    run_fast(_serve(folder, settings, sim, time_scale))
+    from pilotage_cli.gateway.foreground import serve_gateway  # noqa: PLC0415 - Envoy's classes take a second
 
-
-async def _serve(folder: Path, settings: GatewaySettings, sim: bool, time_scale: float) -> None:
-    console = Console(soft_wrap=True)
-
-    def told(compiled: Compiled) -> None:
-        shown = [one for one in compiled.findings if one.severity is not Severity.INFO]
-        print_findings(console, shown)
-        console.print(f"following snapshot {compiled.snapshot.version}: {summary(shown)}", highlight=False)
-
-    try:
-        gateway = Gateway(
-            folder,
-            settings,
-            simulate=sim,
-            sim_time_scale=time_scale,
-            on_compiled=told,
-            on_trouble=lambda text: console.print(text, style="red"),
-        )
-        await gateway.start()
-    except (AddressError, FolderError, EnvoyError, TlsError) as error:
-        raise CommandError(str(error)) from None
-    console.print(f"gateway on http://{gateway.address}/v1", highlight=False)
-    console.print(f"admin   on http://{gateway.server.admin_address}", highlight=False)
-    try:
-        ended = await run_until_signal(gateway.wait(), _show_status(gateway, console))
-    finally:
-        await gateway.stop()
-    if ended is not None:
-        raise CommandError(ended, exit_code=1)
-    console.print("stopped")
-
-
-async def _show_status(gateway: Gateway, console: Console) -> str:
-    """A live line on a terminal; nothing where output is not one."""
-    if not console.is_terminal:
-        await asyncio.Event().wait()
-    with console.status("") as status:
-        while True:
-            status.update(status_line(gateway.server.runtime))
-            await asyncio.sleep(_STATUS_SECONDS)
+    run_fast(serve_gateway(folder, settings, simulate=sim, sim_time_scale=time_scale))

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import aiohttp
 
+from pilotage_cli.gateway.guardian import Guardian
+
 BINARY_VARIABLE = "PILOTAGE_ENVOY"
 """Environment variable that names another Envoy binary."""
 _STOP_SECONDS = 5.0
+_DRAIN_POLL_SECONDS = 0.05
 _LOG_LINE = re.compile(r"^\[[^\]]*\]\[\d+\]\[(?P<level>\w+)\]\[(?P<logger>\w+)\] (?P<text>.*)$")
 
 
@@ -51,6 +54,7 @@ class EnvoyProcess:
         self._concurrency = concurrency
         self._folder = Path(tempfile.mkdtemp(prefix="pilotage-envoy-"))
         self._process: asyncio.subprocess.Process | None = None
+        self._guardian = Guardian(self._folder)
         self._reader: asyncio.Task[None] | None = None
         self.last_lines: deque[str] = deque(maxlen=200)
         """The last lines Envoy logged."""
@@ -71,6 +75,7 @@ class EnvoyProcess:
         command += ["--admin-address-path", str(admin_file), "--drain-time-s", "1"]
         if self._concurrency is not None:
             command += ["--concurrency", str(self._concurrency)]
+        await self._guardian.start()
         self._process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -78,6 +83,7 @@ class EnvoyProcess:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C goes to us: we stop Envoy after the picker has drained
         )
+        self._guardian.protect(self._process.pid)
         self._reader = asyncio.create_task(self._read_log(), name="envoy log")
 
     async def _read_log(self) -> None:
@@ -136,6 +142,30 @@ class EnvoyProcess:
         assert self._process is not None
         return await self._process.wait()
 
+    async def drain(self, seconds: float) -> None:
+        """Take no new connections, and wait for the requests under way, at most so long."""
+        if self._process is None or self._process.returncode is not None or not self.admin_address:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        admin = f"http://{self.admin_address}"
+        try:
+            async with aiohttp.ClientSession() as session:
+                # the first makes Envoy ask clients to close the connections they have
+                for path in ("/healthcheck/fail", "/drain_listeners"):
+                    async with session.post(admin + path):
+                        pass
+                while loop.time() < until and await self._requests_under_way(session):
+                    await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        except (aiohttp.ClientError, ValueError):
+            return  # it is gone: nothing to wait for
+
+    async def _requests_under_way(self, session: aiohttp.ClientSession) -> int:
+        name = "http.gateway.downstream_rq_active"
+        async with session.get(f"http://{self.admin_address}/stats?filter=^{name}$") as answer:
+            _, _, count = (await answer.text()).partition(": ")
+        return int(count or 0)
+
     async def stop(self) -> None:
         """End Envoy, by force if it does not go within five seconds."""
         process = self._process
@@ -149,4 +179,5 @@ class EnvoyProcess:
                 await process.wait()
         if self._reader is not None:
             await self._reader
+        await self._guardian.stop()
         shutil.rmtree(self._folder, ignore_errors=True)

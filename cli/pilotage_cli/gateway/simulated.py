@@ -16,7 +16,24 @@ class SimulatedPools:
         self._addresses: set[str] = set()
 
     async def follow(self, snapshot: RoutingSnapshot) -> None:
-        """Run servers at exactly these addresses. Raises AddressError for one that is not free loopback."""
+        """Run servers at all these addresses. Raises AddressError for one that is not free loopback."""
+        wanted = self._wanted(snapshot)
+        for address in sorted(wanted.keys() - self._addresses):
+            try:
+                await self.cluster.add(wanted[address])
+            except OSError as error:
+                raise AddressError(
+                    f"{address} cannot be used for a simulated server: {error.strerror}"
+                ) from None
+            self._addresses.add(address)
+
+    def retire_others(self, snapshot: RoutingSnapshot) -> None:
+        """Let servers at other addresses end when they have answered what they have."""
+        for address in self._addresses - self._wanted(snapshot).keys():
+            self.cluster.retire(address)
+            self._addresses.discard(address)
+
+    def _wanted(self, snapshot: RoutingSnapshot) -> dict[str, SimSpec]:
         wanted: dict[str, SimSpec] = {}
         for pool in snapshot.pools:
             for endpoint in pool.endpoints:
@@ -26,17 +43,7 @@ class SimulatedPools:
                         f"{pool.key}: {address} is not loopback; --sim only serves 127.0.0.0/8"
                     )
                 wanted.setdefault(address, self._spec(snapshot, pool, endpoint.address, endpoint.port))
-        for address in self._addresses - wanted.keys():
-            await self.cluster.remove(address)
-            self._addresses.discard(address)
-        for address in sorted(wanted.keys() - self._addresses):
-            try:
-                await self.cluster.add(wanted[address])
-            except OSError as error:
-                raise AddressError(
-                    f"{address} cannot be used for a simulated server: {error.strerror}"
-                ) from None
-            self._addresses.add(address)
+        return wanted
 
     def _spec(self, snapshot: RoutingSnapshot, pool: PoolSnapshot, host: str, port: int) -> SimSpec:
         adapters = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from pilotage_api.compile import Compiled
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_cli.event_loop import until
 from pilotage_cli.folder import FolderError, FolderSource
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_cli.gateway.ports import check_free
@@ -55,10 +56,14 @@ class Picker:
         self.compiled = compiled
         await self.before_apply(compiled.snapshot)
         await self.server.apply(compiled.snapshot)
+        await self.after_apply(compiled.snapshot)
         self._on_compiled(compiled)
 
     async def before_apply(self, snapshot: RoutingSnapshot) -> None:
         """What must be there before a snapshot is followed; nothing here."""
+
+    async def after_apply(self, snapshot: RoutingSnapshot) -> None:
+        """What may go once a snapshot is followed; nothing here."""
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -76,12 +81,18 @@ class Picker:
                     trouble = str(error)
                     self._on_trouble(trouble)
 
-    async def stop(self) -> None:
-        """Drain and stop."""
+    async def wait(self) -> str:
+        """Until it cannot go on; says why. Raises what ended the following of the folder."""
+        assert self._task is not None
+        await self._task
+        return "the folder is not followed any more"
+
+    async def stop(self, at_once: asyncio.Event | None = None) -> None:
+        """Drain and stop; `at_once` ends the draining."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self.server.drain()
+        await until(at_once or asyncio.Event(), self.server.drain())
         await self.server.stop()
 
 
@@ -101,14 +112,16 @@ class Gateway(Picker):
         super().__init__(folder, settings, on_compiled=on_compiled, on_trouble=on_trouble)
         self.simulated = SimulatedPools(time_scale=sim_time_scale) if simulate else None
         self.envoy: EnvoyProcess | None = None
+        self._stopped = False
         self.address = settings.listen.gateway
         """Where clients connect; with the real port once started."""
 
     async def start(self) -> None:
         """Start everything; returns when a request would be answered. Raises on what cannot start."""
         listen = self.settings.listen
-        for name in ("gateway", "extproc", "admin"):
-            check_free(f"listen.{name}", getattr(listen, name))
+        named = {"gateway": listen.gateway, "extproc": listen.extproc, "admin": listen.admin}
+        for name, address in (named | {"envoyAdmin": listen.envoy_admin}).items():
+            check_free(f"listen.{name}", address)
         try:
             await super().start()
             host, port = split_address(listen.gateway)
@@ -142,16 +155,41 @@ class Gateway(Picker):
         if self.simulated is not None:
             await self.simulated.follow(snapshot)
 
+    async def after_apply(self, snapshot: RoutingSnapshot) -> None:
+        """Simulated servers go after the last request for them."""
+        if self.simulated is not None:
+            self.simulated.retire_others(snapshot)
+
     async def wait(self) -> str:
-        """Until a child dies; says which and how."""
+        """Until a child dies; says which and how. Raises what ended the following of the folder."""
+        return await until(asyncio.Event(), self._envoy_ended(), super().wait()) or ""
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        return f"{'http' if self.settings.tls.gateway is None else 'https'}://{self.address}"
+
+    @property
+    def requests_under_way(self) -> int:
+        """Requests placed and not known to have ended."""
+        return len(self.server.runtime.ledger)
+
+    async def _envoy_ended(self) -> str:
         assert self.envoy is not None
         code = await self.envoy.wait()
         return f"Envoy ended with {code}: {self.envoy.complaint()}"
 
-    async def stop(self) -> None:
-        """Stop everything, the picker last: requests under way still need it."""
+    async def stop(self, at_once: asyncio.Event | None = None) -> None:
+        """Drain and stop everything, the picker after Envoy: requests under way still need it.
+
+        At most `drainSeconds`; `at_once` ends the draining. A second call does nothing.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
         if self.envoy is not None:
+            await until(at_once or asyncio.Event(), self.envoy.drain(self.settings.drain_seconds))
             await self.envoy.stop()
-        await super().stop()
+        await super().stop(at_once)
         if self.simulated is not None:
             await self.simulated.stop()

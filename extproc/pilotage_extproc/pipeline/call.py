@@ -17,3 +17,14 @@ class Call:
     """Of a call on a stored response."""
     forward_pool: str | None = None
     """`namespace/name` of the pool that gets a call which is not ours to understand."""
+
+    def path_to_send(self) -> str | None:
+        """The path as engines know it, with the query, where the client spelt it otherwise; else None.
+
+        Of inference calls only: what was decided for a chat must be one to the server too.
+        """
+        target = self.head.path
+        if target == self.path or self.kind in (CallKind.OTHER, CallKind.RESPONSE_OBJECT):
+            return None
+        written, mark, query = target.partition("?")
+        return None if written == self.path else f"{self.path}{mark}{query}"

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from pilotage_extproc.domain.errors import Refusal, RequestRefused
 
-_COMMA, _BRACKET, _BRACE, _QUOTE = b',[{"'
+_COMMA, _BRACKET, _BRACE, _COLON, _QUOTE = b',[{:"'
 _CLOSING = 2
 """Each bracket or brace opened is also closed, or the body is not JSON and refused for that."""
+_KEY = 2
+"""A key costs as much as two more values: 180,000 different ones in one object take 80 ms to parse."""
 _BLOCK = 1 << 18
 """Bytes looked at in one go: what numpy makes of them stays in the processor's cache."""
 
@@ -17,8 +19,8 @@ _BLOCK = 1 << 18
 def check_structure(body: bytes, max_structure: int) -> None:
     """Refuse bodies whose parsing would take seconds: 32 MiB of `[],[],…` take 2.7 s and 1 GiB.
 
-    Raises RequestRefused (400) where a body has more than `max_structure` brackets, braces and
-    commas outside of strings.
+    Raises RequestRefused (400) where a body has more than `max_structure` brackets, braces, commas
+    and, counted twice, colons outside of strings.
     """
     for _ in structure_checked(body, max_structure):
         pass
@@ -43,8 +45,10 @@ def structure_checked(body: bytes, max_structure: int) -> Iterator[None]:
 
 def _structure(content: NDArray[np.uint8]) -> int:
     # a comparison in numpy counts a byte four times faster than bytes.count
-    commas, brackets, braces = (int(np.count_nonzero(content == byte)) for byte in (_COMMA, _BRACKET, _BRACE))
-    return commas + _CLOSING * (brackets + braces)
+    commas, brackets, braces, colons = (
+        int(np.count_nonzero(content == byte)) for byte in (_COMMA, _BRACKET, _BRACE, _COLON)
+    )
+    return commas + _CLOSING * (brackets + braces) + _KEY * colons
 
 
 def _checked_outside_strings(body: bytes, max_structure: int) -> Iterator[None]:
@@ -61,7 +65,8 @@ def _checked_outside_strings(body: bytes, max_structure: int) -> Iterator[None]:
         if found > max_structure:
             raise RequestRefused(
                 Refusal.TOO_COMPLEX,
-                f"The request body has more than {max_structure} brackets, braces and commas.",
+                f"The request body has more than {max_structure} brackets, braces, commas and (each "
+                "counted twice) colons outside of strings.",
             )
         yield
 

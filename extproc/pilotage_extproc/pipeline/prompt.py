@@ -19,6 +19,9 @@ MEDIA_PART_BYTES: Final = 2304
 (https://arxiv.org/abs/2304.08485). Engines differ; its digest decides what is equal."""
 _END: Final = b"\x1e"
 """Behind each part, so that no two lists of parts have the same text."""
+_MOST_PARTS: Final = 2048
+"""Told apart one by one; what follows is taken as the JSON it is, all at once. Parts cost microseconds
+each: 33,000 tiny messages would hold other requests up for 0.2 s."""
 _TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
 _PLAIN_MESSAGE: Final = frozenset({"role", "content"})
 
@@ -80,7 +83,10 @@ _READERS: Final[dict[CallKind, Callable[[dict[str, Any], list[bytes]], None]]] =
 def _add_messages(messages: Any, parts: list[bytes]) -> None:
     if not isinstance(messages, list):
         return
-    for message in messages:
+    for index, message in enumerate(messages):
+        if len(parts) >= _MOST_PARTS:
+            parts.append(_json(messages[index:]))
+            return
         if not isinstance(message, dict):
             parts.append(_json(message))
             continue
@@ -100,7 +106,10 @@ def _add_content(content: Any, parts: list[bytes]) -> None:
     if isinstance(content, str):
         parts.append(_bytes(content))
     elif isinstance(content, list) and content and isinstance(content[0], dict):
-        for part in content:
+        for index, part in enumerate(content):
+            if len(parts) >= _MOST_PARTS:
+                parts.append(_json(content[index:]))
+                return
             _add_part(part, parts)
     elif isinstance(content, dict):
         _add_part(content, parts)

@@ -37,8 +37,9 @@ INPUT_HEADERS = (
     "x-slo-ttft-ms",
     "x-slo-tpot-ms",
     "x-prefiller-host-port",
+    "accept-encoding",
 )
-"""Meant for the picker, or for steering: no model server sees them."""
+"""Meant for the picker, for steering, or (the last) in the way of reading usage: no server sees them."""
 
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
@@ -62,10 +63,16 @@ class PickHeaders:
     """The new body of a buffered request, or None."""
     metadata: Mapping[str, Mapping[str, str | Mapping[str, str]]]
     """Dynamic metadata by namespace."""
+    remove_headers: Sequence[str] = ()
+    """Of the request, beside `INPUT_HEADERS`."""
 
 
 def read_head(
-    message: ext_proc_pb2.ProcessingRequest, *, envoy: str | None, received_at: float
+    message: ext_proc_pb2.ProcessingRequest,
+    *,
+    envoy: str | None,
+    pool: str | None = None,
+    received_at: float,
 ) -> RequestHead:
     """The request's head out of a `request_headers` message."""
     headers = header_map(message.request_headers.headers.headers)
@@ -75,8 +82,21 @@ def read_head(
         headers=headers,
         subset=subset_hint(message),
         envoy=envoy,
+        pool=pool,
         received_at=received_at,
     )
+
+
+def further_inputs(headers: Mapping[str, str]) -> list[str]:
+    """Headers of a request that the protocol strips by their beginning (`DESTINATION*`).
+
+    The bundled Envoy has dropped them before; other gateways may not.
+    """
+    return [
+        name
+        for name in headers
+        if name.startswith(DESTINATION) and name != DESTINATION and name not in INPUT_HEADERS
+    ]
 
 
 class Headers(Mapping[str, str]):
@@ -169,9 +189,11 @@ def _add_metadata(
                     nested[name].string_value = text
 
 
-def _headers_continue() -> bytes:
+def request_headers_continue(remove: Sequence[str] = ()) -> bytes:
+    """Answer to request headers whose body is still to come: strip what is not for model servers."""
     response = ext_proc_pb2.ProcessingResponse()
-    response.request_headers.response.header_mutation.remove_headers.extend((DESTINATION, *INPUT_HEADERS))
+    removed = response.request_headers.response.header_mutation.remove_headers
+    removed.extend((DESTINATION, *INPUT_HEADERS, *remove))
     return _serialized(response)
 
 
@@ -183,8 +205,7 @@ def _constant(field: str) -> bytes:
     return _serialized(response)
 
 
-CONTINUE_REQUEST_HEADERS = _headers_continue()
-"""Answer to request headers whose body is still to come: strip what is not for model servers."""
+CONTINUE_REQUEST_HEADERS = request_headers_continue()
 CONTINUE_REBIND_HEADERS = _constant("request_headers")
 CONTINUE_REQUEST_TRAILERS = _constant("request_trailers")
 CONTINUE_RESPONSE_HEADERS = _constant("response_headers")
@@ -209,7 +230,7 @@ def pick_on_headers(pick: PickHeaders) -> bytes:
     response = ext_proc_pb2.ProcessingResponse()
     common = response.request_headers.response
     common.clear_route_cache = True
-    common.header_mutation.remove_headers.extend(INPUT_HEADERS)
+    common.header_mutation.remove_headers.extend((*INPUT_HEADERS, *pick.remove_headers))
     if DESTINATION not in pick.set_headers:
         common.header_mutation.remove_headers.append(DESTINATION)
     _add_headers(common.header_mutation, pick.set_headers)

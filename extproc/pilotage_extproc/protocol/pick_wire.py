@@ -76,14 +76,17 @@ class PickWriter:
         body: bytes | None,
         rebind: Mapping[str, str],
         told: Mapping[str, str],
+        path: str | None = None,
     ) -> bytes:
         """The answer to a buffered body of the bundled Envoy.
 
         `destination` is the comma-separated list of addresses, `rebind` the upstream model by address
-        where they differ, `told` response headers that tell of the decision.
+        where they differ, `told` response headers that tell of the decision, `path` a new path and query.
         """
         headers = self._retry_headers[attempts]
         changed = b""
+        if path is not None:
+            headers += set_header(":path", path)
         if body is not None:
             headers += self._length_headers[len(body)]
             changed = field(3, field(1, body))  # CommonResponse.body_mutation (3), BodyMutation.body (1)

@@ -53,13 +53,14 @@ class Processor:
         self.responses_seen = False
         """Whether third-party gateways here send responses: then a stream's end is a request's end."""
 
-    async def process(self, stream: Stream, envoy: str | None) -> None:
+    async def process(self, stream: Stream, envoy: str | None, pool: str | None = None) -> None:
         """Serve one stream to its end. No error of one request leaves its stream.
 
-        `envoy` is the name a bundled Envoy gave itself; None is a third-party gateway.
+        `envoy` is the name a bundled Envoy gave itself; None is a third-party gateway. `pool` is the pool
+        that its port stands for.
         """
         self.open_streams += 1
-        exchange = Exchange(self, stream, envoy)
+        exchange = Exchange(self, stream, envoy, pool)
         try:
             await exchange.run()
         except RequestRefused as refused:
@@ -78,10 +79,11 @@ class Processor:
 class Exchange:
     """One stream's state: from the request's head to, at most, its response's end."""
 
-    def __init__(self, processor: Processor, stream: Stream, envoy: str | None) -> None:
+    def __init__(self, processor: Processor, stream: Stream, envoy: str | None, pool: str | None) -> None:
         self._processor = processor
         self._stream = stream
         self._envoy = envoy
+        self._pool = pool
         self._mode = BodyMode.BUFFERED if self._envoy else BodyMode.FULL_DUPLEX_STREAMED
         self._held_bytes = 0
 
@@ -97,7 +99,7 @@ class Exchange:
             self._mode = BodyMode(first.protocol_config.request_body_mode)
         processor = self._processor
         started = processor.clock()
-        head = messages.read_head(first, envoy=self._envoy, received_at=started)
+        head = messages.read_head(first, envoy=self._envoy, pool=self._pool, received_at=started)
         call = processor.placer.begin(head)
         if isinstance(call, DirectAnswer):
             await self._answer(call)
@@ -152,11 +154,14 @@ class Exchange:
         if isinstance(placement, DirectAnswer):
             await self._answer(placement)
             return None
-        await self._stream.write(messages.pick_on_headers(self._pick(placement, call.head)))
+        await self._stream.write(messages.pick_on_headers(self._pick(placement, call)))
         return placement.decision
 
     async def _place_buffered(self, call: Call) -> Decision | None:
-        await self._stream.write(messages.CONTINUE_REQUEST_HEADERS)
+        further = messages.further_inputs(call.head.headers) if self._envoy is None else None
+        await self._stream.write(
+            messages.request_headers_continue(further) if further else messages.CONTINUE_REQUEST_HEADERS
+        )
         message = await self._read()
         if message is None:
             return None  # the client left while it sent its body
@@ -169,12 +174,12 @@ class Exchange:
             await self._answer(placement)
             return None
         if self._envoy is None:
-            await self._stream.write(messages.pick_on_body(self._pick(placement, call.head)))
+            await self._stream.write(messages.pick_on_body(self._pick(placement, call)))
         else:
-            await self._stream.write(self._bundled_pick(placement))
+            await self._stream.write(self._bundled_pick(placement, call))
         return placement.decision
 
-    def _bundled_pick(self, placement: Placement) -> bytes:
+    def _bundled_pick(self, placement: Placement, call: Call) -> bytes:
         decision, processor = placement.decision, self._processor
         return processor.writer.on_body(
             destination=",".join([target.address for target in decision.targets]),
@@ -183,6 +188,7 @@ class Exchange:
             body=placement.body,
             rebind=placement.rebind,
             told=processor.placer.decision_headers(decision),
+            path=call.path_to_send(),
         )
 
     async def _place_full_duplex(self, call: Call) -> Decision | None:
@@ -207,7 +213,7 @@ class Exchange:
         if isinstance(placement, DirectAnswer):
             await self._answer(placement)
             return None
-        pick = self._pick(placement, call.head)
+        pick = self._pick(placement, call)
         await self._stream.write(messages.pick_on_headers(pick))
         sent = body if placement.body is None else placement.body
         for chunk in messages.streamed_chunks(sent, end_of_stream=not trailers, response=False):
@@ -240,10 +246,11 @@ class Exchange:
             )
         )
 
-    def _pick(self, placement: Placement, head: RequestHead) -> PickHeaders:
-        decision = placement.decision
+    def _pick(self, placement: Placement, call: Call) -> PickHeaders:
+        decision, head = placement.decision, call.head
         destination = ",".join(target.address for target in decision.targets)
-        headers: dict[str, str] = {}
+        path = call.path_to_send()
+        headers = {} if path is None else {":path": path}
         metadata: dict[str, dict[str, Any]] = {messages.LB_NAMESPACE: {messages.DESTINATION: destination}}
         if placement.body is not None:
             headers["content-length"] = str(len(placement.body))
@@ -258,4 +265,6 @@ class Exchange:
                 ours["rebind"] = placement.rebind
             ours.update(self._processor.placer.decision_headers(decision))
             metadata[messages.PILOTAGE_NAMESPACE] = ours
-        return PickHeaders(headers, placement.body if self._mode is BodyMode.BUFFERED else None, metadata)
+        body = placement.body if self._mode is BodyMode.BUFFERED else None
+        further = messages.further_inputs(head.headers) if self._envoy is None else ()
+        return PickHeaders(headers, body, metadata, further)

@@ -24,7 +24,7 @@ from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
-from pilotage_extproc.state.prefix_index import PrefixIndex
+from pilotage_extproc.state.prefix_index import BYTES_PER_BLOCK, PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 
 _PROCESS = "offline"
@@ -51,7 +51,8 @@ async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings)
     table = EndpointTable()
     table.sync(discovery.wanted())
     table.admit(table.rows())
-    knowledge = Knowledge(PrefixIndex(max_blocks=1), AdapterSlots(), Sessions())
+    prefixes = PrefixIndex(max_blocks=settings.prefix_index_bytes // BYTES_PER_BLOCK)
+    knowledge = Knowledge(prefixes, AdapterSlots(), Sessions())
     pipeline = Pipeline(
         process_id=_PROCESS,
         settings=settings,
@@ -67,7 +68,7 @@ async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings)
         decisions=DecisionLog[DecisionRecord](max_bytes=0),
         clock=monotonic,
     )
-    pipeline.install(build_index(snapshot, table, discovery.membership(), ProfileBook()))
+    pipeline.install(await build_index(snapshot, table, discovery.membership(), ProfileBook()))
     return pipeline
 
 

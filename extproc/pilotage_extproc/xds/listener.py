@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
 from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import DownstreamTlsContext
 
+from pilotage_api.calls import ACCEPT_ENCODING, STEERING_PREFIXES
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, TlsFiles
 from pilotage_extproc.xds import names
 from pilotage_extproc.xds.local_replies import local_reply_config
@@ -24,13 +25,6 @@ from pilotage_extproc.xds.typed import (
 )
 from pilotage_extproc.xds.usage_filter import usage_filter
 
-_STEERING_PREFIXES = (
-    "x-gateway-destination-",
-    "x-gateway-model-name-rewrite",
-    "x-prefiller-host-port",
-    "x-envoy-",
-)
-"""Request headers no client may send: they would choose an endpoint, or set Envoy's retries and timeouts."""
 _ASK_ANOTHER_ON = "connect-failure,refused-stream,reset,unavailable"
 """When to ask another picker process, as long as the first has answered nothing."""
 _PICKER_INPUTS = (
@@ -40,8 +34,6 @@ _PICKER_INPUTS = (
     "x-slo-tpot-ms",
 )
 """Request headers that clients may send to the picker, and no model server sees."""
-_ACCEPT_ENCODING = "accept-encoding"
-"""Dropped too: usage cannot be read out of a compressed answer."""
 _FOREVER_SECONDS = 10 * 365 * 24 * 3600
 _LOG_FLUSH_SECONDS = 0.02
 _RETRY_ON = "5xx,connect-failure,reset,retriable-status-codes"
@@ -121,7 +113,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
                 {
                     "mutations": [
                         {"removeOnMatch": {"keyMatcher": {"prefix": prefix, "ignoreCase": True}}}
-                        for prefix in (*_STEERING_PREFIXES, _ACCEPT_ENCODING)
+                        for prefix in (*STEERING_PREFIXES, ACCEPT_ENCODING)
                     ]
                 },
             )

@@ -34,6 +34,10 @@ class BlockPool:
         """Blocks that can be had, evicting cached ones."""
         return len(self._unused) + len(self._idle)
 
+    def idle_among(self, blocks: list[int]) -> int:
+        """How many of them no request holds: they count as free until they are held."""
+        return sum(block in self._idle for block in blocks)
+
     def match(self, hashes: list[int]) -> list[int]:
         """Cached blocks of the longest run of hashes from the first; not yet held."""
         found: list[int] = []
@@ -63,23 +67,29 @@ class BlockPool:
         self._references[block] = 1
         return block
 
-    def name(self, block: int, content_hash: int) -> None:
-        """A held block is full: it can be found by its content from now on."""
-        if content_hash not in self._by_hash:
+    def name(self, block: int, content_hash: int) -> bool:
+        """A held block is full: it can be found by its content from now on, unless another has the same."""
+        if content_hash in self._by_hash:
+            return False
+        if block in self._hash_of:
             self._forget(block)
-            self._by_hash[content_hash] = block
-            self._hash_of[block] = content_hash
+        self._by_hash[content_hash] = block
+        self._hash_of[block] = content_hash
+        return True
 
     def release(self, blocks: list[int]) -> None:
         """Stop holding blocks; the last of a run is evicted first, as it is the least likely to be shared."""
+        references, hash_of, idle = self._references, self._hash_of, self._idle
         for block in reversed(blocks):
-            self._references[block] -= 1
-            if self._references[block] == 0:
-                del self._references[block]
-                if block in self._hash_of:
-                    self._idle[block] = None
-                else:
-                    self._unused.append(block)
+            left = references[block] - 1
+            if left:
+                references[block] = left
+                continue
+            del references[block]
+            if block in hash_of:
+                idle[block] = None
+            else:
+                self._unused.append(block)
 
     def _forget(self, block: int) -> None:
         old = self._hash_of.pop(block, None)

@@ -6,6 +6,7 @@ When no block is left for a running request, the youngest is sent back to the qu
 """
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pilotage_sim.engine.blocks import BlockPool, OutOfBlocks
@@ -25,12 +26,12 @@ class EngineConfig:
     max_model_tokens: int = 131_072
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sequence:
     """One request inside the engine."""
 
     id: str
-    text: bytes
+    text: bytearray
     """The prompt, and what has been generated since."""
     prompt_tokens: int
     max_tokens: int
@@ -45,6 +46,10 @@ class Sequence:
     """Whether its prompt has been counted in the metrics."""
     blocks: list[int] = field(default_factory=list)
     hashes: list[int] = field(default_factory=list)
+    named: int = 0
+    """Leading blocks that can be found by their content, or whose content another block has."""
+    twins: list[int] = field(default_factory=list)
+    """Those of `named` whose content another block had: they take its name when it is evicted."""
 
     @property
     def total(self) -> int:
@@ -111,7 +116,12 @@ class Engine:
     ) -> Sequence:
         """Queue a request. The caller has checked that it fits the model's context."""
         sequence = Sequence(
-            request_id, prompt, token_count(prompt), max(1, max_tokens), f"{model}\0{adapter or ''}", adapter
+            request_id,
+            bytearray(prompt),
+            token_count(prompt),
+            max(1, max_tokens),
+            f"{model}\0{adapter or ''}",
+            adapter,
         )
         self.waiting.append(sequence)
         return sequence
@@ -130,16 +140,21 @@ class Engine:
         """Compute one batch. With nothing to do it takes no time."""
         budget = self.config.max_step_tokens
         work: list[tuple[Sequence, int]] = []
+        preemptions = self.counters.preemptions
         for sequence in list(self.running):
-            if sequence not in self.running:
+            if preemptions != self.counters.preemptions and sequence not in self.running:
                 continue  # sent back by an earlier one
             tokens = min(budget, sequence.total - sequence.computed)
-            if tokens <= 0 or not self._grow(sequence, tokens):
+            if tokens <= 0:
+                continue
+            room = len(sequence.blocks) * self.config.block_tokens - sequence.computed
+            if tokens > room and not self._grow(sequence, tokens):
                 continue
             work.append((sequence, tokens))
             budget -= tokens
         budget = self._admit(budget, work)
-        work = [(sequence, tokens) for sequence, tokens in work if sequence in self.running]
+        if preemptions != self.counters.preemptions:
+            work = [(sequence, tokens) for sequence, tokens in work if sequence in self.running]
         if not work:
             return StepResult(0.0, ())
         computed = sum(tokens for _, tokens in work)
@@ -149,38 +164,48 @@ class Engine:
 
     def _admit(self, budget: int, work: list[tuple[Sequence, int]]) -> int:
         held_back: list[Sequence] = []
+        used = {one.adapter for one in self.running if one.adapter} if self.waiting else set()
         while self.waiting and budget > 0 and len(self.running) < self.config.max_running:
             sequence = self.waiting.popleft()
-            if not self._lora_fits(sequence):
+            if not self.lora_fits(sequence, used):
                 held_back.append(sequence)
                 continue
-            self._use_cache(sequence)
-            tokens = min(budget, sequence.total - sequence.computed)
-            self.running.append(sequence)
-            if not self._grow(sequence, tokens, preempt=False):
-                self.running.remove(sequence)
-                self._release(sequence)
+            found = self._cached_blocks(sequence)
+            computed = len(found) * self.config.block_tokens
+            tokens = min(budget, sequence.total - computed)
+            needed = self._blocks_of(computed + tokens) - len(found)
+            if needed > self.blocks.free - self.blocks.idle_among(found):
+                # as in vLLM nothing is evicted for a request that does not fit
                 self.waiting.appendleft(sequence)
                 break
+            self._take_over(sequence, found)
+            self.running.append(sequence)
+            if sequence.adapter is not None:
+                used.add(sequence.adapter)
+            self._grow(sequence, tokens)
             self._count_prompt(sequence)
             work.append((sequence, tokens))
             budget -= tokens
         self.waiting.extendleft(reversed(held_back))
         return budget
 
-    def _lora_fits(self, sequence: Sequence) -> bool:
-        if sequence.adapter is None:
-            return True
-        used = {one.adapter for one in self.running if one.adapter}
-        return sequence.adapter in used or len(used) < self.config.max_loras
+    def lora_fits(self, sequence: Sequence, used: Collection[str]) -> bool:
+        """Whether its adapter has a slot, or can have one, while `used` are in slots."""
+        return sequence.adapter is None or sequence.adapter in used or len(used) < self.config.max_loras
 
-    def _use_cache(self, sequence: Sequence) -> None:
-        """Take over cached blocks; the last prompt token is always computed, for its output."""
+    def _blocks_of(self, tokens: int) -> int:
+        return -(-tokens // self.config.block_tokens)
+
+    def _cached_blocks(self, sequence: Sequence) -> list[int]:
+        """Blocks it could take over; the last prompt token is always computed, for its output."""
         extend_hashes(sequence.hashes, sequence.text, sequence.salt, self.config.block_tokens)
         usable = (sequence.total - 1) // self.config.block_tokens
-        found = self.blocks.match(sequence.hashes[:usable])
+        return self.blocks.match(sequence.hashes[:usable])
+
+    def _take_over(self, sequence: Sequence, found: list[int]) -> None:
         self.blocks.hold(found)
         sequence.blocks = found
+        sequence.named = len(found)
         sequence.computed = len(found) * self.config.block_tokens
         if not sequence.counted:
             sequence.cached = min(sequence.computed, sequence.prompt_tokens)
@@ -192,16 +217,17 @@ class Engine:
             self.counters.prefix_queries += sequence.prompt_tokens
             self.counters.prefix_hits += sequence.cached
 
-    def _grow(self, sequence: Sequence, tokens: int, *, preempt: bool = True) -> bool:
+    def _grow(self, sequence: Sequence, tokens: int) -> bool:
         """Hold blocks for so many more tokens, sending the youngest request back if it must be."""
-        needed = -(-(sequence.computed + tokens) // self.config.block_tokens)
-        while len(sequence.blocks) < needed:
+        needed = self._blocks_of(sequence.computed + tokens)
+        blocks, take = sequence.blocks, self.blocks.take
+        while len(blocks) < needed:
             try:
-                sequence.blocks.append(self.blocks.take())
+                blocks.append(take())
             except OutOfBlocks:
                 victim = self.running[-1]
-                if not preempt or victim is sequence:
-                    if preempt and len(self.running) > 1:
+                if victim is sequence:
+                    if len(self.running) > 1:
                         self._preempt(sequence)
                     return False
                 self._preempt(victim)
@@ -216,13 +242,17 @@ class Engine:
     def _release(self, sequence: Sequence) -> None:
         self.blocks.release(sequence.blocks)
         sequence.blocks = []
+        sequence.named = 0
+        sequence.twins = []
         sequence.computed = 0
 
     def _finish(self, work: list[tuple[Sequence, int]]) -> list[Emitted]:
         emitted = []
+        size = self.config.block_tokens
         for sequence, tokens in work:
             sequence.computed += tokens
-            self._name_blocks(sequence)
+            if sequence.twins or sequence.computed // size > sequence.named:
+                self.name_blocks(sequence)
             if sequence.computed < sequence.total:
                 continue  # more of its prompt to come
             text = generated(sequence.salt.encode() + sequence.text[:64], sequence.generated, 1)
@@ -237,9 +267,17 @@ class Engine:
             emitted.append(Emitted(sequence.id, text, 1, finished))
         return emitted
 
-    def _name_blocks(self, sequence: Sequence) -> None:
+    def name_blocks(self, sequence: Sequence) -> None:
+        """Let its full blocks be found. A block whose content another has may take its name later."""
+        blocks, hashes = sequence.blocks, sequence.hashes
+        if sequence.twins:
+            sequence.twins = [
+                index for index in sequence.twins if not self.blocks.name(blocks[index], hashes[index])
+            ]
         full = sequence.computed // self.config.block_tokens
-        if full > len(sequence.hashes):
-            extend_hashes(sequence.hashes, sequence.text, sequence.salt, self.config.block_tokens)
-        for index in range(min(full, len(sequence.hashes))):
-            self.blocks.name(sequence.blocks[index], sequence.hashes[index])
+        if full > len(hashes):
+            extend_hashes(hashes, sequence.text, sequence.salt, self.config.block_tokens)
+        for index in range(sequence.named, min(full, len(hashes))):
+            if not self.blocks.name(blocks[index], hashes[index]):
+                sequence.twins.append(index)
+            sequence.named = index + 1

@@ -20,7 +20,7 @@ def generated(seed: bytes, start: int, count: int) -> bytes:
     return repeated[begin : begin + length]
 
 
-def extend_hashes(hashes: list[int], text: bytes, salt: str, block_tokens: int) -> None:
+def extend_hashes(hashes: list[int], text: bytes | bytearray, salt: str, block_tokens: int) -> None:
     """Append the hash of every full block of `text` past those already there.
 
     Each hash covers all text before it, so that equal hashes mean equal prefixes. `salt` tells

@@ -1,7 +1,7 @@
 """One generation request's answer over HTTP, streamed or not, in each API's shape."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
@@ -207,34 +207,55 @@ class Messages:
 
 @dataclass(slots=True)
 class Responses:
-    """OpenAI Responses."""
+    """OpenAI Responses, its events in the order OpenAI documents.
+
+    https://developers.openai.com/api/reference/resources/responses/streaming-events: clients build the
+    answer from what was added, so a delta of something that was not is an error to them.
+    """
 
     model: str
     previous: str | None
     sequence: int = 0
+    message_id: str = field(default_factory=lambda: shapes.new_id("msg_"))
 
     def whole(self, told: Told, answer: Answer) -> dict[str, Any]:
         """The unstreamed answer."""
         tokens = shapes.response_usage(answer.prompt_tokens, told.tokens, answer.cached_tokens)
-        return shapes.response_object(answer.id, self.model, "incomplete", told.text, tokens, self.previous)
+        output = [shapes.response_message(self.message_id, told.text)]
+        return shapes.response_object(answer.id, self.model, "incomplete", output, tokens, self.previous)
 
     def opening(self, answer: Answer) -> list[bytes]:
-        """Created and in progress."""
-        return [self._about("response.created", answer), self._about("response.in_progress", answer)]
+        """Created and in progress; an empty message with one empty part."""
+        return [
+            self._about("response.created", answer),
+            self._about("response.in_progress", answer),
+            self._item("response.output_item.added", shapes.response_message(self.message_id, None)),
+            self._part("response.content_part.added", {"part": shapes.response_text("")}),
+        ]
 
     def token(self, emitted: Emitted, told: Told, answer: Answer) -> list[bytes]:
         """A delta."""
         del told, answer
-        delta = {"delta": emitted.text.decode(), "content_index": 0, "output_index": 0}
-        return [self._event("response.output_text.delta", delta)]
+        return [self._part("response.output_text.delta", {"delta": emitted.text.decode(), "logprobs": []})]
 
     def closing(self, told: Told, answer: Answer) -> list[bytes]:
-        """The whole object."""
-        return [self._event("response.completed", {"response": self.whole(told, answer)})]
+        """The end of the text, its part and its message; the whole object."""
+        return [
+            self._part("response.output_text.done", {"text": told.text, "logprobs": []}),
+            self._part("response.content_part.done", {"part": shapes.response_text(told.text)}),
+            self._item("response.output_item.done", shapes.response_message(self.message_id, told.text)),
+            self._event("response.completed", {"response": self.whole(told, answer)}),
+        ]
 
     def _about(self, kind: str, answer: Answer) -> bytes:
-        response = shapes.response_object(answer.id, self.model, "in_progress", None, None, self.previous)
+        response = shapes.response_object(answer.id, self.model, "in_progress", [], None, self.previous)
         return self._event(kind, {"response": response})
+
+    def _item(self, kind: str, item: dict[str, Any]) -> bytes:
+        return self._event(kind, {"output_index": 0, "item": item})
+
+    def _part(self, kind: str, value: dict[str, Any]) -> bytes:
+        return self._event(kind, {"item_id": self.message_id, "output_index": 0, "content_index": 0, **value})
 
     def _event(self, kind: str, value: dict[str, Any]) -> bytes:
         value = value | {"sequence_number": self.sequence, "type": kind}

@@ -39,6 +39,8 @@ class SimApi:
         self._started_at = time.time()
         self.requests_seen = 0
         """Inference requests that reached this server."""
+        self.requests_open = 0
+        """Those whose answer has not been sent to its end."""
 
     def application(self) -> web.Application:
         """The routes."""
@@ -75,7 +77,7 @@ class SimApi:
         except ServerDied:
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError from None
+            return web.Response()  # to nobody; an exception would be logged as a defect
 
     def _checked(self, wanted: GenerationRequest) -> tuple[str, str | None]:
         """The base model and the adapter of a name. Raises BadRequest."""
@@ -107,11 +109,13 @@ class SimApi:
             await asyncio.sleep(0.01)
             raise ServerDied
         answer = self._driver.submit(id_, wanted.prompt, limit, model, adapter)
+        self.requests_open += 1
         try:
             if wanted.stream:
                 return await answers.streamed(request, answer, dialect, self._faults)
             return await answers.unstreamed(answer, dialect, self._faults)
         finally:
+            self.requests_open -= 1
             self._driver.abort(id_)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -139,7 +143,7 @@ class SimApi:
         id_ = shapes.new_id("resp_")
         dialect = answers.Responses(wanted.model, previous)
         if body.get("store", True):
-            self._stored[id_] = shapes.response_object(id_, wanted.model, "in_progress", None, None, previous)
+            self._stored[id_] = shapes.response_object(id_, wanted.model, "in_progress", [], None, previous)
             if len(self._stored) > _MAX_STORED_RESPONSES:
                 self._stored.popitem(last=False)
         answer = await self._generate(request, wanted, id_, dialect)

@@ -54,6 +54,12 @@ def generation(body: dict[str, Any], prompt_field: str) -> GenerationRequest:
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise BadRequest(400, f"max_tokens must be at least 1, got {limit}.", "Bad Request", "max_tokens")
     options = body.get("stream_options") or {}
+    if not isinstance(options, dict):
+        message = (
+            "1 validation error:\n  {'type': 'model_attributes_type', 'loc': 'body.stream_options', "
+            "'msg': 'Input should be a valid dictionary or object to extract fields from'}"
+        )
+        raise BadRequest(400, message, "Bad Request", "body.stream_options")
     return GenerationRequest(
         model=str(body.get("model", "")),
         prompt=render(prompt, body.get("tools"), body.get("system"), body.get("instructions")),

@@ -110,17 +110,28 @@ def _chunk(id_: str, kind: str, model: str, choices: list[Any]) -> dict[str, Any
     return {"id": id_, "object": kind, "created": int(time.time()), "model": model, "choices": choices}
 
 
+def response_text(text: str) -> dict[str, Any]:
+    """A part of a Responses message."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": None}
+
+
+def response_message(id_: str, text: str | None) -> dict[str, Any]:
+    """A message of a Responses object; without text it is in progress."""
+    content = [] if text is None else [response_text(text)]
+    status = "in_progress" if text is None else "completed"
+    message = {"id": id_, "content": content, "role": "assistant", "status": status}
+    return message | {"type": "message", "phase": None}
+
+
 def response_object(
-    id_: str, model: str, status: str, text: str | None, tokens: dict[str, Any] | None, previous: str | None
+    id_: str,
+    model: str,
+    status: str,
+    output: list[dict[str, Any]],
+    tokens: dict[str, Any] | None,
+    previous: str | None,
 ) -> dict[str, Any]:
     """A Responses object."""
-    output = []
-    if text is not None:
-        content: list[dict[str, Any]] = [
-            {"type": "output_text", "text": text, "annotations": [], "logprobs": None}
-        ]
-        message = {"id": new_id("msg_"), "content": content, "role": "assistant", "status": "completed"}
-        output = [message | {"type": "message", "phase": None}]
     return {
         "id": id_,
         "created_at": int(time.time()),

@@ -169,3 +169,16 @@ def test_one_bad_resource_takes_no_other_down():
 def test_nothing_compiles_to_an_empty_snapshot():
     assert compiled().snapshot.pools == ()
     assert compiled().findings == ()
+
+
+@pytest.mark.parametrize("name", ["a\r\nset-cookie: evil=1", "a;b", 'a"b', "\x1b[31m", "a b", "-a", "ä"])
+def test_a_rule_name_that_could_end_a_header_is_refused(name):
+    done = compiled(pool("a", ["m"]), policy("r", rules=[{"name": name, "candidates": [{"model": "m"}]}]))
+    assert brief(done.findings) == [("error", "invalid-value", "spec.rules[0].name")]
+    assert done.snapshot.routes == ()
+
+
+@pytest.mark.parametrize("name", ["m\x1b[31m", "m\x9b31m", "m\r\nset-cookie: a=b"])
+def test_a_model_name_with_control_characters_is_refused(name):
+    done = compiled(pool("a", [name]))
+    assert brief(done.findings) == [("error", "invalid-value", "spec.models[0].name")]

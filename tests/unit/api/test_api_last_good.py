@@ -120,3 +120,56 @@ def test_labels_of_a_namespace_in_a_broken_file_stay():
 def test_without_a_last_good_form_a_wrong_resource_is_left_out():
     folder = Folder(a=[pool("a", engine="x")])
     assert pools_of(folder.compile()) == []
+
+
+def test_a_pool_that_is_dropped_in_takes_over_no_name():
+    echo = [{"name": "echo-model", "aliases": ["echo"]}]
+    folder = Folder(echo=[pool("echo", echo)])
+    folder.compile()
+    folder.files["aaa.yaml"] = yaml.safe_dump(pool("aaa", [{"name": "other", "aliases": ["echo"]}]))
+    for _ in range(3):  # however often: the one that lost once is not younger any more than it was
+        after = folder.compile()
+        assert [one.pool for one in after.snapshot.names["echo"]] == ["default/echo"]
+        [finding] = after.findings
+        assert (finding.code, finding.resource.name, finding.path) == (
+            "name-conflict",
+            "aaa",
+            "spec.models[0].aliases[0]",
+        )
+    assert sorted(after.snapshot.names) == ["echo", "echo-model", "other"]
+
+
+def test_a_pool_that_is_edited_takes_over_no_name():
+    folder = Folder(a=[pool("aaa", ["other"])], b=[pool("echo", [{"name": "m", "aliases": ["echo"]}])])
+    folder.compile()
+    after = folder.edit("a.yaml", "name: other", "name: echo")
+    assert [one.pool for one in after.snapshot.names["echo"]] == ["default/echo"]
+    assert brief(after.findings) == [("error", "name-conflict", "spec.models[0].name")]
+
+
+def test_a_name_that_is_given_up_goes_to_the_one_that_waited():
+    folder = Folder(
+        a=[pool("a", [{"name": "one", "aliases": ["x"]}])], b=[pool("b", [{"name": "two", "aliases": ["x"]}])]
+    )
+    first = folder.compile()
+    assert [one.pool for one in first.snapshot.names["x"]] == ["default/a"]
+    after = folder.edit("a.yaml", "- x", "- y")
+    assert after.findings == ()
+    assert [one.pool for one in after.snapshot.names["x"]] == ["default/b"]
+    back = folder.edit("a.yaml", "- y", "- x")
+    assert [one.pool for one in back.snapshot.names["x"]] == ["default/b"]
+
+
+def test_a_broken_file_loses_no_name_to_another():
+    folder = Folder(echo=[pool("echo", [{"name": "m", "aliases": ["echo"]}])])
+    folder.compile()
+    folder.edit("echo.yaml", "kind: ModelPool", "kind: [")
+    folder.files["aaa.yaml"] = yaml.safe_dump(pool("aaa", ["echo"]))
+    assert [one.pool for one in folder.compile().snapshot.names["echo"]] == ["default/echo"]
+
+
+def test_an_older_pool_of_an_api_server_wins_also_when_it_is_seen_later():
+    folder = Folder(new=[pool("new", [{"name": "m", "aliases": ["x"]}], created="2026-02-01T00:00:00Z")])
+    folder.compile()
+    folder.files["old.yaml"] = yaml.safe_dump(pool("old", ["x"], created="2026-01-01T00:00:00Z"))
+    assert [one.pool for one in folder.compile().snapshot.names["x"]] == ["default/old"]

@@ -176,3 +176,12 @@ def test_in_obeyed_namespaces_a_name_means_different_things_to_their_policies():
     assert candidates(result, "b/auto2") == [[("b/p", "m2")]]
     assert served_by(result, "small") == [("a/p", "m1")]
     assert str(only(result.findings).resource) == "ModelPool b/p"
+
+
+def test_a_namespace_has_its_name_as_a_label_without_being_described():
+    by_name = {"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": "apps"}}}
+    shared = pool("p", [model("m")], namespace="models", allowedNamespaces=by_name)
+    assert served_by(compiled(shared, namespaces=("apps",)), "m") == [("models/p", "m")]
+    assert served_by(compiled(shared, namespaces=("other",)), "m") == []
+    forged = namespace("other", **{"kubernetes.io/metadata.name": "apps"})
+    assert served_by(compiled(shared, forged, namespaces=("other",)), "m") == []

@@ -99,6 +99,11 @@ def told(*policies: dict) -> list[tuple[str, str]]:
         ({"models": ["*"]}, {"models": ["*x*"]}),
         ({"models": ["g*"], "headers": [header("a")]}, {"models": ["gp*"], "headers": [header("a", "1")]}),
         ({"models": ["a", "b"]}, {"models": ["b", "a"]}),
+        ({"models": ["*"]}, {}),
+        ({"models": ["*"]}, {"paths": [{"value": "/v1/chat/completions", "type": "Exact"}]}),
+        ({"models": ["*"]}, {"headers": [header("a", "1"), header("b")]}),
+        ({"models": ["*"], "headers": [header("b")]}, {"headers": [header("a", "1"), header("b", "2")]}),
+        ({"models": ["*"], "paths": [{"value": "/v1/"}]}, {"paths": [{"value": "/v1/chat"}]}),
     ],
 )
 def test_a_policy_whose_requests_another_takes_first_is_told_to_do_nothing(first, second):
@@ -110,12 +115,16 @@ def test_a_policy_whose_requests_another_takes_first_is_told_to_do_nothing(first
     [
         ({"models": ["a"]}, {"models": ["b"]}),
         ({"models": ["a"]}, {}),
+        ({"models": ["?*"]}, {}),
+        ({"models": ["*"], "headers": [header("a")]}, {}),
+        ({"models": ["*"], "headers": [header("a", "1")]}, {"headers": [header("a")]}),
+        ({"models": ["*"], "paths": [{"value": "/v1/chat"}]}, {"paths": [{"value": "/v1"}]}),
         ({"models": ["gpt-4*"]}, {"models": ["gpt-*"]}),
         ({"models": ["gpt-?"]}, {"models": ["gpt-*"]}),
         ({"models": ["*a"]}, {"models": ["b*"]}),
         ({"headers": [header("a", "1")]}, {"headers": [header("a")]}),
         ({"headers": [header("a", "1")]}, {"headers": [header("a", "2")]}),
-        ({"paths": [{"value": "/v1", "type": "Exact"}]}, {"paths": [{"value": "/v1"}]}),
+        ({"paths": [{"value": "/v1/responses", "type": "Exact"}]}, {"paths": [{"value": "/v1"}]}),
     ],
 )
 def test_a_policy_some_requests_still_reach_is_not(first, second):

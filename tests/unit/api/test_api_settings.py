@@ -4,7 +4,8 @@ import pytest
 from api_manifests import brief, load, only
 from pydantic import ValidationError
 
-from pilotage_api.settings import GatewaySettings, ListenSettings
+from pilotage_api.load import load_texts
+from pilotage_api.settings import DecisionHeaders, GatewaySettings, ListenSettings
 
 
 def document(spec, **more):
@@ -17,6 +18,19 @@ def test_settings_are_read():
     assert loaded.settings == GatewaySettings.model_validate(
         {"decisionHeaders": "full", "body": {"maxBytes": 4096}}
     )
+
+
+@pytest.mark.parametrize("written", ["off", "Off", "'off'", '"off"'])
+def test_an_unquoted_off_is_off(written):
+    text = f"apiVersion: pilotage.dev/v1alpha1\nkind: GatewaySettings\nspec: {{decisionHeaders: {written}}}\n"
+    loaded = load_texts([("pilotage.yaml", text)])
+    assert loaded.findings == []
+    assert loaded.settings == GatewaySettings(decision_headers=DecisionHeaders.OFF)
+
+
+def test_an_unquoted_on_is_an_error_that_names_what_there_is():
+    finding = only(load(document({"decisionHeaders": True})).findings)
+    assert "'off', 'summary' or 'full'" in finding.message
 
 
 def test_settings_without_a_spec_are_the_defaults():

@@ -1,5 +1,6 @@
 """A folder of manifests: what is read, and what is compiled again when it changes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,28 @@ def test_a_file_that_cannot_be_used_is_told_and_others_are_read(tmp_path, conten
 def test_a_link_to_nowhere_is_told(tmp_path):
     (tmp_path / "a.yaml").symlink_to(tmp_path / "gone")
     assert [one.code for one in load_folder(tmp_path).findings] == ["unreadable"]
+
+
+def test_what_is_not_a_regular_file_is_told_and_waited_for_by_nobody(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    write(tmp_path, "good.yaml", POOL)
+    loaded = load_folder(tmp_path)
+    assert [(one.code, one.message, one.source) for one in loaded.findings] == [
+        ("unreadable", "cannot be read: not a regular file", "pipe.yaml")
+    ]
+    assert len(loaded.resources) == 1
+
+
+def test_a_file_that_becomes_a_pipe_keeps_what_it_held(tmp_path):
+    write(tmp_path, "a.yaml", POOL)
+    source = FolderSource(tmp_path, GatewaySettings())
+    first = source.changed()
+    (tmp_path / "a.yaml").unlink()
+    os.mkfifo(tmp_path / "a.yaml")
+    second = source.changed()
+    assert first is not None
+    assert second is not None
+    assert second.snapshot == first.snapshot
 
 
 def test_a_source_compiles_only_what_changed(tmp_path):

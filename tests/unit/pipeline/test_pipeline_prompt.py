@@ -101,3 +101,20 @@ def test_a_session_is_the_header_else_the_cache_key_else_the_user():
     assert session({"user": "u"}) not in (None, session({"user": "v"}))
     assert session({}) is None
     assert session({"user": 5}) is None
+
+
+def test_very_many_parts_are_not_told_apart_one_by_one_and_keep_their_order():
+    messages = [{"role": "user", "content": f"message {number}"} for number in range(3000)]
+    text = chat(*messages)
+    assert text.count(b"\x1e") < 2100
+    later = chat(*messages, {"role": "assistant", "content": "yes"})
+    assert later.startswith(text[:-10])
+    assert chat(*messages[:-1], {"role": "user", "content": "another"}) != text
+
+
+def test_very_many_images_weigh_no_more_than_the_bound():
+    parts = [{"type": "file"}] * 30_000
+    most = 2100 * MEDIA_PART_BYTES
+    assert len(chat({"role": "user", "content": parts})) < most + len(orjson.dumps(parts))
+    messages = [{"role": "user", "content": parts[:10]}] * 3000
+    assert len(chat(*messages)) < most + len(orjson.dumps(messages))

@@ -19,11 +19,14 @@ models = st.dictionaries(texts, texts, max_size=3)
     rebind=models,
     told=st.dictionaries(st.sampled_from(["x-pilotage-decision"]), texts),
     process_id=texts,
+    path=st.none() | texts,
 )
 def test_a_pick_reads_as_the_message_it_stands_for(
-    destination, attempts, decision_id, body, rebind, told, process_id
+    destination, attempts, decision_id, body, rebind, told, process_id, path
 ):
     headers = {messages.MAX_RETRIES: str(attempts - 1)}
+    if path is not None:
+        headers[":path"] = path
     if body is not None:
         headers["content-length"] = str(len(body))
     ours = {"decision": decision_id, "owner": process_id, **told}
@@ -40,6 +43,7 @@ def test_a_pick_reads_as_the_message_it_stands_for(
             body=body,
             rebind=rebind,
             told=told,
+            path=path,
         )
         read = ext_proc_pb2.ProcessingResponse.FromString
         assert read(written) == read(expected)

@@ -144,3 +144,33 @@ async def test_real_time_agrees_with_virtual_time():
             assert took[-1] > 0.95 * virtual.finished_at
     await cluster.stop()
     assert min(took) == pytest.approx(virtual.finished_at, rel=0.25, abs=0.02)
+
+
+def test_a_request_that_does_not_fit_evicts_nothing():
+    engine = Engine(SMALL.engine_config())  # 100 blocks
+    engine.add("warm", b"w" * 1600, 1, model="m", adapter=None)  # leaves 25 blocks cached
+    finish(engine)
+    engine.add("running", b"r" * 4000, 40, model="m", adapter=None)  # takes 63 of the other 75
+    engine.step()
+    engine.add("too large", b"l" * 3200, 1, model="m", adapter=None)  # needs 50
+    engine.step()
+    assert engine.blocks.evictions == 0
+    assert [one.id for one in engine.waiting] == ["too large"]
+    finish(engine)
+    again = engine.add("again", b"w" * 1600, 1, model="m", adapter=None)
+    finish(engine)
+    assert engine.counters.finished == 4
+    assert again.cached == 0, "what waited needed its place in the end"
+
+
+def test_cached_blocks_a_request_takes_over_are_not_free_for_it_as_well():
+    engine = Engine(SMALL.engine_config())
+    engine.add("warm", b"w" * 3200, 1, model="m", adapter=None)  # leaves 50 blocks cached, 50 empty
+    finish(engine)
+    engine.add("running", b"r" * 1600, 40, model="m", adapter=None)  # takes 25 of the empty ones
+    engine.step()
+    engine.add("longer", b"w" * 3200 + b"l" * 1920, 1, model="m", adapter=None)  # 50 cached, 31 more
+    engine.step()
+    assert [one.id for one in engine.waiting] == ["longer"]
+    finish(engine)
+    assert engine.blocks.used == 0

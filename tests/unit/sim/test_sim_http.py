@@ -11,7 +11,7 @@ import aiohttp
 import openai
 import pytest
 
-from pilotage_sim import MetricsFault, SimCluster, SimConfig, SimSpec
+from pilotage_sim import Faults, MetricsFault, SimCluster, SimConfig, SimSpec
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 CONFIG = SimConfig(("tiny",), ("sql-lora", "chat-lora"), time_scale=0.05)
@@ -188,6 +188,42 @@ async def ask(session: aiohttp.ClientSession, **options: Any) -> int | str:
             return answer.status
     except aiohttp.ClientError as error:
         return type(error).__name__
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *({"slow": value} for value in ("x", -1, True, None)),
+        *({"error_rate": value} for value in (5, -0.1, "1")),
+        *({"die_after_tokens": value} for value in (-1, 1.5, True, "3")),
+        {"die_while_queued": 1},
+        *({"metrics": value} for value in ("nope", [], 3)),
+        {"slow": 2, "sloow": 2},
+        [],
+        "slow",
+    ],
+)
+async def test_a_fault_that_does_not_fit_is_a_400_and_sets_nothing(server, session, fault):
+    async with session.post("/sim/faults", json=fault) as answer:
+        assert (answer.status, (await answer.json())["error"]["code"]) == (400, 400)
+    assert server.faults == Faults()
+
+
+@pytest.mark.parametrize("options", ["x", 3, ["include_usage"]])
+async def test_stream_options_that_are_no_object_are_a_400(session, options):
+    body = {**CHAT, "stream": True, "stream_options": options}
+    async with session.post("/v1/chat/completions", json=body) as answer:
+        assert (answer.status, (await answer.json())["error"]["param"]) == (400, "body.stream_options")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", [{"die_while_queued": True}, {"die_after_tokens": 2}])
+async def test_an_injected_death_is_no_error_in_the_log(server, session, fault, stream, caplog):
+    server.faults.update(fault)
+    with pytest.raises(aiohttp.ClientError):
+        async with session.post("/v1/chat/completions", json={**CHAT, "stream": stream}) as answer:
+            await answer.read()
+    assert caplog.records == []
 
 
 async def test_faults(server, session):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pilotage_api.snapshot import Engine
 from pilotage_extproc.sources.engines import ENGINE_METRICS
-from pilotage_extproc.sources.metrics_text import Load, PageError, PageReader
+from pilotage_extproc.sources.metrics_text import Adapters, Load, PageError, PageReader
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 VLLM = ENGINE_METRICS[Engine.VLLM]
@@ -100,3 +100,56 @@ def test_garbage_is_an_error_or_figures_and_never_anything_else(page):
     except PageError:
         return
     assert load.waiting >= 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "page", "tokens"),
+    [
+        (
+            Engine.VLLM,
+            b'vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="1000"} 1.0\n',
+            16_000,
+        ),
+        (
+            Engine.VLLM,
+            b'vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="1000"} 1.0\n'
+            b'vllm:cache_config_info{block_size="16",engine="1",num_gpu_blocks="500"} 1.0\n',
+            24_000,
+        ),
+        (Engine.VLLM, b'vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0\n', 0),
+        (Engine.VLLM, b"", 0),
+        (Engine.SGLANG, b'sglang:cache_config_info{num_pages="200",page_size="64"} 1.0\n', 12_800),
+        (
+            Engine.TRTLLM,
+            b"trtllm_kv_cache_max_blocks 300\ntrtllm_kv_cache_tokens_per_block 32\n",
+            9_600,
+        ),
+        (
+            Engine.TRITON,
+            b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"} 100\n'
+            b'nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="tokens_per"} 64\n',
+            6_400,
+        ),
+    ],
+)
+def test_how_many_tokens_each_engine_says_its_cache_holds(engine, page, tokens):
+    assert PageReader(ENGINE_METRICS[engine]).cache_tokens(page) == tokens
+
+
+def test_the_adapters_of_a_real_page_are_those_of_its_latest_line():
+    page = (CAPTURES / "metrics_under_load_lora.prom").read_bytes()
+    assert PageReader(VLLM).adapters(page) == Adapters(2, ("chat-lora", "sql-lora"))
+    assert PageReader(ENGINE_METRICS[Engine.SGLANG]).adapters(page) is None
+
+
+def test_the_start_of_a_real_server_is_read():
+    page = (CAPTURES / "metrics_under_load_lora.prom").read_bytes()
+    assert PageReader(VLLM).started_at(page) == 1.7954344874e09
+
+
+@given(st.integers(0, 5000), st.integers(0, 5000), st.integers(0, 5000))
+def test_lines_are_found_wherever_they_move_between_pages(first, second, third):
+    reader = PageReader(VLLM)
+    for padding in (first, second, third):
+        page = b"# filler\n" * padding + b"vllm:num_requests_running 2\nvllm:num_requests_waiting 1\n"
+        assert (reader.load(page).waiting, reader.load(page).running) == (1, 2)

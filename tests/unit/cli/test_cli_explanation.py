@@ -1,0 +1,85 @@
+"""An explanation as a person reads it: at any width, nothing that counts is cut."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from pilotage_api.compile import compile_resources
+from pilotage_api.load import load_texts
+from pilotage_api.settings import GatewaySettings
+from pilotage_cli.explanation import print_explanation
+from pilotage_extproc.server.offline import explain_offline
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+POOL = {
+    "apiVersion": "pilotage.dev/v1alpha1",
+    "kind": "ModelPool",
+    "metadata": {"name": "small"},
+    "spec": {
+        "endpoints": [{"address": f"10.0.0.{number}", "port": 18101} for number in (1, 2)],
+        "models": [{"name": MODEL, "aliases": ["a[b]c[/d]"]}],
+    },
+}
+
+
+async def explained(model: str = MODEL) -> dict[str, Any]:
+    settings = GatewaySettings()
+    snapshot = compile_resources(load_texts([("pool.yaml", yaml.safe_dump(POOL))]), settings).snapshot
+    body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+    request = {"path": "/v1/chat/completions", "body": body}
+    return await explain_offline(snapshot, settings, json.dumps(request).encode())
+
+
+def printed(explanation: dict[str, Any], width: int) -> str:
+    file = io.StringIO()
+    print_explanation(Console(file=file, width=width, soft_wrap=True), explanation)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 80, 100, 300])
+async def test_endpoint_pool_model_and_every_term_can_be_read_at_any_width(width):
+    explanation = await explained()
+    text = printed(explanation, width)
+    for candidate in explanation["candidates"]:
+        assert text.count(f"{candidate['address']}") >= 1
+        assert f"{candidate['score']:.3f}" in text
+    assert text.count(MODEL) >= len(explanation["candidates"])
+    assert text.count("default/small") == len(explanation["candidates"])
+    for scorer in explanation["scorers"]:
+        assert scorer["name"] in text
+        assert f"{scorer['unit']}, weight {scorer['weight']:g}" in text
+    assert "…" not in text
+
+
+async def test_lines_of_candidates_keep_to_a_terminal_of_80_columns():
+    text = printed(await explained(), 80)
+    candidates = text[text.index("scorers ") : text.index("pick  ")]
+    assert max(len(line) for line in candidates.splitlines()) <= 80
+    assert "try 1    10.0.0." in candidates
+
+
+async def test_a_wide_terminal_has_a_table():
+    assert "try  endpoint" in printed(await explained(), 300)
+
+
+async def test_names_are_no_markup():
+    assert "'a[b]c[/d]'" in printed(await explained("a[b]c[/d]"), 80)
+
+
+@pytest.mark.parametrize(
+    ("request_", "route"),
+    [
+        ({"kind": "other", "model": ""}, "setting otherPaths: forwarded unread to default/small"),
+        ({"kind": "chat", "model": ""}, "setting otherBodies: forwarded unread to default/small"),
+        ({"kind": "response_object", "model": ""}, "the server that holds the response"),
+        ({}, "no policy: pools that serve the name"),
+    ],
+)
+async def test_the_route_says_why_the_pool_got_the_request(request_, route):
+    explanation = await explained()
+    explanation["request"].update(request_)
+    assert f"route    {route}\n" in printed(explanation, 80)
