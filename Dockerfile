@@ -15,6 +15,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY api api
 COPY kube kube
 COPY extproc extproc
+COPY operator operator
 COPY cli cli
 COPY sim sim
 RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \
@@ -30,7 +31,8 @@ COPY --from=build /opt/pilotage /opt/pilotage
 # nothing is written at run time: the root file system may be read-only
 ENV PATH=/opt/pilotage/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    LOGNAME=pilotage
 USER 65532:65532
 WORKDIR /
 ENTRYPOINT ["pilotage"]

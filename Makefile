@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube kube-assets test-vllm lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-vllm lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,7 @@ test: setup ## All tests that need no special hardware (fast ones first)
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/envoy tests/e2e
 	$(MAKE) test-kube
+	$(MAKE) test-operator
 
 test-unit: setup ## Only the fast, pure tests
 	$(BIN)/python -m pytest tests/unit
@@ -35,7 +36,14 @@ kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASS
 
 test-kube: setup ## Tests against a real API server (skipped where it cannot be had, or fail: PILOTAGE_REQUIRE_KUBE=1)
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
-	$(BIN)/python -m pytest tests/kube
+	$(BIN)/python -m pytest tests/kube tests/chart
+
+test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)
+	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
+
+test-operator: setup ## The operator against a real API server (as test-kube)
+	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
+	$(BIN)/python -m pytest tests/operator
 
 test-vllm: setup ## The gateway in front of two real vLLM servers (installs vLLM into a cache, 6 GB)
 	hack/vllm install

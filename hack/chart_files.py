@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 CHART: Final = ROOT / "charts" / "pilotage"
 OWNED_BY_THE_CHART: Final = ("listen", "tls", "adminTokenFile", "peers")
 """Settings that the chart writes itself: where parts listen, and where files are mounted."""
-OWNED_OF_KUBERNETES: Final = ("namespace", "snapshotName", "replicaGroup")
+OWNED_OF_KUBERNETES: Final = ("namespace", "snapshotName", "owner", "replicaGroup", "pickerService")
 _HEADER: Final = "# Generated from hack/chart_values.py by `make chart`; do not edit.\n"
 _CRD_HEADER: Final = "{{- /* Generated from crds/ by `make chart`; do not edit. */ -}}\n"
 _WIDTH: Final = 110

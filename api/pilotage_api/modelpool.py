@@ -123,7 +123,7 @@ class ModelPoolSpec(Block):
         json_schema_extra=cel((_PLACES_RULE, _PLACES_MESSAGE), (_PORTS_RULE, _PORTS_MESSAGE))
     )
 
-    endpoints: list[Endpoint] = Field(default=[], max_length=2048)
+    endpoints: list[Endpoint] = Field(default=[], max_length=4096)
     """The servers, one by one."""
     selector: PodSelector | None = None
     """Or the pods that are the servers, found and followed in a cluster."""

@@ -19,7 +19,7 @@ import aiohttp
 import kopf
 
 from pilotage_kube.backoff import Backoff
-from pilotage_kube.clock import Time
+from pilotage_kube.clock import Time, within
 from pilotage_kube.connection import Connection
 from pilotage_operator.stored import OUR_TYPES
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _STOP_SECONDS = 3.0
 """Less than what a former leader has before another may begin."""
 _SETTLED_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
 
 
 class KopfWake:
@@ -56,18 +57,32 @@ class KopfWake:
         backoff = Backoff(0.5, 60.0)
         while True:
             while not self._may_run():
-                await self._clock.sleep(1.0)
+                await self._clock.sleep(_LOOK_SECONDS)
             began = self._clock()
             life = _Life(self._connection, self._namespaces, self._on_event)
             try:
-                problem = await life.until_ended()
+                problem = await self._until_ended(life)
             finally:
                 await life.stop()
+            if problem is None:
+                continue
             self._on_restart()
             log.warning("kopf ended and will be started again; informers go on meanwhile: %s", problem)
             if self._clock() - began >= _SETTLED_SECONDS:
                 backoff.reset()
             await self._clock.sleep(backoff.delay())
+
+    async def _until_ended(self, life: "_Life") -> str | None:
+        """Why kopf ended; None where our types are not served any more.
+
+        kopf looks for types once, at its start: one whose CRD came later it would not see.
+        """
+        while self._may_run():
+            try:
+                return await within(self._clock, _LOOK_SECONDS, life.until_ended())
+            except TimeoutError:
+                continue
+        return None
 
 
 class _Life:

@@ -38,6 +38,12 @@ class Metrics:
             ["resource"],
             registry=self.registry,
         )
+        self.watches = Gauge(
+            prefix + "watches_begun",
+            "Watches begun since this process leads: many in a short time mean that they break.",
+            ["resource"],
+            registry=self.registry,
+        )
         self._passes = Counter(
             prefix + "passes", "Reconciliations, by how they ended.", ["result"], registry=self.registry
         )

@@ -79,7 +79,7 @@ class Plan:
 
 def plan(desired: Desired, observed: Observed, gateway: str) -> Plan:
     """The difference between what is desired and what is observed; `gateway` names the author of statuses."""
-    rule = ProgrammedRule(observed.pickers)
+    rule = ProgrammedRule(observed.pickers, gateway)
     writes = []
     for key, stored in observed.resources.items():
         write = _status_write(key, stored, desired, rule, observed, gateway)

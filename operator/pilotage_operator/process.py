@@ -163,6 +163,8 @@ class OperatorProcess:
             self.metrics.events_dropped.set(active.writer.dropped_events)
             for resource, age in active.view.ages().items():
                 self.metrics.watch_age.labels(resource).set(age)
+            for resource, count in active.view.watches().items():
+                self.metrics.watches.labels(resource).set(count)
         return self.metrics.text()
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pilotage_api.findings import ResourceKey
 from pilotage_kube.replica_report import ReplicaReport
 from pilotage_operator.conditions import PROGRAMMED, UNUSED_REASONS, Verdict
 from pilotage_operator.ledger import Generations
 from pilotage_operator.stored import Form, Stored
+
+_PROGRAMMED: Final = Verdict(PROGRAMMED, "True", "Programmed", "every ready picker follows this generation")
 
 
 @dataclass(slots=True, frozen=True)
@@ -32,8 +35,9 @@ class Pickers:
 class ProgrammedRule:
     """Finds the Programmed condition of one resource after another; knows the pickers once."""
 
-    def __init__(self, pickers: Pickers) -> None:
+    def __init__(self, pickers: Pickers, gateway: str) -> None:
         self._pickers = pickers
+        self._gateway = gateway
         self._ready = [(one, pickers.runs.get(one.version, {})) for one in pickers.ready]
         self._refusals: dict[str, list[tuple[ReplicaReport, str]]] = {}
         for one in pickers.ready:
@@ -47,7 +51,7 @@ class ProgrammedRule:
             return _false("NotAccepted", "nothing of it is in force; see Accepted")
         if accepted.reason in UNUSED_REASONS:
             return _false("NotUsed", "nothing of it reaches this gateway; see Accepted")
-        if form.generation != stored.form.generation:
+        if form != stored.form:
             return _false("LastGood", f"generation {form.generation} stays in force; see Accepted")
         return self._followed(stored) if self._ready else self._nobody(stored)
 
@@ -59,7 +63,7 @@ class ProgrammedRule:
             return _false("RefusedByPicker", refusals[0][1] + more)
         behind = [one for one, holds in self._ready if holds.get(key) != now.identity]
         if not behind:
-            return Verdict(PROGRAMMED, "True", "Programmed", "every ready picker follows this generation")
+            return _PROGRAMMED
         late = [one for one in behind if one.replica in self._pickers.late]
         if late:
             why = late[0].problem or f"it runs snapshot {late[0].version or 'none'}"
@@ -71,13 +75,20 @@ class ProgrammedRule:
         if self._pickers.missing:
             message = "no picker is alive and ready: look at the pods of extproc"
             return Verdict(PROGRAMMED, "Unknown", "NoPickers", message)
-        old = _old_condition(stored)
-        if old is not None and old.get("observedGeneration") == stored.form.generation:
+        if self._was_programmed(stored):
             # between two pickers, as in a restart of the only one: nothing has become untrue yet
-            status = old.get("status")
-            if status in ("True", "False", "Unknown"):
-                return Verdict(PROGRAMMED, status, str(old.get("reason")), str(old.get("message")))
+            return _PROGRAMMED
         return _false("Pending", "published; no picker follows it yet")
+
+    def _was_programmed(self, stored: Stored) -> bool:
+        conditions = stored.status.get("conditions")
+        return stored.status.get("gateway") == self._gateway and any(
+            isinstance(one, dict)
+            and one.get("type") == PROGRAMMED
+            and one.get("status") == "True"
+            and one.get("observedGeneration") == stored.form.generation
+            for one in (conditions if isinstance(conditions, list) else ())
+        )
 
 
 def endpoint_counts(key: ResourceKey, live: tuple[ReplicaReport, ...]) -> tuple[int, int] | None:
@@ -91,11 +102,3 @@ def endpoint_counts(key: ResourceKey, live: tuple[ReplicaReport, ...]) -> tuple[
 
 def _false(reason: str, message: str) -> Verdict:
     return Verdict(PROGRAMMED, "False", reason, message)
-
-
-def _old_condition(stored: Stored) -> Mapping[str, object] | None:
-    conditions = stored.status.get("conditions")
-    for one in conditions if isinstance(conditions, list) else ():
-        if isinstance(one, dict) and one.get("type") == PROGRAMMED:
-            return one
-    return None

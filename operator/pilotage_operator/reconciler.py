@@ -32,6 +32,8 @@ QUIET_SECONDS: Final = 0.02
 """A burst of edits is over when nothing came for this long."""
 LONGEST_BURST_SECONDS: Final = 0.3
 """But an endless one is cut into pieces of this length."""
+ABSENT_POLL_SECONDS: Final = 1.0
+"""How often to look whether our types are served again: that they are, and are empty, is no change."""
 RESYNC_SECONDS: Final = 60.0
 """How often what is published is looked at, and mended where somebody removed a part of it."""
 
@@ -178,7 +180,7 @@ class Reconciler:
                 f"the API server does not serve {absent.plural}.{absent.group}: what is published stays; "
                 "install the CRDs"
             )
-            return None
+            return ABSENT_POLL_SECONDS
         began = self._clock()
         desired = await self._compile()
         pickers, again = self._pickers.look(

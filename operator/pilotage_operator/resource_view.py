@@ -104,6 +104,13 @@ class ResourceView:
                 ages[one.resource.plural] = max(age, ages.get(one.resource.plural, 0.0))
         return ages
 
+    def watches(self) -> Mapping[str, int]:
+        """By type, how many watches have begun."""
+        counts: dict[str, int] = {}
+        for one in self._all():
+            counts[one.resource.plural] = counts.get(one.resource.plural, 0) + one.counts.watches
+        return counts
+
     def resources(self) -> dict[ResourceKey, Stored]:
         """All pools and policies now."""
         return {stored.key: stored for one in self._resources for stored in one.store.values()}

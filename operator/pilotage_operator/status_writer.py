@@ -81,7 +81,7 @@ class StatusWriter:
     def is_own_echo(self, stored: Stored) -> bool:
         """Whether a change of a resource is only what this process wrote."""
         written = self._written.get(stored.key)
-        return written is not None and written.uid == stored.form.uid and stored.status == written.answered
+        return written is not None and stored.resource_version == written.after
 
     def submit(self, writes: Iterable[StatusWrite], known: Iterable[ResourceKey]) -> None:
         """Write these, instead of whatever was still to do; `known` are all resources there are."""

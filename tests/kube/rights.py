@@ -1,4 +1,4 @@
-"""The rights a picker needs, and no more."""
+"""The rights each part needs, and no more; the chart's roles are held against them."""
 
 from accounts import rule
 
@@ -17,3 +17,21 @@ EXTPROC_WATCHED = (
     rule("inference.networking.x-k8s.io", "inferenceobjectives", "list", "watch"),
 )
 """In the namespaces whose pools it serves, and its own."""
+
+OPERATOR_NAMESPACE = (
+    rule("", "configmaps", "get", "list", "create", "update", "delete"),
+    rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "update", "patch"),
+)
+"""In the namespace where snapshot, Lease and replica reports live."""
+
+OPERATOR_WATCHED = (
+    rule("pilotage.dev", "modelpools", "get", "list", "watch"),
+    rule("pilotage.dev", "routepolicies", "get", "list", "watch"),
+    rule("pilotage.dev", "modelpools/status", "patch"),
+    rule("pilotage.dev", "routepolicies/status", "patch"),
+    rule("events.k8s.io", "events", "create"),
+)
+"""In each watched namespace; as a ClusterRole where all are watched."""
+
+OPERATOR_CLUSTER = (rule("", "namespaces", "list", "watch"),)
+"""Only where more than one namespace is watched: labels of namespaces decide who may use a pool."""

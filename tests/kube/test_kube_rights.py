@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from accounts import rule, token_with
-from rights import EXTPROC_OWN, LEASE_GROUP
+from accounts import token_with
+from rights import EXTPROC_OWN, OPERATOR_NAMESPACE
 from snapshots import snapshot_of
 from waiting import until
 
@@ -18,15 +18,10 @@ from pilotage_kube.resource import CONFIG_MAPS, SECRETS
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
 from pilotage_kube.snapshot_reader import SnapshotReader
 
-OPERATOR = (
-    rule("", "configmaps", "get", "list", "create", "update", "delete"),
-    rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "update"),
-)
-
 
 async def test_extproc_and_operator_work_with_the_least_rights(client, control_plane, namespace):
     extproc_token = await token_with(client, namespace, "extproc", *EXTPROC_OWN)
-    operator_token = await token_with(client, namespace, "operator", *OPERATOR)
+    operator_token = await token_with(client, namespace, "operator", *OPERATOR_NAMESPACE)
     taken: list[RoutingSnapshot] = []
 
     async def take(snapshot: RoutingSnapshot) -> None:

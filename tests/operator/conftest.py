@@ -52,8 +52,8 @@ def lenient_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture
 async def lenient(lenient_plane: ControlPlane) -> AsyncIterator[Operators]:
-    """Operators and pickers there."""
+    """Operators and pickers there, without kopf: nothing depends on it."""
     async with ApiClient(lenient_plane.connection()) as found:
         name = await make_namespace(found, f"test-{secrets.token_hex(4)}")
-        async with Operators(lenient_plane, found, name) as operators:
+        async with Operators(lenient_plane, found, name, kopf=False) as operators:
             yield operators

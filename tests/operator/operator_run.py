@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -134,8 +134,9 @@ class Picker:
 class Operators:
     """Starts operators and pickers for one namespace, and ends them all."""
 
-    def __init__(self, plane: ControlPlane, client: ApiClient, namespace: str) -> None:
+    def __init__(self, plane: ControlPlane, client: ApiClient, namespace: str, *, kopf: bool = True) -> None:
         self.plane = plane
+        self._kopf = kopf
         self.client = client
         self.namespace = namespace
         self._running: list[tuple[OperatorProcess, asyncio.Task[None]]] = []
@@ -168,6 +169,7 @@ class Operators:
     ) -> OperatorProcess:
         """Start an operator; perhaps through a proxy at `server`."""
         options.setdefault("timing", QUICK_LEASE)
+        options.setdefault("kopf", self._kopf)
         process = OperatorProcess(
             self.plane.connection(server=server, token=options.pop("token", None)),
             settings or self.settings(),
@@ -186,12 +188,16 @@ class Operators:
         [result] = await asyncio.gather(task, return_exceptions=True)
         return result if isinstance(result, BaseException) else None
 
-    async def ended(self, process: OperatorProcess) -> BaseException | None:
-        """Wait until an operator ends by itself; what it ended with."""
+    async def ended_or_at_rest(self, process: OperatorProcess) -> bool:
+        """Wait until an operator ends by itself, or has nothing left to do; whether it ended."""
         [(_, task)] = [one for one in self._running if one[0] is process]
-        self._running = [one for one in self._running if one[0] is not process]
-        [result] = await asyncio.gather(task, return_exceptions=True)
-        return result if isinstance(result, BaseException) else None
+        rest = asyncio.create_task(idle(process, 30))
+        await asyncio.wait({task, rest}, return_when=asyncio.FIRST_COMPLETED)
+        rest.cancel()
+        await asyncio.gather(rest, return_exceptions=True)
+        ended = task.done()
+        await self.end(process)
+        return ended
 
     def pick(self, name: str = "picker-a") -> Picker:
         """Start a picker."""
@@ -249,6 +255,12 @@ class Operators:
         mine.sort(key=lambda one: one["eventTime"])
         return [(one["type"], one["reason"], one["note"]) for one in mine]
 
+    async def eventually(self, holds: Callable[[], Awaitable[object]], seconds: float = 15.0) -> None:
+        """Wait until something that has to be asked for holds."""
+        async with asyncio.timeout(seconds):
+            while not await holds():
+                await asyncio.sleep(0.05)
+
     async def store_is_whole(self) -> bool:
         """Whether every shard that the head names is there."""
         head = await self.head()
@@ -280,7 +292,7 @@ async def idle(process: OperatorProcess, seconds: float = 10.0) -> None:
 
     quiet = 0
     async with asyncio.timeout(seconds):
-        while quiet < 8:
+        while quiet < 10:
             await until(rests, seconds)
             await asyncio.sleep(0.05)
             quiet = quiet + 1 if rests() else 0

@@ -1,6 +1,6 @@
 """What resources say of themselves once an operator runs."""
 
-from operator_run import condition, idle, policy, pool
+from operator_run import condition, policy, pool
 
 from pilotage_kube.replica_report import Refusal
 from pilotage_kube.resource import CONFIG_MAPS, ROUTE_POLICIES
@@ -29,8 +29,11 @@ async def test_get_tells_at_a_glance(operators):
     operators.start()
     await operators.says(SMALL, "True True True")
     picker.report(**{f"{operators.namespace}/small": (1, 2)})
-    while "endpointsReady" not in (await operators.get(SMALL))["status"]:
-        pass
+
+    async def counted() -> bool:
+        return "endpointsReady" in (await operators.get(SMALL))["status"]
+
+    await operators.eventually(counted)
     told = operators.plane.kubectl("get", "modelpools,routepolicies", "-n", operators.namespace)
     pools, policies = told.strip().split("\n\n")
     columns = ["NAME", "MODELS", "READY", "ACCEPTED", "RESOLVED", "PROGRAMMED", "REASON", "AGE"]
@@ -172,11 +175,10 @@ async def test_what_is_published_is_mended_when_somebody_removes_a_part(operator
     monkeypatch.setattr("pilotage_operator.reconciler.RESYNC_SECONDS", 0.5)
     await operators.apply(SMALL, AUTO)
     operators.pick()
-    process = operators.start()
+    operators.start()
     await operators.says(AUTO, "True True True")
     head = await operators.head()
     for shard in head.current.shards:
         await operators.client.delete(CONFIG_MAPS, shard.name, operators.namespace)
-    await idle(process)
-    while not await operators.store_is_whole():
-        pass
+    assert not await operators.store_is_whole()
+    await operators.eventually(operators.store_is_whole)

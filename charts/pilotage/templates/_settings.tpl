@@ -2,7 +2,7 @@
 {{- define "pilotage.settings" -}}
 {{- $given := deepCopy .Values.settings }}
 {{- $name := include "pilotage.fullname" . }}
-{{- $kubernetes := dict "namespace" .Release.Namespace "snapshotName" (printf "%s-snapshot" $name | trunc 40 | trimSuffix "-") "replicaGroup" (printf "%s-extproc" $name | trunc 40 | trimSuffix "-") }}
+{{- $kubernetes := dict "namespace" .Release.Namespace "snapshotName" (printf "%s-snapshot" $name | trunc 40 | trimSuffix "-") "replicaGroup" (printf "%s-extproc" $name | trunc 40 | trimSuffix "-") "owner" (printf "%s-settings" $name) "pickerService" (printf "%s-extproc" $name) }}
 {{- $listen := dict "gateway" "0.0.0.0:8080" "extproc" "0.0.0.0:9002" "admin" "0.0.0.0:9003" "envoyAdmin" "127.0.0.1:9901" "envoyProbes" "0.0.0.0:9902" "operator" "0.0.0.0:9004" }}
 {{- $tls := dict }}
 {{- if .Values.envoy.tlsSecret }}
