@@ -1,5 +1,7 @@
 """Without a picker: closed by default, or one pool where the settings name it."""
 
+import time
+
 import pytest
 from envoy_rig import fixed, pick
 
@@ -18,8 +20,10 @@ async def test_a_request_without_a_pick_goes_to_the_fail_open_pool(start_rig, st
     )
     assert (await rig.chat())[2] == b'"picked"'
     await rig.extproc.stop(None)
+    began = time.monotonic()
     status, _, body = await rig.chat(x_gateway_inference_objective="o", x_gateway_destination_endpoint="x:1")
     assert (status, body) == (200, b'"spare"')
+    assert time.monotonic() - began < 0.4  # it did not wait out a picker that is not there
     got = spare.received[0]
     assert got.model == "m"
     assert not [name for name in got.headers if name.startswith("x-gateway-")]
