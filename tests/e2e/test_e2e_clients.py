@@ -107,7 +107,17 @@ async def test_the_client_builds_a_response_from_its_stream(gateway, client):
 async def test_an_unknown_response_is_a_typed_404(gateway, client):
     with pytest.raises(openai.NotFoundError) as raised:
         await client.responses.retrieve("resp_unknown")
-    assert raised.value.code == "response_not_found"
+    assert (raised.value.code, raised.value.param) == ("response_not_found", "response_id")
+
+
+async def test_a_response_of_another_pool_cannot_be_continued_and_the_error_says_why(start_gateway):
+    rig = await start_gateway(small=1, strong=1)
+    async with openai.AsyncOpenAI(base_url=f"{rig.url}/v1", api_key="none") as client:
+        first = await client.responses.create(model="small", input="hello", max_output_tokens=3)
+        with pytest.raises(openai.NotFoundError) as raised:
+            await client.responses.create(model="strong", input="more", previous_response_id=first.id)
+    assert (raised.value.code, raised.value.param) == ("response_not_found", "previous_response_id")
+    assert "does not serve `strong`" in str(raised.value)
 
 
 async def test_the_model_list_has_every_name_a_client_may_ask_for(start_gateway):
