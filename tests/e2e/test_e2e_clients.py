@@ -6,6 +6,8 @@ import pytest
 from gateway_rig import GatewayRig, policy
 from yarl import URL
 
+from pilotage_api.snapshot import RoutingSnapshot
+
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "max_tokens": 5}
 
 
@@ -210,6 +212,15 @@ async def test_a_client_cannot_steer(gateway, session: aiohttp.ClientSession):
         assert answer.status == 200
     decision = await gateway.settled_decision()
     assert decision["outcome"]["servedBy"] in {server.address for server in gateway.servers}
+
+
+async def test_the_admin_address_shows_the_snapshot_in_camel_case_as_all_else(gateway, session):
+    async with session.get(f"http://{gateway.gateway.server.admin_address}/snapshot") as answer:
+        shown = await answer.json()
+    [pool] = shown["pools"]
+    assert pool["streamUsage"] == "inject"
+    assert shown["names"]["sql-lora"][0]["upstreamModel"] == "sql-lora"
+    assert RoutingSnapshot.model_validate(shown) == gateway.runtime.snapshot
 
 
 async def test_metrics_tell_of_requests_endpoints_and_the_snapshot(gateway, session):
