@@ -32,7 +32,7 @@ class RuntimeView:
 
     def snapshot(self) -> bytes:
         """The snapshot in force."""
-        return self._runtime.snapshot.model_dump_json(indent=2).encode()
+        return self._runtime.snapshot.model_dump_json(indent=2, by_alias=True).encode()
 
     def endpoints(self) -> bytes:
         """Every endpoint with its figures and their age."""

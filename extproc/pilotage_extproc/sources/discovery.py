@@ -98,7 +98,7 @@ class Discovery:
             found = (await self._resolve(name))[:_MAX_ADDRESSES]
         except OSError as error:
             if name not in self.failed:
-                log.warning("a name does not resolve", extra={"name_": name, "error": str(error)})
+                log.warning("a name does not resolve", extra={"host": name, "error": str(error)})
             self.failed[name] = str(error)
             return False
         self.failed.pop(name, None)

@@ -104,6 +104,8 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "streamIdleTimeout": seconds(idle),
         "requestHeadersTimeout": seconds(30),
         "commonHttpProtocolOptions": {"idleTimeout": seconds(3600), "headersWithUnderscoresAction": "ALLOW"},
+        # clients of HTTP/1.0 need not name a host (spelt so: the types do not know these in camel case)
+        "httpProtocolOptions": {"accept_http_10": True, "default_host_for_http_10": "pilotage"},
         "http2ProtocolOptions": {"maxConcurrentStreams": 1024},
         "accessLog": [_access_log(envoy_name)],
         "earlyHeaderMutationExtensions": [
@@ -155,7 +157,12 @@ def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
         {
             "grpcService": {
                 **extproc_service(envoy_name, timeout_seconds=_FOREVER_SECONDS),
-                "retryPolicy": {"numRetries": 2, "retryOn": _ASK_ANOTHER_ON},
+                "retryPolicy": {
+                    "numRetries": 2,
+                    "retryOn": _ASK_ANOTHER_ON,
+                    # Envoy's own begins at 1 s: a request would wait as long before it fails open, or fails
+                    "retryBackOff": {"baseInterval": seconds(0.02), "maxInterval": seconds(0.1)},
+                },
             },
             "failureModeAllow": settings.fail_open_pool is not None,
             "messageTimeout": seconds(settings.message_timeout_seconds),
