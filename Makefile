@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube kube-assets test-vllm lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-vllm lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,7 @@ test: setup ## All tests that need no special hardware (fast ones first)
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/envoy tests/e2e
 	$(MAKE) test-kube
+	$(MAKE) test-operator
 
 test-unit: setup ## Only the fast, pure tests
 	$(BIN)/python -m pytest tests/unit
@@ -35,7 +36,14 @@ kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASS
 
 test-kube: setup ## Tests against a real API server (skipped where it cannot be had, or fail: PILOTAGE_REQUIRE_KUBE=1)
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
-	$(BIN)/python -m pytest tests/kube
+	$(BIN)/python -m pytest tests/kube tests/chart
+
+test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)
+	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
+
+test-operator: setup ## The operator against a real API server (as test-kube)
+	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
+	$(BIN)/python -m pytest tests/operator
 
 test-vllm: setup ## The gateway in front of two real vLLM servers (installs vLLM into a cache, 6 GB)
 	hack/vllm install
@@ -48,6 +56,7 @@ lint: setup ## ruff, mypy --strict, layer contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/pilotage crds --check crds
 	$(BIN)/python hack/field_tables.py --check
+	$(BIN)/python hack/chart_files.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
@@ -62,12 +71,16 @@ bench-placement: setup ## Placement on 8 simulated servers against Envoy's own b
 crds: setup ## Write crds/ from the types in api/
 	$(BIN)/pilotage crds --out crds
 
+chart: setup ## Write what of charts/pilotage is generated: values, their schema, CRD templates
+	$(BIN)/python hack/chart_files.py
+
 tables: setup ## Renew the tables of fields in docs/ from the same types
 	$(BIN)/python hack/field_tables.py
 
 lock: ## Refresh the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
+	uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-build.lock
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

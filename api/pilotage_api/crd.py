@@ -6,7 +6,7 @@ from typing import Any, Final
 from pilotage_api.modelpool import ModelPool, ModelPoolSpec
 from pilotage_api.resource import GROUP, VERSION
 from pilotage_api.routepolicy import RoutePolicy, RoutePolicySpec
-from pilotage_api.status import ResourceStatus
+from pilotage_api.status import ModelPoolStatus, ResourceStatus, RoutePolicyStatus
 from pilotage_api.structural_schema import structural_schema
 
 
@@ -33,8 +33,10 @@ def _condition(name: str, field: str = "status") -> str:
 
 _CONDITIONS: Final = (
     _Column("Accepted", _condition("Accepted")),
+    _Column("Resolved", _condition("ResolvedRefs")),
     _Column("Programmed", _condition("Programmed")),
-    _Column("Reason", _condition("Accepted", "reason"), priority=1),
+    _Column("Reason", _condition("Programmed", "reason")),
+    _Column("Message", _condition("Programmed", "message"), priority=1),
     _Column("Age", ".metadata.creationTimestamp", "date"),
 )
 
@@ -46,16 +48,20 @@ def custom_resource_definitions() -> list[dict[str, Any]]:
             ModelPool,
             ModelPoolSpec,
             "mpool",
-            _Column("Engine", ".spec.engine"),
-            _Column("Models", ".spec.models[*].name"),
+            ModelPoolStatus,
+            # a list would show its first item only: the API server prints one result of a path
+            _Column("Models", ".status.models"),
+            _Column("Ready", ".status.endpointsReady"),
+            _Column("Engine", ".spec.engine", priority=1),
             _Column("Allowed", ".spec.allowedNamespaces.from", priority=1),
         ),
         _definition(
             RoutePolicy,
             RoutePolicySpec,
             "rpol",
+            RoutePolicyStatus,
             _Column("Match", ".spec.match.models"),
-            _Column("Candidates", ".spec.rules[0].candidates[*].model"),
+            _Column("Candidates", ".status.candidates"),
         ),
     ]
 
@@ -64,6 +70,7 @@ def _definition(
     resource: type[ModelPool] | type[RoutePolicy],
     spec: type[ModelPoolSpec] | type[RoutePolicySpec],
     short: str,
+    status: type[ResourceStatus],
     *columns: _Column,
 ) -> dict[str, Any]:
     kind = resource.__name__
@@ -78,7 +85,7 @@ def _definition(
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural_schema(spec),
-            "status": structural_schema(ResourceStatus),
+            "status": structural_schema(status),
         },
     }
     return {

@@ -22,7 +22,7 @@ from pilotage_api.resource import (
 )
 from pilotage_api.scheduling import Health, Saturation, Scheduling
 from pilotage_api.snapshot import Engine, StreamUsage
-from pilotage_api.status import ResourceStatus
+from pilotage_api.status import ModelPoolStatus
 
 
 class Endpoint(Block):
@@ -163,4 +163,4 @@ class ModelPool(BaseModel):
     kind: Literal["ModelPool"] = "ModelPool"
     metadata: ObjectMeta
     spec: ModelPoolSpec
-    status: ResourceStatus | None = None
+    status: ModelPoolStatus | None = None

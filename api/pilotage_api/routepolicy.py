@@ -20,7 +20,7 @@ from pilotage_api.resource import (
     unique_by,
 )
 from pilotage_api.scheduling import Scheduling
-from pilotage_api.status import ResourceStatus
+from pilotage_api.status import RoutePolicyStatus
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=256)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^?#]*$", max_length=1024)]
@@ -161,4 +161,4 @@ class RoutePolicy(BaseModel):
     kind: Literal["RoutePolicy"] = "RoutePolicy"
     metadata: ObjectMeta
     spec: RoutePolicySpec
-    status: ResourceStatus | None = None
+    status: RoutePolicyStatus | None = None

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from pilotage_api.resource import DNS_LABEL
+
 
 def _host_and_port(text: str) -> str:
     host, colon, port = text.rpartition(":")
@@ -90,6 +92,11 @@ class ListenSettings(SettingsPart):
     """HTTP: metrics, decisions, snapshot. Loopback unless a token protects it."""
     envoy_admin: ListenAddress = "127.0.0.1:0"
     """HTTP: the bundled Envoy's own admin address; it has no authentication, so loopback only."""
+    envoy_probes: ListenAddress | None = None
+    """HTTP: `/ready` and `/stats/prometheus` of the bundled Envoy and nothing else, for probes
+    and scrapes from outside."""
+    operator: ListenAddress = "127.0.0.1:9004"
+    """HTTP: the operator's health and metrics."""
 
 
 class TlsSettings(SettingsPart):
@@ -134,6 +141,24 @@ class ScrapeSettings(SettingsPart):
     """Older figures are not used: the endpoint is scored by own in-flight requests alone."""
 
 
+class KubernetesSettings(SettingsPart):
+    """Where the parts of one gateway meet in a cluster."""
+
+    namespace: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)] | None = None
+    """Where snapshot, Lease and replica reports live; unset is `POD_NAMESPACE`, else the kubeconfig's."""
+    snapshot_name: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-snapshot"
+    """Name of the published snapshot; gateways that share a namespace need one each."""
+    owner: str | None = None
+    """Name of a ConfigMap there that all that is published belongs to: deleting it removes the rest."""
+    replica_group: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-extproc"
+    """Label that pickers of this gateway report under."""
+    picker_service: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)] = "pilotage-extproc"
+    """Service that stands for this gateway's pickers: InferencePools whose `endpointPickerRef` names it are
+    served, each on the port it names."""
+    watch_namespaces: tuple[ObeyedNamespace, ...] = ()
+    """Namespaces whose resources are read besides `namespaces`: their pools may be let in. `*` is all."""
+
+
 class GatewaySettings(SettingsPart):
     """All settings of one gateway."""
 
@@ -170,3 +195,10 @@ class GatewaySettings(SettingsPart):
     scrape: ScrapeSettings = ScrapeSettings()
     peers: tuple[str, ...] = ()
     """`HOST:PORT` of the other extproc processes behind the same Envoy, to share settling."""
+    kubernetes: KubernetesSettings = KubernetesSettings()
+
+    @property
+    def watched_namespaces(self) -> tuple[str, ...]:
+        """Namespaces whose resources are read, without repeats; `("*",)` for all."""
+        wanted = dict.fromkeys((*self.kubernetes.watch_namespaces, *self.namespaces))
+        return ("*",) if "*" in wanted else tuple(wanted)

@@ -49,3 +49,32 @@ class ResourceStatus(_Reported):
     """The newest generation a controller has seen."""
     conditions: list[Condition] = Field(default=[], max_length=8, json_schema_extra=unique_by("type"))
     """Accepted, ResolvedRefs, Programmed."""
+    gateway: str | None = Field(default=None, max_length=128)
+    """Whose word this is: `namespace/name` of the snapshot that the gateway publishes."""
+
+
+class EndpointCounts(_Reported):
+    """How many servers of a pool take requests."""
+
+    ready: int = Field(default=0, ge=0)
+    """Those that at least one picker may pick."""
+    total: int = Field(default=0, ge=0)
+    """All that are known."""
+
+
+class ModelPoolStatus(ResourceStatus):
+    """What a controller found of a pool."""
+
+    endpoints: EndpointCounts | None = None
+    """Its servers, as pickers see them; absent while no picker has said."""
+    endpoints_ready: str | None = Field(default=None, max_length=32)
+    """The same to be read: `2/3`."""
+    models: str | None = Field(default=None, max_length=256)
+    """What it serves, to be read: model names, cut short."""
+
+
+class RoutePolicyStatus(ResourceStatus):
+    """What a controller found of a policy."""
+
+    candidates: str | None = Field(default=None, max_length=256)
+    """Where its requests go, to be read: model names, cut short."""

@@ -25,7 +25,7 @@ from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.prompt import prompt_blocks
 from pilotage_extproc.pipeline.learning import Learner, Placed
-from pilotage_extproc.scheduling.candidates import Candidate, CandidateSet, Knowledge, candidate_set
+from pilotage_extproc.scheduling.candidates import CandidateSet, Knowledge, candidate_set, group_of
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.sources.engines import ENGINE_METRICS
@@ -133,6 +133,8 @@ class Pilotage:
     def _candidates_of(self, model: str, *, adapter: bool) -> CandidateSet:
         found = self._candidates.get(model)
         if found is None:
-            entries = [Candidate(0, address, _POOL, model, adapter) for address in self._addresses]
-            found = self._candidates[model] = candidate_set(entries, self._table, 1)
+            group = group_of(
+                self._addresses, self._table, pool=_POOL, upstream_model=model, is_adapter=adapter
+            )
+            found = self._candidates[model] = candidate_set([group], 1)
         return found

@@ -8,8 +8,10 @@ import typer
 from pilotage_cli.commands.check import check
 from pilotage_cli.commands.crds import crds
 from pilotage_cli.commands.demo import demo
+from pilotage_cli.commands.envoy import envoy, envoy_drain
 from pilotage_cli.commands.explain import explain
 from pilotage_cli.commands.extproc import extproc
+from pilotage_cli.commands.operator import operator
 from pilotage_cli.commands.sim import sim
 from pilotage_cli.commands.up import up
 from pilotage_cli.failure import CommandError
@@ -23,7 +25,7 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
         help="Inference gateway extension: which model and which replica, for every LLM request.",
     )
-    for command in (demo, up, extproc, check, explain, sim, crds):
+    for command in (demo, up, extproc, envoy, envoy_drain, operator, check, explain, sim, crds):
         app.command()(command)
     return app
 

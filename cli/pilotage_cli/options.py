@@ -10,8 +10,26 @@ from pilotage_api.findings import shown
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
+from pilotage_kube.connection import Connection
+from pilotage_kube.errors import ConfigurationError
+from pilotage_kube.kubeconfig import connect
 
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")]
+SettingsFile = Annotated[Path, typer.Option("--settings", help="File with the GatewaySettings.")]
+OptionalFolder = Annotated[
+    Path | None, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig; found as kubectl finds it when left out.")
+]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+InNamespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace of the gateway's pods in the cluster.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the bearer token; the Secret that pickers mount is read when left out."),
+]
 Listen = Annotated[str | None, typer.Option("--listen", help="Where clients connect, HOST:PORT.")]
 ExtprocListen = Annotated[str | None, typer.Option("--extproc-listen", help="gRPC of the picker, HOST:PORT.")]
 Admin = Annotated[str | None, typer.Option("--admin", help="Metrics and explanations, HOST:PORT.")]
@@ -27,24 +45,15 @@ _FLAGS = {
 
 
 def settings_of(
-    folder: Path,
+    folder: Path | None,
     *,
     listen: str | None = None,
     extproc: str | None = None,
     admin: str | None = None,
     **more: Any,
 ) -> GatewaySettings:
-    """The folder's settings with flags over them. Raises CommandError."""
-    try:
-        loaded = load_folder(folder)
-    except FolderError as error:
-        raise CommandError(str(error)) from None
-    settings = loaded.settings
-    if settings is None:
-        wrong = [one for one in loaded.findings if one.resource and one.resource.kind == "GatewaySettings"]
-        if wrong:
-            raise CommandError(f"{wrong[0].source} {wrong[0].path}: {wrong[0].message}; {wrong[0].fix}")
-        settings = GatewaySettings()
+    """The settings of a folder or file, else the defaults, with flags over them. Raises CommandError."""
+    settings = GatewaySettings() if folder is None else _settings_in(folder)
     flags = {"gateway": listen, "extproc": extproc, "admin": admin}
     changed = settings.listen.model_copy(update={name: value for name, value in flags.items() if value})
     update = {"listen": changed, **{name: value for name, value in more.items() if value is not None}}
@@ -55,3 +64,35 @@ def settings_of(
         place = ".".join(str(part) for part in detail["loc"])
         reason = detail["msg"].removeprefix("Value error, ")
         raise CommandError(f"{_FLAGS.get(place, place)} {shown(detail['input'])}: {reason}") from None
+
+
+def _settings_in(folder: Path) -> GatewaySettings:
+    try:
+        loaded = load_folder(folder)
+    except FolderError as error:
+        raise CommandError(str(error)) from None
+    if loaded.settings is not None:
+        return loaded.settings
+    wrong = [one for one in loaded.findings if one.resource and one.resource.kind == "GatewaySettings"]
+    if wrong:
+        raise CommandError(f"{wrong[0].source} {wrong[0].path}: {wrong[0].message}; {wrong[0].fix}")
+    return GatewaySettings()
+
+
+def connection_of(kubeconfig: Path | None, context: str | None) -> Connection:
+    """The cluster that is meant. Raises CommandError."""
+    try:
+        return connect(kubeconfig, context)
+    except ConfigurationError as error:
+        raise CommandError(str(error)) from None
+
+
+def token_in(path: Path) -> str:
+    """The token in a file. Raises CommandError."""
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"cannot read the token in {path}: {error}") from None
+    if not token:
+        raise CommandError(f"the token file {path} is empty")
+    return token

@@ -10,7 +10,14 @@ import aiohttp
 import orjson
 
 from pilotage_kube.connection import Connection
-from pilotage_kube.errors import InvalidResponse, Unreachable, api_error, status_error
+from pilotage_kube.errors import (
+    ApiError,
+    InvalidResponse,
+    KubeError,
+    Unreachable,
+    api_error,
+    status_error,
+)
 from pilotage_kube.lines import LineBuffer
 from pilotage_kube.resource import ResourceType
 from pilotage_kube.wire import ListPage, ObjectMeta, WatchEvent, list_page, object_meta, watch_event
@@ -228,6 +235,47 @@ class ApiClient:
                         yield event
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(self.connection.server, error) from error
+
+    async def websocket(
+        self, path: str, *, params: Mapping[str, str], protocol: str
+    ) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket to a subresource such as `portforward`; close it in the end."""
+        connection = self.connection
+        if self._session is None:
+            self._session = self._new_session()
+        for refused in (False, True):
+            try:
+                return await self._session.ws_connect(
+                    connection.server + path,
+                    params=params,
+                    protocols=(protocol,),
+                    headers=await connection.credentials.headers(refused=refused),
+                    ssl=connection.tls or True,
+                    server_hostname=connection.tls_server_name,
+                    proxy=connection.proxy,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                    max_msg_size=_MAX_EVENT_BYTES,
+                )
+            except aiohttp.WSServerHandshakeError as error:
+                if error.status != 401 or refused:
+                    # what the server says with a refusal stands in the body, which the client drops
+                    raise await self._refusal(path, params, error) from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise _unreachable(connection.server, error) from error
+        raise AssertionError
+
+    async def _refusal(
+        self, path: str, params: Mapping[str, str], error: aiohttp.WSServerHandshakeError
+    ) -> KubeError:
+        """The typed error that a refused WebSocket stands for, by asking once more without one."""
+        try:
+            await self.request("GET", path, params=params)
+        except ApiError as told:
+            if told.status == error.status:
+                return told
+        except KubeError as told:
+            return told
+        return api_error(error.status, error.message.encode())
 
     async def _object(
         self,

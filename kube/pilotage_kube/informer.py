@@ -19,7 +19,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 from pilotage_kube.backoff import Backoff
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import SystemTime, Time
-from pilotage_kube.errors import ApiError, Gone, InvalidResponse, KubeError, NotFound
+from pilotage_kube.errors import ApiError, Gone, InvalidResponse, KubeError, NotFound, ServerError
 from pilotage_kube.resource import ObjectKey, ResourceType
 from pilotage_kube.turns import Turns
 from pilotage_kube.wire import Decode, ObjectMeta, WatchEvent, object_meta
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_MOST_BROKEN_WATCHES = 3
+"""In a row, from one version, by an error of the server: then it lists again."""
 _HEALTHY_SECONDS = 2.0
 """A watch that lasted this long has worked: the next failure is a new one."""
 
@@ -122,6 +124,8 @@ class Informer(Generic[T]):
         """The API server does not know this resource type (its CRD is not installed)."""
         self.problem: str | None = None
         """Why the view may be old, for people; None while a watch is open."""
+        self.error: Exception | None = None
+        """The same, for programs."""
         self._client = client
         self._decode = decode
         self._selectors: Final = {"labels": labels, "fields": fields}
@@ -132,6 +136,7 @@ class Informer(Generic[T]):
         self._values: dict[ObjectKey, T] = {}
         self._synced = asyncio.Event()
         self._version = ""
+        self._broken_watches = 0
         self._absent_since: float | None = None
         self._current_at: float | None = None
         self._chance = random.Random()  # noqa: S311 - spreads load, guards nothing
@@ -179,6 +184,8 @@ class Informer(Generic[T]):
                 if await self._maybe_absent():
                     at_least = self._options.absent_poll_seconds
             except KubeError as error:
+                if isinstance(error, ServerError) and self.problem is None:
+                    self._end_of_watch_that_opened()
                 self._note(error)
                 at_least = error.retry_after_seconds if isinstance(error, ApiError) else 0.0
             except Exception as error:
@@ -189,14 +196,22 @@ class Informer(Generic[T]):
                 backoff.reset()
             await self._clock.sleep(backoff.delay(at_least))
 
+    def _end_of_watch_that_opened(self) -> None:
+        """A version from which the server cannot watch, but does not call gone, would fail for ever."""
+        self._broken_watches += 1
+        if self._broken_watches >= _MOST_BROKEN_WATCHES:
+            self._version = ""
+
     def _note(self, error: Exception) -> None:
         if self.problem is None and self.synced:
             log.info("watch of %s broke: %s", self.resource.plural, error)
-        elif not self.synced:
-            log.warning("cannot list %s: %s", self.resource.plural, error)
+        elif not self.synced and self.problem != str(error):
+            # a resource type that is not installed is no trouble
+            level = logging.INFO if isinstance(error, NotFound) else logging.WARNING
+            log.log(level, "cannot list %s: %s", self.resource.plural, error)
         if self.problem is None:
             self._current_at = self._clock() if self.synced else None
-        self.problem = str(error)
+        self.problem, self.error = str(error), error
         self.counts.failures += 1
 
     async def _list(self) -> None:
@@ -226,6 +241,7 @@ class Informer(Generic[T]):
             raise InvalidResponse(f"a list of {self.resource.plural} without a resourceVersion")
         await self._take(found, turns)
         self._version = page.metadata.resource_version
+        self._broken_watches = 0
         self.absent, self._absent_since = False, None
         self.counts.lists += 1
         self._current_at = self._clock()
@@ -261,9 +277,10 @@ class Informer(Generic[T]):
         self._current_at = self._clock()
 
     def _opened(self) -> None:
-        self.problem = None
+        self.problem = self.error = None
 
     def _event(self, event: WatchEvent) -> None:
+        self._broken_watches = 0
         raw = memoryview(event.object)
         meta = object_meta(raw)
         if event.type != "BOOKMARK":

@@ -1,4 +1,4 @@
-"""What one extproc process says of itself: which snapshot it follows, and what of it it cannot use.
+"""What one extproc process says of itself: the snapshot it follows, what it cannot use, its pools' servers.
 
 A report is a Lease of its own: the API server keeps Leases for heartbeats, and few others watch them, while a
 ConfigMap renewed every five seconds would wake every watcher of ConfigMaps in the cluster.
@@ -13,6 +13,8 @@ from pilotage_kube.errors import KubeError
 REPORT_LABEL: Final = "pilotage.dev/replica-group"
 REPORT_ANNOTATION: Final = "pilotage.dev/report"
 MAX_REFUSALS: Final = 64
+MAX_POOLS: Final = 512
+"""Pools counted in one report: with longest names 180 KB, of the 256 KiB that annotations may take."""
 _MAX_TEXT: Final = 256
 
 
@@ -31,6 +33,15 @@ class Refusal(msgspec.Struct, frozen=True):
     """For people."""
 
 
+class PoolCount(msgspec.Struct, frozen=True):
+    """A pool's servers, as one replica sees them."""
+
+    ready: int
+    """Those it may send requests to now."""
+    total: int
+    """All there are: addresses the pool names, and ports of the pods it selects."""
+
+
 class ReplicaReport(msgspec.Struct, frozen=True):
     """One process's word."""
 
@@ -45,6 +56,12 @@ class ReplicaReport(msgspec.Struct, frozen=True):
     """Refusals past the bound."""
     problem: str = ""
     """Why it does not follow what is published, for people; empty where it does."""
+    address: str = ""
+    """Where its siblings reach it, `HOST:PORT`; empty where they cannot."""
+    pools: dict[str, PoolCount] = {}
+    """By `namespace/name`."""
+    pools_omitted: int = 0
+    """Pools past the bound."""
     boot: str = ""
     """Differs for each life of a process."""
     renewals: int = 0
@@ -61,11 +78,14 @@ def bounded(report: ReplicaReport) -> ReplicaReport:
         Refusal(one.resource[: 2 * _MAX_TEXT], one.reason[:64], one.message[:_MAX_TEXT])
         for one in report.refusals[:MAX_REFUSALS]
     )
+    pools = dict(sorted(report.pools.items())[:MAX_POOLS])
     return msgspec.structs.replace(
         report,
         refusals=kept,
         omitted=report.omitted + len(report.refusals) - len(kept),
         problem=report.problem[: 4 * _MAX_TEXT],
+        pools=pools,
+        pools_omitted=report.pools_omitted + len(report.pools) - len(pools),
     )
 
 

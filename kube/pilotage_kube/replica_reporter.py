@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -13,7 +13,7 @@ from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import SystemTime, Time, within
 from pilotage_kube.errors import AlreadyExists, KubeError, NotFound
 from pilotage_kube.lease_record import timestamp
-from pilotage_kube.replica_report import REPORT_LABEL, Refusal, ReplicaReport, report_annotations
+from pilotage_kube.replica_report import REPORT_LABEL, PoolCount, Refusal, ReplicaReport, report_annotations
 from pilotage_kube.resource import LEASES
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ _GONE_AFTER_SECONDS = 15
 class ReplicaReporter:
     """Writes one report whenever it changes, and every five seconds; `run` it as a task.
 
-    `owner` is an owner reference (the pod's), so that the report goes with it. Failures are retried and
-    never reach the caller: traffic does not depend on reports.
+    `owner` is an owner reference (the pod's), so that the report goes with it. `address` is where siblings
+    reach this process. Failures are retried and never reach the caller: traffic does not depend on reports.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class ReplicaReporter:
         replica: str,
         group: str = "pilotage-extproc",
         owner: dict[str, Any] | None = None,
+        address: str = "",
         clock: Time | None = None,
     ) -> None:
         self._client = client
@@ -47,7 +48,7 @@ class ReplicaReporter:
         self._group = group
         self._owner = owner
         self._clock: Time = clock or SystemTime()
-        self._report = ReplicaReport(replica=replica, boot=secrets.token_hex(4))
+        self._report = ReplicaReport(replica=replica, boot=secrets.token_hex(4), address=address)
         self._changed = asyncio.Event()
 
     @property
@@ -56,11 +57,22 @@ class ReplicaReporter:
         return self._report
 
     def update(
-        self, *, version: str, ready: bool, refusals: Sequence[Refusal] = (), problem: str = ""
+        self,
+        *,
+        version: str,
+        ready: bool,
+        refusals: Sequence[Refusal] = (),
+        problem: str = "",
+        pools: Mapping[str, PoolCount] | None = None,
     ) -> None:
-        """Say this from now on; it is written at once, from `run`."""
+        """Say this from now on; it is written at once, from `run`. No `pools` leaves their counts."""
         said = msgspec.structs.replace(
-            self._report, version=version, ready=ready, refusals=tuple(refusals), problem=problem
+            self._report,
+            version=version,
+            ready=ready,
+            refusals=tuple(refusals),
+            problem=problem,
+            pools=self._report.pools if pools is None else dict(pools),
         )
         if said != self._report:
             self._report = said

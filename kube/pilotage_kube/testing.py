@@ -27,6 +27,7 @@ from pilotage_kube.credentials import FixedHeaders
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 4.0
+_START_ATTEMPTS = 3
 
 
 class ControlPlane:
@@ -78,12 +79,20 @@ class ControlPlane:
         """Start both and wait until ready: some seconds. Raises RuntimeError with the end of the log."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write_keys()
-        try:
-            self.start_etcd()
-            self.start_apiserver()
-        except BaseException:
-            self.stop()
-            raise
+        for attempt in range(_START_ATTEMPTS):
+            try:
+                self.start_etcd()
+                self.start_apiserver()
+                break
+            except RuntimeError:
+                self.stop()
+                if attempt == _START_ATTEMPTS - 1:
+                    raise
+                # somebody else may have taken a port that was free a moment ago
+                self._etcd_port, self._peer_port, self.port = _free_ports(3)
+            except BaseException:
+                self.stop()
+                raise
         self._write_kubeconfig()
 
     def stop(self) -> None:
@@ -131,7 +140,8 @@ class ControlPlane:
         )
         deadline = time.monotonic() + _READY_SECONDS
         while not self._ready():
-            if self._running["kube-apiserver"].poll() is not None or time.monotonic() > deadline:
+            ended = any(one.poll() is not None for one in self._running.values())
+            if ended or time.monotonic() > deadline:
                 raise RuntimeError(f"kube-apiserver is not ready:\n{self._log_end('kube-apiserver')}")
             time.sleep(0.05)
 

@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from accounts import rule, token_with
+from accounts import token_with
+from rights import EXTPROC_OWN, OPERATOR_NAMESPACE
 from snapshots import snapshot_of
 from waiting import until
 
@@ -13,25 +14,14 @@ from pilotage_kube.errors import Forbidden
 from pilotage_kube.lease import LeaderElection
 from pilotage_kube.replica_reporter import ReplicaReporter
 from pilotage_kube.replica_watch import ReplicaWatch
-from pilotage_kube.resource import CONFIG_MAPS, LEASES, SECRETS
+from pilotage_kube.resource import CONFIG_MAPS, SECRETS
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
 from pilotage_kube.snapshot_reader import SnapshotReader
 
-LEASE_GROUP = "coordination.k8s.io"
-EXTPROC = (
-    rule("", "configmaps", "get"),
-    rule("", "configmaps", "list", "watch", names=("pilotage-snapshot",)),
-    rule(LEASE_GROUP, "leases", "create", "patch", "delete"),
-)
-OPERATOR = (
-    rule("", "configmaps", "get", "list", "create", "update", "delete"),
-    rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "update"),
-)
-
 
 async def test_extproc_and_operator_work_with_the_least_rights(client, control_plane, namespace):
-    extproc_token = await token_with(client, namespace, "extproc", *EXTPROC)
-    operator_token = await token_with(client, namespace, "operator", *OPERATOR)
+    extproc_token = await token_with(client, namespace, "extproc", *EXTPROC_OWN)
+    operator_token = await token_with(client, namespace, "operator", *OPERATOR_NAMESPACE)
     taken: list[RoutingSnapshot] = []
 
     async def take(snapshot: RoutingSnapshot) -> None:
@@ -63,7 +53,6 @@ async def test_extproc_and_operator_work_with_the_least_rights(client, control_p
             extproc.list_all(CONFIG_MAPS, namespace),
             extproc.list_all(SECRETS, namespace),
             extproc.create(CONFIG_MAPS, CONFIG_MAPS.object("mine"), namespace),
-            extproc.get(LEASES, "pilotage-operator", namespace),
             operator.list_all(SECRETS, namespace),
             operator.list_all(CONFIG_MAPS, "kube-system"),
         ):

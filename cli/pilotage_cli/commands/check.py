@@ -1,33 +1,66 @@
-"""`pilotage check`: what is wrong with a folder of manifests, where, and the fix."""
+"""`pilotage check`: what is wrong with manifests, in a folder or a cluster: where, and the fix."""
 
+import asyncio
+from pathlib import Path
 from typing import Annotated, Literal
 
 import orjson
 import typer
 from rich.console import Console
 
-from pilotage_api.compile import compile_resources
+from pilotage_api.compile import Compiled, compile_resources
 from pilotage_api.findings import Severity
 from pilotage_api.settings import GatewaySettings
+from pilotage_cli.cluster_check import ClusterChecked, check_cluster
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import print_findings, summary
 from pilotage_cli.folder import FolderError, load_folder
-from pilotage_cli.options import Folder
+from pilotage_cli.options import (
+    Context,
+    InNamespace,
+    Kubeconfig,
+    OptionalFolder,
+    TokenFile,
+    connection_of,
+    token_in,
+)
+from pilotage_cli.replicas import print_replicas
 
 
 def check(
-    folder: Folder,
+    folder: OptionalFolder = None,
+    context: Context = None,
+    namespace: InNamespace = None,
+    kubeconfig: Kubeconfig = None,
+    token_file: TokenFile = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
 ) -> None:
-    """Check a folder of manifests.
+    """Check a folder of manifests, or with --context, -n or --kubeconfig what a gateway in a cluster runs.
 
-    Exit code 0: it takes effect (there may be warnings); 1: some of it does not; 2: there is no such folder.
+    With both: what would be wrong in the cluster if the folder were applied. Exit code 0: it takes effect
+    (there may be warnings); 1: some of it does not; 2: it cannot be checked.
     """
+    if context or namespace or kubeconfig:
+        token = None if token_file is None else token_in(token_file)
+        checked = asyncio.run(check_cluster(connection_of(kubeconfig, context), namespace, token, folder))
+    elif folder is None:
+        raise CommandError("name a --folder of manifests, or a cluster with --context or -n")
+    else:
+        checked = ClusterChecked(_check_folder(folder), [], "")
+    _show(checked, output)
+    raise typer.Exit(1 if checked.compiled.has_errors or checked.has_problems else 0)
+
+
+def _check_folder(folder: Path) -> Compiled:
     try:
         loaded = load_folder(folder)
     except FolderError as error:
         raise CommandError(str(error)) from None
-    compiled = compile_resources(loaded, loaded.settings or GatewaySettings())
+    return compile_resources(loaded, loaded.settings or GatewaySettings())
+
+
+def _show(checked: ClusterChecked, output: str) -> None:
+    compiled = checked.compiled
     shown = [one for one in compiled.findings if one.severity is not Severity.INFO or output == "json"]
     if output == "json":
         value = {
@@ -35,15 +68,16 @@ def check(
             "findings": [finding.as_dict() for finding in shown],
             "errors": sum(finding.severity is Severity.ERROR for finding in shown),
             "warnings": sum(finding.severity is Severity.WARNING for finding in shown),
+            "replicas": checked.replicas,
         }
         typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-    else:
-        console = Console(soft_wrap=True)
-        print_findings(console, shown)
-        snapshot = compiled.snapshot
-        console.print(
-            f"{len(snapshot.pools)} pools, {len({route.policy for route in snapshot.routes})} policies, "
-            f"{summary(shown)}",
-            highlight=False,
-        )
-    raise typer.Exit(1 if compiled.has_errors else 0)
+        return
+    console = Console(soft_wrap=True)
+    print_findings(console, shown)
+    snapshot = compiled.snapshot
+    console.print(
+        f"{len(snapshot.pools)} pools, {len({route.policy for route in snapshot.routes})} policies, "
+        f"{summary(shown)}",
+        highlight=False,
+    )
+    print_replicas(console, checked.replicas)

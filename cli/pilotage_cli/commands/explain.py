@@ -13,10 +13,21 @@ from yarl import URL
 
 from pilotage_api.compile import compile_resources
 from pilotage_api.settings import GatewaySettings
+from pilotage_cli.cluster_admin import cluster_admin
 from pilotage_cli.explanation import print_explanation
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
-from pilotage_cli.options import Admin
+from pilotage_cli.options import (
+    Admin,
+    Context,
+    InNamespace,
+    Kubeconfig,
+    OptionalFolder,
+    TokenFile,
+    connection_of,
+    token_in,
+)
+from pilotage_kube.connection import Connection
 
 DEFAULT_ADMIN = "127.0.0.1:9003"
 _TIMEOUT_SECONDS = 10
@@ -27,23 +38,33 @@ def explain(
         str | None, typer.Argument(help="Decision id; the last decision when left out.")
     ] = None,
     admin: Admin = None,
+    context: Context = None,
+    namespace: InNamespace = None,
+    kubeconfig: Kubeconfig = None,
     request: Annotated[
         Path | None,
         typer.Option(help='Offline: a JSON file {"path": …, "headers": …, "body": {…}}, with --folder.'),
     ] = None,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", "-f", help="Offline: folder of manifests.")
-    ] = None,
+    folder: OptionalFolder = None,
     token: Annotated[
         str | None, typer.Option(envvar="PILOTAGE_ADMIN_TOKEN", help="Bearer token of the admin address.")
     ] = None,
+    token_file: TokenFile = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
 ) -> None:
-    """Explain a decision of a running gateway, or what would be decided for a request file."""
+    """Explain a decision of a running gateway, or what would be decided for a request file.
+
+    With --context, -n or --kubeconfig the gateway is in a cluster: its pickers are asked by port-forward,
+    with your own rights.
+    """
+    token = token_in(token_file) if token_file is not None else token
     if request is not None:
         if folder is None:
             raise CommandError("--request needs --folder: the manifests to decide by")
         explanation = asyncio.run(_offline(folder, request))
+    elif context or namespace or kubeconfig:
+        connection = connection_of(kubeconfig, context)
+        explanation = asyncio.run(_in_cluster(connection, namespace, decision, token))
     else:
         explanation = asyncio.run(_live(admin or DEFAULT_ADMIN, decision, token))
     if output == "json":
@@ -52,6 +73,31 @@ def explain(
         print_explanation(Console(soft_wrap=True), explanation)
     if "refused" in explanation:
         raise typer.Exit(1)
+
+
+async def _in_cluster(
+    connection: Connection, namespace: str | None, decision: str | None, token: str | None
+) -> dict[str, Any]:
+    async with cluster_admin(connection, namespace, token) as admin:
+        pickers = await admin.pickers()
+        if decision is not None:
+            # whichever holds it: pickers ask each other
+            status, told = await admin.get(pickers[0], f"/decisions/{decision}")
+            if status != 200:
+                raise CommandError(str(told.get("error", status)), exit_code=1)
+            found: dict[str, Any] = told
+            return found
+        last = []
+        for picker in pickers:
+            _, told = await admin.get(picker, "/decisions?limit=1")
+            last += told["decisions"]
+        return _latest(last)
+
+
+def _latest(decisions: list[dict[str, Any]]) -> dict[str, Any]:
+    if not decisions:
+        raise CommandError("the gateway has made no decision yet: send it a request first", exit_code=1)
+    return max(decisions, key=lambda one: str(one["decidedAt"]))
 
 
 async def _offline(folder: Path, request: Path) -> dict[str, Any]:
@@ -87,9 +133,4 @@ async def _live(admin: str, decision: str | None, token: str | None) -> dict[str
         raise CommandError(f"http://{admin} is no gateway's admin address; see --admin") from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise CommandError(f"no gateway's admin on {admin}: {error or 'no answer'}; see --admin") from None
-    if decision is not None:
-        return body
-    if not body["decisions"]:
-        raise CommandError("the gateway has made no decision yet: send it a request first", exit_code=1)
-    last: dict[str, Any] = body["decisions"][0]
-    return last
+    return body if decision is not None else _latest(body["decisions"])

@@ -10,12 +10,14 @@ from pilotage_cli.event_loop import StopSignals, until
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import print_findings, summary
 from pilotage_cli.folder import FolderError
+from pilotage_cli.gateway.cluster import ClusterPicker
 from pilotage_cli.gateway.envoy import EnvoyError
 from pilotage_cli.gateway.standalone import Gateway, Picker
 from pilotage_cli.gateway.status import status_line
 from pilotage_cli.output import Output
 from pilotage_extproc.server.addresses import AddressError
 from pilotage_extproc.server.tls import TlsError
+from pilotage_kube.connection import Connection
 
 _STATUS_SECONDS = 1.0
 
@@ -95,6 +97,22 @@ async def serve_picker(folder: Path, settings: GatewaySettings, process_id: str 
             on_compiled=told,
             on_trouble=lambda text: console.print(text, style="red"),
         )
+    except AddressError as error:
+        raise CommandError(str(error)) from None
+    await _run_picker(picker, console)
+
+
+async def serve_cluster(connection: Connection, settings: GatewaySettings, replica: str | None) -> None:
+    """The picker of a cluster. Raises CommandError."""
+    try:
+        picker = ClusterPicker(connection, settings, replica=replica)
+    except AddressError as error:
+        raise CommandError(str(error)) from None
+    await _run_picker(picker, Output(stderr=True))
+
+
+async def _run_picker(picker: Picker | ClusterPicker, console: Output) -> None:
+    try:
         await picker.start()
     except (AddressError, FolderError, TlsError) as error:
         raise CommandError(str(error)) from None

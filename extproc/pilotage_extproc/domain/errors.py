@@ -20,6 +20,7 @@ class Refusal(Enum):
     METHOD_NOT_ALLOWED = (405, "invalid_request_error", "method_not_allowed")
     MODEL_NOT_FOUND = (404, "invalid_request_error", "model_not_found")
     RESPONSE_NOT_FOUND = (404, "invalid_request_error", "response_not_found")
+    SATURATED = (429, "rate_limit_error", "saturated")
     NO_ENDPOINTS = (503, "server_error", "no_endpoints")
     SUBSET_EMPTY = (503, "server_error", "no_endpoints_in_subset")
     OVERLOADED = (503, "server_error", "gateway_overloaded")

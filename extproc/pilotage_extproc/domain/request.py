@@ -34,5 +34,7 @@ class RequestHead:
     """`ip:port` addresses the gateway allows; None means all."""
     envoy: str | None = None
     """Name of the bundled Envoy that asks; None for a third-party gateway."""
+    pool: str | None = None
+    """Key of the pool that the gateway has fixed, as the port it asks on says; None leaves it open."""
     received_at: float = 0.0
     """Monotonic seconds."""

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, OtherTraffic
 from pilotage_api.snapshot import RoutingSnapshot
@@ -38,6 +39,7 @@ _ESCAPED = b"\\u00"
 """Where a name of ASCII letters may be written with escapes."""
 RESPONSE_NEWS_SECONDS = 1.0
 """How long a call on a stored response waits for news of it: its access-log entry may be on its way."""
+OBJECTIVE_HEADER: Final = "x-gateway-inference-objective"
 INFERENCE_KINDS = frozenset(INFERENCE_PATHS.values())
 _NO_ENDPOINTS_RETRY_SECONDS = 1
 
@@ -67,6 +69,8 @@ class Pipeline:
         self._clock = clock
         self._chance = chance
         self._sequence = 0
+        self.priorities: Mapping[tuple[str, str], int] = {}
+        """Of InferenceObjectives, by pool and name; below 0 a request may be shed."""
         self._models = models_page(self.index)
 
     def install(self, index: RoutingIndex) -> None:
@@ -78,6 +82,8 @@ class Pipeline:
         """Identify a call by its head; answers what needs no model server. Raises RequestRefused."""
         identity = identify(head.method, head.path)
         kind = identity.kind
+        if head.pool is not None:
+            return self._begin_in_pool(Call(head, kind, identity.path, identity.response_id), head.pool)
         if kind is CallKind.MODELS:
             return DirectAnswer(self._models)
         call = Call(head, kind, identity.path, identity.response_id)
@@ -92,6 +98,18 @@ class Pipeline:
             if coding not in _JSON_CODINGS:
                 message = f"The body must be sent without content-encoding, not as {coding[:100]!r}."
                 self._forward(call, self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, message)
+        return call
+
+    @staticmethod
+    def _begin_in_pool(call: Call, pool: str) -> Call:
+        """The gateway has fixed the pool: what is not understood goes there by load alone."""
+        head = call.head
+        json = "json" in head.headers.get("content-type", "json").lower()
+        plain = head.headers.get("content-encoding", "") in _JSON_CODINGS
+        if call.kind is not CallKind.RESPONSE_OBJECT and not (
+            call.kind in INFERENCE_KINDS and json and plain
+        ):
+            call.forward_pool = pool
         return call
 
     @staticmethod
@@ -133,7 +151,8 @@ class Pipeline:
             return self._place_in_pool(call, call.forward_pool, body, only=None)
         if call.kind is CallKind.RESPONSE_OBJECT:
             address = await self._server_of(call.response_id or "", "response_id")
-            return self._place_in_pool(call, self.index.by_address[address], body, only=address)
+            pool = call.head.pool or self.index.by_address[address]
+            return self._place_in_pool(call, pool, body, only=address)
         body = body or b""
         for _ in structure_checked(body, self._settings.body.max_structure):
             await asyncio.sleep(0)
@@ -160,7 +179,11 @@ class Pipeline:
     def _choose(
         self, call: Call, parsed: ParsedBody, *, only: str | None
     ) -> tuple[Route, RequestFeatures, Ranking]:
-        route = self.index.match(parsed.model, call.path, call.head.headers)
+        route: Route | None
+        if call.head.pool is not None:
+            route = self._route_in_pool(call, call.head.pool, parsed.model)
+        else:
+            route = self.index.match(parsed.model, call.path, call.head.headers)
         if route is None:
             message = f"The model `{parsed.model}` does not exist."
             raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
@@ -169,6 +192,18 @@ class Pipeline:
             raise RequestRefused(Refusal.RESPONSE_NOT_FOUND, message, param="previous_response_id")
         features = features_of(call, parsed, route, self._learner.calibration)
         return route, features, self._rank(route, features, call.head.subset, only)
+
+    def _route_in_pool(self, call: Call, pool: str, model: str) -> Route:
+        route = self.index.in_pool(pool, model, adapter=self._learner.is_adapter(model))
+        if route is None:
+            raise RequestRefused(Refusal.NO_ENDPOINTS, f"{pool} is not served here now.")
+        objective = call.head.headers.get(OBJECTIVE_HEADER)
+        sheddable = objective and self.priorities.get((pool, objective), 0) < 0
+        if sheddable and self._scheduler.full(route.candidates):
+            message = f"All model servers are full, and {str(objective)[:100]!r} may be shed."
+            retry = _NO_ENDPOINTS_RETRY_SECONDS
+            raise RequestRefused(Refusal.SATURATED, message, retry_after_seconds=retry)
+        return route
 
     def _place_parsed(self, call: Call, body: bytes, parsed: ParsedBody, *, only: str | None) -> Placement:
         route, features, ranking = self._choose(call, parsed, only=only)

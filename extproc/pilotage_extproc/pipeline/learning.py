@@ -82,6 +82,10 @@ class Learner:
         knowledge.prefixes.forget(row)
         knowledge.adapters.forget(row)
 
+    def is_adapter(self, name: str) -> bool:
+        """Whether an engine has called this name a LoRA adapter."""
+        return self._knowledge.adapters.is_adapter(name)
+
     def size_cache(self, row: int, tokens: float) -> None:
         """The engine at a row holds so many tokens in its prefix cache."""
         self._knowledge.prefixes.size(row, tokens)

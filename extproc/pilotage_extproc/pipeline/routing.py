@@ -6,6 +6,10 @@ Built off the request path whenever the snapshot or the endpoints change, and sw
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pilotage_api.calls import is_under
 from pilotage_api.snapshot import (
@@ -19,9 +23,19 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     SaturationSnapshot,
 )
-from pilotage_extproc.scheduling.candidates import UNBOUNDED, Candidate, CandidateSet, candidate_set
+from pilotage_extproc.scheduling.candidates import (
+    UNBOUNDED,
+    CandidateGroup,
+    CandidateSet,
+    candidate_set,
+    renamed,
+    rows_of,
+)
 from pilotage_extproc.scheduling.profile import Profile, ProfileBook
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_kube.turns import Turns
+
+_MAX_FIXED: Final = 1024
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,6 +88,8 @@ class RoutingIndex:
     """For calls that are forwarded to a pool without being understood."""
     by_address: dict[str, str] = field(default_factory=dict)
     """A pool (`namespace/name`) that has the address; for calls on stored responses."""
+    _fixed: dict[tuple[str, str, bool], Route] = field(default_factory=dict)
+    """Routes within a pool, by model as the request names it."""
 
     def match(self, model: str, path: str, headers: Mapping[str, str]) -> Route | None:
         """The route of a request: its most specific policy's, else its model name's, else None."""
@@ -89,20 +105,119 @@ class RoutingIndex:
                 return entry.route
         return self.names.get(model)
 
+    def in_pool(self, pool: str, model: str, *, adapter: bool) -> Route | None:
+        """The route of a request whose gateway has fixed the pool: any server of it, the name unchanged."""
+        known = self._fixed.get((pool, model, adapter))
+        if known is None:
+            base = self.pool_routes.get(pool)
+            if base is None:
+                return None
+            candidates = renamed(base.candidates, model, adapter=adapter)
+            known = Route(candidates, None, None, None, (model,), base.profile)
+            if len(self._fixed) >= _MAX_FIXED:
+                self._fixed.clear()  # clients choose the names: whoever floods it pays a microsecond more
+            self._fixed[pool, model, adapter] = known
+        return known
+
     def model_names(self) -> list[str]:
         """Every name a client may ask for: served names, and exact names policies match."""
         return sorted({*self.names, *self.exact})
 
 
-def build_index(
+class CandidateSets:
+    """Candidate sets by what they are made of, kept from one index to the next.
+
+    When an endpoint of one pool comes or goes, only the sets with that pool are made anew. Holds for one
+    endpoint table, whose addresses keep their rows as long as they stay in their pool.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, _Column] = {}
+        self._sets: dict[_Tiers, tuple[tuple[object, ...], CandidateSet]] = {}
+        self._used: set[_Tiers] = set()
+
+    def begin(self, membership: Mapping[str, Iterable[str]], table: EndpointTable) -> None:
+        """An index is built for these addresses of each pool."""
+        columns = {}
+        for pool, found in membership.items():
+            addresses = tuple(found)
+            known = self._columns.get(pool)
+            if known is None or known.asked != addresses:
+                known = _Column(addresses, *rows_of(addresses, table))
+            columns[pool] = known
+        self._columns = columns
+        self._used = set()
+
+    def end(self) -> None:
+        """The index is built: forget what it does not use."""
+        self._sets = {tiers: found for tiers, found in self._sets.items() if tiers in self._used}
+
+    def of(self, tiers: "_Tiers", pools: Mapping[str, PoolSnapshot]) -> CandidateSet:
+        """The candidates of some tiers of bindings."""
+        self._used.add(tiers)
+        bindings = [(tier, binding) for tier, found in enumerate(tiers) for binding in found]
+        parts: list[object] = []
+        for _, binding in bindings:
+            parts += (self._columns.get(binding.pool), _saturation(pools.get(binding.pool)))
+        made_of = tuple(parts)
+        known = self._sets.get(tiers)
+        if known is not None and all(a is b or a == b for a, b in zip(known[0], made_of, strict=True)):
+            return known[1]
+        groups = [
+            CandidateGroup(
+                tier,
+                binding.pool,
+                binding.upstream_model,
+                column.addresses,
+                column.rows,
+                binding.kind is NameKind.ADAPTER,
+                _saturation(pools.get(binding.pool)),
+            )
+            for tier, binding in bindings
+            if (column := self._columns.get(binding.pool)) is not None
+        ]
+        made = candidate_set(groups, len(tiers))
+        self._sets[tiers] = (made_of, made)
+        return made
+
+    def addresses(self, pool: str) -> tuple[str, ...]:
+        """Those of a pool that have a row."""
+        column = self._columns.get(pool)
+        return () if column is None else column.addresses
+
+
+_Tiers = tuple[tuple[Binding, ...], ...]
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class _Column:
+    """A pool's endpoints; compared by identity."""
+
+    asked: tuple[str, ...]
+    addresses: tuple[str, ...]
+    rows: "NDArray[np.intp]"
+
+
+def _saturation(pool: PoolSnapshot | None) -> SaturationSnapshot:
+    return UNBOUNDED if pool is None else pool.saturation
+
+
+async def build_index(
     snapshot: RoutingSnapshot,
     table: EndpointTable,
     membership: Mapping[str, Iterable[str]],
     profiles: ProfileBook,
+    sets: CandidateSets | None = None,
 ) -> RoutingIndex:
-    """Build the index. `membership` gives each pool's Envoy addresses, resolved."""
-    addresses = {pool: tuple(found) for pool, found in membership.items()}
-    builder = _Builder(snapshot, table, addresses, profiles)
+    """Build the index, in short turns. `membership` gives each pool's Envoy addresses, resolved.
+
+    The table must keep these addresses' rows until the index is in use. `sets` are those of the index
+    before, for the same table.
+    """
+    turns = Turns()
+    sets = CandidateSets() if sets is None else sets
+    sets.begin(membership, table)
+    builder = _Builder(snapshot, profiles, sets)
     exact: dict[str, list[PolicyEntry]] = {}
     globs: list[PolicyEntry] = []
     any_model: list[PolicyEntry] = []
@@ -115,15 +230,27 @@ def build_index(
             globs.append(entry)
         else:
             exact.setdefault(route.model, []).append(entry)
+        await turns.give()
+    names = {}
+    for name, bindings in snapshot.names.items():
+        names[name] = builder.name_route(name, bindings)
+        await turns.give()
+    pool_routes = {}
+    by_address: dict[str, str] = {}
+    for pool in snapshot.pools:
+        pool_routes[pool.key] = builder.pool_route(pool)
+        by_address.update(dict.fromkeys(sets.addresses(pool.key), pool.key))
+        await turns.give()
+    sets.end()
     return RoutingIndex(
         snapshot=snapshot,
         exact={model: tuple(entries) for model, entries in exact.items()},
         globs=tuple(globs),
         any_model=tuple(any_model),
-        names={name: builder.name_route(name, bindings) for name, bindings in snapshot.names.items()},
+        names=names,
         pools={pool.key: pool for pool in snapshot.pools},
-        pool_routes={pool.key: builder.pool_route(pool.key) for pool in snapshot.pools},
-        by_address={address: pool for pool, found in addresses.items() for address in found},
+        pool_routes=pool_routes,
+        by_address=by_address,
     )
 
 
@@ -137,25 +264,17 @@ def profiles_of(snapshot: RoutingSnapshot) -> list[ProfileSnapshot]:
 class _Builder:
     """Makes routes; policies with equal candidates share one candidate set."""
 
-    def __init__(
-        self,
-        snapshot: RoutingSnapshot,
-        table: EndpointTable,
-        addresses: Mapping[str, tuple[str, ...]],
-        profiles: ProfileBook,
-    ) -> None:
-        self._table = table
-        self._addresses = addresses
+    def __init__(self, snapshot: RoutingSnapshot, profiles: ProfileBook, sets: CandidateSets) -> None:
         self._profiles = profiles
         self._pools = {pool.key: pool for pool in snapshot.pools}
-        self._sets: dict[tuple[tuple[Binding, ...], ...], CandidateSet] = {}
+        self._sets = sets
 
     def policy_route(self, route: PolicyRoute) -> Route:
         candidates = route.rule.candidates
         weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
         tiers = tuple(candidate.bindings for candidate in candidates)
         return Route(
-            candidates=self._set(tiers),
+            candidates=self._sets.of(tiers, self._pools),
             policy=route.policy,
             rule=route.rule.name,
             weights=weights if len(weights) == len(candidates) > 1 else None,
@@ -165,42 +284,20 @@ class _Builder:
 
     def name_route(self, name: str, bindings: tuple[Binding, ...]) -> Route:
         tiers = (bindings,)
-        return Route(self._set(tiers), None, None, None, (name,), self._profile(tiers, None))
+        candidates = self._sets.of(tiers, self._pools)
+        return Route(candidates, None, None, None, (name,), self._profile(tiers, None))
 
-    def pool_route(self, pool: str) -> Route:
-        entries = [Candidate(0, address, pool, "") for address in self._addresses.get(pool, ())]
-        profile = self._profiles.profile(self._pools[pool].scheduling)
-        return Route(candidate_set(entries, self._table, 1), None, None, None, ("",), profile)
+    def pool_route(self, pool: PoolSnapshot) -> Route:
+        whatever = Binding(pool=pool.key, upstream_model="", kind=NameKind.MODEL)
+        candidates = self._sets.of(((whatever,),), self._pools)
+        return Route(candidates, None, None, None, ("",), self._profiles.profile(pool.scheduling))
 
-    def _profile(self, tiers: tuple[tuple[Binding, ...], ...], own: ProfileSnapshot | None) -> Profile:
+    def _profile(self, tiers: _Tiers, own: ProfileSnapshot | None) -> Profile:
         """The policy's own profile, else that of the first pool with a candidate."""
         if own is None:
             pools = (self._pools.get(binding.pool) for bindings in tiers for binding in bindings)
             own = next((pool.scheduling for pool in pools if pool is not None), ProfileSnapshot())
         return self._profiles.profile(own)
-
-    def _set(self, tiers: tuple[tuple[Binding, ...], ...]) -> CandidateSet:
-        found = self._sets.get(tiers)
-        if found is None:
-            entries = [
-                Candidate(
-                    tier,
-                    address,
-                    binding.pool,
-                    binding.upstream_model,
-                    binding.kind is NameKind.ADAPTER,
-                    self._saturation(binding.pool),
-                )
-                for tier, bindings in enumerate(tiers)
-                for binding in bindings
-                for address in self._addresses.get(binding.pool, ())
-            ]
-            found = self._sets[tiers] = candidate_set(entries, self._table, len(tiers))
-        return found
-
-    def _saturation(self, pool: str) -> SaturationSnapshot:
-        found = self._pools.get(pool)
-        return UNBOUNDED if found is None else found.saturation
 
 
 def glob_pattern(glob: str) -> "re.Pattern[str]":

@@ -68,7 +68,11 @@ class PickHeaders:
 
 
 def read_head(
-    message: ext_proc_pb2.ProcessingRequest, *, envoy: str | None, received_at: float
+    message: ext_proc_pb2.ProcessingRequest,
+    *,
+    envoy: str | None,
+    pool: str | None = None,
+    received_at: float,
 ) -> RequestHead:
     """The request's head out of a `request_headers` message."""
     headers = header_map(message.request_headers.headers.headers)
@@ -78,6 +82,7 @@ def read_head(
         headers=headers,
         subset=subset_hint(message),
         envoy=envoy,
+        pool=pool,
         received_at=received_at,
     )
 

@@ -53,13 +53,14 @@ class Processor:
         self.responses_seen = False
         """Whether third-party gateways here send responses: then a stream's end is a request's end."""
 
-    async def process(self, stream: Stream, envoy: str | None) -> None:
+    async def process(self, stream: Stream, envoy: str | None, pool: str | None = None) -> None:
         """Serve one stream to its end. No error of one request leaves its stream.
 
-        `envoy` is the name a bundled Envoy gave itself; None is a third-party gateway.
+        `envoy` is the name a bundled Envoy gave itself; None is a third-party gateway. `pool` is the pool
+        that its port stands for.
         """
         self.open_streams += 1
-        exchange = Exchange(self, stream, envoy)
+        exchange = Exchange(self, stream, envoy, pool)
         try:
             await exchange.run()
         except RequestRefused as refused:
@@ -78,10 +79,11 @@ class Processor:
 class Exchange:
     """One stream's state: from the request's head to, at most, its response's end."""
 
-    def __init__(self, processor: Processor, stream: Stream, envoy: str | None) -> None:
+    def __init__(self, processor: Processor, stream: Stream, envoy: str | None, pool: str | None) -> None:
         self._processor = processor
         self._stream = stream
         self._envoy = envoy
+        self._pool = pool
         self._mode = BodyMode.BUFFERED if self._envoy else BodyMode.FULL_DUPLEX_STREAMED
         self._held_bytes = 0
 
@@ -97,7 +99,7 @@ class Exchange:
             self._mode = BodyMode(first.protocol_config.request_body_mode)
         processor = self._processor
         started = processor.clock()
-        head = messages.read_head(first, envoy=self._envoy, received_at=started)
+        head = messages.read_head(first, envoy=self._envoy, pool=self._pool, received_at=started)
         call = processor.placer.begin(head)
         if isinstance(call, DirectAnswer):
             await self._answer(call)

@@ -1,8 +1,9 @@
 """The candidate table: what one request may go to, in columns."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ class CandidateSet:
     """Every candidate's index."""
     tiers: NDArray[np.intp]
     """Position of the candidate's model in its rule: all of tier 0 is preferred to tier 1."""
-    targets: tuple[Target, ...]
+    targets: Sequence[Target]
     """Endpoint, pool and upstream model, by candidate."""
     tier_count: int
     one_model: bool
@@ -61,46 +62,124 @@ class CandidateSet:
 
 
 @dataclass(slots=True, frozen=True)
-class Candidate:
-    """One candidate, before it stands in columns."""
+class CandidateGroup:
+    """One pool's endpoints under one upstream model, before they stand in columns."""
 
     tier: int
-    address: str
     pool: str
     upstream_model: str
+    addresses: tuple[str, ...]
+    rows: NDArray[np.intp]
+    """Of the addresses, in the endpoint table."""
     is_adapter: bool = False
     saturation: SaturationSnapshot = UNBOUNDED
 
 
-def candidate_set(candidates: Iterable[Candidate], table: EndpointTable, tier_count: int) -> CandidateSet:
-    """Put candidates in columns; addresses without a row are left out."""
-    kept = [(one, row) for one in candidates if (row := table.row_of(one.address)) is not None]
-    models: dict[str, list[int]] = {}
-    adapters: dict[str, list[int]] = {}
-    for index, (one, _) in enumerate(kept):
-        models.setdefault(one.upstream_model, []).append(index)
-        if one.is_adapter:
-            adapters.setdefault(one.upstream_model, []).append(index)
-    return CandidateSet(
-        rows=np.array([row for _, row in kept], np.intp),
-        all=np.arange(len(kept)),
-        tiers=np.array([one.tier for one, _ in kept], np.intp),
-        targets=tuple(
-            Target(row, one.address, one.pool, one.upstream_model, one.is_adapter) for one, row in kept
-        ),
-        tier_count=tier_count,
-        one_model=len(models) <= 1,
-        models=tuple((root_of(name), np.array(found, np.intp)) for name, found in models.items()),
-        adapters=tuple((name, np.array(found, np.intp)) for name, found in adapters.items()),
-        full_queue=_bounds([one.saturation.queue_depth for one, _ in kept]),
-        full_cache=_bounds([one.saturation.kv_cache_utilization for one, _ in kept]),
+def group_of(
+    addresses: Iterable[str],
+    table: EndpointTable,
+    *,
+    tier: int = 0,
+    pool: str,
+    upstream_model: str,
+    is_adapter: bool = False,
+    saturation: SaturationSnapshot = UNBOUNDED,
+) -> CandidateGroup:
+    """A group; addresses without a row are left out."""
+    kept, rows = rows_of(addresses, table)
+    return CandidateGroup(tier, pool, upstream_model, kept, rows, is_adapter, saturation)
+
+
+class OneModel(Sequence[Target]):
+    """A pool's targets under a model name that only the request knows; made as they are asked for."""
+
+    def __init__(self, targets: Sequence[Target], model: str, *, adapter: bool) -> None:
+        self._targets = targets
+        self._model = model
+        self._adapter = adapter
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    @overload
+    def __getitem__(self, index: int) -> Target: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Target]: ...
+    def __getitem__(self, index: int | slice) -> Target | Sequence[Target]:
+        if isinstance(index, slice):
+            return OneModel(self._targets[index], self._model, adapter=self._adapter)
+        target = self._targets[index]
+        return Target(target.row, target.address, target.pool, self._model, self._adapter)
+
+
+def renamed(candidates: CandidateSet, model: str, *, adapter: bool) -> CandidateSet:
+    """The same candidates, all asked for this model. Costs nothing in proportion to them."""
+    return replace(
+        candidates,
+        targets=OneModel(candidates.targets, model, adapter=adapter),
+        models=((root_of(model), candidates.all),),
+        adapters=((model, candidates.all),) if adapter else (),
     )
 
 
-def _bounds(values: Collection[float | None]) -> NDArray[np.float64] | None:
+def all_full(candidates: CandidateSet, table: EndpointTable) -> bool:
+    """Whether every candidate is full as its pool defines it."""
+    full = np.zeros(len(candidates), np.bool_)
+    if candidates.full_queue is not None:
+        full |= table.waiting[candidates.rows] >= candidates.full_queue
+    if candidates.full_cache is not None:
+        full |= table.kv_usage[candidates.rows] >= candidates.full_cache
+    return bool(full.all())
+
+
+def rows_of(addresses: Iterable[str], table: EndpointTable) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+    """The addresses that have a row, and their rows."""
+    known = table.rows()
+    kept = tuple([address for address in addresses if address in known])
+    return kept, np.fromiter((known[address] for address in kept), np.intp, len(kept))
+
+
+def candidate_set(groups: Sequence[CandidateGroup], tier_count: int) -> CandidateSet:
+    """Put candidates in columns, group by group."""
+    sizes = [len(group.addresses) for group in groups]
+    ends = np.cumsum([0, *sizes]).tolist()
+    every = np.arange(ends[-1])
+    models: dict[str, list[NDArray[np.intp]]] = {}
+    adapters: dict[str, list[NDArray[np.intp]]] = {}
+    targets: list[Target] = []
+    for group, begin, end in zip(groups, ends, ends[1:], strict=False):
+        if begin == end:
+            continue
+        members = every[begin:end]
+        models.setdefault(group.upstream_model, []).append(members)
+        if group.is_adapter:
+            adapters.setdefault(group.upstream_model, []).append(members)
+        targets += map(
+            Target,
+            group.rows.tolist(),
+            group.addresses,
+            repeat(group.pool),
+            repeat(group.upstream_model),
+            repeat(group.is_adapter),
+        )
+    return CandidateSet(
+        rows=np.concatenate([np.empty(0, np.intp), *(group.rows for group in groups)]),
+        all=every,
+        tiers=np.repeat(np.array([group.tier for group in groups], np.intp), sizes),
+        targets=tuple(targets),
+        tier_count=tier_count,
+        one_model=len(models) <= 1,
+        models=tuple((root_of(name), np.concatenate(found)) for name, found in models.items()),
+        adapters=tuple((name, np.concatenate(found)) for name, found in adapters.items()),
+        full_queue=_bounds([group.saturation.queue_depth for group in groups], sizes),
+        full_cache=_bounds([group.saturation.kv_cache_utilization for group in groups], sizes),
+    )
+
+
+def _bounds(values: Sequence[float | None], sizes: Sequence[int]) -> NDArray[np.float64] | None:
     if all(value is None for value in values):
         return None
-    return np.array([np.inf if value is None else value for value in values])
+    return np.repeat(np.array([np.inf if value is None else value for value in values]), sizes)
 
 
 @dataclass(slots=True)

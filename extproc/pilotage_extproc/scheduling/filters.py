@@ -18,6 +18,18 @@ class Admitted:
         return table.admitted[view.candidates.rows] if table.pending else None
 
 
+class Awake:
+    """Drops endpoints that were told to go or are not ready, from the moment that is known."""
+
+    reason = "terminating or not ready"
+    soft = False
+
+    def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
+        """True where new requests are welcome."""
+        table = view.table
+        return ~table.resting[view.candidates.rows] if table.rests else None
+
+
 class InSubset:
     """Drops endpoints outside the gateway's subset hint; addresses match exactly, port included."""
 

@@ -13,7 +13,7 @@ from pilotage_api.snapshot import ProfileSnapshot, StepSnapshot, WeightedSnapsho
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.scheduling import affinity_scorers, load_scorers
 from pilotage_extproc.scheduling.contract import Filter, Picker, Scorer
-from pilotage_extproc.scheduling.filters import Admitted, Healthy, InSubset, NotSaturated
+from pilotage_extproc.scheduling.filters import Admitted, Awake, Healthy, InSubset, NotSaturated
 from pilotage_extproc.scheduling.pickers import MaxScore, WeightedRandom
 from pilotage_extproc.scheduling.plugins import Guard, installed_plugins, load_factory
 
@@ -77,7 +77,7 @@ class Profile:
         """`missing` names steps that no plug-in provides: they are shown as skipped."""
         self.scorers = tuple(scorers)
         self.picker = picker
-        self.filters: tuple[Filter, ...] = (Admitted(), InSubset(), Healthy(), NotSaturated())
+        self.filters: tuple[Filter, ...] = (Admitted(), Awake(), InSubset(), Healthy(), NotSaturated())
         self.plugin_filters = tuple(filters)
         self.guarded_picker = guarded_picker
         self.missing = missing

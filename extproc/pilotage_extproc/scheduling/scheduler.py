@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
+from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge, all_full
 from pilotage_extproc.scheduling.plugins import PluginSkipped
 from pilotage_extproc.scheduling.profile import Profile, Weighted
 from pilotage_extproc.state.endpoints import EndpointTable
@@ -42,6 +42,10 @@ class Scheduler:
     def __init__(self, table: EndpointTable, knowledge: Knowledge) -> None:
         self._table = table
         self._knowledge = knowledge
+
+    def full(self, candidates: CandidateSet) -> bool:
+        """Whether there is no room for one more request anywhere, as the pools define it."""
+        return all_full(candidates, self._table)
 
     def rank(
         self,

@@ -27,6 +27,9 @@ class AdminView(Protocol):
     def ready(self) -> bool:
         """Whether new requests should come here."""
 
+    def status(self) -> bytes:
+        """What the process runs, and what of it is not as it should be."""
+
     def snapshot(self) -> bytes:
         """The snapshot in force."""
 
@@ -65,6 +68,7 @@ class AdminServer:
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
+                web.get("/status", self._status),
                 web.get("/snapshot", self._snapshot),
                 web.get("/endpoints", self._endpoints),
                 web.get("/decisions", self._decisions),
@@ -102,6 +106,9 @@ class AdminServer:
     async def _readyz(self, _request: web.Request) -> web.Response:
         ready = self._view.ready()
         return web.Response(text="ok\n" if ready else "not ready\n", status=200 if ready else 503)
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(self._view.status())
 
     async def _snapshot(self, _request: web.Request) -> web.Response:
         return _json(self._view.snapshot())

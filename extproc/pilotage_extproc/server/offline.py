@@ -68,7 +68,7 @@ async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings)
         decisions=DecisionLog[DecisionRecord](max_bytes=0),
         clock=monotonic,
     )
-    pipeline.install(build_index(snapshot, table, discovery.membership(), ProfileBook()))
+    pipeline.install(await build_index(snapshot, table, discovery.membership(), ProfileBook()))
     return pipeline
 
 

@@ -1,8 +1,7 @@
-"""One extproc process: every part built and connected, snapshots followed in a safe order.
+"""One extproc process: every part built and connected.
 
-New endpoints first get a row and are published to Envoy; they are picked only once every connected
-Envoy has acknowledged them or, where none is connected here, once the publish hold has passed. The
-routing index is swapped in one step.
+New endpoints are picked only once every connected Envoy has acknowledged them or, where none is connected
+here, once the publish hold has passed.
 """
 
 import asyncio
@@ -12,13 +11,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.pipeline.decide import Pipeline
 from pilotage_extproc.pipeline.learning import Learner, Placed
 from pilotage_extproc.pipeline.record import DecisionRecord
-from pilotage_extproc.pipeline.routing import build_index, profiles_of
+from pilotage_extproc.pipeline.routing import profiles_of
 from pilotage_extproc.protocol.access_log import LoggedRequest
 from pilotage_extproc.protocol.bodies import BodyBudget
 from pilotage_extproc.protocol.processor import Processor
@@ -26,10 +25,13 @@ from pilotage_extproc.scheduling.candidates import Knowledge
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
+from pilotage_extproc.server.rollout import Rollout
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolve
+from pilotage_extproc.sources.pod_watch import PodWatch
 from pilotage_extproc.sources.scrape import Scraper
+from pilotage_extproc.sources.selection import Effect
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.decision_log import DecisionLog
@@ -41,6 +43,8 @@ from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.xds.ads import XdsServer
 from pilotage_extproc.xds.resources import served_resources
+from pilotage_kube.client import ApiClient
+from pilotage_kube.replica_report import PoolCount
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ _EXPIRE_INTERVAL_SECONDS = 0.25
 
 
 class Runtime:
-    """All parts of a process but its ports."""
+    """All parts of a process but its ports. With `cluster` it finds pods by their labels."""
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Runtime:
         process_id: str | None = None,
         clock: Clock = monotonic,
         resolve: Resolve = system_resolve,
+        cluster: ApiClient | None = None,
     ) -> None:
         self.settings = settings
         self.process_id = process_id or secrets.token_hex(3)
@@ -105,23 +110,37 @@ class Runtime:
             EngineFeedback(self.learner, self.knowledge, self.health, clock),
             clock=clock,
         )
-        self.discovery = Discovery(self._endpoints_changed, resolve)
+        self.pods = None if cluster is None else PodWatch(cluster, self._pods_changed)
+        self.discovery = Discovery(self._endpoints_changed, resolve, self.pods)
         self.xds = XdsServer(
             served_resources(settings),
             on_acknowledged=self.table.admit,
             on_reply=self.telemetry.xds.add,
         )
+        self.rollout = Rollout(
+            table=self.table,
+            discovery=self.discovery,
+            xds=self.xds,
+            learner=self.learner,
+            pipeline=self.pipeline,
+            profiles=self.profiles,
+            scraper=self.scraper,
+            fail_open_pool=settings.fail_open_pool,
+            on_added=lambda added: self._spawn(self._admit_after_hold(added), "admit"),
+        )
+        self.inference_pools: tuple[PoolSnapshot, ...] = ()
+        """Pools that gateways have fixed by the port they ask on."""
         self.snapshot = RoutingSnapshot()
         self.snapshot_at = clock()
         self.synced = False
         """Whether a snapshot has been applied."""
-        self._applying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Start what runs by itself."""
         self.peers.start()
         self._spawn(self._expire(), "expire")
+        self._spawn(self.rollout.run(), "follow endpoints")
 
     async def stop(self) -> None:
         """Stop it again; queued settlements are delivered."""
@@ -134,17 +153,40 @@ class Runtime:
 
     async def apply(self, snapshot: RoutingSnapshot) -> None:
         """Follow a snapshot. Returns once the next request will."""
-        async with self._applying:
-            await self.discovery.follow(snapshot)
-            self.snapshot = snapshot
-            self.snapshot_at = self.clock()
-            self._endpoints_changed()
-            self.profiles.keep_only(profiles_of(snapshot))
-            self.synced = True
+        await self.rollout.follow(self._with_inference_pools(snapshot))
+        self.snapshot = snapshot
+        self.snapshot_at = self.clock()
+        self.profiles.keep_only(profiles_of(snapshot))
+        self.synced = True
         log.info(
             "following a snapshot",
             extra={"snapshot": snapshot.version, "pools": len(snapshot.pools), "endpoints": len(self.table)},
         )
+
+    async def follow_inference_pools(self, pools: tuple[PoolSnapshot, ...]) -> None:
+        """Serve these too. Returns once the next request can go there, or will once there is a snapshot."""
+        self.inference_pools = pools
+        if self.synced:
+            await self.rollout.follow(self._with_inference_pools(self.snapshot))
+
+    def _with_inference_pools(self, snapshot: RoutingSnapshot) -> RoutingSnapshot:
+        if not self.inference_pools:
+            return snapshot
+        return snapshot.model_copy(update={"pools": (*snapshot.pools, *self.inference_pools)})
+
+    def pool_counts(self) -> dict[str, PoolCount]:
+        """By ModelPool: servers that may get requests here now, and all there are."""
+        table, now, routes = self.table, self.clock(), self.pipeline.index.pool_routes
+        counts: dict[str, PoolCount] = {}
+        for pool in self.snapshot.pools:
+            route = routes.get(pool.key)
+            ready = 0
+            if route is not None:
+                rows = route.candidates.rows
+                takes = table.admitted[rows] & ~table.resting[rows] & (table.ejected_until[rows] <= now)
+                ready = int(takes.sum())
+            counts[pool.key] = PoolCount(ready, max(ready, self.discovery.total(pool)))
+        return counts
 
     def take_log_entry(self, logged: LoggedRequest) -> None:
         """An entry of an Envoy's access log."""
@@ -155,16 +197,10 @@ class Runtime:
         self.settler.settle(outcome)
 
     def _endpoints_changed(self) -> None:
-        wanted = self.discovery.wanted()
-        change = self.table.sync(wanted)
-        membership = self.discovery.membership()
-        self.xds.publish(sorted(wanted), membership.get(self.settings.fail_open_pool or "", ()))
-        for row in change.removed_rows:
-            self.learner.forget(row)
-        self.pipeline.install(build_index(self.snapshot, self.table, membership, self.profiles))
-        self.scraper.follow()
-        if change.added:
-            self._spawn(self._admit_after_hold(change.added), "admit")
+        self.rollout.endpoints_changed()
+
+    def _pods_changed(self, effect: Effect) -> None:
+        self.rollout.pods_changed(effect)
 
     async def _admit_after_hold(self, addresses: frozenset[str]) -> None:
         """Where an Envoy is connected its acknowledgement admits; elsewhere time does."""

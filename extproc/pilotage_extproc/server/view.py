@@ -1,7 +1,7 @@
 """What the admin address shows of a runtime."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -19,6 +19,8 @@ class RuntimeView:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self.draining = False
+        self.cluster: Callable[[], dict[str, Any]] = dict
+        """What a replica in a cluster says of itself."""
         for reading in self._readings():
             runtime.telemetry.read(reading)
 
@@ -29,6 +31,20 @@ class RuntimeView:
     def ready(self) -> bool:
         """Whether new requests should come here."""
         return self._runtime.synced and not self.draining
+
+    def status(self) -> bytes:
+        """What this process runs, by which settings, and what of it is not as it should be."""
+        runtime = self._runtime
+        return orjson.dumps(
+            {
+                "process": runtime.process_id,
+                "ready": self.ready(),
+                "draining": self.draining,
+                "snapshot": runtime.snapshot.version,
+                "settings": runtime.settings.model_dump(mode="json", by_alias=True),
+                **self.cluster(),
+            }
+        )
 
     def snapshot(self) -> bytes:
         """The snapshot in force."""
@@ -108,6 +124,8 @@ class RuntimeView:
             scraped = [float(runtime.table.scraped_at[row]) for row in runtime.table.rows().values()]
             known = [at for at in scraped if not math.isinf(at)]
             shown: dict[tuple[str, ...], float] = {("snapshot",): now - runtime.snapshot_at}
+            if runtime.pods is not None:
+                shown[("pods",)] = runtime.pods.age_seconds()
             if known:
                 shown[("metrics",)] = now - min(known)
             return shown

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
 
 import grpc
 import orjson
@@ -22,6 +23,8 @@ from pilotage_extproc.telemetry.metrics import Telemetry
 log = logging.getLogger(__name__)
 
 SERVICE = "pilotage.peer.v1.Peer"
+MAX_PEERS = 64
+"""Siblings past this are not met: each costs a connection and a greeting a second."""
 _QUEUE_LENGTH = 10_000
 _BATCH_LENGTH = 500
 _CALL_TIMEOUT_SECONDS = 2.0
@@ -108,28 +111,62 @@ class Peer:
 
 
 class Peers:
-    """All siblings of this process."""
+    """All siblings of this process: those that settings name, and those that come and go."""
 
     def __init__(self, process_id: str, addresses: tuple[str, ...], telemetry: Telemetry) -> None:
         self._process_id = process_id
-        self._peers = [Peer(address, telemetry) for address in addresses]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._telemetry = telemetry
+        self._named = addresses
+        self._wanted = addresses
+        self._peers: dict[str, Peer] = {}
+        self._greeting: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._running = False
 
     def start(self) -> None:
         """Begin to greet and deliver."""
-        self._tasks = [asyncio.create_task(peer.run(), name=f"peer {peer.address}") for peer in self._peers]
+        self._running = True
+        self._meet()
+
+    def follow(self, addresses: Iterable[str]) -> None:
+        """The siblings that are there now, besides those that settings name: `HOST:PORT` each.
+
+        What is queued for one that has left is still sent there, once.
+        """
+        self._wanted = tuple(dict.fromkeys((*self._named, *addresses)))[:MAX_PEERS]
+        if self._running:
+            self._meet()
+
+    def _meet(self) -> None:
+        for address in self._peers.keys() - set(self._wanted):
+            leaving = asyncio.create_task(self._part(address), name=f"peer {address} leaves")
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        for address in self._wanted:
+            if address not in self._peers:
+                peer = self._peers[address] = Peer(address, self._telemetry)
+                self._greeting[address] = asyncio.create_task(peer.run(), name=f"peer {address}")
+
+    def _part(self, address: str) -> Coroutine[Any, Any, None]:
+        peer, task = self._peers.pop(address), self._greeting.pop(address)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await peer.close()
+
+        return end()
 
     async def stop(self) -> None:
         """Deliver what is queued and stop."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for peer in self._peers:
-            await peer.close()
+        self._running = False
+        self._wanted = ()
+        self._meet()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def deliver(self, owner: str, outcome: Outcome) -> bool:
         """Queue an outcome for its owner; False when no peer is that process."""
-        for peer in self._peers:
+        for peer in self._peers.values():
             if peer.process_id == owner:
                 peer.push(outcome, owned=True)
                 return True
@@ -137,18 +174,18 @@ class Peers:
 
     def teach(self, outcome: Outcome) -> None:
         """Queue the place of a stored response for all others."""
-        for peer in self._peers:
+        for peer in self._peers.values():
             if peer.process_id != self._process_id:
                 peer.push(outcome, owned=False)
 
     def process_ids(self) -> dict[str, str | None]:
         """Process id by address; None where a peer has not answered yet."""
-        return {peer.address: peer.process_id for peer in self._peers}
+        return {peer.address: peer.process_id for peer in self._peers.values()}
 
     async def explain(self, decision_id: str) -> bytes | None:
         """Ask the process that holds a decision for its explanation (JSON)."""
         owner = decision_id.rpartition("-")[0]
-        for peer in self._peers:
+        for peer in list(self._peers.values()):
             if peer.process_id == owner and owner != self._process_id:
                 return await peer.explain(decision_id)
         return None

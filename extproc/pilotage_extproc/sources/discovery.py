@@ -1,15 +1,19 @@
-"""Endpoints of the snapshot's pools as Envoy addresses; DNS names are resolved here, again and again.
+"""Endpoints of the snapshot's pools as Envoy addresses: those that pools name, and pods that they select.
 
-One DNS name in an endpoint update makes Envoy refuse the whole update, so names never get there.
+DNS names are resolved here, again and again: one name in an endpoint update makes Envoy refuse the whole
+update, so names never get there.
 """
 
 import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
-from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
+from pilotage_extproc.sources.inference_pools import KEY_PREFIX
+from pilotage_extproc.sources.selection import PodSelection, join
 from pilotage_extproc.state.endpoints import EndpointFacts
 
 log = logging.getLogger(__name__)
@@ -21,6 +25,18 @@ _MAX_ADDRESSES = 256
 Resolve = Callable[[str], Awaitable[list[str]]]
 
 
+class PodSource(Protocol):
+    """Knows the pods that pools select."""
+
+    selection: PodSelection
+
+    async def follow(self, pools: Iterable[PoolSnapshot]) -> None:
+        """Know the pods of these pools; returns once they have been seen."""
+
+    async def stop(self) -> None:
+        """Stop looking."""
+
+
 async def system_resolve(name: str) -> list[str]:
     """IP addresses of a name, by the system's resolver. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
@@ -28,63 +44,104 @@ async def system_resolve(name: str) -> list[str]:
 
 
 class Discovery:
-    """Follows a snapshot's endpoints; tells a listener when the set of addresses changes."""
+    """Follows a snapshot's endpoints; tells a listener when the set of addresses changes.
 
-    def __init__(self, on_change: Callable[[], None], resolve: Resolve = system_resolve) -> None:
+    Without `pods` (outside a cluster) a pool that selects pods has no endpoints. `pods` tells of its
+    changes by itself.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[], None],
+        resolve: Resolve = system_resolve,
+        pods: PodSource | None = None,
+    ) -> None:
         self._on_change = on_change
         self._resolve = resolve
+        self._pods = pods
         self._snapshot = RoutingSnapshot()
         self._resolved: dict[str, list[str]] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
+        """Addresses that a pool's endpoints stand for, kept until a name resolves otherwise."""
         self._task: asyncio.Task[None] | None = None
         self.failed: dict[str, str] = {}
         """Names that do not resolve now, and why; their last addresses stay in use."""
 
     async def follow(self, snapshot: RoutingSnapshot) -> None:
-        """Follow this snapshot; new names are resolved before this returns."""
+        """Follow this snapshot; new names are resolved, and pods seen, before this returns."""
         self._snapshot = snapshot
         wanted = self._names()
         self._resolved = {name: found for name, found in self._resolved.items() if name in wanted}
+        self._named = {}
         self.failed = {name: why for name, why in self.failed.items() if name in wanted}
         await asyncio.gather(*(self._look_up(name) for name in wanted - self._resolved.keys()))
         if wanted and self._task is None:
             self._task = asyncio.create_task(self._keep_resolving(), name="resolve")
+        if self._pods is not None:
+            await self._pods.follow(snapshot.pools)
+        else:
+            for pool in snapshot.pools:
+                if pool.selector:
+                    log.warning("a pool selects pods, and there is no cluster", extra={"pool": pool.key})
 
     async def stop(self) -> None:
-        """Stop resolving."""
+        """Stop resolving and watching."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if self._pods is not None:
+            await self._pods.stop()
 
     def membership(self) -> dict[str, tuple[str, ...]]:
-        """Envoy addresses by pool."""
-        return {
-            pool.key: tuple(
+        """Envoy addresses by pool: those that may get requests."""
+        return {pool.key: self._members(pool) for pool in self._snapshot.pools}
+
+    def wanted(self) -> dict[str, EndpointFacts]:
+        """What is known of each address, those that rest included.
+
+        The first pool that has it says which engine it is, and more.
+        """
+        facts: dict[str, EndpointFacts] = {}
+        shared: dict[tuple[str, ...], EndpointFacts] = {}
+        by_key = {pool.key: pool for pool in self._snapshot.pools}
+        for pool in self._snapshot.pools:
+            alone = shared[pool.key,] = _facts((pool.key,), by_key)
+            for address in (*self._members(pool), *self._resting(pool)):
+                before = facts.get(address)
+                if before is None:
+                    facts[address] = alone
+                elif pool.key not in before.pools:
+                    pools = (*before.pools, pool.key)
+                    if pools not in shared:
+                        shared[pools] = _facts(pools, by_key)
+                    facts[address] = shared[pools]
+        return facts
+
+    def total(self, pool: PoolSnapshot) -> int:
+        """Servers the pool has, ready or not."""
+        if self._pods is not None and pool.selector:
+            return self._pods.selection.total(pool.key)
+        return max(len(self._members(pool)), len(pool.endpoints))
+
+    def _members(self, pool: PoolSnapshot) -> tuple[str, ...]:
+        if pool.selector:
+            return () if self._pods is None else self._pods.selection.addresses(pool.key)
+        found = self._named.get(pool.key)
+        if found is None:
+            found = self._named[pool.key] = tuple(
                 dict.fromkeys(
-                    _join(ip, endpoint.port)
+                    join(ip, endpoint.port)
                     for endpoint in pool.endpoints
                     for ip in self._addresses(endpoint.address)
                 )
             )
-            for pool in self._snapshot.pools
-        }
+        return found
 
-    def wanted(self) -> dict[str, EndpointFacts]:
-        """What is known of each address. The first pool that has it says which engine it is, and more."""
-        pools: dict[str, list[str]] = {}
-        for pool, addresses in self.membership().items():
-            for address in addresses:
-                pools.setdefault(address, []).append(pool)
-        by_key = {pool.key: pool for pool in self._snapshot.pools}
-        return {
-            address: EndpointFacts(
-                by_key[found[0]].engine,
-                tuple(found),
-                by_key[found[0]].health,
-                any(by_key[key].adapters for key in found),
-            )
-            for address, found in pools.items()
-        }
+    def _resting(self, pool: PoolSnapshot) -> tuple[str, ...]:
+        if self._pods is None or not pool.selector:
+            return ()
+        return self._pods.selection.resting(pool.key)
 
     def _names(self) -> set[str]:
         addresses = {endpoint.address for pool in self._snapshot.pools for endpoint in pool.endpoints}
@@ -104,6 +161,8 @@ class Discovery:
         self.failed.pop(name, None)
         changed = found != self._resolved.get(name)
         self._resolved[name] = found
+        if changed:
+            self._named = {}
         return changed
 
     async def _keep_resolving(self) -> None:
@@ -123,5 +182,8 @@ def is_ip(address: str) -> bool:
     return True
 
 
-def _join(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+def _facts(pools: tuple[str, ...], by_key: dict[str, PoolSnapshot]) -> EndpointFacts:
+    first = by_key[pools[0]]
+    # what an InferencePool's servers have is for their own metrics to say
+    adapters = any(by_key[key].adapters or key.startswith(KEY_PREFIX) for key in pools)
+    return EndpointFacts(first.engine, pools, first.health, adapters)

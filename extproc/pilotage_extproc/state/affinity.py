@@ -22,9 +22,11 @@ class AdapterSlots:
 
     _UNKNOWN_LIMIT = 4
     """Adapters remembered of an engine that does not say how many fit."""
+    _MAX_NAMES = 4096
 
     def __init__(self) -> None:
         self._slots: dict[int, _Slots] = {}
+        self._names: OrderedDict[str, None] = OrderedDict()
 
     def scraped(self, row: int, limit: int, active: Iterable[str]) -> None:
         """What the engine says: slots, and adapters in use."""
@@ -33,7 +35,14 @@ class AdapterSlots:
         slots.active = frozenset(active)
         for name in slots.active:
             slots.recent[name] = None
+            self._names[name] = None
+        while len(self._names) > self._MAX_NAMES:
+            self._names.popitem(last=False)
         self._shrink(slots)
+
+    def is_adapter(self, name: str) -> bool:
+        """Whether any engine has called a name an adapter."""
+        return name in self._names
 
     def placed(self, row: int, adapter: str) -> None:
         """A request for the adapter goes there."""

@@ -6,7 +6,7 @@ server and one Envoy host, hence one row. Rows are reused; a row's generation te
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -39,8 +39,8 @@ class Change:
 
     added: frozenset[str]
     removed: frozenset[str]
-    removed_rows: tuple[int, ...]
-    """Rows the removed addresses had; new ones may have them already."""
+    removed_rows: tuple[int, ...] = ()
+    """Rows the removed addresses had, where they were released; new ones may get them from now on."""
 
 
 WAITING, RUNNING, KV_USAGE, INFLIGHT, UNSEEN, TOKENS, SCRAPED_AT, EJECTED_UNTIL = range(8)
@@ -78,11 +78,15 @@ class EndpointTable:
         """Scrapes failed in a row."""
         self.admitted: NDArray[np.bool_]
         """Whether the gateway knows the address, so that it may be picked."""
+        self.resting: NDArray[np.bool_]
+        """Told to go or not ready: no new requests, whatever candidate sets still say."""
         self.generation: NDArray[np.int64]
         self.pending = 0
         """Addresses not admitted yet."""
         self.ejections = 0
         """Rows whose `ejected_until` is set."""
+        self.rests = 0
+        """Rows that rest."""
         self._addresses: list[str | None] = []
         self._facts: dict[str, EndpointFacts] = {}
         self._rows: dict[str, int] = {}
@@ -108,6 +112,7 @@ class EndpointTable:
         for name, dtype in (
             ("failures", np.int32),
             ("admitted", np.bool_),
+            ("resting", np.bool_),
             ("generation", np.int64),
         ):
             column = np.zeros(capacity, dtype)
@@ -144,15 +149,54 @@ class EndpointTable:
     def sync(self, wanted: Mapping[str, EndpointFacts]) -> Change:
         """Hold exactly these addresses. Those that stay keep their row and figures."""
         removed = frozenset(self._rows.keys() - wanted.keys())
+        rows = self.release(removed)
+        return replace(self.prepare(wanted), removed=removed, removed_rows=rows)
+
+    def prepare(self, wanted: Mapping[str, EndpointFacts]) -> Change:
+        """As `sync`, but the others keep their rows and rest, until `release` is called for them.
+
+        Meanwhile candidate sets that still have them can be replaced.
+        """
+        removed = frozenset(self._rows.keys() - wanted.keys())
         added = frozenset(wanted.keys() - self._rows.keys())
-        rows = tuple(self._rows[address] for address in removed)
-        for address in removed:
-            self._release(address)
         for address in wanted:
             if address in added:
                 self._take(address)
-        self._facts = dict(wanted)
-        return Change(added, removed, rows)
+        self.rest(removed)
+        self._facts = {**{address: self._facts[address] for address in removed}, **wanted}
+        return Change(added, removed)
+
+    def release(self, addresses: Iterable[str]) -> tuple[int, ...]:
+        """Forget addresses; the rows they had, which new ones may get from now on."""
+        freed = []
+        for address in addresses:
+            freed.append(self._rows[address])
+            self._release(address)
+            del self._facts[address]
+        return tuple(freed)
+
+    def rest(self, addresses: Iterable[str]) -> None:
+        """Give these no new requests, from this moment on; unknown ones are passed over."""
+        for address in addresses:
+            row = self._rows.get(address)
+            if row is not None and not self.resting[row]:
+                self.resting[row] = True
+                self.rests += 1
+
+    def wake(self, addresses: Iterable[str]) -> None:
+        """They may get requests again."""
+        for address in addresses:
+            row = self._rows.get(address)
+            if row is not None and self.resting[row]:
+                self.resting[row] = False
+                self.rests -= 1
+
+    def rest_only(self, addresses: Iterable[str]) -> None:
+        """Exactly these rest."""
+        if self.rests:
+            self.resting[:] = False
+            self.rests = 0
+        self.rest(addresses)
 
     def _take(self, address: str) -> None:
         if not self._free:
@@ -172,6 +216,8 @@ class EndpointTable:
         self.eject(row, 0)
         self.pending -= not self.admitted[row]
         self.admitted[row] = False
+        self.rests -= bool(self.resting[row])
+        self.resting[row] = False
         self._free.append(row)
 
     def measured(self, row: int, scraped_at: float, waiting: float, running: float, kv_usage: float) -> None:
@@ -201,6 +247,8 @@ class EndpointTable:
 
     def admit(self, addresses: Iterable[str]) -> None:
         """The gateway knows these addresses: they may be picked."""
+        if not self.pending:
+            return
         for address in addresses:
             row = self._rows.get(address)
             if row is not None and not self.admitted[row]:
@@ -210,13 +258,15 @@ class EndpointTable:
     def counts(self, now: float) -> dict[str, int]:
         """Endpoints by state, for telemetry.
 
-        `ready`; `pending`: Envoy does not know it yet; `ejected`: left out for failing; `unmeasured`:
-        its engine's figures are missing or too old.
+        `ready`; `pending`: Envoy does not know it yet; `resting`: told to go, or not ready; `ejected`: left
+        out for failing; `unmeasured`: its engine's figures are missing or too old.
         """
-        counts = {"ready": 0, "pending": 0, "ejected": 0, "unmeasured": 0}
+        counts = {"ready": 0, "pending": 0, "resting": 0, "ejected": 0, "unmeasured": 0}
         for address, row in self._rows.items():
             if not self.admitted[row]:
                 counts["pending"] += 1
+            elif self.resting[row]:
+                counts["resting"] += 1
             elif self.ejected_until[row] > now:
                 counts["ejected"] += 1
             elif self._facts[address].engine is not Engine.OPENAI and np.isinf(self.scraped_at[row]):

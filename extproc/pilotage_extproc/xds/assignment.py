@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Final
 
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
@@ -32,17 +33,30 @@ class AddressBook:
 
     def assignment(self, cluster: str, addresses: Iterable[str]) -> bytes:
         """A serialised ClusterLoadAssignment of accepted addresses."""
-        assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster)
         # messages written one after another read as one with all their members (protobuf's merge rule)
         merged = b"".join([self._known[address] for address in addresses])
-        assignment.endpoints.add().MergeFromString(merged)
-        serialised: bytes = assignment.SerializeToString(deterministic=True)
-        return serialised
+        named: bytes = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster).SerializeToString()
+        return b"".join((named, _ENDPOINTS_FIELD, _varint(len(merged)), merged))
 
     def keep_only(self, addresses: frozenset[str]) -> None:
         """Forget addresses that are no longer published."""
         for address in self._known.keys() - addresses:
             del self._known[address]
+
+
+_ENDPOINTS_FIELD: Final = bytes(
+    [endpoint_pb2.ClusterLoadAssignment.DESCRIPTOR.fields_by_name["endpoints"].number << 3 | 2]
+)
+"""Tag of a length-delimited field: of thousands of endpoints none is parsed again."""
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
 def _locality(address: str) -> bytes | None:

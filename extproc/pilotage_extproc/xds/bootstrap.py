@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.xds.clusters import extproc_cluster
 from pilotage_extproc.xds.listener import listener
+from pilotage_extproc.xds.probes import admin_cluster, probe_listener
 from pilotage_extproc.xds.typed import FROM_EXTPROC, Fields, extension, extproc_service, socket_address
 
 _MAX_CONNECTIONS = 50_000
@@ -24,11 +25,19 @@ def build_bootstrap(
     gateway: tuple[str, int],
     admin: tuple[str, int],
     siblings: Sequence[tuple[str, int]] = (),
+    probes: tuple[str, int] | None = None,
 ) -> str:
     """The bootstrap as JSON for `envoy -c`. Addresses are `(host, port)`; port 0 takes a free one.
 
-    `siblings` are further extproc processes: requests are balanced over all of them.
+    `siblings` are further extproc processes: requests are balanced over all of them, and over all
+    addresses of a DNS name. `probes` shows `/ready` and `/stats/prometheus` of `admin`, whose port must
+    be known then.
     """
+    listeners = [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])]
+    clusters = [extproc_cluster(settings, [extproc, *siblings])]
+    if probes is not None:
+        listeners.append(probe_listener(*probes))
+        clusters.append(admin_cluster(*admin))
     raw: Fields = {
         "node": {"id": envoy_name, "cluster": "pilotage"},
         "admin": {"address": socket_address(*admin)},
@@ -48,8 +57,8 @@ def build_bootstrap(
             "cdsConfig": FROM_EXTPROC,
         },
         "staticResources": {
-            "listeners": [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])],
-            "clusters": [extproc_cluster(settings, [extproc, *siblings])],
+            "listeners": listeners,
+            "clusters": clusters,
         },
         "overloadManager": {
             "resourceMonitors": [

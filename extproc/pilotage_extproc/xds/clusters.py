@@ -1,5 +1,6 @@
 """Clusters: extproc itself (static), and the model servers (served over CDS, endpoints over EDS)."""
 
+import ipaddress
 from collections.abc import Sequence
 
 from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
@@ -33,6 +34,9 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _EXTPROC_WINDOW_BYTES = 4 << 20
 _UPSTREAM_IDLE_SECONDS = 4
 """Less than uvicorn's five: a request must not meet a connection its model server is about to close."""
+
+_DNS_REFRESH_SECONDS = 1
+"""So that a new process is known before the one it replaces has gone."""
 
 _READINESS: Fields = {
     "grpcHealthCheck": {"serviceName": "readiness"},
@@ -74,8 +78,11 @@ def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, in
             )
         },
     }
-    if len(addresses) > 1:
+    if len(addresses) > 1 or not _is_ip(addresses[0][0]):
         made["healthChecks"] = [_READINESS]
+        made["dnsRefreshRate"] = seconds(_DNS_REFRESH_SECONDS)
+        # one that left the name is stopping: its health does not keep it
+        made["ignoreHealthOnHostRemoval"] = True
     if settings.tls.extproc is not None:
         # the certificate is not verified: self-signed ones are allowed, as the endpoint-picker protocol does
         made["transportSocket"] = extension(
@@ -131,6 +138,14 @@ def _eds_cluster(settings: GatewaySettings, name: str, policies: Fields, filters
         "commonLbConfig": {"healthyPanicThreshold": {"value": 0}},
         "typedExtensionProtocolOptions": {_HTTP_OPTIONS: any_of(HttpProtocolOptions, options)},
     }
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _policies(policy: Fields) -> Fields:

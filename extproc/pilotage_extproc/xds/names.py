@@ -5,6 +5,8 @@ MODELS_CLUSTER = "models"
 FAIL_OPEN_CLUSTER = "fail-open"
 """Endpoints of the pool that serves requests without a pick, where the settings name one."""
 EXTPROC_CLUSTER = "pilotage-extproc"
+ADMIN_CLUSTER = "envoy-admin"
+"""Envoy's own admin address, for the two paths that may be seen from outside."""
 
 LB_NAMESPACE = "envoy.lb"
 DESTINATION = "x-gateway-destination-endpoint"

@@ -5,8 +5,10 @@ import orjson
 import pytest
 
 from pilotage_kube.replica_report import (
+    MAX_POOLS,
     MAX_REFUSALS,
     REPORT_ANNOTATION,
+    PoolCount,
     Refusal,
     ReplicaReport,
     ReportFault,
@@ -28,8 +30,26 @@ def report(renewals: int = 1, **changes: object) -> ReplicaReport:
 
 
 def test_a_report_comes_back_as_it_was():
-    said = report(ready=True, refusals=(Refusal("RoutePolicy a/b", "Unsupported", "why"),), problem="p")
+    said = report(
+        ready=True,
+        refusals=(Refusal("RoutePolicy a/b", "Unsupported", "why"),),
+        problem="p",
+        pools={"a/small": PoolCount(ready=2, total=3)},
+    )
     assert read_report(lease(said)) == said
+
+
+def test_counts_of_pools_are_plain_json_for_whoever_reads_the_lease():
+    text = report_annotations(report(pools={"a/small": PoolCount(2, 3)}))[REPORT_ANNOTATION]
+    assert orjson.loads(text)["pools"] == {"a/small": {"ready": 2, "total": 3}}
+
+
+def test_a_flood_of_pools_is_cut_and_counted_and_fits_an_object():
+    pools = {f"{'n' * 63}/{number:0>253}": PoolCount(4096, 4096) for number in range(2000)}
+    found = read_report(lease(report(pools=pools)))
+    assert len(found.pools) == MAX_POOLS
+    assert found.pools_omitted == 2000 - MAX_POOLS
+    assert len(report_annotations(found)[REPORT_ANNOTATION]) < 200 << 10
 
 
 def test_a_flood_of_refusals_is_cut_and_counted():

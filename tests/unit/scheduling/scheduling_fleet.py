@@ -4,7 +4,7 @@ import numpy as np
 
 from pilotage_api.snapshot import Engine, ProfileSnapshot, SaturationSnapshot
 from pilotage_extproc.domain.features import NO_FEATURES
-from pilotage_extproc.scheduling.candidates import Candidate, CandidateSet, Knowledge, candidate_set
+from pilotage_extproc.scheduling.candidates import CandidateSet, Knowledge, candidate_set, group_of
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Ranking, Scheduler
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
@@ -40,11 +40,17 @@ class Fleet:
         bounds = saturation or SaturationSnapshot()
         self.candidates: CandidateSet = candidate_set(
             [
-                Candidate(tier, name, "default/a", adapter or f"m{tier}", adapter is not None, bounds)
+                group_of(
+                    names[tier],
+                    self.table,
+                    tier=tier,
+                    pool="default/a",
+                    upstream_model=adapter or f"m{tier}",
+                    is_adapter=adapter is not None,
+                    saturation=bounds,
+                )
                 for tier in range(tiers)
-                for name in names[tier]
             ],
-            self.table,
             tiers,
         )
         self.knowledge = Knowledge(PrefixIndex(max_blocks=100_000), AdapterSlots(), Sessions())

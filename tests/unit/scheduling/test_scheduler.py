@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scheduling_fleet import FACTS, NOW, Fleet
 
 from pilotage_api.snapshot import ProfileSnapshot, SaturationSnapshot, StepSnapshot, WeightedSnapshot
-from pilotage_extproc.scheduling.candidates import Candidate, candidate_set
+from pilotage_extproc.scheduling.candidates import candidate_set, group_of
 from pilotage_extproc.scheduling.profile import DEFAULT_SCORERS
 from pilotage_extproc.scheduling.scheduler import weighted_worth
 
@@ -89,9 +89,9 @@ def test_an_address_in_two_pools_is_tried_once():
     fleet = Fleet(0)
     fleet.table.sync({"a:1": FACTS, "b:1": FACTS})
     fleet.table.admit(["a:1", "b:1"])
-    entries = [("a:1", "default/x"), ("a:1", "default/y"), ("b:1", "default/y")]
+    pools = {"default/x": ["a:1"], "default/y": ["a:1", "b:1"]}
     fleet.candidates = candidate_set(
-        [Candidate(0, address, pool, "m") for address, pool in entries], fleet.table, 1
+        [group_of(found, fleet.table, pool=pool, upstream_model="m") for pool, found in pools.items()], 1
     )
     order = fleet.rank().order
     assert len({fleet.candidates.targets[index].address for index in order}) == len(order) == 2

@@ -38,7 +38,7 @@ def test_endpoints_are_counted_by_state():
     table.sync({"a:1": FACTS, "b:1": FACTS, "c:1": FACTS, "d:1": openai})
     table.admit(["a:1", "b:1", "d:1"])
     table.scraped_at[table.row_of("a:1")] = 100
-    assert table.counts(100) == {"ready": 2, "pending": 1, "ejected": 0, "unmeasured": 1}
+    assert table.counts(100) == {"ready": 2, "pending": 1, "resting": 0, "ejected": 0, "unmeasured": 1}
     table.eject(table.row_of("a:1"), 105)
     assert table.counts(100)["ejected"] == 1
     assert table.counts(105)["ready"] == 2
@@ -91,3 +91,33 @@ def test_the_decision_log_is_bounded_by_bytes_and_drops_the_oldest():
     assert log.held_bytes == 90
     assert log.find("d-6") is None
     assert log.find("d-9") is not None
+
+
+def test_addresses_on_their_way_out_rest_and_keep_their_row_until_they_are_released():
+    table = EndpointTable()
+    table.sync({"a:1": FACTS, "b:1": FACTS})
+    table.admit(["a:1", "b:1"])
+    row = table.row_of("a:1")
+    change = table.prepare({"b:1": FACTS, "c:1": FACTS})
+    assert (change.added, change.removed) == ({"c:1"}, {"a:1"})
+    assert table.row_of("a:1") == row
+    assert table.resting[row]
+    assert table.row_of("c:1") != row
+    assert table.release(change.removed) == (row,)
+    assert table.row_of("a:1") is None
+    assert (table.rests, len(table)) == (0, 2)
+
+
+def test_who_rests_is_told_one_by_one_or_all_at_once():
+    table = EndpointTable()
+    table.sync({"a:1": FACTS, "b:1": FACTS, "c:1": FACTS})
+    table.admit(["a:1", "b:1", "c:1"])
+    table.rest(["a:1", "unknown:1", "a:1"])
+    assert table.rests == 1
+    assert table.counts(0)["resting"] == 1
+    table.wake(["a:1", "b:1"])
+    assert table.rests == 0
+    table.rest_only(["b:1", "c:1"])
+    table.rest_only(["c:1"])
+    assert [bool(table.resting[table.row_of(one)]) for one in ("a:1", "b:1", "c:1")] == [False, False, True]
+    assert table.rests == 1

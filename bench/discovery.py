@@ -1,0 +1,258 @@
+"""Discovery of thousands of pods: python -m bench.discovery [--pods N] [--seconds S] [--out FILE].
+
+A real etcd and API server hold the pods, the real picker follows them; nothing runs in them. Measured: time
+to the first full table, memory, how far a relist moves decisions, and CPU while pods come and go. Everything
+shares this machine's cores, the API server included: read the figures as upper bounds.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from bench.cluster_pods import NAMESPACE, churn, make
+from bench.stack import cpu_seconds, free_port, rss_bytes
+from pilotage_api.snapshot import (
+    Binding,
+    EndpointSnapshot,
+    Engine,
+    NameKind,
+    PoolSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
+from pilotage_kube.client import ApiClient
+from pilotage_kube.resource import LEASES
+from pilotage_kube.snapshot_publisher import SnapshotPublisher
+from pilotage_kube.testing import ControlPlane
+
+_RATE = 100.0
+
+
+def snapshot(*, pods: bool) -> RoutingSnapshot:
+    """One pool: the pods, or one named endpoint to compare with."""
+    pool = PoolSnapshot(
+        key=f"{NAMESPACE}/vllm",
+        engine=Engine.OPENAI,  # nobody listens there: scraping is another benchmark's subject
+        endpoints=() if pods else (EndpointSnapshot(address="10.255.0.1", port=8000),),
+        selector={"app": "vllm"} if pods else {},
+        target_ports=(8000,) if pods else (),
+        stream_usage=StreamUsage.LEAVE,
+        models=("llama",),
+    )
+    binding = Binding(pool=pool.key, upstream_model="llama", kind=NameKind.MODEL)
+    return RoutingSnapshot(pools=(pool,), names={"llama": (binding,)}).sealed()
+
+
+class Way:
+    """The picker's way to the API server, which can be cut."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def cut(self) -> None:
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port, limit=1 << 20)
+        self._open |= {writer, far_writer}
+
+        async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                while piece := await source.read(1 << 18):
+                    sink.write(piece)
+                    await sink.drain()
+            sink.close()
+
+        await asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer))
+        self._open -= {writer, far_writer}
+
+
+class Picker:
+    """`pilotage extproc --kubernetes` as a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, address: str, admin: str) -> None:
+        self.process, self.address, self.admin = process, address, admin
+
+    async def until_ready(self, endpoints: int) -> None:
+        """Until that many endpoints may be picked."""
+        async with aiohttp.ClientSession() as session:
+            while await self._ready(session) != endpoints:
+                await asyncio.sleep(0.02)
+
+    async def _ready(self, session: aiohttp.ClientSession) -> int:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(f"http://{self.admin}/status") as answer:
+                told = await answer.json()
+                if told["ready"]:
+                    return sum(int(pool["ready"]) for pool in told["pools"].values())
+        return -1
+
+    async def load(self, seconds: float) -> dict[str, Any]:
+        """Decisions at a steady rate from another process."""
+        client = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bench.picker_load", self.address),
+            *("--rate", str(_RATE), "--seconds", str(seconds)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await client.communicate()
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def picker(plane: ControlPlane, folder: Path, way_port: int) -> AsyncIterator[Picker]:
+    """One that goes to the API server by a way that can be cut."""
+    config = json.loads(plane.kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{way_port}"
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    settings = {"kubernetes": {"namespace": NAMESPACE}, "publishHoldSeconds": 0}
+    document = {"apiVersion": "pilotage.dev/v1alpha1", "kind": "GatewaySettings", "spec": settings}
+    (folder / "pilotage.yaml").write_text(json.dumps(document))
+    address, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from pilotage_cli.main import run; run()", "extproc", "--kubernetes"),
+        *("--settings", str(folder / "pilotage.yaml"), "--kubeconfig", str(folder / "kubeconfig")),
+        *("--extproc-listen", address, "--admin", admin, "--log-level", "error", "--process-id", "bench"),
+    )
+    try:
+        yield Picker(process, address, admin)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def relisting(plane: ControlPlane, way: Way, every: float) -> None:
+    """Again and again the picker's version is too old (410), so that it lists anew."""
+    while True:
+        plane.compact()
+        way.cut()
+        await asyncio.sleep(every)
+
+
+async def first_table(
+    plane: ControlPlane, client: ApiClient, folder: Path, way: int, pods: int
+) -> tuple[float, int]:
+    """Seconds from a process's start to all endpoints being open to picks, and its memory then."""
+    await SnapshotPublisher(client, namespace=NAMESPACE).publish(snapshot(pods=pods > 1))
+    began = time.monotonic()
+    async with picker(plane, folder, way) as one:
+        await one.until_ready(pods)
+        seconds = time.monotonic() - began
+        await asyncio.sleep(2)
+        memory = rss_bytes(one.process.pid)
+    for lease in await client.list_all(LEASES, NAMESPACE):
+        await client.delete(LEASES, lease["metadata"]["name"], NAMESPACE)
+    return seconds, memory
+
+
+async def measure(pods: int, seconds: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="pilotage-bench-") as name:
+        folder = Path(name)
+        # without the watch cache every watch is etcd's own, and a compaction makes a relist certain
+        with ControlPlane(
+            folder / "plane", assets=assets(), apiserver_arguments=["--watch-cache=false"]
+        ) as plane:
+            async with ApiClient(plane.connection()) as client:
+                way = Way(plane.port)
+                way_port = await way.start()
+                alone, alone_memory = await first_table(plane, client, folder, way_port, 1)
+                await make(client, range(pods))
+                full, memory = await first_table(plane, client, folder, way_port, pods)
+                result: dict[str, Any] = {
+                    "pods": pods,
+                    "start_seconds_one_endpoint": alone,
+                    "first_full_table_seconds": full - alone,
+                    "memory_bytes_one_endpoint": alone_memory,
+                    "memory_bytes": memory,
+                }
+                async with picker(plane, folder, way_port) as one:
+                    await one.until_ready(pods)
+                    await one.load(2)
+                    pid = one.process.pid
+                    runs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+                    for _ in range(3):
+                        quiet = await one.load(seconds)
+                        again = asyncio.create_task(relisting(plane, way, 2.5))
+                        moved = await one.load(seconds)
+                        again.cancel()
+                        runs.append((quiet, moved))
+                        await asyncio.sleep(3)
+                    result["quiet"], result["while_relisting"] = zip(*runs, strict=True)
+                    await asyncio.sleep(2)
+                    before, began = cpu_seconds(pid), time.monotonic()
+                    await asyncio.sleep(seconds)
+                    result["idle_cores"] = (cpu_seconds(pid) - before) / (time.monotonic() - began)
+                    before, began = cpu_seconds(pid), time.monotonic()
+                    changes = await churn(client, 0, pods, 50, seconds)
+                    spent = time.monotonic() - began
+                    result["churn_changes_a_second"] = changes / spent
+                    result["churn_cores"] = (cpu_seconds(pid) - before) / spent
+                    churning = asyncio.create_task(churn(client, changes, pods + changes, 50, seconds))
+                    result["while_churning"] = await one.load(seconds)
+                    await churning
+                return result
+
+
+def assets() -> Path:
+    """Where the programs are."""
+    script = Path(__file__).parents[1] / "hack/kube/assets.py"
+    found = subprocess.run([sys.executable, script, "where"], capture_output=True, text=True, check=True)
+    return Path(os.environ.get("KUBEBUILDER_ASSETS") or found.stdout.strip())
+
+
+def shown(result: dict[str, Any]) -> Table:
+    table = Table(title=f"discovery of {result['pods']:,} pods")
+    table.add_column("figure")
+    table.add_column("", justify="right")
+
+    def p99s(runs: Any) -> str:
+        return ", ".join(f"{run['p99_ms']:.1f}" for run in runs) + " ms"
+
+    rows = {
+        "from start to full table, beyond one endpoint's": f"{result['first_full_table_seconds']:.2f} s",
+        "memory": f"{result['memory_bytes'] / 2**20:.0f} MiB "
+        f"({result['memory_bytes_one_endpoint'] / 2**20:.0f} with one endpoint)",
+        "decision p99, quiet": p99s(result["quiet"]),
+        "decision p99, a relist every 2.5 s": p99s(result["while_relisting"]),
+        "CPU, nothing happens": f"{result['idle_cores']:.3f} cores",
+        f"CPU, {result['churn_changes_a_second']:.0f} pod changes/s": f"{result['churn_cores']:.3f} cores",
+        "decision p99 meanwhile": p99s([result["while_churning"]]),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pods", type=int, default=5000)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--out", type=Path, default=Path("bench/results/discovery.json"))
+    options = parser.parse_args()
+    result = asyncio.run(measure(options.pods, options.seconds))
+    Console().print(shown(result))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

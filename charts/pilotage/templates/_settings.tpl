@@ -1,0 +1,32 @@
+{{/* The GatewaySettings of this release: the values' own, and what only the chart can know. */}}
+{{- define "pilotage.settings" -}}
+{{- $given := deepCopy .Values.settings }}
+{{- $name := include "pilotage.fullname" . }}
+{{- $kubernetes := dict "namespace" .Release.Namespace "snapshotName" (printf "%s-snapshot" $name | trunc 40 | trimSuffix "-") "replicaGroup" (printf "%s-extproc" $name | trunc 40 | trimSuffix "-") "owner" (printf "%s-settings" $name) "pickerService" (printf "%s-extproc" $name) }}
+{{- $listen := dict "gateway" "0.0.0.0:8080" "extproc" "0.0.0.0:9002" "admin" "0.0.0.0:9003" "envoyAdmin" "127.0.0.1:9901" "envoyProbes" "0.0.0.0:9902" "operator" "0.0.0.0:9004" }}
+{{- $tls := dict }}
+{{- if .Values.envoy.tlsSecret }}
+{{- $_ := set $tls "gateway" (dict "certFile" "/etc/pilotage-tls/tls.crt" "keyFile" "/etc/pilotage-tls/tls.key") }}
+{{- end }}
+{{- if .Values.extproc.selfSignedTls }}
+{{- $_ := set $tls "extproc" "self-signed" }}
+{{- end }}
+{{- $own := dict "listen" $listen "adminTokenFile" "/etc/pilotage-admin/token" "kubernetes" $kubernetes "tls" $tls }}
+{{- if not $given.namespaces }}
+{{- $_ := set $given "namespaces" (list .Release.Namespace) }}
+{{- end }}
+{{- $document := dict "apiVersion" "pilotage.dev/v1alpha1" "kind" "GatewaySettings" "spec" (mergeOverwrite $given $own) }}
+{{- toYaml $document }}
+{{- end }}
+
+{{/* Namespaces whose resources and pods are read, as a JSON list; ["*"] is all. */}}
+{{- define "pilotage.namespaces" -}}
+{{- $own := .Values.settings.namespaces | default (list .Release.Namespace) }}
+{{- $watched := dig "kubernetes" "watchNamespaces" (list) .Values.settings }}
+{{- $all := concat $own $watched | uniq | sortAlpha }}
+{{- if has "*" $all }}
+{{- toJson (list "*") }}
+{{- else }}
+{{- toJson $all }}
+{{- end }}
+{{- end }}

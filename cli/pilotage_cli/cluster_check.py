@@ -1,0 +1,101 @@
+"""What a gateway in a cluster runs, and what is wrong with what it reads: by the user's own rights."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pilotage_api.compile import Compiled, compile_resources
+from pilotage_api.load import Loaded, load_objects, load_settings
+from pilotage_api.settings import GatewaySettings
+from pilotage_cli.cluster_admin import ClusterAdmin, cluster_admin
+from pilotage_cli.failure import CommandError
+from pilotage_cli.folder import FolderError, load_folder
+from pilotage_kube.client import ApiClient
+from pilotage_kube.connection import Connection
+from pilotage_kube.errors import Forbidden, KubeError, NotFound
+from pilotage_kube.resource import MODEL_POOLS, NAMESPACES, ROUTE_POLICIES, ResourceType
+
+
+@dataclass(slots=True, frozen=True)
+class ClusterChecked:
+    """What was found."""
+
+    compiled: Compiled
+    replicas: list[dict[str, Any]]
+    """What each picker says of itself; empty for a folder."""
+    namespace: str
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether a picker does not run all that is published."""
+        return any(one.get("problem") or one.get("refusals") for one in self.replicas)
+
+
+async def check_cluster(
+    connection: Connection, namespace: str | None, token: str | None, folder: Path | None
+) -> ClusterChecked:
+    """Compile the resources in the cluster, with a folder's laid over them, by the gateway's own settings.
+
+    Raises CommandError.
+    """
+    async with cluster_admin(connection, namespace, token) as admin:
+        replicas = [await _status(admin, picker) for picker in await admin.pickers()]
+        settings = _settings(replicas[0])
+        loaded = await _resources(admin.client, settings)
+        if folder is not None:
+            _lay_over(loaded, folder)
+        return ClusterChecked(compile_resources(loaded, settings), replicas, admin.namespace)
+
+
+async def _status(admin: ClusterAdmin, picker: Any) -> dict[str, Any]:
+    status, told = await admin.get(picker, "/status")
+    if status != 200 or "settings" not in told:
+        raise CommandError(f"{picker.name} does not tell its status ({status}): is it of another version?")
+    found: dict[str, Any] = told
+    return found
+
+
+def _settings(replica: dict[str, Any]) -> GatewaySettings:
+    settings, findings = load_settings(replica["settings"])
+    if settings is None:
+        raise CommandError(f"the gateway's settings are of another version: {findings[0].message}")
+    return settings
+
+
+async def _resources(client: ApiClient, settings: GatewaySettings) -> Loaded:
+    where = [None if one == "*" else one for one in settings.watched_namespaces]
+    objects: list[dict[str, Any]] = []
+    for resource in (MODEL_POOLS, ROUTE_POLICIES):
+        for namespace in where:
+            objects += await _list(client, resource, namespace)
+    with suppress(CommandError):  # only pools that select namespaces by label need them
+        objects += await _list(client, NAMESPACES, None)
+    return load_objects(objects)
+
+
+async def _list(client: ApiClient, resource: ResourceType, namespace: str | None) -> list[dict[str, Any]]:
+    envelope = {"apiVersion": resource.api_version, "kind": resource.kind}
+    try:
+        return [{**envelope, **one} for one in await client.list_all(resource, namespace)]
+    except Forbidden as error:
+        raise CommandError(f"{error}; the right needed is list on {resource.plural}") from None
+    except NotFound:
+        raise CommandError(f"the cluster has no {resource.kind}: is Pilotage installed?") from None
+    except KubeError as error:
+        raise CommandError(f"cannot list {resource.plural}: {error}") from None
+
+
+def _lay_over(loaded: Loaded, folder: Path) -> None:
+    """As if the folder were applied. Its resources without a namespace are in `default`."""
+    try:
+        over = load_folder(folder)
+    except FolderError as error:
+        raise CommandError(str(error)) from None
+    loaded.resources.update(over.resources)
+    loaded.refused |= over.refused
+    loaded.namespace_labels.update(over.namespace_labels)
+    loaded.origins.update(over.origins)
+    loaded.unreadable |= over.unreadable
+    replaced = over.resources.keys() | over.refused
+    loaded.findings = [one for one in loaded.findings if one.resource not in replaced] + over.findings

@@ -1,0 +1,27 @@
+"""Pickers of a cluster, as a person reads what they say of themselves."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def print_replicas(console: Console, replicas: Iterable[dict[str, Any]]) -> None:
+    """A line for each picker, and what is wrong there below it."""
+    for one in replicas:
+        ready = "ready" if one.get("ready") else "[red]not ready[/]"
+        version, published = one.get("snapshot") or "none", one.get("published")
+        behind = f", while {published} is published" if published and published != version else ""
+        pools = one.get("pools", {}).values()
+        servers = f"{sum(pool['ready'] for pool in pools)}/{sum(pool['total'] for pool in pools)}"
+        console.print(
+            f"{escape(str(one.get('replica', one['process'])))}: {ready}, snapshot {version}{behind}, "
+            f"{servers} servers ready",
+            highlight=False,
+        )
+        if one.get("problem"):
+            console.print(f"      [red]{escape(str(one['problem']))}[/]", highlight=False)
+        for refusal in one.get("refusals", ()):
+            text = f"{refusal['resource']}: {refusal['message']}"
+            console.print(f"      [red]{escape(text)}[/]", highlight=False)

@@ -1,0 +1,179 @@
+"""One picker in a cluster: follows what the operator publishes, says what it runs, and finds its siblings.
+
+Nothing here is needed to answer a request. While the API server is away everything stays as it was.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.server.addresses import split_address
+from pilotage_extproc.server.extproc_server import ExtProcServer
+from pilotage_extproc.sources.inference_pools import ServedPools
+from pilotage_extproc.sources.inference_watch import InferenceWatch
+from pilotage_extproc.telemetry.instruments import Reading
+from pilotage_kube.client import ApiClient
+from pilotage_kube.replica_report import Refusal
+from pilotage_kube.replica_reporter import ReplicaReporter
+from pilotage_kube.replica_watch import ReplicaWatch
+from pilotage_kube.snapshot_reader import SnapshotReader
+
+log = logging.getLogger(__name__)
+
+_REPORT_SECONDS = 1.0
+"""Counts of pools are looked at so often; a new version is reported at once."""
+
+
+@dataclass(slots=True, frozen=True)
+class ClusterIdentity:
+    """Who this replica is in its cluster."""
+
+    namespace: str
+    """Where snapshot and reports are."""
+    replica: str
+    """The pod's name."""
+    address: str = ""
+    """`HOST:PORT` where siblings reach its gRPC port; empty where they cannot."""
+    owner: dict[str, Any] | None = None
+    """Owner reference to the pod, so that the report goes with it."""
+
+
+class ClusterFollower:
+    """Drives an `ExtProcServer` by a cluster; `run` it as a task, then `leave`."""
+
+    def __init__(
+        self, server: ExtProcServer, client: ApiClient, settings: GatewaySettings, identity: ClusterIdentity
+    ) -> None:
+        self._server = server
+        self._identity = identity
+        own = settings.kubernetes
+        self.reader = SnapshotReader(
+            client, server.apply, namespace=identity.namespace, name=own.snapshot_name
+        )
+        self.reporter = ReplicaReporter(
+            client,
+            namespace=identity.namespace,
+            replica=identity.replica,
+            group=own.replica_group,
+            owner=identity.owner,
+            address=identity.address,
+        )
+        self._replicas = ReplicaWatch(
+            client, self._meet_siblings, namespace=identity.namespace, group=own.replica_group
+        )
+        self._inference_changed = asyncio.Event()
+        ports = (split_address(one)[1] for one in (settings.listen.extproc, settings.listen.admin))
+        self._inference = InferenceWatch(
+            client,
+            self._inference_changed.set,
+            namespaces=tuple(dict.fromkeys((*settings.watched_namespaces, identity.namespace))),
+            service=own.picker_service,
+            own_ports=frozenset(ports),
+        )
+        self._served = ServedPools()
+        self._port_failures: dict[str, str] = {}
+        server.runtime.telemetry.read(
+            Reading(
+                "pilotage_inference_pools",
+                "InferencePools that name this picker: served, or refused.",
+                ("state",),
+                self._inference_counts,
+            )
+        )
+
+    async def run(self) -> NoReturn:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.reader.run(), name="follow snapshots")
+            tasks.create_task(self.reporter.run(), name="report")
+            tasks.create_task(self._replicas.run(), name="follow siblings")
+            tasks.create_task(self._inference.run(), name="watch InferencePools")
+            tasks.create_task(self._follow_inference(), name="follow InferencePools")
+            while True:
+                self.report()
+                await asyncio.sleep(_REPORT_SECONDS if self._server.runtime.synced else 0.05)
+
+    async def leave(self) -> None:
+        """Take the report back: this replica is gone, and the operator waits for it no longer."""
+        await self.reporter.withdraw()
+
+    def status(self) -> dict[str, Any]:
+        """What it runs and what is wrong, for people."""
+        report = self.reporter.report
+        return {
+            "replica": report.replica,
+            "namespace": self._identity.namespace,
+            "ready": report.ready,
+            "snapshot": report.version,
+            "published": self.reader.published,
+            "problem": report.problem or None,
+            "refusals": [
+                {"resource": one.resource, "reason": one.reason, "message": one.message}
+                for one in report.refusals
+            ],
+            "pools": {
+                key: {"ready": one.ready, "total": one.total}
+                for key, one in self._server.runtime.pool_counts().items()
+            },
+            "inferencePools": {pool: port for port, pool in self._server.pool_ports.ports.items()},
+            "siblings": self._server.runtime.peers.process_ids(),
+        }
+
+    def report(self) -> None:
+        """Say what is so now; it is written at once where it is new."""
+        runtime = self._server.runtime
+        self.reporter.update(
+            version=self.reader.version,
+            ready=self._server.view.ready(),
+            refusals=self._refusals(),
+            problem=self.reader.problem or "",
+            pools=runtime.pool_counts(),
+        )
+
+    def _refusals(self) -> list[Refusal]:
+        runtime = self._server.runtime
+        refusals = list(self._served.refusals)
+        refusals += [Refusal(_resource(key), "PortUnusable", why) for key, why in self._port_failures.items()]
+        unseen = {} if runtime.pods is None else runtime.pods.problems()
+        for pool in (*runtime.snapshot.pools, *runtime.inference_pools):
+            namespace = pool.key.split("/")[-2]
+            if pool.selector and namespace in unseen:
+                message = f"pods in {namespace} cannot be seen: {unseen[namespace]}"
+                refusals.append(Refusal(_resource(pool.key), "PodsNotSeen", message))
+            for endpoint in pool.endpoints:
+                if endpoint.address in runtime.discovery.failed:
+                    why = runtime.discovery.failed[endpoint.address]
+                    message = f"{endpoint.address} does not resolve: {why}"
+                    refusals.append(Refusal(_resource(pool.key), "NameNotResolved", message))
+        return refusals
+
+    def _meet_siblings(self) -> None:
+        others = [one.address for one in self._replicas.live() if one.replica != self._identity.replica]
+        self._server.runtime.peers.follow(address for address in others if address)
+
+    async def _follow_inference(self) -> NoReturn:
+        while True:
+            await self._inference_changed.wait()
+            self._inference_changed.clear()
+            served = self._inference.served()
+            self._server.runtime.pipeline.priorities = self._inference.priorities()
+            for refusal in set(served.refusals) - set(self._served.refusals):
+                log.warning("%s is not served: %s", refusal.resource, refusal.message)
+            if served.pools != self._served.pools:
+                await self._server.runtime.follow_inference_pools(served.pools)
+            self._served = served
+            self._port_failures = await self._server.pool_ports.follow(served.ports)
+            if self._port_failures:
+                log.warning("ports of InferencePools cannot be used: %s", self._port_failures)
+                asyncio.get_running_loop().call_later(5.0, self._inference_changed.set)
+
+    def _inference_counts(self) -> dict[tuple[str, ...], float]:
+        refused = len(self._served.refusals) + len(self._port_failures)
+        return {("served",): len(self._server.pool_ports.ports), ("refused",): refused}
+
+
+def _resource(pool: str) -> str:
+    kind, _, rest = pool.partition("/")
+    return f"InferencePool {rest}" if kind == "inferencepool" and "/" in rest else f"ModelPool {pool}"

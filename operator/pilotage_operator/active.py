@@ -1,0 +1,106 @@
+"""What runs while this process is the active one."""
+
+import asyncio
+import logging
+from typing import Any
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_kube.client import ApiClient
+from pilotage_kube.clock import Time
+from pilotage_kube.connection import Connection
+from pilotage_kube.informer import InformerOptions
+from pilotage_kube.replica_watch import ReplicaWatch
+from pilotage_kube.snapshot_publisher import SnapshotPublisher
+from pilotage_operator.form_store import FormStore
+from pilotage_operator.kopf_wake import KopfWake
+from pilotage_operator.metrics import Metrics
+from pilotage_operator.reconciler import Reconciler
+from pilotage_operator.resource_view import ResourceView
+from pilotage_operator.status_writer import StatusWriter
+from pilotage_operator.stored import Stored
+
+log = logging.getLogger(__name__)
+
+
+class Active:
+    """Informers, the loop, the status writer and kopf, from one taking of the Lease to its loss."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        connection: Connection,
+        settings: GatewaySettings,
+        namespace: str,
+        instance: str,
+        owner: dict[str, Any] | None,
+        metrics: Metrics,
+        clock: Time,
+        kopf: bool = True,
+        informers: InformerOptions | None = None,
+    ) -> None:
+        kubernetes = settings.kubernetes
+        namespaces = settings.watched_namespaces
+        self._metrics = metrics
+        self._kopf: KopfWake | None = None
+        self.view = ResourceView(client, namespaces, self._changed, clock=clock, options=informers)
+        self.replicas = ReplicaWatch(
+            client, self._reported, namespace=namespace, group=kubernetes.replica_group, clock=clock
+        )
+        self.writer = StatusWriter(client, instance=instance, on_trouble=self._again, clock=clock)
+        self.reconciler = Reconciler(
+            settings=settings,
+            gateway=f"{namespace}/{kubernetes.snapshot_name}",
+            view=self.view,
+            reports=self.replicas.live,
+            publisher=SnapshotPublisher(
+                client, namespace=namespace, name=kubernetes.snapshot_name, owner=owner
+            ),
+            store=FormStore(client, namespace=namespace, name=kubernetes.snapshot_name, owner=owner),
+            writer=self.writer,
+            metrics=metrics,
+            clock=clock,
+        )
+        if kopf:
+            self._kopf = KopfWake(
+                connection,
+                namespaces,
+                self._kopf_says,
+                may_run=lambda: self.view.synced and self.view.absent is None,
+                on_restart=metrics.kopf_restarts.inc,
+                clock=clock,
+            )
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.view.run(), name="view of resources")
+            tasks.create_task(self.replicas.run(), name="view of pickers")
+            tasks.create_task(self.writer.run(), name="statuses")
+            if self._kopf is not None:
+                tasks.create_task(self._kopf.run(), name="kopf")
+            await self.replicas.informer.wait_synced()
+            tasks.create_task(self.reconciler.run(), name="reconciler")
+
+    @property
+    def problem(self) -> str | None:
+        """Why what is desired is not in force, for people."""
+        return self.reconciler.progress.problem or self.view.problem or self.replicas.informer.problem
+
+    def _changed(self, stored: Stored | None) -> None:
+        if stored is not None and self.writer.is_own_echo(stored):
+            return
+        self._wake("informer")
+
+    def _reported(self) -> None:
+        self._wake("picker")
+
+    def _again(self) -> None:
+        self._wake("retry")
+
+    def _kopf_says(self) -> None:
+        self._wake("kopf")
+
+    def _wake(self, source: str) -> None:
+        self._metrics.wakes.labels(source).inc()
+        self.reconciler.mark_dirty()

@@ -1,0 +1,206 @@
+"""`plan()`: what has to be written so that the cluster says and holds what is desired. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from pilotage_api.findings import ResourceKey
+from pilotage_api.resource import OLDEST
+from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_operator.conditions import ACCEPTED, UNUSED_REASONS, Verdict, accepted, resolved
+from pilotage_operator.desired import Desired
+from pilotage_operator.programmed import Pickers, ProgrammedRule, endpoint_counts
+from pilotage_operator.stored import Form, Stored
+
+_MOST_SHOWN: Final = 100
+_QUIET: Final = frozenset({"Pending", "NotAccepted", "LastGood", "NotUsed", "NoPickers"})
+"""Reasons that are no news: a step on the way, or told by another condition."""
+
+Status = Mapping[str, Any]
+
+
+@dataclass(slots=True, frozen=True)
+class Observed:
+    """What the cluster holds and says now."""
+
+    resources: Mapping[ResourceKey, Stored]
+    published: str = ""
+    """Version of the snapshot that is published; empty while nothing is."""
+    kept: Mapping[ResourceKey, Form] = field(default_factory=dict)
+    """The forms that are kept beside it."""
+    pickers: Pickers = field(default_factory=Pickers)
+    now: datetime = OLDEST
+
+
+@dataclass(slots=True, frozen=True)
+class Told:
+    """An Event to be written: something became wrong, or right again."""
+
+    warning: bool
+    reason: str
+    note: str
+
+
+@dataclass(slots=True, frozen=True)
+class StatusWrite:
+    """A status that differs from what the resource says."""
+
+    stored: Stored
+    status: Status
+    """Whole, as it shall be."""
+    events: tuple[Told, ...] = ()
+
+    @property
+    def key(self) -> ResourceKey:
+        """The resource."""
+        return self.stored.key
+
+    def patch(self) -> dict[str, Any]:
+        """A merge patch; it names the uid, so that it never reaches a later resource of that name."""
+        gone = {name: None for name in self.stored.status if name not in self.status}
+        return {"metadata": {"uid": self.stored.form.uid}, "status": {**self.status, **gone}}
+
+
+@dataclass(slots=True, frozen=True)
+class Plan:
+    """What to write, in this order."""
+
+    publish: RoutingSnapshot | None
+    """The snapshot to publish; None where it is published already."""
+    keep: Mapping[ResourceKey, Form] | None
+    """Forms to keep beside the snapshot; None where those are kept already."""
+    versions_in_use: frozenset[str]
+    """Snapshots that pickers still run."""
+    statuses: tuple[StatusWrite, ...]
+
+
+def plan(desired: Desired, observed: Observed, gateway: str) -> Plan:
+    """The difference between what is desired and what is observed; `gateway` names the author of statuses."""
+    rule = ProgrammedRule(observed.pickers, gateway)
+    writes = []
+    for key, stored in observed.resources.items():
+        write = _status_write(key, stored, desired, rule, observed, gateway)
+        if write is not None:
+            writes.append(write)
+    snapshot = desired.snapshot
+    return Plan(
+        publish=snapshot if snapshot.version != observed.published else None,
+        keep=desired.forms if dict(desired.forms) != dict(observed.kept) else None,
+        versions_in_use=frozenset(one.version for one in observed.pickers.live if one.version),
+        statuses=tuple(writes),
+    )
+
+
+def _status_write(
+    key: ResourceKey,
+    stored: Stored,
+    desired: Desired,
+    rule: ProgrammedRule,
+    observed: Observed,
+    gateway: str,
+) -> StatusWrite | None:
+    says = accepted(key, desired)
+    if not _may_write(stored.status, says, gateway):
+        return None
+    verdicts = (
+        says,
+        resolved(key, desired),
+        rule.verdict(stored, desired.forms.get(key), says),
+    )
+    old = _conditions(stored.status)
+    generation = stored.form.generation
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "gateway": gateway,
+        "conditions": [_condition(one, old.get(one.type), generation, observed.now) for one in verdicts],
+        **_columns(key, stored, observed.pickers),
+    }
+    if status == stored.status:
+        return None
+    events = tuple(told for one in verdicts if (told := _event(one, old.get(one.type))) is not None)
+    return StatusWrite(stored, status, events)
+
+
+def _may_write(status: Status, says: Verdict, gateway: str) -> bool:
+    """Two gateways that watch one resource must not overwrite each other for ever.
+
+    Who uses the resource comes before who does not, then the gateway whose name comes first.
+    """
+    author = status.get("gateway")
+    if not isinstance(author, str) or author in ("", gateway):
+        return True
+    theirs = _conditions(status).get(ACCEPTED, {}).get("reason") in UNUSED_REASONS
+    return (says.reason in UNUSED_REASONS, gateway) < (theirs, author)
+
+
+def _condition(verdict: Verdict, old: Status | None, generation: int, now: datetime) -> dict[str, Any]:
+    since = None
+    if old is not None and old.get("status") == verdict.status:
+        since = old.get("lastTransitionTime")
+    return {
+        "type": verdict.type,
+        "status": verdict.status,
+        "observedGeneration": generation,
+        "lastTransitionTime": since or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "reason": verdict.reason,
+        "message": verdict.message,
+    }
+
+
+def _conditions(status: Status) -> dict[str, Status]:
+    found = status.get("conditions")
+    if not isinstance(found, list):
+        return {}
+    return {str(one.get("type")): one for one in found if isinstance(one, dict)}
+
+
+def _event(verdict: Verdict, old: Status | None) -> Told | None:
+    before = old.get("status") if old is not None else None
+    reason = old.get("reason") if old is not None else None
+    if verdict.status == "False" and verdict.reason not in _QUIET:
+        if before == "False" and reason == verdict.reason:
+            return None
+        return Told(True, verdict.reason, verdict.message)
+    if verdict.status == "True" and before == "False" and reason not in _QUIET:
+        return Told(False, verdict.reason, f"{verdict.type}: {verdict.message}")
+    return None
+
+
+def _columns(key: ResourceKey, stored: Stored, pickers: Pickers) -> dict[str, Any]:
+    """What `kubectl get` shows."""
+    spec = orjson.loads(stored.form.spec)
+    spec = spec if isinstance(spec, dict) else {}
+    if key.kind == "RoutePolicy":
+        rules = spec.get("rules")
+        first = rules[0] if isinstance(rules, list) and rules and isinstance(rules[0], dict) else {}
+        shown = _listed(first.get("candidates"), "model")
+        return {"candidates": shown} if shown else {}
+    columns: dict[str, Any] = {}
+    if shown := _listed(spec.get("models"), "name"):
+        columns["models"] = shown
+    counts = endpoint_counts(key, pickers.live)
+    if counts is not None:
+        columns["endpoints"] = {"ready": counts[0], "total": counts[1]}
+        columns["endpointsReady"] = f"{counts[0]}/{counts[1]}"
+    elif not pickers.missing:
+        # nobody says anything for a moment: what was said last stays
+        columns |= {
+            name: stored.status[name] for name in ("endpoints", "endpointsReady") if name in stored.status
+        }
+    return columns
+
+
+def _listed(blocks: Any, field_name: str) -> str:
+    """Names in a list of blocks, as one short text."""
+    items = blocks if isinstance(blocks, list) else []
+    names = [str(one[field_name]) for one in items if isinstance(one, dict) and field_name in one]
+    shown = ""
+    for index, name in enumerate(names):
+        text = f"{shown},{name}" if shown else name
+        if len(text) > _MOST_SHOWN and shown:
+            return f"{shown},+{len(names) - index}"
+        shown = text
+    return shown if len(shown) <= 250 else f"{shown[:249]}…"

@@ -1,0 +1,209 @@
+"""Writing statuses and Events: beside publishing, never before it, and each only where it differs."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn
+
+from pilotage_api.findings import ResourceKey
+from pilotage_kube.backoff import Backoff
+from pilotage_kube.client import ApiClient
+from pilotage_kube.clock import Time
+from pilotage_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from pilotage_kube.resource import EVENTS, MODEL_POOLS, ROUTE_POLICIES, ResourceType
+from pilotage_operator.plan import Status, StatusWrite, Told
+from pilotage_operator.stored import Stored
+
+log = logging.getLogger(__name__)
+
+_TYPES: Final[dict[str, ResourceType]] = {one.kind: one for one in (MODEL_POOLS, ROUTE_POLICIES)}
+_AT_ONCE: Final = 8
+_EVENT_BURST: Final = 100
+_EVENTS_PER_SECOND: Final = 5.0
+_MOST_NOTE: Final = 1024
+
+
+@dataclass(slots=True, frozen=True)
+class _Written:
+    """A write that succeeded, until the informer has seen it and beyond."""
+
+    uid: str
+    after: str
+    """The resource version it made."""
+    asked: Status
+    answered: Status
+    """What the API server made of it: a CRD of another version may lack a field."""
+
+
+class StatusWriter:
+    """Writes the statuses of the newest plan; `run` it as a task.
+
+    A plan replaces what an earlier one left to do, so that a slow API server never makes a queue.
+    """
+
+    def __init__(
+        self, client: ApiClient, *, instance: str, on_trouble: Callable[[], None], clock: Time
+    ) -> None:
+        """`on_trouble` asks for another plan: something could not be written, or has changed meanwhile."""
+        self._client = client
+        self._instance = instance
+        self._on_trouble = on_trouble
+        self._clock = clock
+        self._pending: dict[ResourceKey, StatusWrite] = {}
+        self._in_flight: set[ResourceKey] = set()
+        self._written: dict[ResourceKey, _Written] = {}
+        self._work = asyncio.Event()
+        self._events = _Allowance(clock)
+        self.writes = 0
+        """Statuses written."""
+        self.events = 0
+        """Events written."""
+        self.failures = 0
+        self.dropped_events = 0
+
+    @property
+    def pending(self) -> int:
+        """Statuses yet to be written."""
+        return len(self._pending) + len(self._in_flight)
+
+    def as_written(self, stored: Stored) -> Stored:
+        """A resource with the status that this process wrote, where its informer has not seen that yet."""
+        written = self._written.get(stored.key)
+        if written is None or written.uid != stored.form.uid:
+            return stored
+        if _older(stored.resource_version, written.after) or stored.status == written.answered:
+            return replace(stored, status=written.asked)
+        return stored
+
+    def is_own_echo(self, stored: Stored) -> bool:
+        """Whether a change of a resource is only what this process wrote."""
+        written = self._written.get(stored.key)
+        return written is not None and stored.resource_version == written.after
+
+    def submit(self, writes: Iterable[StatusWrite], known: Iterable[ResourceKey]) -> None:
+        """Write these, instead of whatever was still to do; `known` are all resources there are."""
+        self._pending = {one.key: one for one in writes}
+        there = set(known)
+        for key in [key for key in self._written if key not in there]:
+            del self._written[key]
+        self._work.set()
+
+    async def run(self) -> NoReturn:
+        """Write until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(_AT_ONCE):
+                tasks.create_task(self._write_on(), name=f"status writer {number}")
+        raise AssertionError
+
+    async def _write_on(self) -> NoReturn:
+        backoff = Backoff(limit_seconds=5.0)
+        while True:
+            key = next((key for key in self._pending if key not in self._in_flight), None)
+            if key is None:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            write = self._pending.pop(key)
+            self._in_flight.add(key)
+            try:
+                await self._write(write)
+                backoff.reset()
+            except (NotFound, Conflict, Invalid) as error:
+                # the resource is gone or is another one now; the next plan knows
+                self.failures += 1
+                log.info("status of %s not written: %s", key, error)
+                await self._clock.sleep(backoff.delay())
+                self._on_trouble()
+            except KubeError as error:
+                self.failures += 1
+                log.warning("cannot write the status of %s: %s", key, error)
+                await self._clock.sleep(backoff.delay(getattr(error, "retry_after_seconds", 0.0)))
+                self._on_trouble()
+            finally:
+                self._in_flight.discard(key)
+                self._work.set()
+
+    async def _write(self, write: StatusWrite) -> None:
+        stored, resource = write.stored, _TYPES[write.key.kind]
+        already = self._written.get(write.key)
+        if (
+            already is not None
+            and already.uid == stored.form.uid
+            and already.asked == write.status
+            and _older(stored.resource_version, already.after)
+        ):
+            # written while this plan was made
+            return
+        answer = await self._client.merge(
+            resource, stored.form.name, write.patch(), stored.form.namespace, subresource="status"
+        )
+        self.writes += 1
+        self._written[write.key] = _Written(
+            stored.form.uid,
+            str(answer["metadata"].get("resourceVersion", "")),
+            write.status,
+            answer.get("status") or {},
+        )
+        for told in write.events:
+            await self._tell(stored, told)
+
+    async def _tell(self, stored: Stored, told: Told) -> None:
+        """Best effort: the status has said it already."""
+        if not self._events.take():
+            self.dropped_events += 1
+            return
+        try:
+            await self._client.create(EVENTS, self._event(stored, told), stored.form.namespace)
+            self.events += 1
+        except Forbidden as error:
+            log.warning("cannot write Events: %s", error)
+        except KubeError as error:
+            log.info("an Event of %s was not written: %s", stored.key, error)
+
+    def _event(self, stored: Stored, told: Told) -> dict[str, Any]:
+        form = stored.form
+        resource = _TYPES[form.kind]
+        return EVENTS.object(
+            f"{form.name[:200]}.{secrets.token_hex(8)}",
+            form.namespace,
+            eventTime=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            type="Warning" if told.warning else "Normal",
+            reason=told.reason,
+            note=told.note[:_MOST_NOTE],
+            action="Reconcile",
+            reportingController="pilotage.dev/operator",
+            reportingInstance=self._instance[:128],
+            regarding={
+                "apiVersion": resource.api_version,
+                "kind": form.kind,
+                "namespace": form.namespace,
+                "name": form.name,
+                "uid": form.uid,
+            },
+        )
+
+
+def _older(one: str, other: str) -> bool:
+    """Resource versions of one type are decimal and grow: Kubernetes says so since 1.35, etcd always did."""
+    return one.isdecimal() and other.isdecimal() and int(one) < int(other)
+
+
+class _Allowance:
+    """A token bucket: a thousand resources that break at once are no reason for a thousand Events."""
+
+    def __init__(self, clock: Time) -> None:
+        self._clock = clock
+        self._left = float(_EVENT_BURST)
+        self._at = clock()
+
+    def take(self) -> bool:
+        now = self._clock()
+        self._left = min(float(_EVENT_BURST), self._left + (now - self._at) * _EVENTS_PER_SECOND)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

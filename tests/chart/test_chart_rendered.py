@@ -1,0 +1,207 @@
+"""What the chart renders, for every kind of values."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from helm_rig import EVERYTHING, ROOT, VARIANTS, CommandFailed, of_kind, pods
+
+from pilotage_api.load import load_texts
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.server.runtime import Runtime
+from pilotage_extproc.server.view import RuntimeView
+
+
+@pytest.fixture(params=VARIANTS)
+def rendered(request, helm):
+    return helm.render(VARIANTS[request.param])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_chart_is_clean_to_helm_lint(helm, variant):
+    assert "0 chart(s) failed" in helm.lint(VARIANTS[variant])
+
+
+def test_what_is_generated_is_current():
+    subprocess.run([sys.executable, ROOT / "hack" / "chart_files.py", "--check"], check=True)
+
+
+def test_every_pod_is_restricted_and_writes_nothing(rendered):
+    found = pods(rendered)
+    assert {"pilotage-operator", "pilotage-extproc", "pilotage-test"} <= found.keys()
+    for name, pod in found.items():
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys()
+        for container in spec["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert not any("hostPort" in port for port in container.get("ports", []))
+        assert all(volume.keys() & {"configMap", "secret"} for volume in spec.get("volumes", []))
+
+
+def test_each_part_has_an_account_of_its_own_and_only_two_get_a_token(rendered):
+    accounts = {one["metadata"]["name"] for one in of_kind(rendered, "ServiceAccount")}
+    found = pods(rendered)
+    deployments = {name: pod["spec"] for name, pod in found.items() if name != "pilotage-test"}
+    assert {spec["serviceAccountName"] for spec in deployments.values()} == accounts
+    assert len(accounts) == len(deployments)
+    with_token = {name for name, pod in found.items() if pod["spec"]["automountServiceAccountToken"]}
+    assert with_token == {"pilotage-operator", "pilotage-extproc"}
+
+
+def test_no_part_has_an_administrators_rights(rendered):
+    for role in of_kind(rendered, "Role", "ClusterRole"):
+        for rule in role["rules"]:
+            for field in ("apiGroups", "resources", "verbs"):
+                assert "*" not in rule[field]
+            assert not {"secrets", "pods/exec", "serviceaccounts", "roles", "clusterroles"} & set(
+                rule["resources"]
+            )
+            assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+    made = {one["metadata"]["name"] for one in of_kind(rendered, "Role", "ClusterRole")}
+    for binding in of_kind(rendered, "RoleBinding", "ClusterRoleBinding"):
+        assert binding["roleRef"]["name"] in made
+
+
+def test_the_settings_are_what_the_parts_can_read(rendered):
+    (held,) = (one for one in of_kind(rendered, "ConfigMap") if "pilotage.yaml" in one["data"])
+    loaded = load_texts([("pilotage.yaml", held["data"]["pilotage.yaml"])])
+    assert loaded.findings == []
+    assert loaded.settings is not None
+    assert loaded.settings.kubernetes.namespace == "gateway"
+
+
+def test_settings_of_the_values_reach_the_parts(helm):
+    (held,) = (one for one in of_kind(helm.render(EVERYTHING), "ConfigMap") if "pilotage.yaml" in one["data"])
+    loaded = load_texts([("pilotage.yaml", held["data"]["pilotage.yaml"])])
+    assert loaded.settings.drain_seconds == 30
+    assert loaded.settings.namespaces == ("models",)
+    assert loaded.settings.tls.extproc == "self-signed"
+
+
+def test_changed_settings_restart_the_pods(helm):
+    before, after = (
+        pods(helm.render({"settings": {"maxAttempts": count}}))["pilotage-extproc"]["metadata"]["annotations"]
+        for count in (2, 3)
+    )
+    assert before != after
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"settings": {"maxAtempts": 3}}, "maxAtempts"),
+        ({"settings": {"maxAttempts": 99}}, "maximum"),
+        ({"settings": {"listen": {"gateway": "0.0.0.0:1"}}}, "listen"),
+        ({"extproc": {"replica": 3}}, "replica"),
+        ({"inferencePoolPorts": [70000]}, "inferencePoolPorts"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(helm, values, told):
+    with pytest.raises(CommandFailed, match=told):
+        helm.render(values)
+
+
+def test_services_and_network_policies_lead_to_ports_that_pods_have(rendered):
+    found = [pod for name, pod in pods(rendered).items() if name != "pilotage-test"]
+
+    def of(selector):
+        return [one for one in found if selector.items() <= one["metadata"]["labels"].items()]
+
+    def names(pod):
+        return {port["name"] for container in pod["spec"]["containers"] for port in container["ports"]}
+
+    for service in of_kind(rendered, "Service"):
+        (pod,) = of(service["spec"]["selector"])
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= names(pod)
+    for policy in of_kind(rendered, "NetworkPolicy"):
+        (pod,) = of(policy["spec"]["podSelector"]["matchLabels"])
+        allowed = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+        assert allowed == names(pod)
+    for budget in of_kind(rendered, "PodDisruptionBudget"):
+        assert len(of(budget["spec"]["selector"]["matchLabels"])) == 1
+
+
+def test_ports_of_inference_pools_are_opened_everywhere(helm):
+    objects = helm.render(EVERYTHING)
+    (service,) = (one for one in of_kind(objects, "Service") if one["metadata"]["name"] == "pilotage-extproc")
+    assert {port["port"] for port in service["spec"]["ports"]} == {9002, 9101, 9102}
+    assert {port["appProtocol"] for port in service["spec"]["ports"]} == {"https"}
+
+
+def test_only_the_bundled_envoy_may_ask_pickers_where_no_other_gateway_is_named(helm):
+    (policy,) = (
+        one
+        for one in of_kind(helm.render({}), "NetworkPolicy")
+        if one["metadata"]["name"] == "pilotage-extproc"
+    )
+    peers = [
+        peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+        for rule in policy["spec"]["ingress"]
+        if {"port": "grpc"} in rule["ports"]
+        for peer in rule["from"]
+    ]
+    assert peers == ["extproc", "envoy"]
+
+
+def test_a_stopping_picker_has_the_time_it_needs(rendered):
+    spec = pods(rendered)["pilotage-extproc"]["spec"]
+    (held,) = (one for one in of_kind(rendered, "ConfigMap") if "pilotage.yaml" in one["data"])
+    settings = load_texts([("pilotage.yaml", held["data"]["pilotage.yaml"])]).settings
+    hook = spec["containers"][0].get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})["preStop"]["sleep"]
+    assert spec["terminationGracePeriodSeconds"] > hook["seconds"] + settings.drain_seconds
+
+
+def test_without_the_bundled_envoy_nothing_of_it_is_left(helm):
+    objects = helm.render({"envoy": {"enabled": False}})
+    assert not [one for one in objects if "envoy" in one["metadata"]["name"]]
+
+
+def test_roles_are_in_the_namespaces_that_are_watched_and_no_other(helm):
+    objects = helm.render(EVERYTHING)
+    roles = of_kind(objects, "Role")
+    assert {one["metadata"]["namespace"] for one in roles} == {"gateway", "models", "shared"}
+    cluster = of_kind(objects, "ClusterRole")
+    assert {rule["resources"][0] for one in cluster for rule in one["rules"]} == {"namespaces"}
+
+
+def test_alerts_and_dashboard_read_metrics_that_exist(helm):
+    objects = helm.render(EVERYTHING)
+    (dashboard,) = (one for one in of_kind(objects, "ConfigMap") if "pilotage.json" in one["data"])
+    (rules,) = of_kind(objects, "PrometheusRule")
+    texts = [
+        t["expr"] for p in json.loads(dashboard["data"]["pilotage.json"])["panels"] for t in p["targets"]
+    ]
+    texts += [rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]]
+    used = {name for text in texts for name in re.findall(r"pilotage_\w+", text)}
+    page = RuntimeView(Runtime(GatewaySettings())).metrics().decode()
+    known = set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
+    assert len(used) > 8
+    assert {name for name in used if re.sub(r"_bucket$", "", name) not in known} == set()
+
+
+def test_crds_are_those_of_the_folder_kept_and_switched(helm):
+    def crds(values):
+        return {
+            one["metadata"]["name"]: one for one in of_kind(helm.render(values), "CustomResourceDefinition")
+        }
+
+    made = crds({})
+    for path in (ROOT / "crds").glob("*.yaml"):
+        wanted = yaml.safe_load(path.read_text())
+        assert made[wanted["metadata"]["name"]]["spec"] == wanted["spec"]
+    assert {one["metadata"]["annotations"]["helm.sh/resource-policy"] for one in made.values()} == {"keep"}
+    assert crds({"crds": {"install": False}}) == {}
+
+
+def test_names_stay_valid_for_long_releases(helm):
+    objects = helm.render({}, release="a" * 53)
+    assert all(len(one["metadata"]["name"]) <= 63 for one in objects)

@@ -1,0 +1,31 @@
+"""What is left when Pilotage goes."""
+
+from cluster_rig import GATEWAY, MODELS, get, helm, kubectl, until
+
+KINDS = (
+    "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,leases,"
+    "networkpolicies,poddisruptionbudgets,horizontalpodautoscalers"
+)
+THE_CLUSTERS_OWN = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+
+
+def left(namespace: str) -> set[tuple[str, str]]:
+    found = get(KINDS, "-n", namespace)["items"]
+    return {(one["kind"], one["metadata"]["name"]) for one in found} - THE_CLUSTERS_OWN
+
+
+def test_uninstalling_leaves_the_crds_and_users_resources_and_deleting_those_leaves_nothing(gateway):
+    users = left(MODELS)
+    helm("uninstall", "pilotage", "--wait", "--timeout", "120s")
+    until(lambda: left(GATEWAY) == set(), seconds=60)
+    ours = {one for one in users if one[0] in ("Role", "RoleBinding")}
+    assert left(MODELS) >= {one for one in users - ours if one[0] == "Deployment"}
+    assert not {one for one in left(MODELS) if "pilotage" in one[1]}
+    cluster_wide = get("clusterroles,clusterrolebindings", "-l", "app.kubernetes.io/part-of=pilotage")
+    assert cluster_wide["items"] == []
+    # users' policies stay until they delete the CRDs themselves
+    assert len(get("modelpools,routepolicies", "-n", MODELS)["items"]) == 4
+    # no finalizer holds anything: nobody is there to take it away
+    kubectl("delete", "crd", "modelpools.pilotage.dev", "routepolicies.pilotage.dev", "--timeout=30s")
+    assert [one for one in get("crds")["items"] if "pilotage" in one["metadata"]["name"]] == []
+    kubectl("delete", "namespace", GATEWAY, MODELS, "--timeout=90s")

@@ -1,0 +1,106 @@
+"""The routing index: made anew only as far as endpoints changed, and routes within one pool."""
+
+from pilotage_api.snapshot import (
+    Binding,
+    Engine,
+    NameKind,
+    PoolSnapshot,
+    RoutingSnapshot,
+    SaturationSnapshot,
+    StreamUsage,
+)
+from pilotage_extproc.pipeline.routing import CandidateSets, build_index
+from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
+
+A, B = "ns/a", "ns/b"
+
+
+def pool(key: str, **more: object) -> PoolSnapshot:
+    return PoolSnapshot(
+        key=key, engine=Engine.VLLM, endpoints=(), stream_usage=StreamUsage.LEAVE, models=("m",), **more
+    )
+
+
+def snapshot(*pools: PoolSnapshot) -> RoutingSnapshot:
+    names = {
+        name: tuple(Binding(pool=key, upstream_model="m", kind=NameKind.MODEL) for key in keys)
+        for name, keys in {"m-a": (A,), "m-b": (B,), "m": (A, B)}.items()
+    }
+    return RoutingSnapshot(pools=pools, names=names)
+
+
+class Builder:
+    """Builds one index after another over one table."""
+
+    def __init__(self) -> None:
+        self.table = EndpointTable()
+        self.sets = CandidateSets()
+        self.profiles = ProfileBook(plugins={})
+        self.snapshot = snapshot(pool(A), pool(B))
+
+    async def build(self, **membership: tuple[str, ...]):
+        named = {f"ns/{name}": found for name, found in membership.items()}
+        facts = {
+            address: EndpointFacts(Engine.VLLM, (key,)) for key, found in named.items() for address in found
+        }
+        change = self.table.prepare(facts)
+        index = await build_index(self.snapshot, self.table, named, self.profiles, self.sets)
+        self.table.release(change.removed)
+        return index
+
+
+def addresses(route) -> list[str]:
+    return [target.address for target in route.candidates.targets]
+
+
+async def test_only_sets_with_a_changed_pool_are_made_anew():
+    builder = Builder()
+    before = await builder.build(a=("1:1", "2:1"), b=("3:1",))
+    after = await builder.build(a=("1:1",), b=("3:1",))
+    assert after.names["m-b"].candidates is before.names["m-b"].candidates
+    assert addresses(after.names["m-a"]) == ["1:1"]
+    assert addresses(after.names["m"]) == ["1:1", "3:1"]
+    assert addresses(after.pool_routes[A]) == ["1:1"]
+    assert after.by_address == {"1:1": A, "3:1": B}
+
+
+async def test_an_address_that_went_and_came_back_has_its_new_row():
+    builder = Builder()
+    await builder.build(a=("1:1", "2:1"), b=("3:1",))
+    await builder.build(a=("2:1",), b=("3:1", "4:1"))
+    index = await builder.build(a=("1:1", "2:1"), b=("3:1", "4:1"))
+    for route in (*index.names.values(), *index.pool_routes.values()):
+        for target, row in zip(route.candidates.targets, route.candidates.rows.tolist(), strict=True):
+            assert target.row == row == builder.table.row_of(target.address)
+
+
+async def test_a_pool_that_fills_sooner_has_its_sets_made_anew():
+    builder = Builder()
+    before = await builder.build(a=("1:1",), b=("3:1",))
+    builder.snapshot = snapshot(pool(A, saturation=SaturationSnapshot(queue_depth=2)), pool(B))
+    after = await builder.build(a=("1:1",), b=("3:1",))
+    assert before.names["m-a"].candidates.full_queue is None
+    assert after.names["m-a"].candidates.full_queue.tolist() == [2]
+    assert after.names["m-b"].candidates is before.names["m-b"].candidates
+
+
+async def test_within_a_pool_any_model_goes_to_any_server_under_its_own_name():
+    index = await Builder().build(a=("1:1", "2:1"), b=("3:1",))
+    route = index.in_pool(A, "whatever", adapter=False)
+    assert [(one.address, one.upstream_model) for one in route.candidates.targets] == [
+        ("1:1", "whatever"),
+        ("2:1", "whatever"),
+    ]
+    assert route.candidates.adapters == ()
+    assert index.in_pool(A, "whatever", adapter=False) is route
+    [(name, members)] = index.in_pool(A, "lora", adapter=True).candidates.adapters
+    assert (name, members.tolist()) == ("lora", [0, 1])
+    assert index.in_pool("ns/none", "whatever", adapter=False) is None
+
+
+async def test_a_flood_of_model_names_does_not_grow_the_index():
+    index = await Builder().build(a=("1:1",), b=())
+    for number in range(5000):
+        index.in_pool(A, f"m-{number}", adapter=False)
+    assert len(index._fixed) <= 1024
