@@ -138,7 +138,7 @@ class ScrapeSettings(SettingsPart):
     timeout_seconds: float = Field(default=1.0, gt=0)
     """For one page."""
     stale_after_seconds: float = Field(default=2.0, gt=0)
-    """Older figures are not used: the endpoint is scored by own in-flight requests alone."""
+    """Older figures are not used: the endpoint counts as an average one. Never less than three scrapes."""
 
 
 class KubernetesSettings(SettingsPart):

@@ -123,7 +123,7 @@ class Pilotage:
             self._learner.size_cache(row, reader.cache_tokens(page))
         adapters = reader.adapters(page)
         if adapters is not None and adapters.slots:
-            self._knowledge.adapters.scraped(row, adapters.slots, adapters.active)
+            self._knowledge.adapters.scraped(row, adapters.slots, adapters.running, adapters.waiting)
 
     def _row(self, server: int) -> int:
         row = self._table.row_of(self._addresses[server])

@@ -5,6 +5,7 @@ corrects that: the endpoint that in fact served is the one that holds the prompt
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from pilotage_extproc.domain.decision import Decision, Target
 from pilotage_extproc.domain.features import RequestFeatures
@@ -15,6 +16,8 @@ from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InFlight, InflightLedger
+
+_SILENT_SCRAPES: Final = 3
 
 
 @dataclass(slots=True, frozen=True)
@@ -103,14 +106,20 @@ class Learner:
             failed = note.targets[:served]  # fewer attempts: some were passed over, nobody knows which
         if outcome.upstream_address is None and not outcome.unreachable:
             failed = ()
+        result = outcome.result
+        if result == "server_error" and outcome.attempts > 1 and not outcome.unreachable:
+            return  # every server that was asked answered it with an error: the request may be what is wrong
         for target in failed:
             self._tell(target, now, ok=False)
         if served is not None:
-            result = outcome.result
+            last = note.targets[served]
             if result in ("server_error", "truncated"):
-                self._tell(note.targets[served], now, ok=False)
+                self._tell(last, now, ok=False)
             elif result != "client_gone":
-                self._tell(note.targets[served], now, ok=True)
+                self._tell(last, now, ok=True)
+            elif outcome.ttft_seconds is None and self._table.failures[last.row] >= _SILENT_SCRAPES:
+                # the client gave up waiting for one that does not answer its scrapes either
+                self._tell(last, now, ok=False)
 
     def _tell(self, target: Target, now: float, *, ok: bool) -> None:
         if self._table.row_of(target.address) != target.row:

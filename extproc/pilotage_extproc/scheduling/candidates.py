@@ -216,7 +216,24 @@ class CandidateView:
         self.subset = subset
         self.now = now
         self._figures: NDArray[np.float64] = table.figures.take(candidates.rows, axis=1)
+        if table.unmeasured:
+            self._assume()
         self._cached_bytes: NDArray[np.float64] | None = None
+
+    def _assume(self) -> None:
+        """Take what is not known of an engine for the mean of the others, and never for the best.
+
+        An endpoint that stops answering would else look idle and draw every request. Own requests in
+        flight are known all the same: they count where they are more than that mean.
+        """
+        figures = self._figures
+        known = figures[SCRAPED_AT] > -np.inf
+        if known.all() or not known.any():
+            return
+        unknown = ~known
+        for index in (WAITING, RUNNING, KV_USAGE):
+            figures[index][unknown] = figures[index][known].mean()
+        figures[UNSEEN][unknown] = np.maximum(0.0, figures[INFLIGHT][unknown] - figures[RUNNING][unknown])
 
     def _figure(self, index: int) -> NDArray[np.float64]:
         column: NDArray[np.float64] = self._figures[index]
