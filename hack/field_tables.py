@@ -15,6 +15,10 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from chart_values import ChartValues
+
 from pilotage_api.modelpool import ModelPoolSpec
 from pilotage_api.resource import RESERVED, marks
 from pilotage_api.routepolicy import RoutePolicySpec
@@ -26,6 +30,7 @@ KINDS: Final[dict[str, type[BaseModel]]] = {
     "ModelPool": ModelPoolSpec,
     "RoutePolicy": RoutePolicySpec,
     "GatewaySettings": GatewaySettings,
+    "ChartValues": ChartValues,
 }
 _MARKED: Final = re.compile(r"(<!-- (fields|reserved): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PLAIN: Final[dict[Any, str]] = {
@@ -96,7 +101,7 @@ def _values(annotation: Any, metadata: list[Any]) -> str:
     elif origin in _TUPLES:
         shown = "list"
     elif origin is dict:
-        shown = "map of text"
+        shown = "map of text" if arguments[1] is str else "block"
     elif choices:
         shown = " or ".join(_values(one, metadata) for one in choices)
     elif isinstance(annotation, type) and issubclass(annotation, enum.Enum):

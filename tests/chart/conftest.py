@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# where the rights are written down that each part needs
+sys.path.insert(0, str(Path(__file__).parents[1] / "kube"))
+
 from helm_rig import ChartRig, Helm
 
 from pilotage_kube.testing import ControlPlane

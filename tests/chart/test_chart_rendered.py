@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 from helm_rig import EVERYTHING, ROOT, VARIANTS, CommandFailed, of_kind, pods
+from rights import EXTPROC_OWN, EXTPROC_WATCHED, OPERATOR_CLUSTER, OPERATOR_NAMESPACE, OPERATOR_WATCHED
 
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
@@ -171,6 +172,43 @@ def test_roles_are_in_the_namespaces_that_are_watched_and_no_other(helm):
     assert {one["metadata"]["namespace"] for one in roles} == {"gateway", "models", "shared"}
     cluster = of_kind(objects, "ClusterRole")
     assert {rule["resources"][0] for one in cluster for rule in one["rules"]} == {"namespaces"}
+
+
+def test_roles_are_exactly_the_rights_that_suffice(helm):
+    """Other tests run each part with just these rights."""
+    objects = helm.render({"settings": {"namespaces": ["models", "shared"]}})
+
+    def rules(kind, name, namespace=None):
+        (found,) = (
+            one["rules"]
+            for one in of_kind(objects, kind)
+            if (one["metadata"]["name"], one["metadata"].get("namespace")) == (name, namespace)
+        )
+        return found
+
+    assert rules("Role", "pilotage-extproc", "gateway") == list(EXTPROC_OWN)
+    assert rules("Role", "pilotage-operator", "gateway") == list(OPERATOR_NAMESPACE)
+    for namespace in ("models", "shared"):
+        assert rules("Role", "pilotage-operator-watched", namespace) == list(OPERATOR_WATCHED)
+    for namespace in ("models", "shared", "gateway"):
+        assert rules("Role", "pilotage-extproc-watched", namespace) == list(EXTPROC_WATCHED)
+    assert rules("ClusterRole", "gateway-pilotage-operator") == list(OPERATOR_CLUSTER)
+    roles = of_kind(objects, "Role", "ClusterRole")
+    assert len(roles) == 8
+
+
+def test_all_namespaces_means_cluster_roles_with_the_same_rules(helm):
+    objects = helm.render({"settings": {"namespaces": ["*"]}})
+    rules = {one["metadata"]["name"]: one["rules"] for one in of_kind(objects, "ClusterRole")}
+    assert rules == {
+        "gateway-pilotage-operator": [*OPERATOR_CLUSTER, *OPERATOR_WATCHED],
+        "gateway-pilotage-extproc": list(EXTPROC_WATCHED),
+    }
+
+
+def test_a_gateway_of_its_own_namespace_needs_nothing_cluster_wide(helm):
+    objects = helm.render({"crds": {"install": False}})
+    assert of_kind(objects, "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition") == []
 
 
 def test_alerts_and_dashboard_read_metrics_that_exist(helm):

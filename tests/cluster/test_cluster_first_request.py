@@ -92,7 +92,7 @@ def test_every_pod_is_restricted_with_an_account_of_its_own(gateway):
         ("extproc", MODELS, ("get", "secrets"), False),
         ("extproc", "kube-system", ("list", "pods"), False),
         ("extproc", MODELS, ("patch", "modelpools"), False),
-        ("operator", MODELS, ("patch", "modelpools/status"), True),
+        ("operator", MODELS, ("patch", "modelpools", "--subresource=status"), True),
         ("operator", MODELS, ("patch", "modelpools"), False),
         ("operator", GATEWAY, ("get", "secrets"), False),
         ("operator", "kube-system", ("list", "configmaps"), False),
