@@ -196,7 +196,7 @@ class Discovery:
                 found = (await self._resolve(name))[:_MAX_ADDRESSES]
         except TimeoutError:
             self._fails(name, f"no answer within {LOOKUP_SECONDS:g} s")
-        except Exception as error:  # a resolver has many ways to fail, and one name must not harm others
+        except Exception as error:  # noqa: BLE001 - resolvers fail in many ways, and one name harms no other
             self._fails(name, str(error) or type(error).__name__)
         else:
             self._answers(name, found)
