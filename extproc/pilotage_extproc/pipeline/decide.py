@@ -309,7 +309,7 @@ class Pipeline:
             body_bytes=body_bytes,
             subset=call.head.subset,
             decided_at_utc=time.time(),
-            prompt_tokens=features.prompt_tokens,
+            features=features,
         )
 
     def _keep(self, record: DecisionRecord, decision: Decision, features: RequestFeatures) -> None:

@@ -16,6 +16,7 @@ from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InFlight, InflightLedger
+from pilotage_extproc.state.prefix_index import NOTHING_LEARNED, Learned
 
 _SILENT_SCRAPES: Final = 3
 
@@ -27,8 +28,8 @@ class Placed:
     targets: tuple[Target, ...]
     prompt: PromptBlocks | None
     """Without a model's root."""
-    known: int
-    """Leading blocks the first target held before."""
+    learned: Learned
+    """What the first target's prefix index made of it."""
 
 
 class Learner:
@@ -51,10 +52,10 @@ class Learner:
     def placed(self, decision: Decision, request: RequestFeatures, cached_tokens: float) -> None:
         """A request goes to the decision's first target and counts there from now on."""
         first, knowledge = decision.targets[0], self._knowledge
-        row, prompt, known = first.row, request.prompt, 0
+        row, prompt, learned = first.row, request.prompt, NOTHING_LEARNED
         if prompt is not None and prompt.hashes:
             of_model = prompt.of_model(root_of(first.upstream_model))
-            known = knowledge.prefixes.learn(row, of_model, request.bytes_per_token)
+            learned = knowledge.prefixes.learn(row, of_model, request.bytes_per_token)
         if first.adapter:
             knowledge.adapters.placed(row, first.upstream_model)
         if request.session is not None:
@@ -64,7 +65,7 @@ class Learner:
             row,
             decision.decided_at,
             tokens=max(0.0, request.prompt_tokens - cached_tokens),
-            note=Placed(decision.targets, prompt, known),
+            note=Placed(decision.targets, prompt, learned),
         )
 
     def settled(self, outcome: Outcome, now: float) -> bool:
@@ -139,7 +140,7 @@ class Learner:
         computed = served is not None and 0 < outcome.http_status < 400
         if served != 0 or not computed:
             if self._table.generation[entry.row] == entry.generation:
-                prefixes.unlearn(entry.row, prompt.of_model(root_of(first.upstream_model)), note.known)
+                prefixes.unlearn(entry.row, prompt.of_model(root_of(first.upstream_model)), note.learned)
             if served and computed:
                 target = note.targets[served]
                 if self._table.row_of(target.address) == target.row:

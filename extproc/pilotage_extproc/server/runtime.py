@@ -38,7 +38,7 @@ from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
-from pilotage_extproc.state.prefix_index import BYTES_PER_BLOCK, PrefixIndex
+from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.xds.ads import XdsServer
@@ -73,7 +73,7 @@ class Runtime:
         self.health = HealthLedger(self.table, on_ejected=self._ejected)
         self.owners = ResponseOwners()
         self.knowledge = Knowledge(
-            PrefixIndex(max_blocks=settings.prefix_index_bytes // BYTES_PER_BLOCK), AdapterSlots(), Sessions()
+            PrefixIndex(max_bytes=settings.prefix_index_bytes), AdapterSlots(), Sessions()
         )
         self.learner = Learner(self.table, self.knowledge, self.ledger, self.health, TokenCalibration())
         self.profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)

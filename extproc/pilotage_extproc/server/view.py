@@ -193,7 +193,10 @@ def read_request(request: bytes) -> tuple[RequestHead, bytes]:
         path=str(described.get("path", "/v1/chat/completions")),
         headers={str(name).lower(): value for name, value in headers.items()},
     )
-    return head, orjson.dumps(described["body"])
+    try:
+        return head, orjson.dumps(described["body"])
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"the body cannot be written as JSON: {error}") from None
 
 
 def _figure(value: float) -> float | None:

@@ -298,4 +298,5 @@ async def test_names_become_addresses_and_a_failed_lookup_keeps_the_last():
     known.clear()
     await discovery._look_up("models.test")
     assert discovery.membership() == {"default/a": expected}
+    assert discovery.failed.keys() == {"gone.test", "models.test"}
     await discovery.stop()
