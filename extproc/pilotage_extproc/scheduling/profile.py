@@ -1,6 +1,6 @@
 """A profile: the filters, weighted scorers and picker of one pool or policy, ready to run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from typing import Final
@@ -70,11 +70,11 @@ class Profile:
         self.plugin_filters = _told_apart(self.filters, filters)
         self.plugin_picker = plugin_picker
         self.missing = missing
-        self.weights: NDArray[np.float64] = np.array([[one.weight] for one in scorers], np.float64)
+        self.weights: NDArray[np.float64] = _column(one.weight for one in scorers)
         """One a scorer, as a column; their sum is 1."""
         if self.weights.sum() > 0:
             self.weights /= self.weights.sum()
-        self.halves: NDArray[np.float64] = np.array([[one.scorer.half] for one in scorers], np.float64)
+        self.halves: NDArray[np.float64] = _column(one.scorer.half for one in scorers)
         """The scorers' halves, as a column."""
         self.numerators = self.weights * self.halves
         self.may_be_unknown = any(isinstance(one.scorer, PluginScorer) for one in scorers)
@@ -83,6 +83,11 @@ class Profile:
         self.reads_session = any(
             isinstance(one.scorer, affinity_scorers.SessionAffinity | PluginScorer) for one in scorers
         )
+
+
+def _column(values: Iterable[float]) -> NDArray[np.float64]:
+    """One row a value; a column of none is one too."""
+    return np.array(list(values), np.float64).reshape(-1, 1)
 
 
 def _told_apart(built_in: Sequence[Filter], plugins: Sequence[PluginFilter]) -> tuple[PluginFilter, ...]:
