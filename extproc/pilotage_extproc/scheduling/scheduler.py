@@ -137,7 +137,7 @@ def _scored(
             weights = _without(weights, index)
     numerators = profile.numerators if weights is profile.weights else weights * profile.halves
     if profile.may_be_unknown or numerators is not profile.numerators:
-        return terms, weighted_worth(_worst_for_unknown(terms), profile.halves, numerators)
+        return terms, weighted_worth(worst_for_unknown(terms), profile.halves, numerators)
     return terms, weighted_worth(terms, profile.halves, numerators)
 
 
@@ -160,7 +160,7 @@ def _without(weights: NDArray[np.float64], index: int) -> NDArray[np.float64]:
     return left / left.sum() if left.sum() > 0 else left
 
 
-def _worst_for_unknown(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+def worst_for_unknown(terms: NDArray[np.float64]) -> NDArray[np.float64]:
     """NaN becomes the worst known of its row, or 0 where nothing is known."""
     known = np.where(np.isnan(terms), -np.inf, terms)
     worst = known.max(axis=1, keepdims=True, initial=0.0)
