@@ -13,6 +13,7 @@ from scheduling_fleet import NOW, Fleet
 from pilotage_api.snapshot import ProfileSnapshot, StepSnapshot, WeightedSnapshot
 from pilotage_cli.explanation import print_explanation
 from pilotage_extproc.domain.decision import Decision
+from pilotage_extproc.domain.features import NO_FEATURES
 from pilotage_extproc.domain.request import CallKind
 from pilotage_extproc.pipeline.explain import explain
 from pilotage_extproc.pipeline.record import DecisionRecord
@@ -90,7 +91,7 @@ def explained(fleet: Fleet, snapshot: ProfileSnapshot, ranking: Ranking | None =
         body_bytes=10,
         subset=None,
         decided_at_utc=0.0,
-        prompt_tokens=0.0,
+        features=NO_FEATURES,
     )
     return orjson.loads(orjson.dumps(explain(record, "x")))
 
