@@ -19,7 +19,7 @@ HOLDING_BYTES: Final = 210
 """Memory of one block at one endpoint, measured (tests/unit/state)."""
 HELD_BYTES: Final = 130
 """And of a block that any endpoint holds, beside the mask of who does."""
-ENDPOINT_BYTES: Final = 1200
+ENDPOINT_BYTES: Final = 2000
 """And of an endpoint, whatever it holds: tables keep room for what they have given up."""
 _DIGIT_BITS: Final = 30
 _DIGIT_BYTES: Final = 4
