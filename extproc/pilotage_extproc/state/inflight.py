@@ -43,7 +43,8 @@ class InflightLedger(Generic[Note]):
         self._ttl_seconds = ttl_seconds
         self._open: dict[str, InFlight[Note]] = {}
         self._by_row: dict[int, dict[str, float]] = {}
-        self._idle_since: dict[int, float] = {}
+        self._idle_since: dict[int, tuple[int, float]] = {}
+        """By row: its generation, and when its engine was first found idle without a break."""
         self._given_up: OrderedDict[str, InFlight[Note]] = OrderedDict()
         self.healed = 0
         """Requests that were given up because their completion was never seen."""
@@ -86,13 +87,12 @@ class InflightLedger(Generic[Note]):
 
     def scraped(self, row: int, began_at: float, *, idle: bool) -> None:
         """A scrape that began then has been written to the row; `idle` if the engine held nothing."""
-        if not idle:
-            self._idle_since.pop(row, None)
+        idle_for = self._idle_seconds(row, began_at, idle=idle)
         of_row = self._by_row.get(row)
         if of_row is None:
             self._table.unseen[row] = 0
             return
-        if idle and began_at - self._idle_since.setdefault(row, began_at) >= IDLE_GRACE_SECONDS:
+        if idle_for >= IDLE_GRACE_SECONDS:
             gone = [key for key, began in of_row.items() if began < began_at - IDLE_GRACE_SECONDS]
             for decision_id in gone:
                 self._heal(decision_id)
@@ -102,6 +102,16 @@ class InflightLedger(Generic[Note]):
             for key, began in of_row.items()
             if began > began_at and self._open[key].generation == generation
         )
+
+    def _idle_seconds(self, row: int, now: float, *, idle: bool) -> float:
+        if not idle:
+            self._idle_since.pop(row, None)
+            return 0.0
+        generation = int(self._table.generation[row])
+        known = self._idle_since.get(row)
+        if known is None or known[0] != generation:
+            known = self._idle_since[row] = (generation, now)
+        return now - known[1]
 
     def expire(self, now: float) -> None:
         """Give up requests older than the time to live. Amortised O(1) a request: oldest come first."""

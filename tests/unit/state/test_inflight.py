@@ -101,13 +101,14 @@ class Drift(RuleBasedStateMachine):
         self.now = 100.0
         self.sequence = 0
         self.open: dict[str, tuple[str, int, float]] = {}
-        self.idle_since: dict[int, float] = {}
+        self.idle_since: dict[str, float] = {}
 
     @rule(wanted=st.sets(st.sampled_from(ADDRESSES)))
     def endpoints_come_and_go(self, wanted):
         gone = set(self.table.rows()) - wanted
         self.table.sync(dict.fromkeys(sorted(wanted), FACTS))
         self.open = {key: value for key, value in self.open.items() if value[0] not in gone}
+        self.idle_since = {key: value for key, value in self.idle_since.items() if key not in gone}
 
     @precondition(lambda self: len(self.table))
     @rule(choice=st.integers(0, 10), count=st.integers(1, 20))
@@ -133,10 +134,8 @@ class Drift(RuleBasedStateMachine):
         self.table.scraped_at[row] = self.now
         self.ledger.scraped(row, self.now, idle=idle)
         if not idle:
-            self.idle_since.pop(row, None)
-        elif not any(value[1] == row for value in self.open.values()):
-            return  # nothing to heal: the ledger does not even remember since when
-        elif self.now - self.idle_since.setdefault(row, self.now) >= IDLE_GRACE_SECONDS:
+            self.idle_since.pop(address, None)
+        elif self.now - self.idle_since.setdefault(address, self.now) >= IDLE_GRACE_SECONDS:
             limit = self.now - IDLE_GRACE_SECONDS
             self.open = {k: v for k, v in self.open.items() if v[0] != address or v[2] >= limit}
 
