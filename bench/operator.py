@@ -168,6 +168,7 @@ async def measure(plane: ControlPlane, client: ApiClient, count: int, samples: i
         busy = (cpu_seconds(pid) - busy) / samples
         result = {
             "policies": count,
+            "load_average": round(os.getloadavg()[0], 1),
             "samples": samples,
             "to_picker_seconds": spread(published),
             "to_programmed_seconds": spread(programmed),
