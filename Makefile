@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-vllm lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-envoy-gateway test-vllm lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test-kube: setup ## Tests against a real API server (skipped where it cannot be 
 
 test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)
 	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
+
+test-envoy-gateway: setup ## A real Envoy Gateway on that cluster, asking Pilotage (builds it once; needs Go)
+	hack/envoy-gateway/setup build
+	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/envoy_gateway
 
 test-operator: setup ## The operator against a real API server (as test-kube)
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]

@@ -128,7 +128,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     value = field.get_default(call_default_factory=True)
-    if value in (None, [], ()) or isinstance(value, BaseModel):
+    if value in (None, [], (), "") or isinstance(value, BaseModel):
         return ""
     if isinstance(value, tuple):
         return ", ".join(f"`{one}`" for one in value)

@@ -1,14 +1,18 @@
 """The gateway, installed by its chart on the single-node cluster that `make test-cluster` brings up."""
 
 import os
+from pathlib import Path
 
 import cluster_rig
 import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
     inside = bool(os.environ.get("PILOTAGE_IN_CLUSTER"))
     for item in items:
+        if not item.path.is_relative_to(here):
+            continue
         item.add_marker(pytest.mark.cluster)
         item.add_marker(pytest.mark.timeout(420))
         if not inside and not os.environ.get("PILOTAGE_REQUIRE_CLUSTER"):

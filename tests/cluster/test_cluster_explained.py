@@ -83,7 +83,7 @@ def test_a_decision_is_explained_whichever_picker_made_it(gateway, user):
             )
         )
         assert told.returncode == 0, told.stderr
-        assert json.loads(told.stdout)["id"] == decision
+        assert json.loads(told.stdout)["decision"] == decision
 
 
 def test_the_last_decision_is_found_among_all_pickers(gateway, user):
