@@ -1,10 +1,17 @@
-"""Thousands of pods in a real API server, whose kubelet is the benchmark."""
+"""Thousands of pods in a real API server, whose kubelet is the benchmark.
+
+As a program it lets pods come and go: python -m bench.cluster_pods KUBECONFIG SECONDS.
+"""
 
 import asyncio
 import json
+import sys
+from collections import deque
+from pathlib import Path
 from typing import Any
 
 from pilotage_kube.client import ApiClient
+from pilotage_kube.kubeconfig import from_kubeconfig
 from pilotage_kube.resource import PODS
 
 NAMESPACE = "default"
@@ -88,18 +95,31 @@ async def remove(client: ApiClient, number: int) -> None:
     await client.request("DELETE", PODS.path(NAMESPACE, name_of(number)), body=body)
 
 
-async def churn(client: ApiClient, first: int, last: int, a_second: float, seconds: float) -> int:
+async def churn(client: ApiClient, a_second: float, seconds: float) -> int:
     """For so long: a pod goes, another comes and becomes ready, so many changes of pods a second.
 
     A replaced pod is three changes: gone, created, ready. Returns how many were made.
     """
+    found = await client.list_metadata(PODS, NAMESPACE)
+    there = deque(sorted(int(meta.name.rpartition("-")[2]) for meta in found))
+    newest = there[-1]
     loop = asyncio.get_running_loop()
-    began, changes, oldest, newest = loop.time(), 0, first, last
+    began, changes = loop.time(), 0
     while loop.time() - began < seconds:
         due = began + changes / a_second
         await asyncio.sleep(max(0.0, due - loop.time()))
-        await remove(client, oldest)
+        newest += 1
+        await remove(client, there.popleft())
         await client.create(PODS, pod(newest), NAMESPACE)
         await say(client, newest)
-        oldest, newest, changes = oldest + 1, newest + 1, changes + 3
+        changes += 3
     return changes
+
+
+async def _main(kubeconfig: Path, seconds: float) -> None:
+    async with ApiClient(from_kubeconfig([kubeconfig]), timeout_seconds=120) as client:
+        await churn(client, 50, seconds)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(Path(sys.argv[1]), float(sys.argv[2])))

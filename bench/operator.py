@@ -1,8 +1,8 @@
 """From an applied policy to pickers that follow it: python -m bench.operator [--samples N] [--out FILE].
 
-A real API server, the real operator as a process of its own, and the reader that extproc follows snapshots
-with. Timed from before the request that changes a policy: until that reader has the new snapshot whole and
-verified, and until the policy's status says that every picker follows it.
+A real API server, the real operator as a process of its own, and a real picker in this process. Timed from
+before the request that changes a policy: until the picker decides by the new snapshot, and until the
+policy's status says that every picker follows it.
 """
 
 import argparse
@@ -23,37 +23,47 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_api.settings import GatewaySettings
+from pilotage_cli.gateway.cluster import ClusterPicker
 from pilotage_kube.client import ApiClient
 from pilotage_kube.informer import Change, Informer
-from pilotage_kube.replica_reporter import ReplicaReporter
 from pilotage_kube.resource import MODEL_POOLS, ROUTE_POLICIES
-from pilotage_kube.snapshot_reader import SnapshotReader
 from pilotage_kube.testing import ControlPlane
 from pilotage_kube.wire import whole_object
 
 ROOT = Path(__file__).parents[1]
 COUNTS = (10, 2000)
 POOLS = 20
+PICKER = GatewaySettings.model_validate(
+    {
+        "listen": {"extproc": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+        "kubernetes": {"namespace": "default"},
+    }
+)
 
 
 class Watched:
-    """When the picker had each model pattern, and when each generation of a policy was programmed."""
+    """When the picker decided by each model pattern, and when each generation of a policy was programmed."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, picker: ClusterPicker) -> None:
         self.models: dict[str, float] = {}
         self.programmed: dict[tuple[str, int], float] = {}
-        self.reader = SnapshotReader(client, self._take, namespace="default")
-        self.reporter = ReplicaReporter(client, namespace="default", replica="bench")
-        self.policies = Informer(
+        self._picker = picker
+        self._version = ""
+        self._policies = Informer(
             client, ROUTE_POLICIES, whole_object, namespace="default", on_change=self._changed
         )
 
-    async def _take(self, snapshot: RoutingSnapshot) -> None:
-        now = time.monotonic()
-        for route in snapshot.routes:
-            self.models.setdefault(str(route.model), now)
-        self.reporter.update(version=snapshot.version, ready=True)
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._policies.run())
+            while True:
+                await asyncio.sleep(0.002)
+                snapshot = self._picker.server.runtime.snapshot
+                if snapshot.version != self._version:
+                    self._version, now = snapshot.version, time.monotonic()
+                    for route in snapshot.routes:
+                        self.models.setdefault(str(route.model), now)
 
     def _changed(self, change: Change[dict[str, Any]]) -> None:
         for one in change.value.get("status", {}).get("conditions", []):
@@ -73,7 +83,8 @@ def policy(number: int, match: str) -> dict[str, Any]:
 def pool(number: int) -> dict[str, Any]:
     endpoints = [{"address": f"10.0.{number}.{host}", "port": 8000} for host in range(1, 11)]
     return MODEL_POOLS.object(
-        f"pool-{number}", spec={"endpoints": endpoints, "models": [{"name": f"model-{number}"}]}
+        f"pool-{number}",
+        spec={"engine": "openai", "endpoints": endpoints, "models": [{"name": f"model-{number}"}]},
     )
 
 
@@ -126,9 +137,10 @@ async def until(holds: Any, seconds: float) -> None:
 
 
 async def measure(plane: ControlPlane, client: ApiClient, count: int, samples: int, folder: Path) -> Any:
-    watched = Watched(client)
-    parts = (watched.reader, watched.reporter, watched.policies)
-    tasks = [asyncio.create_task(part.run()) for part in parts]
+    picker = ClusterPicker(plane.connection(), PICKER, replica="bench", environment={})
+    await picker.start()
+    watched = Watched(client, picker)
+    watching = asyncio.create_task(watched.run())
     async with operator(plane, folder) as pid:
         began = time.monotonic()
         bodies = [policy(number, f"auto-{number}") for number in range(count)]
@@ -156,6 +168,7 @@ async def measure(plane: ControlPlane, client: ApiClient, count: int, samples: i
         busy = (cpu_seconds(pid) - busy) / samples
         result = {
             "policies": count,
+            "load_average": round(os.getloadavg()[0], 1),
             "samples": samples,
             "to_picker_seconds": spread(published),
             "to_programmed_seconds": spread(programmed),
@@ -165,9 +178,9 @@ async def measure(plane: ControlPlane, client: ApiClient, count: int, samples: i
             "all_programmed_seconds": round(settled, 1),
             **memory(pid),
         }
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await picker.stop()
     return result
 
 

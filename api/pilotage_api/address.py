@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import StringConstraints
 
-_LABEL: Final = r"[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?"
+_LABEL: Final = r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
+"""At most 63 characters (RFC 1035, section 2.3.4): resolvers do not take longer ones."""
 _DNS_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _LIKE_IPV4 = re.compile(r"[0-9.]+")
 
@@ -15,10 +16,12 @@ Address = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern
 
 ADDRESS_RULE: Final = (
     "self.address.matches('^[0-9.]+$') || self.address.contains(':') ? isIP(self.address) : "
-    r"self.address.matches(r'^\w([-\w]*\w)?([.]\w([-\w]*\w)?)*[.]?$')"
+    r"self.address.matches(r'^\w([-\w]{0,61}\w)?([.]\w([-\w]{0,61}\w)?)*[.]?$')"
 )
 """The same in CEL; short, since the API server bounds what a rule may cost over all endpoints."""
-ADDRESS_MESSAGE: Final = "address is neither an IP address nor a DNS name; the port goes into port"
+ADDRESS_MESSAGE: Final = (
+    "address is neither an IP address nor a DNS name (labels of up to 63 characters); the port goes into port"
+)
 
 
 def address_problem(address: str) -> str:

@@ -138,7 +138,7 @@ class ScrapeSettings(SettingsPart):
     timeout_seconds: float = Field(default=1.0, gt=0)
     """For one page."""
     stale_after_seconds: float = Field(default=2.0, gt=0)
-    """Older figures are not used: the endpoint is scored by own in-flight requests alone."""
+    """Older figures are not used: the endpoint counts as an average one. Never less than three scrapes."""
 
 
 class KubernetesSettings(SettingsPart):
@@ -188,7 +188,7 @@ class GatewaySettings(SettingsPart):
     inflight_ttl_seconds: float = Field(default=900.0, gt=0)
     """After this a request whose completion was never seen no longer counts as in flight."""
     prefix_index_bytes: int = Field(default=128 << 20, ge=1 << 20)
-    """Memory for what is known of prefix caches; past it the least recently used is forgotten."""
+    """Memory for what is known of prefix caches; past it what an endpoint used longest ago is forgotten."""
     decision_history_bytes: int = Field(default=64 << 20, ge=1 << 16)
     """Memory for decision records that can be explained afterwards."""
     upstream: UpstreamSettings = UpstreamSettings()

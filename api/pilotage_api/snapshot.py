@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 
 class Engine(StrEnum):
@@ -40,9 +41,9 @@ class NameKind(StrEnum):
 
 
 class Part(BaseModel):
-    """A frozen part of a snapshot."""
+    """A frozen part of a snapshot; people are shown its fields in camelCase, as everything else."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class EndpointSnapshot(Part):

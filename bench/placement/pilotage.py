@@ -35,7 +35,7 @@ from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
-from pilotage_extproc.state.prefix_index import BYTES_PER_BLOCK, PrefixIndex
+from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_sim.http.metrics import metrics_page
 
 _POOL = "default/bench"
@@ -56,7 +56,7 @@ class Pilotage:
         self._readers = [PageReader(ENGINE_METRICS[Engine.VLLM]) for _ in range(servers)]
         self._sized: set[int] = set()
         self._knowledge = Knowledge(
-            PrefixIndex(max_blocks=settings.prefix_index_bytes // BYTES_PER_BLOCK), AdapterSlots(), Sessions()
+            PrefixIndex(max_bytes=settings.prefix_index_bytes), AdapterSlots(), Sessions()
         )
         self._learner = Learner(
             self._table,
@@ -123,7 +123,7 @@ class Pilotage:
             self._learner.size_cache(row, reader.cache_tokens(page))
         adapters = reader.adapters(page)
         if adapters is not None and adapters.slots:
-            self._knowledge.adapters.scraped(row, adapters.slots, adapters.active)
+            self._knowledge.adapters.scraped(row, adapters.slots, adapters.running, adapters.waiting)
 
     def _row(self, server: int) -> int:
         row = self._table.row_of(self._addresses[server])

@@ -145,8 +145,10 @@ def _print_pick(console: Console, explanation: dict[str, Any]) -> None:
         margin = "no other candidate of this model"
     elif runner_up["tie"]:
         margin = f"a near-tie with {runner_up['address']}, decided by chance"
+    elif runner_up["margin"] < 0:
+        margin = f"picked though {runner_up['address']} scores {-runner_up['margin']:.3f} more"
     else:
-        margin = f"{runner_up['margin']:+.3f} ahead of {runner_up['address']}"
+        margin = f"{runner_up['margin']:.3f} ahead of {runner_up['address']}"
     console.print(f"pick     {first['address']} ({first['model']}): {margin}", highlight=False, markup=False)
 
 
@@ -168,9 +170,7 @@ def _print_outcome(console: Console, outcome: dict[str, Any] | None) -> None:
 def _term(candidate: dict[str, Any], name: str) -> str:
     """What was measured, and the points it brought."""
     value, points = candidate["terms"].get(name), candidate["points"].get(name)
-    if value is None:
-        return "unknown"
-    measured = f"{value:.0f}" if value >= 10 else f"{value:.3g}"
+    measured = "unknown" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.3g}"
     return measured if points is None else f"{measured} → {points:.3f}"
 
 

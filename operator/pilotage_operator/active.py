@@ -99,8 +99,8 @@ class Active:
         self._wake("retry")
 
     def _kopf_says(self) -> None:
-        self._wake("kopf")
+        self._wake("kopf", hint=True)
 
-    def _wake(self, source: str) -> None:
+    def _wake(self, source: str, *, hint: bool = False) -> None:
         self._metrics.wakes.labels(source).inc()
-        self.reconciler.mark_dirty()
+        self.reconciler.mark_dirty(hint=hint)

@@ -75,23 +75,26 @@ class Plan:
     versions_in_use: frozenset[str]
     """Snapshots that pickers still run."""
     statuses: tuple[StatusWrite, ...]
+    """Empty while there is something to publish."""
 
 
 def plan(desired: Desired, observed: Observed, gateway: str) -> Plan:
-    """The difference between what is desired and what is observed; `gateway` names the author of statuses."""
-    rule = ProgrammedRule(observed.pickers, gateway)
-    writes = []
-    for key, stored in observed.resources.items():
-        write = _status_write(key, stored, desired, rule, observed, gateway)
-        if write is not None:
-            writes.append(write)
+    """The difference between what is desired and what is observed; `gateway` names the author of statuses.
+
+    Statuses come once everything is published: before that nothing can be said of it that stays true.
+    """
     snapshot = desired.snapshot
-    return Plan(
-        publish=snapshot if snapshot.version != observed.published else None,
-        keep=desired.forms if dict(desired.forms) != dict(observed.kept) else None,
-        versions_in_use=frozenset(one.version for one in observed.pickers.live if one.version),
-        statuses=tuple(writes),
-    )
+    publish = snapshot if snapshot.version != observed.published else None
+    keep = desired.forms if dict(desired.forms) != dict(observed.kept) else None
+    writes: list[StatusWrite] = []
+    if publish is None and keep is None:
+        rule = ProgrammedRule(observed.pickers, gateway)
+        for key, stored in observed.resources.items():
+            write = _status_write(key, stored, desired, rule, observed, gateway)
+            if write is not None:
+                writes.append(write)
+    in_use = frozenset(one.version for one in observed.pickers.live if one.version)
+    return Plan(publish, keep, in_use, tuple(writes))
 
 
 def _status_write(

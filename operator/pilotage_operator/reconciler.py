@@ -81,6 +81,8 @@ class Reconciler:
         self._ledger = Ledger()
         self._dirty = asyncio.Event()
         self._marks = 0
+        self._changes = 1
+        self._looked_at = 0
         self._desired: Desired | None = None
         self._compiled_revision = -1
         self._in_force: Mapping[ResourceKey, Form] = {}
@@ -88,9 +90,14 @@ class Reconciler:
         self._checked_at: float | None = None
         self._told: tuple[Finding, ...] = ()
 
-    def mark_dirty(self) -> None:
-        """Something has changed, whatever it is: look at everything."""
+    def mark_dirty(self, *, hint: bool = False) -> None:
+        """Something has changed, whatever it is: look at everything.
+
+        A hint says so of something that our own view may not show yet, or has shown already: where it shows
+        nothing new when it is looked at, nothing is done.
+        """
         self._marks += 1
+        self._changes += not hint
         self._dirty.set()
 
     @property
@@ -103,11 +110,14 @@ class Reconciler:
         backoff = Backoff(limit_seconds=15.0)
         await self._view.wait_synced()
         await self._recall()
-        self._dirty.set()
+        deadline = self._clock()
         while True:
-            await self._dirty.wait()
+            await self._wait(deadline)
             await self._calm()
             self._dirty.clear()
+            if self._looked_at == self._changes and self._clock() < deadline:
+                continue
+            self._looked_at = self._changes
             self.progress.busy_since = self._clock()
             again: float | None = None
             try:
@@ -118,18 +128,19 @@ class Reconciler:
                 self._metrics.failed()
                 again = backoff.delay(error.retry_after_seconds if isinstance(error, ApiError) else 0.0)
                 await self._clock.sleep(again)
-                self._dirty.set()
+                self.mark_dirty()
             finally:
                 self.progress.busy_since = None
-            await self._wait(again)
+            deadline = self._clock() + (RESYNC_SECONDS if again is None else min(again, RESYNC_SECONDS))
 
-    async def _wait(self, seconds: float | None) -> None:
+    async def _wait(self, deadline: float) -> None:
         """Until something is dirty, or it is time to look again anyway."""
-        limit = RESYNC_SECONDS if seconds is None else min(seconds, RESYNC_SECONDS)
+        if self._dirty.is_set():
+            return
         try:
-            await within(self._clock, limit, self._dirty.wait())
+            await within(self._clock, max(0.0, deadline - self._clock()), self._dirty.wait())
         except TimeoutError:
-            self._dirty.set()
+            self.mark_dirty()
 
     async def _calm(self) -> None:
         """Let a burst of edits end, so that it costs one compilation."""

@@ -6,6 +6,8 @@ import pytest
 from gateway_rig import GatewayRig, policy
 from yarl import URL
 
+from pilotage_api.snapshot import RoutingSnapshot
+
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Why is the sky blue?"}], "max_tokens": 5}
 
 
@@ -107,7 +109,17 @@ async def test_the_client_builds_a_response_from_its_stream(gateway, client):
 async def test_an_unknown_response_is_a_typed_404(gateway, client):
     with pytest.raises(openai.NotFoundError) as raised:
         await client.responses.retrieve("resp_unknown")
-    assert raised.value.code == "response_not_found"
+    assert (raised.value.code, raised.value.param) == ("response_not_found", "response_id")
+
+
+async def test_a_response_of_another_pool_cannot_be_continued_and_the_error_says_why(start_gateway):
+    rig = await start_gateway(small=1, strong=1)
+    async with openai.AsyncOpenAI(base_url=f"{rig.url}/v1", api_key="none") as client:
+        first = await client.responses.create(model="small", input="hello", max_output_tokens=3)
+        with pytest.raises(openai.NotFoundError) as raised:
+            await client.responses.create(model="strong", input="more", previous_response_id=first.id)
+    assert (raised.value.code, raised.value.param) == ("response_not_found", "previous_response_id")
+    assert "does not serve `strong`" in str(raised.value)
 
 
 async def test_the_model_list_has_every_name_a_client_may_ask_for(start_gateway):
@@ -200,6 +212,15 @@ async def test_a_client_cannot_steer(gateway, session: aiohttp.ClientSession):
         assert answer.status == 200
     decision = await gateway.settled_decision()
     assert decision["outcome"]["servedBy"] in {server.address for server in gateway.servers}
+
+
+async def test_the_admin_address_shows_the_snapshot_in_camel_case_as_all_else(gateway, session):
+    async with session.get(f"http://{gateway.gateway.server.admin_address}/snapshot") as answer:
+        shown = await answer.json()
+    [pool] = shown["pools"]
+    assert pool["streamUsage"] == "inject"
+    assert shown["names"]["sql-lora"][0]["upstreamModel"] == "sql-lora"
+    assert RoutingSnapshot.model_validate(shown) == gateway.runtime.snapshot
 
 
 async def test_metrics_tell_of_requests_endpoints_and_the_snapshot(gateway, session):

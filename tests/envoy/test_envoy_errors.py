@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from envoy_rig import Received, fixed, pick
@@ -129,3 +130,36 @@ async def test_headers_past_the_limit_are_431(start_rig, start_server):
     assert head.startswith(b"HTTP/1.1 431")
     assert json.loads(await reader.read())["error"]["code"] == "headers_too_large"
     writer.close()
+
+
+async def raw(port: int, request: bytes) -> tuple[bytes, bytes]:
+    """Head and body of the answer to bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        body = await (reader.readexactly(int(length[1])) if length else reader.read())
+    writer.close()
+    return head, body
+
+
+async def test_an_upgrade_is_refused_with_an_error_object(start_rig, start_server):
+    server = await start_server(fixed(200, b"{}"))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    asked = b"GET /v1/realtime HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    asked += b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    head, body = await raw(rig.port, asked)
+    assert head.startswith(b"HTTP/1.1 403")
+    assert json.loads(body)["error"]["code"] == "upgrade_refused"
+
+
+@pytest.mark.parametrize("host", [b"", b"host: x\r\n"])
+async def test_a_client_of_http_1_0_is_served(start_rig, start_server, host):
+    server = await start_server(fixed(200, b'"ok"'))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    body = b'{"model":"m","prompt":"x"}'
+    asked = b"POST /v1/completions HTTP/1.0\r\n%bcontent-type: application/json\r\n" % host
+    head, told = await raw(rig.port, asked + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+    assert (head.split(b"\r\n")[0][9:], told) == (b"200 OK", b'"ok"')
+    assert server.received[0].body == body

@@ -1,5 +1,7 @@
 """Without a picker: closed by default, or one pool where the settings name it."""
 
+import time
+
 import pytest
 from envoy_rig import fixed, pick
 
@@ -23,6 +25,20 @@ async def test_a_request_without_a_pick_goes_to_the_fail_open_pool(start_rig, st
     got = spare.received[0]
     assert got.model == "m"
     assert not [name for name in got.headers if name.startswith("x-gateway-")]
+
+
+async def test_a_picker_that_is_not_there_holds_requests_for_a_moment_only(start_rig, start_server):
+    picked, spare = await start_server(fixed(200, b'"picked"')), await start_server(fixed(200, b'"spare"'))
+    settings = OPEN.model_copy(update={"message_timeout_seconds": 30})
+    addresses = [picked.address, spare.address]
+    rig = await start_rig(
+        lambda head, body: pick(picked.address), addresses, settings=settings, fail_open=(spare.address,)
+    )
+    await rig.extproc.stop(None)
+    began = time.monotonic()
+    for _ in range(5):  # Envoy's own pauses between tries would make each of them 1.5 s on average
+        assert (await rig.chat())[2] == b'"spare"'
+    assert time.monotonic() - began < 2
 
 
 async def test_a_picker_that_is_too_slow_counts_as_gone(start_rig, start_server):

@@ -68,21 +68,28 @@ class Picker:
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         trouble = ""
+        failed: Compiled | None = None
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 # in a thread: thousands of policies take a moment, requests must not wait for it
-                compiled = await loop.run_in_executor(None, self._source.changed)
+                compiled = await loop.run_in_executor(None, self._source.changed) or failed
+                failed = compiled
                 if compiled is not None:
                     await self._apply(compiled)
-                trouble = ""
+                failed, told = None, ""
             except (FolderError, AddressError) as error:
-                if str(error) != trouble:
-                    trouble = str(error)
-                    self._on_trouble(trouble)
+                told = str(error)
+            except Exception as error:  # whatever it is, requests are served by what is in force
+                told = f"the manifests are not in force: {type(error).__name__}: {error}"
+                if told != trouble:
+                    log.exception("manifests could not be brought into force")
+            if told and told != trouble:
+                self._on_trouble(told)
+            trouble = told
 
     async def wait(self) -> str:
-        """Until it cannot go on; says why. Raises what ended the following of the folder."""
+        """Until it cannot go on; says why."""
         assert self._task is not None
         await self._task
         return "the folder is not followed any more"
@@ -161,7 +168,7 @@ class Gateway(Picker):
             self.simulated.retire_others(snapshot)
 
     async def wait(self) -> str:
-        """Until a child dies; says which and how. Raises what ended the following of the folder."""
+        """Until a child dies; says which and how."""
         return await until(asyncio.Event(), self._envoy_ended(), super().wait()) or ""
 
     @property

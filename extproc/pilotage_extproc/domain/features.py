@@ -18,6 +18,8 @@ class RequestFeatures:
     """Prompt bytes a token, of this model: learned."""
     session: int | None = None
     """Hash of what the client calls its session."""
+    skipped: tuple[str, ...] = ()
+    """`step: why` of what could not be computed; the decision is made without it."""
 
     @property
     def prompt_tokens(self) -> float:

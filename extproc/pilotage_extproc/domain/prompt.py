@@ -44,12 +44,12 @@ BLOCK_ENDS = tuple(_ends())
 """Where blocks end, in bytes; the same for every prompt."""
 
 
-def prompt_blocks(prompt: bytes) -> PromptBlocks:
-    """Chain the hashes of a prompt's full blocks."""
+def prompt_blocks(prompt: bytes, salt: int = 0) -> PromptBlocks:
+    """Chain the hashes of a prompt's full blocks; prompts of different salts share none."""
     hashes: list[int] = []
     digest, start, length = xxhash.xxh3_64_intdigest, 0, len(prompt)
     view = memoryview(prompt)
-    block = 0
+    block = salt
     for end in BLOCK_ENDS:
         if end > length:
             break

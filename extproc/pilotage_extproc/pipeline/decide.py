@@ -150,7 +150,7 @@ class Pipeline:
         if call.forward_pool is not None:
             return self._place_in_pool(call, call.forward_pool, body, only=None)
         if call.kind is CallKind.RESPONSE_OBJECT:
-            address = await self._server_of(call.response_id or "", "response id")
+            address = await self._server_of(call.response_id or "", "response_id")
             pool = call.head.pool or self.index.by_address[address]
             return self._place_in_pool(call, pool, body, only=address)
         body = body or b""
@@ -187,6 +187,9 @@ class Pipeline:
         if route is None:
             message = f"The model `{parsed.model}` does not exist."
             raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
+        if only is not None and all(target.address != only for target in route.candidates.targets):
+            message = f"The server that made the previous response does not serve `{parsed.model}`."
+            raise RequestRefused(Refusal.RESPONSE_NOT_FOUND, message, param="previous_response_id")
         features = features_of(call, parsed, route, self._learner.calibration)
         return route, features, self._rank(route, features, call.head.subset, only)
 
@@ -306,7 +309,7 @@ class Pipeline:
             body_bytes=body_bytes,
             subset=call.head.subset,
             decided_at_utc=time.time(),
-            prompt_tokens=features.prompt_tokens,
+            features=features,
         )
 
     def _keep(self, record: DecisionRecord, decision: Decision, features: RequestFeatures) -> None:

@@ -5,9 +5,11 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pilotage_extproc.pipeline.record import DecisionRecord
 from pilotage_extproc.scheduling.pickers import NEAR_TIE
+from pilotage_extproc.scheduling.scheduler import worst_for_unknown
 
 _MAX_CANDIDATES = 100
 """Candidates listed, best first; the rest are counted."""
@@ -17,8 +19,7 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
     """One decision as JSON-ready data. Holds no prompt text."""
     route = record.route
     profile = route.profile
-    skipped = {step.partition(":")[0] for step in record.skipped}
-    shares = profile.weights[:, 0].tolist()
+    shares = _shares(record)
     return {
         "decision": record.id,
         "process": process_id,
@@ -50,9 +51,9 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
                 "name": weighted.scorer.name,
                 "unit": weighted.scorer.unit,
                 "weight": weighted.weight,
-                "share": round(share, 4),
+                "share": round(share or 0.0, 4),
                 "half": weighted.scorer.half,
-                "skipped": weighted.scorer.name in skipped,
+                "skipped": share is None,
             }
             for weighted, share in zip(profile.scorers, shares, strict=True)
         ],
@@ -65,10 +66,34 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
     }
 
 
+def _shares(record: DecisionRecord) -> list[float | None]:
+    """Each scorer's part of the score in this decision; None where it was skipped."""
+    profile = record.route.profile
+    named = {step.partition(":")[0] for step in record.skipped}
+    counted = [
+        weighted.scorer.name not in named or not np.isnan(record.terms[row]).all()
+        for row, weighted in enumerate(profile.scorers)
+    ]
+    together = float(profile.weights[counted].sum()) or 1.0
+    return [
+        float(weight) / together if counts else None
+        for weight, counts in zip(profile.weights[:, 0], counted, strict=True)
+    ]
+
+
+def _points(record: DecisionRecord) -> list[NDArray[np.float64] | None]:
+    """By scorer: what each candidate's measure brought it. They add up to its score."""
+    measures, halves = worst_for_unknown(record.terms), record.route.profile.halves
+    return [
+        None if share is None else share * half / (half + measures[row])
+        for row, (share, half) in enumerate(zip(_shares(record), halves[:, 0], strict=True))
+    ]
+
+
 def _candidates(record: DecisionRecord) -> list[dict[str, Any]]:
     total, terms, profile = record.total, record.terms, record.route.profile
     names = [weighted.scorer.name for weighted in profile.scorers]
-    worth = profile.weights * profile.halves / (profile.halves + terms)
+    points = dict(zip(names, _points(record), strict=True))
     dropped, candidates = record.dropped(), record.route.candidates
     order = {index: position for position, index in enumerate(record.order)}
     rest = sorted(
@@ -88,7 +113,10 @@ def _candidates(record: DecisionRecord) -> list[dict[str, Any]]:
                 "attempt": order[index] + 1 if index in order else None,
                 "score": round(float(total[index]), 4),
                 "terms": {name: _figure(float(terms[row, index])) for row, name in enumerate(names)},
-                "points": {name: _figure(float(worth[row, index])) for row, name in enumerate(names)},
+                "points": {
+                    name: None if column is None else _figure(float(column[index]))
+                    for name, column in points.items()
+                },
                 "metricsAgeSeconds": None if math.isinf(age) else round(age, 3),
                 "dropped": [reason for reason, mask in dropped.items() if mask[index]],
             }
@@ -97,7 +125,11 @@ def _candidates(record: DecisionRecord) -> list[dict[str, Any]]:
 
 
 def _runner_up(record: DecisionRecord) -> dict[str, Any] | None:
-    """The best candidate of the same tier that was not the pick, and by how much it lost."""
+    """The best candidate of the same tier that was not the pick, and by how much it lost.
+
+    Of several that are as good, the one to be tried next. Pickers by chance may pick one that scores
+    less than it: the margin is below 0 then.
+    """
     total = record.total
     candidates, pick = record.route.candidates, record.order[0]
     open_ = (candidates.tiers == candidates.tiers[pick]) & (candidates.rows != candidates.rows[pick])
@@ -106,6 +138,9 @@ def _runner_up(record: DecisionRecord) -> dict[str, Any] | None:
     if not open_.any():
         return None
     best = int(np.where(open_, total, -np.inf).argmax())
+    for second in record.order[1:2]:
+        if open_[second] and total[best] - total[second] < NEAR_TIE:
+            best = second
     margin = float(total[pick] - total[best])
     return {
         "address": candidates.targets[best].address,
@@ -135,4 +170,4 @@ def _outcome(record: DecisionRecord) -> dict[str, Any] | None:
 
 
 def _figure(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else round(value, 4)
+    return None if value is None or not math.isfinite(value) else round(value, 4)

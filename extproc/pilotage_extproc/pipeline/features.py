@@ -5,7 +5,7 @@ from typing import Any, Final
 import xxhash
 
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
-from pilotage_extproc.domain.prompt import prompt_blocks
+from pilotage_extproc.domain.prompt import PromptBlocks, prompt_blocks
 from pilotage_extproc.pipeline.call import Call
 from pilotage_extproc.pipeline.parse import ParsedBody
 from pilotage_extproc.pipeline.prompt import prompt_text
@@ -26,11 +26,33 @@ def features_of(
         return NO_FEATURES
     targets = route.candidates.targets
     model = targets[0].upstream_model if targets else parsed.model
+    prompt: PromptBlocks | None = None
+    skipped: tuple[str, ...] = ()
+    if profile.reads_prompt:
+        prompt, skipped = _prompt_of(call, parsed)
     return RequestFeatures(
-        prompt=prompt_blocks(prompt_text(call.kind, parsed.members)) if profile.reads_prompt else None,
+        prompt=prompt,
         bytes_per_token=calibration.bytes_per_token(model),
         session=session_of(call, parsed.members) if profile.reads_session else None,
+        skipped=skipped,
     )
+
+
+def _prompt_of(call: Call, parsed: ParsedBody) -> tuple[PromptBlocks | None, tuple[str, ...]]:
+    """The prompt's blocks, or why there are none: a request can be placed without them."""
+    members = parsed.members
+    try:
+        return prompt_blocks(prompt_text(call.kind, members), _salt_of(members)), ()
+    except Exception as error:  # noqa: BLE001 - told in the record; deep JSON cannot be written, for one
+        return None, (f"prompt: raised {type(error).__name__}",)
+
+
+def _salt_of(members: dict[str, Any]) -> int:
+    """vLLM keeps the caches of different `cache_salt`s apart."""
+    salt = members.get("cache_salt")
+    if not isinstance(salt, str) or not salt:
+        return 0
+    return xxhash.xxh3_64_intdigest(salt.encode("utf-8", "surrogatepass"))
 
 
 def session_of(call: Call, members: dict[str, Any]) -> int | None:

@@ -5,6 +5,7 @@ corrects that: the endpoint that in fact served is the one that holds the prompt
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from pilotage_extproc.domain.decision import Decision, Target
 from pilotage_extproc.domain.features import RequestFeatures
@@ -15,6 +16,9 @@ from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InFlight, InflightLedger
+from pilotage_extproc.state.prefix_index import NOTHING_LEARNED, Learned
+
+_SILENT_SCRAPES: Final = 3
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,8 +28,8 @@ class Placed:
     targets: tuple[Target, ...]
     prompt: PromptBlocks | None
     """Without a model's root."""
-    known: int
-    """Leading blocks the first target held before."""
+    learned: Learned
+    """What the first target's prefix index made of it."""
 
 
 class Learner:
@@ -48,10 +52,10 @@ class Learner:
     def placed(self, decision: Decision, request: RequestFeatures, cached_tokens: float) -> None:
         """A request goes to the decision's first target and counts there from now on."""
         first, knowledge = decision.targets[0], self._knowledge
-        row, prompt, known = first.row, request.prompt, 0
+        row, prompt, learned = first.row, request.prompt, NOTHING_LEARNED
         if prompt is not None and prompt.hashes:
             of_model = prompt.of_model(root_of(first.upstream_model))
-            known = knowledge.prefixes.learn(row, of_model, request.bytes_per_token)
+            learned = knowledge.prefixes.learn(row, of_model, request.bytes_per_token)
         if first.adapter:
             knowledge.adapters.placed(row, first.upstream_model)
         if request.session is not None:
@@ -61,7 +65,7 @@ class Learner:
             row,
             decision.decided_at,
             tokens=max(0.0, request.prompt_tokens - cached_tokens),
-            note=Placed(decision.targets, prompt, known),
+            note=Placed(decision.targets, prompt, learned),
         )
 
     def settled(self, outcome: Outcome, now: float) -> bool:
@@ -103,14 +107,20 @@ class Learner:
             failed = note.targets[:served]  # fewer attempts: some were passed over, nobody knows which
         if outcome.upstream_address is None and not outcome.unreachable:
             failed = ()
+        result = outcome.result
+        if result == "server_error" and outcome.attempts > 1 and not outcome.unreachable:
+            return  # every server that was asked answered it with an error: the request may be what is wrong
         for target in failed:
             self._tell(target, now, ok=False)
         if served is not None:
-            result = outcome.result
+            last = note.targets[served]
             if result in ("server_error", "truncated"):
-                self._tell(note.targets[served], now, ok=False)
+                self._tell(last, now, ok=False)
             elif result != "client_gone":
-                self._tell(note.targets[served], now, ok=True)
+                self._tell(last, now, ok=True)
+            elif outcome.ttft_seconds is None and self._table.failures[last.row] >= _SILENT_SCRAPES:
+                # the client gave up waiting for one that does not answer its scrapes either
+                self._tell(last, now, ok=False)
 
     def _tell(self, target: Target, now: float, *, ok: bool) -> None:
         if self._table.row_of(target.address) != target.row:
@@ -130,7 +140,7 @@ class Learner:
         computed = served is not None and 0 < outcome.http_status < 400
         if served != 0 or not computed:
             if self._table.generation[entry.row] == entry.generation:
-                prefixes.unlearn(entry.row, prompt.of_model(root_of(first.upstream_model)), note.known)
+                prefixes.unlearn(entry.row, prompt.of_model(root_of(first.upstream_model)), note.learned)
             if served and computed:
                 target = note.targets[served]
                 if self._table.row_of(target.address) == target.row:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.decision import Decision
+from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.request import CallKind
 from pilotage_extproc.pipeline.routing import Route
@@ -66,7 +67,7 @@ class DecisionRecord:
         body_bytes: int,
         subset: tuple[str, ...] | None,
         decided_at_utc: float,
-        prompt_tokens: float,
+        features: RequestFeatures,
     ) -> Self:
         """Pack a decision."""
         dropped = ranking.dropped
@@ -88,8 +89,8 @@ class DecisionRecord:
             ranking.terms,
             tuple(dropped.values()),
             tuple(dropped),
-            ranking.skipped,
-            prompt_tokens,
+            (*features.skipped, *ranking.skipped),
+            features.prompt_tokens,
             ranking.cached_tokens,
         )
 

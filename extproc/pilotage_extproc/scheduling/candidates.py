@@ -57,6 +57,14 @@ class CandidateSet:
     full_cache: NDArray[np.float64] | None
     """Share of KV cache in use at which each candidate is full; None where no pool says."""
 
+    def __post_init__(self) -> None:
+        """Requests share the arrays, and plug-ins see them: nobody may write to them."""
+        for array in (self.rows, self.all, self.tiers, self.full_queue, self.full_cache):
+            if array is not None:
+                array.flags.writeable = False
+        for _, members in (*self.models, *self.adapters):
+            members.flags.writeable = False
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -194,7 +202,7 @@ class Knowledge:
 class CandidateView:
     """What scorers and filters see: the candidates' figures in columns, the request, and the time.
 
-    The columns are copies: changing them changes nothing. Each is made when it is asked for.
+    Steps share the columns, and must not change them; plug-ins get a `PluginView` instead.
     """
 
     __slots__ = ("_cached_bytes", "_figures", "candidates", "knowledge", "now", "request", "subset", "table")
@@ -216,7 +224,24 @@ class CandidateView:
         self.subset = subset
         self.now = now
         self._figures: NDArray[np.float64] = table.figures.take(candidates.rows, axis=1)
+        if table.unmeasured:
+            self._assume()
         self._cached_bytes: NDArray[np.float64] | None = None
+
+    def _assume(self) -> None:
+        """Take what is not known of an engine for the mean of the others, and never for the best.
+
+        An endpoint that stops answering would else look idle and draw every request. Own requests in
+        flight are known all the same: they count where they are more than that mean.
+        """
+        figures = self._figures
+        known = figures[SCRAPED_AT] > -np.inf
+        if known.all() or not known.any():
+            return
+        unknown = ~known
+        for index in (WAITING, RUNNING, KV_USAGE):
+            figures[index][unknown] = figures[index][known].mean()
+        figures[UNSEEN][unknown] = np.maximum(0.0, figures[INFLIGHT][unknown] - figures[RUNNING][unknown])
 
     def _figure(self, index: int) -> NDArray[np.float64]:
         column: NDArray[np.float64] = self._figures[index]

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.scheduling.candidates import CandidateView
+from pilotage_extproc.scheduling.plugin_view import PluginView
 
 
 @runtime_checkable
 class Filter(Protocol):
-    """Drops candidates that cannot serve."""
+    """Drops candidates that cannot serve. A plug-in's gets a `PluginView`."""
 
     @property
     def reason(self) -> str:
@@ -32,11 +33,11 @@ class Filter(Protocol):
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Measures candidates."""
+    """Measures candidates. A plug-in's gets a `PluginView`."""
 
     @property
     def name(self) -> str:
-        """As in `spec.scheduling` and explanations."""
+        """As in `spec.scheduling` and explanations. A plug-in is shown by its type instead."""
 
     @property
     def unit(self) -> str:
@@ -59,7 +60,7 @@ class Picker(Protocol):
     """Makes an order of scores."""
 
     def order(self, scores: NDArray[np.float64], members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
-        """Members (indices into `scores`, higher is better), best first; at least `limit` of them."""
+        """Members (indices into `scores`, higher is better), best first and once; at least `limit`."""
 
 
 class PerEndpoint:
@@ -77,6 +78,6 @@ class PerEndpoint:
         self.half = half
         self._measure = measure
 
-    def score(self, view: CandidateView) -> NDArray[np.float64]:
+    def score(self, view: CandidateView | PluginView) -> NDArray[np.float64]:
         """One value a candidate."""
         return np.array([self._measure(target.address) for target in view.candidates.targets], np.float64)

@@ -45,14 +45,24 @@ class InSubset:
 
 
 class Healthy:
-    """Drops endpoints that fail again and again, or where nobody listens; never all of a model's."""
+    """Drops endpoints that fail again and again, or where nobody listens; never all of a model's.
+
+    Where more than half would be left out, those that fail are kept and only those where nobody listens
+    are dropped: the few that are left could not carry the load of all.
+    """
 
     reason = "failing or unreachable"
     soft = True
 
     def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
         """True where the endpoint is not ejected now."""
-        return view.ejected_until <= view.now if view.table.ejections else None
+        table = view.table
+        if not table.ejections:
+            return None
+        keep: NDArray[np.bool_] = view.ejected_until <= view.now
+        if 2 * np.count_nonzero(keep) < len(keep):
+            return ~table.unreachable[view.candidates.rows]
+        return keep
 
 
 class NotSaturated:

@@ -1,27 +1,36 @@
 """Filters, scorers and pickers of third parties: found by entry point, never trusted with a request.
 
 A plug-in that raises is skipped for that decision. One that takes longer than its budget has already
-cost that decision the time (nothing in the request path can be interrupted), so it is switched off
-for a while from then on. Both are recorded in the decision and counted.
+cost that decision the time (nothing in the request path can be interrupted), so one that does it again
+is switched off for a while. Both are recorded in the decision and counted.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pilotage_extproc.domain.clock import Clock
 
 log = logging.getLogger(__name__)
 
-ENTRY_POINT_GROUP = "pilotage.scheduling"
+ENTRY_POINT_GROUP: Final = "pilotage.scheduling"
 """Each entry point is a factory: it takes the parameters (text by name) and returns the step."""
-BUDGET_SECONDS = 0.002
-"""Longest a plug-in may take for one decision."""
-DISABLED_SECONDS = 60.0
-"""How long one that took longer is switched off."""
+BUDGET_SECONDS: Final = 0.002
+"""Longest a plug-in may compute for one decision: time of the processor, not of the clock."""
+WALL_SECONDS: Final = 0.02
+"""Longest one may take by the clock: it may wait for a busy processor, but not sleep."""
+STRIKES: Final = 2
+"""So many overruns switch it off, so that one pause of the process does not."""
+FORGIVEN_AFTER: Final = 100
+"""Calls within the budget, one after the other, after which overruns before them no longer count."""
+DISABLED_SECONDS: Final = 60.0
+"""How long one that is too slow is switched off."""
+LOADING_SECONDS: Final = 1.0
+"""Longest that importing and making a plug-in may hold the event loop up."""
 
 Result = TypeVar("Result")
 
@@ -32,36 +41,58 @@ class PluginSkipped(Exception):
 
 @dataclass(slots=True)
 class Guard:
-    """Runs one plug-in."""
+    """Runs one plug-in with one set of parameters."""
 
     name: str
     clock: Clock
     on_trouble: Callable[[str, str], None]
     """Told the plug-in's name, and `raised` or `slow`."""
     disabled_until: float = 0.0
-    timer: Callable[[], float] = time.perf_counter
+    strikes: int = 0
+    forgiving: int = 0
+    """Calls within the budget since the last overrun."""
+    processor_time: Callable[[], float] = time.thread_time
+    wall_time: Callable[[], float] = time.perf_counter
 
     def run(self, step: Callable[..., Result], *arguments: Any) -> Result:
         """The step's result. Raises PluginSkipped."""
         now = self.clock()
         if now < self.disabled_until:
             raise PluginSkipped(f"switched off for {self.disabled_until - now:.0f} s more: it was too slow")
-        began = self.timer()
+        computing, began = self.processor_time(), self.wall_time()
         try:
-            result = step(*arguments)
-        except Exception as error:
-            log.exception("a plug-in failed and was skipped", extra={"plugin": self.name})
+            return step(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a step is called, not awaited: nothing here is the loop's own
+            log.error("a plug-in failed and was skipped", extra={"plugin": self.name}, exc_info=error)
             self.on_trouble(self.name, "raised")
-            raise PluginSkipped(f"raised {type(error).__name__}") from error
-        took = self.timer() - began
-        if took > BUDGET_SECONDS:
+            raise PluginSkipped(f"raised {type(error).__name__}") from None
+        finally:
+            self._took(now, self.processor_time() - computing, self.wall_time() - began)
+
+    def _took(self, now: float, computed: float, took: float) -> None:
+        if computed <= BUDGET_SECONDS and took <= WALL_SECONDS:
+            if self.strikes:
+                self.forgiving += 1
+                if self.forgiving >= FORGIVEN_AFTER:
+                    self.strikes = 0
+            return
+        self.on_trouble(self.name, "slow")
+        self.forgiving = 0
+        self.strikes += 1
+        if self.strikes >= STRIKES:
+            self.strikes = STRIKES - 1  # once it is back, the first overrun is enough
             self.disabled_until = now + DISABLED_SECONDS
-            self.on_trouble(self.name, "slow")
             log.warning(
                 "a plug-in is switched off: it was too slow",
-                extra={"plugin": self.name, "took_seconds": took, "disabled_seconds": DISABLED_SECONDS},
+                extra={
+                    "plugin": self.name,
+                    "computed_seconds": computed,
+                    "took_seconds": took,
+                    "disabled_seconds": DISABLED_SECONDS,
+                },
             )
-        return result
 
 
 Factory = Callable[[Mapping[str, str]], Any]
@@ -79,3 +110,37 @@ def load_factory(entry: EntryPoint) -> Factory:
         raise TypeError(f"the entry point {entry.name} = {entry.value} is not callable")
     made: Factory = factory
     return made
+
+
+class Making(Generic[Result]):
+    """One step being made, in a thread of its own: a plug-in's import may take long, or never end."""
+
+    def __init__(self, make: Callable[[], Result]) -> None:
+        self._make = make
+        self._made: Result | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="make a plug-in", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._made = self._make()
+        except BaseException as error:  # noqa: BLE001 - `sys.exit()` in a plug-in ends nothing
+            self._error = error
+
+    @property
+    def done(self) -> bool:
+        """Whether the step is made, or could not be."""
+        return not self._thread.is_alive()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait for that. Returns `done`."""
+        self._thread.join(timeout_seconds)
+        return self.done
+
+    def result(self) -> Result:
+        """The step, once done. Raises what making it raised."""
+        if self._error is not None:
+            raise self._error
+        assert self._made is not None
+        return self._made

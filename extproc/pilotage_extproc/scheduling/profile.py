@@ -1,23 +1,22 @@
 """A profile: the filters, weighted scorers and picker of one pool or policy, ready to run."""
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_api.snapshot import ProfileSnapshot, StepSnapshot, WeightedSnapshot
+from pilotage_api.snapshot import ProfileSnapshot, WeightedSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.scheduling import affinity_scorers, load_scorers
 from pilotage_extproc.scheduling.contract import Filter, Picker, Scorer
 from pilotage_extproc.scheduling.filters import Admitted, Awake, Healthy, InSubset, NotSaturated
 from pilotage_extproc.scheduling.pickers import MaxScore, WeightedRandom
-from pilotage_extproc.scheduling.plugins import Guard, installed_plugins, load_factory
-
-log = logging.getLogger(__name__)
+from pilotage_extproc.scheduling.plugin_book import PluginBook
+from pilotage_extproc.scheduling.plugin_steps import PluginFilter, PluginPicker, PluginScorer
+from pilotage_extproc.scheduling.plugins import installed_plugins
 
 DEFAULT_SCORERS: Final = (
     WeightedSnapshot(type="queue-depth", weight=1),
@@ -50,16 +49,6 @@ class Weighted:
 
     scorer: Scorer
     weight: float
-    guard: Guard | None = None
-    """Of a plug-in."""
-
-
-@dataclass(slots=True, frozen=True)
-class Guarded:
-    """A filter or picker of a plug-in."""
-
-    step: Any
-    guard: Guard
 
 
 class Profile:
@@ -70,30 +59,46 @@ class Profile:
         scorers: Sequence[Weighted],
         picker: Picker,
         *,
-        filters: Sequence[Guarded] = (),
-        guarded_picker: Guarded | None = None,
+        filters: Sequence[PluginFilter] = (),
+        plugin_picker: PluginPicker | None = None,
         missing: tuple[str, ...] = (),
     ) -> None:
         """`missing` names steps that no plug-in provides: they are shown as skipped."""
         self.scorers = tuple(scorers)
         self.picker = picker
         self.filters: tuple[Filter, ...] = (Admitted(), Awake(), InSubset(), Healthy(), NotSaturated())
-        self.plugin_filters = tuple(filters)
-        self.guarded_picker = guarded_picker
+        self.plugin_filters = _told_apart(self.filters, filters)
+        self.plugin_picker = plugin_picker
         self.missing = missing
-        self.weights: NDArray[np.float64] = np.array([[one.weight] for one in scorers], np.float64)
+        self.weights: NDArray[np.float64] = _column(one.weight for one in scorers)
         """One a scorer, as a column; their sum is 1."""
         if self.weights.sum() > 0:
             self.weights /= self.weights.sum()
-        self.halves: NDArray[np.float64] = np.array([[one.scorer.half] for one in scorers], np.float64)
+        self.halves: NDArray[np.float64] = _column(one.scorer.half for one in scorers)
         """The scorers' halves, as a column."""
         self.numerators = self.weights * self.halves
-        self.may_be_unknown = any(one.guard is not None for one in scorers)
+        self.may_be_unknown = any(isinstance(one.scorer, PluginScorer) for one in scorers)
         """Whether a measure can be NaN: those built in never are."""
         self.reads_prompt = any(one.scorer.reads_prompt for one in scorers)
         self.reads_session = any(
-            isinstance(one.scorer, affinity_scorers.SessionAffinity) or one.guard for one in scorers
+            isinstance(one.scorer, affinity_scorers.SessionAffinity | PluginScorer) for one in scorers
         )
+
+
+def _column(values: Iterable[float]) -> NDArray[np.float64]:
+    """One row a value; a column of none is one too."""
+    return np.array(list(values), np.float64).reshape(-1, 1)
+
+
+def _told_apart(built_in: Sequence[Filter], plugins: Sequence[PluginFilter]) -> tuple[PluginFilter, ...]:
+    """The plug-ins' filters; one whose reason another has already is told by its type as well."""
+    reasons = {one.reason for one in built_in}
+    found = []
+    for one in plugins:
+        reason = one.reason if one.reason not in reasons else f"{one.reason} ({one.name})"
+        reasons.add(reason)
+        found.append(replace(one, reason=reason))
+    return tuple(found)
 
 
 class ProfileBook:
@@ -107,57 +112,43 @@ class ProfileBook:
         plugins: Mapping[str, EntryPoint] | None = None,
         seed: int | None = None,
     ) -> None:
-        self._clock = clock
-        self._on_trouble = on_plugin_trouble
-        self._plugins = installed_plugins() if plugins is None else plugins
+        self._plugins = PluginBook(
+            installed_plugins() if plugins is None else plugins, clock, on_plugin_trouble
+        )
         self._random = np.random.default_rng(seed)
         self._known: dict[str, Profile] = {}
-        self._guards: dict[str, Guard] = {}
 
     def profile(self, snapshot: ProfileSnapshot) -> Profile:
         """The profile a snapshot describes. Steps that cannot be had are left out and named."""
         key = snapshot.model_dump_json()
         found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._build(snapshot)
+        if found is None or self._plugins.has_news(key):
+            found = self._known[key] = self._build(key, snapshot)
         return found
 
     def keep_only(self, snapshots: Sequence[ProfileSnapshot]) -> None:
         """Forget profiles nothing uses any more."""
         keys = {snapshot.model_dump_json() for snapshot in snapshots}
         self._known = {key: found for key, found in self._known.items() if key in keys}
+        self._plugins.keep_only(
+            keys, (step for one in snapshots for step in (*one.scorers, *one.filters, one.picker))
+        )
 
-    def _build(self, snapshot: ProfileSnapshot) -> Profile:
+    def _build(self, key: str, snapshot: ProfileSnapshot) -> Profile:
         missing: list[str] = []
         scorers: list[Weighted] = []
         for one in snapshot.scorers or DEFAULT_SCORERS:
             built_in = SCORERS.get(one.type)
             if built_in is not None:
                 scorers.append(Weighted(built_in(), one.weight))
-            elif (plugin := self._plugin(one, Scorer, missing)) is not None:
-                scorers.append(Weighted(plugin.step, one.weight, plugin.guard))
+            elif (scorer := self._plugins.step(key, one, PluginScorer.of, missing)) is not None:
+                scorers.append(Weighted(scorer, one.weight))
         filters = [
-            plugin for one in snapshot.filters if (plugin := self._plugin(one, Filter, missing)) is not None
+            made
+            for step in snapshot.filters
+            if (made := self._plugins.step(key, step, PluginFilter.of, missing)) is not None
         ]
         make = PICKERS.get(snapshot.picker.type)
-        guarded = None if make is not None else self._plugin(snapshot.picker, Picker, missing)
+        own = None if make else self._plugins.step(key, snapshot.picker, PluginPicker.of, missing)
         picker = (make or MaxScore)(self._random)
-        return Profile(scorers, picker, filters=filters, guarded_picker=guarded, missing=tuple(missing))
-
-    def _plugin(self, step: StepSnapshot, kind: type, missing: list[str]) -> Guarded | None:
-        entry = self._plugins.get(step.type)
-        if entry is None:
-            missing.append(f"{step.type}: no plug-in of that name is installed")
-            return None
-        try:
-            made = load_factory(entry)(dict(step.parameters))
-        except Exception as error:
-            log.exception("a plug-in cannot be loaded and is skipped", extra={"plugin": step.type})
-            missing.append(f"{step.type}: cannot be loaded ({type(error).__name__})")
-            return None
-        if not isinstance(made, kind):
-            log.error("a plug-in is not what its place needs", extra={"plugin": step.type})
-            missing.append(f"{step.type}: is not a {kind.__name__.lower()}")
-            return None
-        guard = self._guards.setdefault(step.type, Guard(step.type, self._clock, self._on_trouble))
-        return Guarded(made, guard)
+        return Profile(scorers, picker, filters=filters, plugin_picker=own, missing=tuple(missing))

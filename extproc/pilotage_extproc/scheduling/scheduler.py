@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge, all_full
 from pilotage_extproc.scheduling.plugins import PluginSkipped
-from pilotage_extproc.scheduling.profile import Profile, Weighted
+from pilotage_extproc.scheduling.profile import Profile
 from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)
@@ -86,15 +86,14 @@ def _filtered(
         keep = one.keep(view)
         if keep is not None:
             alive = _narrowed(view, alive, keep, one.reason, one.soft, dropped)
-    for guarded in profile.plugin_filters:
-        step = guarded.step
+    for plugin in profile.plugin_filters:
         try:
-            keep = guarded.guard.run(_checked_mask, step, view)
+            keep = plugin.keep(view)
         except PluginSkipped as why:
-            skipped.append(f"{guarded.guard.name}: {why}")
+            skipped.append(f"{plugin.name}: {why}")
             continue
         if keep is not None:
-            alive = _narrowed(view, alive, keep, str(step.reason), bool(step.soft), dropped)
+            alive = _narrowed(view, alive, keep, plugin.reason, plugin.soft, dropped)
     return alive, dropped
 
 
@@ -128,11 +127,7 @@ def _scored(
     weights = profile.weights
     for index, weighted in enumerate(scorers):
         try:
-            terms[index] = (
-                weighted.scorer.score(view)
-                if weighted.guard is None
-                else weighted.guard.run(_checked_column, weighted, view)
-            )
+            terms[index] = weighted.scorer.score(view)
         except Exception as error:
             if not isinstance(error, PluginSkipped):
                 log.exception("a scorer failed and was skipped", extra={"scorer": weighted.scorer.name})
@@ -142,7 +137,7 @@ def _scored(
             weights = _without(weights, index)
     numerators = profile.numerators if weights is profile.weights else weights * profile.halves
     if profile.may_be_unknown or numerators is not profile.numerators:
-        return terms, weighted_worth(_worst_for_unknown(terms), profile.halves, numerators)
+        return terms, weighted_worth(worst_for_unknown(terms), profile.halves, numerators)
     return terms, weighted_worth(terms, profile.halves, numerators)
 
 
@@ -165,32 +160,11 @@ def _without(weights: NDArray[np.float64], index: int) -> NDArray[np.float64]:
     return left / left.sum() if left.sum() > 0 else left
 
 
-def _worst_for_unknown(terms: NDArray[np.float64]) -> NDArray[np.float64]:
+def worst_for_unknown(terms: NDArray[np.float64]) -> NDArray[np.float64]:
     """NaN becomes the worst known of its row, or 0 where nothing is known."""
     known = np.where(np.isnan(terms), -np.inf, terms)
     worst = known.max(axis=1, keepdims=True, initial=0.0)
     return np.where(np.isnan(terms), worst, terms)
-
-
-def _checked_column(weighted: Weighted, view: CandidateView) -> NDArray[np.float64]:
-    """A plug-in's column. Raises ValueError where it is none."""
-    column = np.asarray(weighted.scorer.score(view), np.float64)
-    if column.shape != (len(view),):
-        raise ValueError(f"a column of {len(view)} values is needed, not of shape {column.shape}")
-    if (column < 0).any():
-        raise ValueError("a measure is below 0")
-    return column
-
-
-def _checked_mask(step: object, view: CandidateView) -> NDArray[np.bool_] | None:
-    """A plug-in filter's mask. Raises ValueError where it is none."""
-    keep = step.keep(view)  # type: ignore[attr-defined]
-    if keep is None:
-        return None
-    mask = np.asarray(keep, np.bool_)
-    if mask.shape != (len(view),):
-        raise ValueError(f"{len(view)} values are needed, not of shape {mask.shape}")
-    return mask
 
 
 class _Order:
@@ -247,16 +221,10 @@ class _Order:
         return order
 
     def _ordered(self, members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
-        guarded = self._profile.guarded_picker
-        if guarded is not None:
+        plugin = self._profile.plugin_picker
+        if plugin is not None:
             try:
-                return guarded.guard.run(self._checked_order, guarded.step, members, limit)
+                return plugin.order(self._total, members, limit)
             except PluginSkipped as why:
-                self._skipped.append(f"{guarded.guard.name}: {why}")
+                self._skipped.append(f"{plugin.name}: {why}")
         return self._profile.picker.order(self._total, members, limit)
-
-    def _checked_order(self, step: object, members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
-        order = np.asarray(step.order(self._total, members, limit))  # type: ignore[attr-defined]
-        if len(order) < min(limit, len(members)) or not np.isin(order, members).all():
-            raise ValueError("a picker must return members, at least as many as asked for")
-        return order

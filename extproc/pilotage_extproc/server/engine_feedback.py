@@ -22,9 +22,9 @@ class EngineFeedback:
         self._learner.ledger.scraped(row, began_at, idle=idle)
         self._health.reachable(row)
 
-    def adapters(self, row: int, slots: int, active: Iterable[str]) -> None:
+    def adapters(self, row: int, slots: int, running: Iterable[str], waiting: Iterable[str]) -> None:
         """LoRA slots and adapters of an engine."""
-        self._knowledge.adapters.scraped(row, slots, active)
+        self._knowledge.adapters.scraped(row, slots, running, waiting)
 
     def cache_size(self, row: int, tokens: float) -> None:
         """Tokens an engine's prefix cache holds."""

@@ -24,7 +24,7 @@ from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
-from pilotage_extproc.state.prefix_index import BYTES_PER_BLOCK, PrefixIndex
+from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 
 _PROCESS = "offline"
@@ -51,7 +51,7 @@ async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings)
     table = EndpointTable()
     table.sync(discovery.wanted())
     table.admit(table.rows())
-    prefixes = PrefixIndex(max_blocks=settings.prefix_index_bytes // BYTES_PER_BLOCK)
+    prefixes = PrefixIndex(max_bytes=settings.prefix_index_bytes)
     knowledge = Knowledge(prefixes, AdapterSlots(), Sessions())
     pipeline = Pipeline(
         process_id=_PROCESS,

@@ -38,7 +38,7 @@ from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
-from pilotage_extproc.state.prefix_index import BYTES_PER_BLOCK, PrefixIndex
+from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.xds.ads import XdsServer
@@ -49,6 +49,7 @@ from pilotage_kube.replica_report import PoolCount
 log = logging.getLogger(__name__)
 
 _EXPIRE_INTERVAL_SECONDS = 0.25
+_STALE_SCRAPES = 3
 
 
 class Runtime:
@@ -72,7 +73,7 @@ class Runtime:
         self.health = HealthLedger(self.table, on_ejected=self._ejected)
         self.owners = ResponseOwners()
         self.knowledge = Knowledge(
-            PrefixIndex(max_blocks=settings.prefix_index_bytes // BYTES_PER_BLOCK), AdapterSlots(), Sessions()
+            PrefixIndex(max_bytes=settings.prefix_index_bytes), AdapterSlots(), Sessions()
         )
         self.learner = Learner(self.table, self.knowledge, self.ledger, self.health, TokenCalibration())
         self.profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
@@ -208,6 +209,12 @@ class Runtime:
         if not self.xds.connected:
             self.table.admit(addresses)
 
+    @property
+    def stale_after_seconds(self) -> float:
+        """How old engine metrics may be: as set, and never less than a few scrapes take."""
+        scrapes = _STALE_SCRAPES * self.scraper.interval_seconds(busy=False)
+        return max(self.settings.scrape.stale_after_seconds, scrapes + self.settings.scrape.timeout_seconds)
+
     def _ejected(self, address: str) -> None:
         self.telemetry.ejections.add()
         log.warning("an endpoint is left out: it failed again and again", extra={"endpoint": address})
@@ -217,7 +224,7 @@ class Runtime:
             await asyncio.sleep(_EXPIRE_INTERVAL_SECONDS)
             now = self.clock()
             self.ledger.expire(now)
-            self.table.expire_older_than(now - self.settings.scrape.stale_after_seconds)
+            self.table.expire_older_than(now - self.stale_after_seconds)
             self.health.readmit(now)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:

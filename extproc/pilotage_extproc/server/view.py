@@ -48,7 +48,7 @@ class RuntimeView:
 
     def snapshot(self) -> bytes:
         """The snapshot in force."""
-        return self._runtime.snapshot.model_dump_json(indent=2).encode()
+        return self._runtime.snapshot.model_dump_json(indent=2, by_alias=True).encode()
 
     def endpoints(self) -> bytes:
         """Every endpoint with its figures and their age."""
@@ -193,7 +193,10 @@ def read_request(request: bytes) -> tuple[RequestHead, bytes]:
         path=str(described.get("path", "/v1/chat/completions")),
         headers={str(name).lower(): value for name, value in headers.items()},
     )
-    return head, orjson.dumps(described["body"])
+    try:
+        return head, orjson.dumps(described["body"])
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"the body cannot be written as JSON: {error}") from None
 
 
 def _figure(value: float) -> float | None:

@@ -19,6 +19,11 @@ from pilotage_extproc.state.endpoints import EndpointFacts
 log = logging.getLogger(__name__)
 
 RESOLVE_INTERVAL_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0
+"""How long new names hold a snapshot up; those that take longer get their endpoints when they answer."""
+LOOKUP_SECONDS = 30.0
+"""An answer that takes longer counts as none, so that it does not keep others from being asked for."""
+_LOOKUPS_AT_ONCE = 16
 _MAX_ADDRESSES = 256
 """Of one name."""
 
@@ -38,7 +43,7 @@ class PodSource(Protocol):
 
 
 async def system_resolve(name: str) -> list[str]:
-    """IP addresses of a name, by the system's resolver. Raises OSError."""
+    """IP addresses of a name, by the system's resolver. Raises OSError, and UnicodeError for no name."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return sorted({str(entry[4][0]) for entry in found})
 
@@ -55,26 +60,38 @@ class Discovery:
         on_change: Callable[[], None],
         resolve: Resolve = system_resolve,
         pods: PodSource | None = None,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        """`patience_seconds` bounds how long `follow` waits for names."""
         self._on_change = on_change
         self._resolve = resolve
         self._pods = pods
+        self._patience_seconds = patience_seconds
         self._snapshot = RoutingSnapshot()
         self._resolved: dict[str, list[str]] = {}
         self._named: dict[str, tuple[str, ...]] = {}
         """Addresses that a pool's endpoints stand for, kept until a name resolves otherwise."""
+        self._wanted: set[str] = set()
+        """The snapshot's names."""
+        self._lookups: dict[str, asyncio.Task[None]] = {}
+        """Under way, by name: a name is asked for once at a time."""
+        self._at_once = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
+        self._awaited: frozenset[str] = frozenset()
+        """Names that `follow` waits for: whoever called it reads the addresses afterwards."""
         self._task: asyncio.Task[None] | None = None
         self.failed: dict[str, str] = {}
         """Names that do not resolve now, and why; their last addresses stay in use."""
 
     async def follow(self, snapshot: RoutingSnapshot) -> None:
-        """Follow this snapshot; new names are resolved, and pods seen, before this returns."""
+        """Follow this snapshot. Pods are seen before this returns, and new names resolved that do so soon."""
         self._snapshot = snapshot
-        wanted = self._names()
+        self._wanted = wanted = self._names()
         self._resolved = {name: found for name, found in self._resolved.items() if name in wanted}
         self._named = {}
         self.failed = {name: why for name, why in self.failed.items() if name in wanted}
-        await asyncio.gather(*(self._look_up(name) for name in wanted - self._resolved.keys()))
+        # names that failed before are asked for again in their turn: they hold no snapshot up twice
+        await self._meet(wanted - self._resolved.keys() - self.failed.keys())
         if wanted and self._task is None:
             self._task = asyncio.create_task(self._keep_resolving(), name="resolve")
         if self._pods is not None:
@@ -90,6 +107,10 @@ class Discovery:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        lookups = list(self._lookups.values())
+        for lookup in lookups:
+            lookup.cancel()
+        await asyncio.gather(*lookups, return_exceptions=True)
         if self._pods is not None:
             await self._pods.stop()
 
@@ -150,27 +171,59 @@ class Discovery:
     def _addresses(self, address: str) -> list[str]:
         return [address] if is_ip(address) else self._resolved.get(address, [])
 
-    async def _look_up(self, name: str) -> bool:
+    async def _meet(self, names: set[str]) -> None:
+        """Ask for names that are new, and wait a little for their addresses."""
+        if not names:
+            return
+        self._awaited = frozenset(names)
         try:
-            found = (await self._resolve(name))[:_MAX_ADDRESSES]
-        except OSError as error:
-            if name not in self.failed:
-                log.warning("a name does not resolve", extra={"name_": name, "error": str(error)})
-            self.failed[name] = str(error)
-            return False
+            await asyncio.wait([self._look_up(name) for name in names], timeout=self._patience_seconds)
+        finally:
+            self._awaited = frozenset()
+        for name in names - self._resolved.keys() - self.failed.keys():
+            self._fails(name, f"no answer within {self._patience_seconds:g} s")
+
+    def _look_up(self, name: str) -> asyncio.Task[None]:
+        lookup = self._lookups.get(name)
+        if lookup is None:
+            lookup = self._lookups[name] = asyncio.create_task(self._ask(name), name="look up")
+            lookup.add_done_callback(lambda _: self._lookups.pop(name, None))
+        return lookup
+
+    async def _ask(self, name: str) -> None:
+        try:
+            async with self._at_once, asyncio.timeout(LOOKUP_SECONDS):
+                found = (await self._resolve(name))[:_MAX_ADDRESSES]
+        except TimeoutError:
+            self._fails(name, f"no answer within {LOOKUP_SECONDS:g} s")
+        except Exception as error:  # noqa: BLE001 - resolvers fail in many ways, and one name harms no other
+            self._fails(name, str(error) or type(error).__name__)
+        else:
+            self._answers(name, found)
+
+    def _fails(self, name: str, why: str) -> None:
+        if name not in self._wanted:
+            return
+        if name not in self.failed:
+            log.warning("a name does not resolve", extra={"host": name, "error": why})
+        self.failed[name] = why
+
+    def _answers(self, name: str, found: list[str]) -> None:
+        if name not in self._wanted:
+            return
         self.failed.pop(name, None)
-        changed = found != self._resolved.get(name)
+        if found == self._resolved.get(name):
+            return
         self._resolved[name] = found
-        if changed:
-            self._named = {}
-        return changed
+        self._named = {}
+        if name not in self._awaited:
+            self._on_change()
 
     async def _keep_resolving(self) -> None:
         while True:
             await asyncio.sleep(RESOLVE_INTERVAL_SECONDS)
-            changed = [await self._look_up(name) for name in sorted(self._names())]
-            if any(changed):
-                self._on_change()
+            for name in sorted(self._wanted):
+                self._look_up(name)
 
 
 def is_ip(address: str) -> bool:

@@ -38,6 +38,8 @@ class EngineMetrics:
     running: Metric
     kv_usage: Metric
     cache: CacheLabels | CacheValues
+    path: str = "/metrics"
+    """Where the page is."""
     adapters: Metric | None = None
     """Has labels `max_lora`, `running_lora_adapters` and `waiting_lora_adapters`; the line with the
     largest value (a time) is the latest."""
@@ -52,7 +54,7 @@ ENGINE_METRICS: dict[Engine, EngineMetrics] = {
         Metric(b"vllm:num_requests_running"),
         Metric(b"vllm:kv_cache_usage_perc"),
         CacheLabels(Metric(b"vllm:cache_config_info"), b"block_size", b"num_gpu_blocks"),
-        Metric(b"vllm:lora_requests_info"),
+        adapters=Metric(b"vllm:lora_requests_info"),
     ),
     Engine.SGLANG: EngineMetrics(
         Metric(b"sglang:num_queue_reqs"),
@@ -65,6 +67,9 @@ ENGINE_METRICS: dict[Engine, EngineMetrics] = {
         Metric(b"trtllm_num_requests_running"),
         Metric(b"trtllm_kv_cache_utilization"),
         CacheValues(Metric(b"trtllm_kv_cache_tokens_per_block"), Metric(b"trtllm_kv_cache_max_blocks")),
+        # its /metrics is JSON (https://nvidia.github.io/TensorRT-LLM/latest/examples/prometheus_metrics.html);
+        # the slash at the end spares a redirect where the page is mounted as an application of its own
+        path="/prometheus/metrics/",
     ),
     Engine.TRITON: EngineMetrics(
         Metric(b"nv_trt_llm_request_metrics", b'request_type="waiting"'),

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from pilotage_extproc.sources.engines import STARTED_AT, CacheLabels, EngineMetrics, Metric
 
 _SAMPLE_AFTER = (b"{", b" ")
+_MOST_LINES = 1024
+"""Of one metric: data-parallel ranks."""
+_MOST_ADAPTERS = 256
+"""As many as a pool may name."""
+_MOST_REQUESTS = 1e9
 _HINT_SLACK_BYTES = 2048
 """How much shorter a page may have become before a line."""
 
@@ -31,8 +36,8 @@ class Adapters:
     """What an engine says of its LoRA adapters."""
 
     slots: int
-    active: tuple[str, ...]
-    """Running or waiting."""
+    running: tuple[str, ...]
+    waiting: tuple[str, ...]
 
 
 class PageReader:
@@ -50,9 +55,15 @@ class PageReader:
         if not waiting or not running:
             missing = metrics.waiting if not waiting else metrics.running
             raise PageError(f"the page has no {missing.name.decode()}")
-        usage = list(self._values(page, metrics.kv_usage))
-        share = min(1.0, max(0.0, sum(usage) / len(usage))) if usage else math.nan
-        return Load(_count(waiting), _count(running), share)
+        return Load(_count(waiting), _count(running), self._share(page, metrics.kv_usage))
+
+    def _share(self, page: bytes, metric: Metric) -> float:
+        """A mean of shares; NaN where there is none that is a number: the counts are worth having alone."""
+        try:
+            values = list(self._values(page, metric))
+        except PageError:
+            return math.nan
+        return min(1.0, max(0.0, sum(values) / len(values))) if values else math.nan
 
     def started_at(self, page: bytes) -> float | None:
         """When the server's process started, if the page says so. Raises PageError."""
@@ -78,13 +89,19 @@ class PageReader:
         latest = max(self._lines(page, metric), key=_number, default=None)
         if latest is None:
             return None
-        active = [
-            name
+        running, waiting = (
+            tuple(
+                name
+                for name in _label(latest, label).decode("utf-8", "replace").split(",", _MOST_ADAPTERS)
+                if name
+            )
             for label in (b"running_lora_adapters", b"waiting_lora_adapters")
-            for name in _label(latest, label).decode("utf-8", "replace").split(",")
-            if name
-        ]
-        return Adapters(_whole(_label(latest, b"max_lora")), tuple(dict.fromkeys(active)))
+        )
+        return Adapters(
+            min(_MOST_ADAPTERS, _whole(_label(latest, b"max_lora"))),
+            running[:_MOST_ADAPTERS],
+            waiting[:_MOST_ADAPTERS],
+        )
 
     def _values(self, page: bytes, metric: Metric) -> Iterator[float]:
         """Values of all series of a metric."""
@@ -93,7 +110,11 @@ class PageReader:
     def _lines(self, page: bytes, metric: Metric) -> Iterator[bytes]:
         """What follows the name in each sample line; all samples of a metric stand together."""
         at = self._first(page, metric.name)
+        lines = 0
         while at >= 0:
+            lines += 1
+            if lines > _MOST_LINES:
+                raise PageError(f"the page has more than {_MOST_LINES} lines of {metric.name.decode()}")
             after = at + len(metric.name)
             end = page.find(b"\n", after)
             end = len(page) if end < 0 else end
@@ -128,18 +149,22 @@ def _sample_line(page: bytes, name: bytes, start: int) -> int:
 
 def _count(values: list[float]) -> float:
     total = sum(values)
-    if total < 0:
-        raise PageError("a request count is negative")
+    if not 0 <= total < _MOST_REQUESTS:
+        raise PageError("a request count is negative, or more than any engine holds")
     return total
 
 
 def _number(rest: bytes) -> float:
     """The value of a sample line, given what follows the name: `{labels} value [timestamp]`."""
-    close = rest.rfind(b"}") + 1
-    fields = rest[close:].split()
+    exemplar = rest.find(b" # {")
+    if exemplar >= 0:  # OpenMetrics
+        rest = rest[:exemplar]
+    fields = rest[rest.rfind(b"}") + 1 :].split(None, 1)
+    if not fields or b"_" in fields[0]:  # Python takes 1_0 for a number
+        raise PageError("a sample line has no value")
     try:
         value = float(fields[0])
-    except (IndexError, ValueError):
+    except ValueError:
         raise PageError("a sample line has no value") from None
     if not math.isfinite(value):
         raise PageError("a sample is not a finite number")

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CORE_SHARE: Final = 0.1
 """Most of one core that all scraping may take."""
+ENDPOINT_SHARE: Final = 0.01
+"""Most of one core that scraping one endpoint may take."""
 BUSY_WEIGHT: Final = 4
 """How many times as often an endpoint with own requests in flight is scraped, where time is short."""
 _FIXED_COST_SECONDS: Final = 4e-5
@@ -50,8 +52,8 @@ class ScrapeSink(Protocol):
     def scraped(self, row: int, began_at: float, *, idle: bool) -> None:
         """A scrape that began then is in the table; `idle` if the engine held no request."""
 
-    def adapters(self, row: int, slots: int, active: Iterable[str]) -> None:
-        """LoRA slots of the engine, and the adapters running or waiting."""
+    def adapters(self, row: int, slots: int, running: Iterable[str], waiting: Iterable[str]) -> None:
+        """LoRA slots of the engine, and the adapters running in them or waiting for one."""
 
     def cache_size(self, row: int, tokens: float) -> None:
         """Tokens the engine's prefix cache holds."""
@@ -81,6 +83,8 @@ class _Watched:
     sized: bool = False
     """Whether its cache size is known."""
     busy: bool = False
+    cost_seconds: float = 0.0
+    """Moving average of CPU one scrape of it takes."""
     gone: bool = False
     """No longer in the table."""
 
@@ -221,34 +225,40 @@ class Scraper:
         if one.gone:
             return
         started = time.perf_counter()
+        failed = ""
         try:
             self._take(one, page)
         except PageError as error:
-            self._failed(one, str(error))
-            return
+            failed = str(error)
         cost = time.perf_counter() - started + _FIXED_COST_SECONDS + len(page) * _BYTE_COST_SECONDS
+        one.cost_seconds += 0.1 * (cost - one.cost_seconds)
+        if failed:
+            self._failed(one, failed)
+            return
         self.cost_seconds += 0.02 * (min(cost, 0.001) - self.cost_seconds)
-        self._again(one, self.interval_seconds(busy=one.busy) * (1 + _JITTER * (2 * self._jitter() - 1)))
+        # one whose page is dear to read is read less often, whatever the others cost
+        interval = max(self.interval_seconds(busy=one.busy), one.cost_seconds / ENDPOINT_SHARE)
+        self._again(one, interval * (1 + _JITTER * (2 * self._jitter() - 1)))
 
     def _take(self, one: _Watched, page: bytes) -> None:
         reader, table, sink = one.reader, self._table, self._sink
-        load = reader.load(page)
-        row = table.row_of(one.address)
-        if row is None:
+        load, started_at = reader.load(page), reader.started_at(page)
+        facts, row = table.facts_of(one.address), table.row_of(one.address)
+        if row is None or facts is None:
             return
-        self._notice_restart(one, row, reader.started_at(page))
+        adapters = reader.adapters(page) if facts.adapters else None
+        tokens = 0.0 if one.sized else reader.cache_tokens(page)
+        # all has been read: what is wrong in a page is found before anything of it is used
+        self._notice_restart(one, row, started_at)
         table.measured(row, one.asked_at, load.waiting, load.running, load.kv_usage)
         sink.scraped(row, one.asked_at, idle=load.waiting + load.running == 0)
         if not one.sized:
             one.sized = True
-            tokens = reader.cache_tokens(page)
+            tokens = tokens or reader.cache_tokens(page)
             if tokens:
                 sink.cache_size(row, tokens)
-        facts = table.facts_of(one.address)
-        if facts is not None and facts.adapters:
-            adapters = reader.adapters(page)
-            if adapters is not None and adapters.slots:
-                sink.adapters(row, adapters.slots, adapters.active)
+        if adapters is not None and adapters.slots:
+            sink.adapters(row, adapters.slots, adapters.running, adapters.waiting)
         busy = bool(table.inflight[row])
         self._busy += busy - one.busy
         one.busy = busy
@@ -292,5 +302,5 @@ class Scraper:
 
 
 def _watched(address: str, metrics: EngineMetrics) -> _Watched:
-    request = f"GET /metrics HTTP/1.1\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n".encode()
+    request = f"GET {metrics.path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/plain\r\n\r\n".encode()
     return _Watched(address, request, PageReader(metrics))

@@ -5,13 +5,17 @@ of a thousand pages a second costs more than reading them.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import cast
 
-_MAX_PAGE_BYTES = 4 << 20
+_MAX_PAGE_BYTES = 1 << 20
+"""Of what is sent, chunk sizes included; a real vLLM's page is 52 KB."""
+_MAX_CHUNKS = 4096
 _MAX_HEAD_BYTES = 64 << 10
 _FIRST_BUFFER_BYTES = 64 << 10
 _CHUNKED = b"chunked"
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _UNKNOWN = -1
 
 
@@ -32,6 +36,10 @@ class ScrapeConnection(asyncio.BufferedProtocol):
         """Behind the answer's head; 0 while that is incomplete."""
         self._body_end = _UNKNOWN
         """Where a body of known length ends."""
+        self._chunks: list[bytes] = []
+        """Of a body in chunks: those read so far."""
+        self._next_chunk = 0
+        """Where the next one begins."""
         self._transport: asyncio.Transport | None = None
         self.waiting = False
         """Whether a request is under way."""
@@ -102,13 +110,14 @@ class ScrapeConnection(asyncio.BufferedProtocol):
     def _begin(self) -> None:
         self._filled = self._body_start = 0
         self._body_end = _UNKNOWN
+        self._chunks = []
 
     def _page(self) -> bytes | None:
         """The body, once all of it is here."""
         if not self._body_start and not self._read_head():
             return None
         if self._body_end == _UNKNOWN:
-            return self._dechunked(self._body_start)
+            return self._dechunked()
         if self._filled < self._body_end:
             return None
         return bytes(memoryview(self._buffer)[self._body_start : self._body_end])
@@ -132,23 +141,28 @@ class ScrapeConnection(asyncio.BufferedProtocol):
             self._body_end = self._body_start + int(text)
             if self._body_end > _MAX_PAGE_BYTES:
                 raise ScrapeError(f"the page is larger than {_MAX_PAGE_BYTES} bytes")
-        elif _CHUNKED not in head:
+        elif _CHUNKED in head:
+            self._next_chunk = self._body_start
+        else:
             raise ScrapeError("the answer has neither content-length nor chunks")
         return True
 
-    def _dechunked(self, at: int) -> bytes | None:
-        parts: list[bytes] = []
-        while True:
-            line_end = self._buffer.find(b"\r\n", at, self._filled)
-            if line_end < 0:
-                return None
-            try:
-                size = int(bytes(self._buffer[at:line_end]).partition(b";")[0], 16)
-            except ValueError:
-                raise ScrapeError("a chunk's size is not a number") from None
-            start, at = line_end + 2, line_end + 2 + size + 2
-            if at > self._filled:
+    def _dechunked(self) -> bytes | None:
+        """The body once its last chunk is here; what has been read is not read again."""
+        buffer, at = self._buffer, self._next_chunk
+        while (line_end := buffer.find(b"\r\n", at, self._filled)) >= 0:
+            size_text = bytes(memoryview(buffer)[at:line_end]).partition(b";")[0].strip()
+            if _CHUNK_SIZE.fullmatch(size_text) is None:
+                raise ScrapeError("a chunk's size is not a number")
+            size = int(size_text, 16)
+            start = line_end + 2
+            following = start + size + 2
+            if following > _MAX_PAGE_BYTES or len(self._chunks) >= _MAX_CHUNKS:
+                raise ScrapeError("the page has too many bytes or chunks")
+            if following > self._filled:
                 return None
             if size == 0:
-                return b"".join(parts)
-            parts.append(bytes(memoryview(self._buffer)[start : start + size]))
+                return b"".join(self._chunks)
+            self._chunks.append(bytes(memoryview(buffer)[start : start + size]))
+            self._next_chunk = at = following
+        return None

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 
 @dataclass(slots=True)
@@ -11,8 +12,8 @@ class _Slots:
 
     limit: int | None = None
     """How many fit, as the engine says."""
-    active: frozenset[str] = frozenset()
-    """Running or waiting, as last scraped."""
+    running: frozenset[str] = frozenset()
+    """In a slot for certain, as last scraped."""
     recent: "OrderedDict[str, None]" = field(default_factory=OrderedDict)
     """Placed here, least recently first: an engine keeps an adapter until another needs its slot."""
 
@@ -23,18 +24,20 @@ class AdapterSlots:
     _UNKNOWN_LIMIT = 4
     """Adapters remembered of an engine that does not say how many fit."""
     _MAX_NAMES = 4096
+    _MOST_SLOTS = 256
 
     def __init__(self) -> None:
         self._slots: dict[int, _Slots] = {}
         self._names: OrderedDict[str, None] = OrderedDict()
 
-    def scraped(self, row: int, limit: int, active: Iterable[str]) -> None:
-        """What the engine says: slots, and adapters in use."""
+    def scraped(self, row: int, limit: int, running: Iterable[str], waiting: Iterable[str] = ()) -> None:
+        """What the engine says: its slots, adapters in them, and adapters that wait for one."""
         slots = self._slots.setdefault(row, _Slots())
-        slots.limit = max(1, limit)
-        slots.active = frozenset(active)
-        for name in slots.active:
+        slots.limit = min(max(1, limit), self._MOST_SLOTS)
+        slots.running = frozenset(islice(running, slots.limit))
+        for name in slots.running:
             slots.recent[name] = None
+        for name in (*slots.running, *islice(waiting, self._MOST_SLOTS)):
             self._names[name] = None
         while len(self._names) > self._MAX_NAMES:
             self._names.popitem(last=False)
@@ -52,10 +55,13 @@ class AdapterSlots:
         self._shrink(slots)
 
     def _shrink(self, slots: _Slots) -> None:
-        limit = slots.limit or self._UNKNOWN_LIMIT
-        while len(slots.recent) > limit:
-            idle = next((name for name in slots.recent if name not in slots.active), None)
-            del slots.recent[idle if idle is not None else next(iter(slots.recent))]
+        """Forget idle adapters, least recently used first, and never one that runs."""
+        excess = len(slots.recent) - (slots.limit or self._UNKNOWN_LIMIT)
+        if excess <= 0:
+            return
+        idle = [name for name in slots.recent if name not in slots.running]
+        for name in idle[:excess]:
+            del slots.recent[name]
 
     def has(self, row: int, adapter: str) -> bool:
         """Whether the adapter probably is in a slot."""

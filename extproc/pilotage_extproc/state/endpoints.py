@@ -51,8 +51,7 @@ _FIGURES = 8
 class EndpointTable:
     """Columns by row; a row is valid while an address holds it.
 
-    Figures of an engine that are unknown, or too old to be used, are 0 and `scraped_at` is -inf: own
-    requests are then all that is known of it.
+    Figures of an engine that are unknown, or too old to be used, are 0 and `scraped_at` is -inf.
     """
 
     def __init__(self) -> None:
@@ -81,6 +80,10 @@ class EndpointTable:
         self.resting: NDArray[np.bool_]
         """Told to go or not ready: no new requests, whatever candidate sets still say."""
         self.generation: NDArray[np.int64]
+        self.unreachable: NDArray[np.bool_]
+        """Whether nobody listens there: a part of those left out."""
+        self.unmeasured = 0
+        """Addresses without figures of their engine that may be used."""
         self.pending = 0
         """Addresses not admitted yet."""
         self.ejections = 0
@@ -112,6 +115,7 @@ class EndpointTable:
         for name, dtype in (
             ("failures", np.int32),
             ("admitted", np.bool_),
+            ("unreachable", np.bool_),
             ("resting", np.bool_),
             ("generation", np.int64),
         ):
@@ -205,6 +209,7 @@ class EndpointTable:
         self._rows[address] = row
         self._addresses[row] = address
         self.pending += 1
+        self.unmeasured += 1
 
     def _release(self, address: str) -> None:
         row = self._rows.pop(address)
@@ -214,6 +219,8 @@ class EndpointTable:
         self.failures[row] = 0
         self.inflight[row] = self.unseen[row] = self.tokens[row] = 0
         self.eject(row, 0)
+        self.unreachable[row] = False
+        self.unmeasured -= 1
         self.pending -= not self.admitted[row]
         self.admitted[row] = False
         self.rests -= bool(self.resting[row])
@@ -222,6 +229,7 @@ class EndpointTable:
 
     def measured(self, row: int, scraped_at: float, waiting: float, running: float, kv_usage: float) -> None:
         """What the engine says of itself; a KV-cache use of NaN is unknown."""
+        self.unmeasured -= math.isinf(self.scraped_at[row])
         self.waiting[row] = waiting
         self.running[row] = running
         self.kv_usage[row] = 0.0 if math.isnan(kv_usage) else kv_usage
@@ -230,6 +238,7 @@ class EndpointTable:
 
     def expire(self, row: int) -> None:
         """The engine's figures are too old to be used; own requests are all that is known."""
+        self.unmeasured += not math.isinf(self.scraped_at[row])
         self.waiting[row] = self.running[row] = self.kv_usage[row] = 0
         self.unseen[row] = self.inflight[row]
         self.scraped_at[row] = -np.inf

@@ -25,7 +25,6 @@ class _Trouble:
     """One after the other, each as many times as long."""
     back_at: float = 0.0
     """When the last ejection ended or ends, monotonic seconds."""
-    unreachable: bool = False
 
 
 class HealthLedger:
@@ -67,15 +66,14 @@ class HealthLedger:
     def unreachable(self, row: int, until: float) -> None:
         """Nobody listens at the endpoint: it is left out until then, or until it is found again."""
         if self._table.ejected_until[row] < until:
-            self._of(row).unreachable = True
+            self._table.unreachable[row] = True
             self._table.eject(row, until)
 
     def reachable(self, row: int) -> None:
         """The endpoint listens."""
-        trouble = self._troubles.get(row)
-        if trouble is not None and trouble.unreachable:
-            trouble.unreachable = False
-            self._table.eject(row, trouble.back_at)
+        if self._table.unreachable[row]:
+            self._table.unreachable[row] = False
+            self._table.eject(row, self._of(row).back_at)
 
     def readmit(self, now: float) -> None:
         """Take back endpoints whose time is over."""
@@ -84,6 +82,7 @@ class HealthLedger:
             return
         for row in ((table.ejected_until > 0) & (table.ejected_until <= now)).nonzero()[0].tolist():
             table.eject(row, 0)
+            table.unreachable[row] = False
 
     def _of(self, row: int) -> _Trouble:
         generation = int(self._table.generation[row])

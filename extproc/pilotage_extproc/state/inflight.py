@@ -1,17 +1,21 @@
 """Requests this process has placed and not seen finished: counted at once, settled once, healed.
 
 A count that is only ever decremented by a completion drifts upwards with each one that is lost. Two
-things heal it: an engine that reports itself idle cannot hold older requests, and no request lives
-past the time to live.
+things heal it: an engine that has reported itself idle for some time cannot hold older requests, and no
+request lives past the time to live. A request that was given up and ends all the same is no longer
+counted, but what it was is remembered, so that its outcome still teaches.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pilotage_extproc.state.endpoints import EndpointTable
 
-IDLE_GRACE_SECONDS = 0.5
-"""A request younger than this at an idle scrape may still be on its way to the engine."""
+IDLE_GRACE_SECONDS = 5.0
+"""How long an engine must have been idle without a break: a page may lag, and requests be on their way."""
+_MOST_REMEMBERED = 10_000
+"""Requests given up whose outcome may still come."""
 
 
 Note = TypeVar("Note")
@@ -39,6 +43,9 @@ class InflightLedger(Generic[Note]):
         self._ttl_seconds = ttl_seconds
         self._open: dict[str, InFlight[Note]] = {}
         self._by_row: dict[int, dict[str, float]] = {}
+        self._idle_since: dict[int, tuple[int, float]] = {}
+        """By row: its generation, and when its engine was first found idle without a break."""
+        self._given_up: OrderedDict[str, InFlight[Note]] = OrderedDict()
         self.healed = 0
         """Requests that were given up because their completion was never seen."""
 
@@ -61,10 +68,10 @@ class InflightLedger(Generic[Note]):
             table.tokens[row] += tokens
 
     def settle(self, decision_id: str) -> InFlight[Note] | None:
-        """Stop counting a request; None if it is not open (settled before, healed, never begun)."""
+        """Stop counting a request; None if it was settled before, never begun, or given up long ago."""
         entry = self._open.pop(decision_id, None)
         if entry is None:
-            return None
+            return self._given_up.pop(decision_id, None)
         row, table = entry.row, self._table
         of_row = self._by_row.get(row)
         if of_row is not None and of_row.pop(decision_id, None) is not None and not of_row:
@@ -80,11 +87,12 @@ class InflightLedger(Generic[Note]):
 
     def scraped(self, row: int, began_at: float, *, idle: bool) -> None:
         """A scrape that began then has been written to the row; `idle` if the engine held nothing."""
+        idle_for = self._idle_seconds(row, began_at, idle=idle)
         of_row = self._by_row.get(row)
         if of_row is None:
             self._table.unseen[row] = 0
             return
-        if idle:
+        if idle_for >= IDLE_GRACE_SECONDS:
             gone = [key for key, began in of_row.items() if began < began_at - IDLE_GRACE_SECONDS]
             for decision_id in gone:
                 self._heal(decision_id)
@@ -95,6 +103,16 @@ class InflightLedger(Generic[Note]):
             if began > began_at and self._open[key].generation == generation
         )
 
+    def _idle_seconds(self, row: int, now: float, *, idle: bool) -> float:
+        if not idle:
+            self._idle_since.pop(row, None)
+            return 0.0
+        generation = int(self._table.generation[row])
+        known = self._idle_since.get(row)
+        if known is None or known[0] != generation:
+            known = self._idle_since[row] = (generation, now)
+        return now - known[1]
+
     def expire(self, now: float) -> None:
         """Give up requests older than the time to live. Amortised O(1) a request: oldest come first."""
         while self._open:
@@ -104,5 +122,10 @@ class InflightLedger(Generic[Note]):
             self._heal(decision_id)
 
     def _heal(self, decision_id: str) -> None:
-        if self.settle(decision_id) is not None:
-            self.healed += 1
+        entry = self.settle(decision_id)
+        if entry is None:
+            return
+        self.healed += 1
+        self._given_up[decision_id] = entry
+        if len(self._given_up) > _MOST_REMEMBERED:
+            self._given_up.popitem(last=False)

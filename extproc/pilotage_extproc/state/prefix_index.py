@@ -5,44 +5,80 @@ longest contiguous prefix counts, as in vLLM's automatic prefix caching
 (https://docs.vllm.ai/en/stable/design/prefix_caching/): a block behind a missing one is worth nothing.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.prompt import PromptBlocks
 
-BYTES_PER_BLOCK = 300
-"""Memory of one block at one endpoint, measured (tests/unit/state); 130 more endpoints that hold it
-too cost as much again."""
+HOLDING_BYTES: Final = 210
+"""Memory of one block at one endpoint, measured (tests/unit/state)."""
+HELD_BYTES: Final = 130
+"""And of a block that any endpoint holds, beside the mask of who does."""
+ENDPOINT_BYTES: Final = 2000
+"""And of an endpoint, whatever it holds: tables keep room for what they have given up."""
+_DIGIT_BITS: Final = 30
+_DIGIT_BYTES: Final = 4
+"""Of Python's integers: a mask costs as much as the highest row in it asks for."""
+_SIZE_BITS: Final = 28
+_LARGEST: Final = (1 << _SIZE_BITS) - 1
+_TAKEN_AT_ONCE: Final = 64
+"""Blocks that one endpoint gives up before it is the next one's turn."""
 
 DEFAULT_CAPACITY_TOKENS = 131_072
 """Less than engines on current accelerators hold: an index that forgets too early costs less than one
 that promises what is gone."""
 
 
+class Learned(NamedTuple):
+    """What learning a prompt changed, so that it can be taken back."""
+
+    known: int
+    """Leading blocks the endpoint held before."""
+    touch: int
+    """Number of this learning: what was touched later has a higher one."""
+
+
+NOTHING_LEARNED: Final = Learned(0, 0)
+
+
 @dataclass(slots=True)
 class _Held:
     """What one endpoint holds."""
 
-    blocks: "OrderedDict[int, float]"
-    """Size in tokens by block, least recently used first."""
-    used_tokens: float
+    blocks: "OrderedDict[int, int]"
+    """Touch and size in tokens (the lower bits) by block, least recently used first."""
+    used_tokens: int
     capacity_tokens: float
 
 
 class PrefixIndex:
-    """Blocks by row of the endpoint table. Memory is bounded by `max_blocks` over all rows together."""
+    """Blocks by row of the endpoint table. Memory is bounded by `max_bytes` over all rows together."""
 
-    def __init__(self, *, max_blocks: int, default_capacity_tokens: float = DEFAULT_CAPACITY_TOKENS) -> None:
+    def __init__(self, *, max_bytes: int, default_capacity_tokens: float = DEFAULT_CAPACITY_TOKENS) -> None:
         """`default_capacity_tokens` is what an engine holds that does not say how much."""
-        self._max_blocks = max_blocks
+        self._max_bytes = max_bytes
         self._default_capacity_tokens = default_capacity_tokens
         self._holders: dict[int, int] = {}  # bit n is row n: one `and` a block finds who holds all so far
-        self._held: dict[int, _Held] = {}
+        self._held: OrderedDict[int, _Held] = OrderedDict()  # the first is the next to give blocks up
+        self._touch = 0
         self.block_count = 0
         """Blocks held, each counted at every endpoint that holds it."""
+        self._mask_digits = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory in use, as measured by block; the bound's measure."""
+        return (
+            HOLDING_BYTES * self.block_count
+            + HELD_BYTES * len(self._holders)
+            + ENDPOINT_BYTES * len(self._held)
+            + _DIGIT_BYTES * self._mask_digits
+        )
 
     def size(self, row: int, capacity_tokens: float) -> None:
         """The engine's cache holds so many tokens."""
@@ -69,67 +105,96 @@ class PrefixIndex:
         cached[_rows(before)] = ends[depth]
         return cached
 
-    def learn(self, row: int, prompt: PromptBlocks, bytes_per_token: float) -> int:
-        """The endpoint holds the prompt now; returns how many leading blocks it held before.
+    def learn(self, row: int, prompt: PromptBlocks, bytes_per_token: float) -> Learned:
+        """The endpoint holds the prompt now.
 
         Later blocks count as older, since vLLM too frees a sequence from its end.
         """
         held = self._of(row)
         blocks, holders, bit = held.blocks, self._holders, 1 << row
+        self._touch += 1
+        touched = self._touch << _SIZE_BITS
         known = len(prompt.hashes)
         start = prompt.ends[-1] if prompt.ends else 0
         for depth in range(known - 1, -1, -1):
             block = prompt.hashes[depth]
             end, start = start, prompt.ends[depth - 1] if depth else 0
-            if block in blocks:
+            before = blocks.get(block)
+            if before is not None:
+                blocks[block] = touched | (before & _LARGEST)
                 blocks.move_to_end(block)
             else:
-                tokens = (end - start) / bytes_per_token
-                blocks[block] = tokens
+                tokens = min(_LARGEST, math.ceil((end - start) / bytes_per_token))
+                blocks[block] = touched | tokens
                 held.used_tokens += tokens
-                holders[block] = holders.get(block, 0) | bit
+                mask = holders.get(block, 0)
+                holders[block] = mask | bit
+                digits = (mask.bit_length() + _DIGIT_BITS - 1) // _DIGIT_BITS
+                self._mask_digits += max(0, row // _DIGIT_BITS + 1 - digits)
                 self.block_count += 1
                 known = depth
         self._shrink(held, row)
-        return known
+        self._keep_bound()
+        return Learned(known, self._touch)
 
-    def unlearn(self, row: int, prompt: PromptBlocks, known: int) -> None:
-        """The endpoint did not get the prompt after all; what it held before (`known`) stays."""
+    def unlearn(self, row: int, prompt: PromptBlocks, learned: Learned) -> None:
+        """The endpoint did not get the prompt after all.
+
+        What it held before stays, and what another request has brought or used since.
+        """
         held = self._held.get(row)
         if held is None:
             return
-        for block in prompt.hashes[known:]:
-            tokens = held.blocks.pop(block, None)
-            if tokens is not None:
-                self._drop(row, held, block, tokens)
+        for block in prompt.hashes[learned.known :]:
+            packed = held.blocks.get(block)
+            if packed is not None and packed >> _SIZE_BITS == learned.touch:
+                del held.blocks[block]
+                self._drop(row, held, block, packed)
 
     def forget(self, row: int) -> None:
         """The endpoint is gone, or restarted with an empty cache."""
         held = self._held.pop(row, None)
         if held is None:
             return
-        for block, tokens in held.blocks.items():
-            self._drop(row, held, block, tokens)
+        for block, packed in held.blocks.items():
+            self._drop(row, held, block, packed)
 
     def _of(self, row: int) -> _Held:
         held = self._held.get(row)
         if held is None:
-            held = self._held[row] = _Held(OrderedDict(), 0.0, self._default_capacity_tokens)
+            held = self._held[row] = _Held(OrderedDict(), 0, self._default_capacity_tokens)
         return held
 
     def _shrink(self, held: _Held, row: int) -> None:
-        share = max(1, self._max_blocks // len(self._held))
-        while held.blocks and (held.used_tokens > held.capacity_tokens or len(held.blocks) > share):
-            block, tokens = held.blocks.popitem(last=False)
-            self._drop(row, held, block, tokens)
+        while held.used_tokens > held.capacity_tokens:
+            self._drop_oldest(row, held)
 
-    def _drop(self, row: int, held: _Held, block: int, tokens: float) -> None:
-        # sums of estimates drift: nothing held is exactly nothing
-        held.used_tokens = held.used_tokens - tokens if held.blocks else 0.0
+    def _keep_bound(self) -> None:
+        """Endpoints that hold no less than the mean give up what they used longest ago, in turn."""
+        while self.held_bytes > self._max_bytes and self.block_count:
+            row = next(iter(self._held))
+            held = self._held[row]
+            mean = self.block_count // len(self._held)
+            if held.blocks and len(held.blocks) >= mean:
+                for _ in range(min(_TAKEN_AT_ONCE, max(1, len(held.blocks) - mean))):
+                    self._drop_oldest(row, held)
+                    if self.held_bytes <= self._max_bytes:
+                        return
+            self._held.move_to_end(row)
+
+    def _drop_oldest(self, row: int, held: _Held) -> None:
+        block, packed = held.blocks.popitem(last=False)
+        self._drop(row, held, block, packed)
+
+    def _drop(self, row: int, held: _Held, block: int, packed: int) -> None:
+        held.used_tokens -= packed & _LARGEST
         self.block_count -= 1
-        left = self._holders[block] & ~(1 << row)
+        mask = self._holders[block]
+        left = mask & ~(1 << row)
+        self._mask_digits -= (mask.bit_length() - 1) // _DIGIT_BITS + 1
         if left:
             self._holders[block] = left
+            self._mask_digits += (left.bit_length() - 1) // _DIGIT_BITS + 1
         else:
             del self._holders[block]
 

@@ -92,8 +92,8 @@ class XdsServer:
         self._hold: asyncio.TimerHandle | None = None
         self._served: list[str] = []
         self._spare: list[str] = []
-        self._leaving: dict[str, asyncio.TimerHandle] = {}
-        """Addresses that linger."""
+        self._leaving: dict[str, object] = {}
+        """Addresses that linger, and with whom they leave: all of a change go in one more publication."""
 
     @property
     def connected(self) -> list[str]:
@@ -118,14 +118,19 @@ class XdsServer:
 
     def _let_go(self, before: frozenset[str], now: frozenset[str]) -> None:
         for address in self._leaving.keys() & now:
-            self._leaving.pop(address).cancel()
-        loop = asyncio.get_running_loop()
-        for address in before - now:
-            self._leaving[address] = loop.call_later(self._linger_seconds, self._gone, address)
+            del self._leaving[address]
+        left = before - now
+        if left:
+            company = object()
+            self._leaving.update(dict.fromkeys(left, company))
+            asyncio.get_running_loop().call_later(self._linger_seconds, self._gone, left, company)
 
-    def _gone(self, address: str) -> None:
-        del self._leaving[address]
-        self._publish()
+    def _gone(self, addresses: frozenset[str], company: object) -> None:
+        gone = [address for address in addresses if self._leaving.get(address) is company]
+        for address in gone:
+            del self._leaving[address]
+        if gone:
+            self._publish()
 
     def _publish(self) -> None:
         known = sorted({*self._served, *self._leaving})

@@ -8,6 +8,7 @@ from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
 from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import DownstreamTlsContext
 
 from pilotage_api.calls import ACCEPT_ENCODING, STEERING_PREFIXES
@@ -104,6 +105,8 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "streamIdleTimeout": seconds(idle),
         "requestHeadersTimeout": seconds(30),
         "commonHttpProtocolOptions": {"idleTimeout": seconds(3600), "headersWithUnderscoresAction": "ALLOW"},
+        # clients of HTTP/1.0 need not name a host (spelt so: the types do not know these in camel case)
+        "httpProtocolOptions": {"accept_http_10": True, "default_host_for_http_10": "pilotage"},
         "http2ProtocolOptions": {"maxConcurrentStreams": 1024},
         "accessLog": [_access_log(envoy_name)],
         "earlyHeaderMutationExtensions": [
@@ -155,7 +158,17 @@ def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
         {
             "grpcService": {
                 **extproc_service(envoy_name, timeout_seconds=_FOREVER_SECONDS),
-                "retryPolicy": {"numRetries": 2, "retryOn": _ASK_ANOTHER_ON},
+                "retryPolicy": {
+                    "numRetries": 2,
+                    "retryOn": _ASK_ANOTHER_ON,
+                    # Envoy's own begins at 1 s: a request would wait as long before it fails open, or fails
+                    "retryBackOff": {"baseInterval": seconds(0.02), "maxInterval": seconds(0.1)},
+                    # so soon, one that has just died still counts as there: really ask another
+                    "retryHostPredicate": [
+                        extension("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate)
+                    ],
+                    "hostSelectionRetryMaxAttempts": 5,
+                },
             },
             "failureModeAllow": settings.fail_open_pool is not None,
             "messageTimeout": seconds(settings.message_timeout_seconds),

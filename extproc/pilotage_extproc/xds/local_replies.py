@@ -7,6 +7,11 @@ from pilotage_extproc.xds.typed import Fields, extension
 
 _ERRORS = {
     400: ("The request is malformed.", "invalid_request_error", "bad_request"),
+    403: (
+        "A connection cannot be upgraded here: ask over plain HTTP.",
+        "invalid_request_error",
+        "upgrade_refused",
+    ),
     404: ("This path is not served.", "invalid_request_error", "unknown_path"),
     408: ("The request took too long to arrive.", "invalid_request_error", "request_timeout"),
     413: (

@@ -110,6 +110,11 @@ def test_a_reserved_block_of_a_policy_is_refused(block):
     assert (finding.code, finding.path) == ("not-supported", f"spec.{block}")
 
 
+@pytest.mark.parametrize("address", ["a" * 63, f"x.{'a' * 63}.test", ".".join(["a" * 63] * 3), "a.test."])
+def test_names_of_the_longest_labels_there_may_be_are_taken(address):
+    assert not load(pool("small", ["m"], endpoints=[{"address": address, "port": 1}])).findings
+
+
 @pytest.mark.parametrize("block", ["when", "objective", "outputBudget"])
 def test_a_reserved_block_of_a_rule_is_refused(block):
     finding = only(load(policy("auto", rules=[{"candidates": [{"model": "m"}], block: "x"}])).findings)
@@ -129,6 +134,8 @@ def test_a_reserved_block_of_a_rule_is_refused(block):
         ({"endpoints": [{"address": "http://a", "port": 1}]}, "spec.endpoints[0].address"),
         ({"endpoints": [{"address": "a..b", "port": 1}]}, "spec.endpoints[0].address"),
         ({"endpoints": [{"address": "-a", "port": 1}]}, "spec.endpoints[0].address"),
+        ({"endpoints": [{"address": f"{'a' * 64}.test", "port": 1}]}, "spec.endpoints[0].address"),
+        ({"endpoints": [{"address": ".".join(["a" * 63] * 4), "port": 1}]}, "spec.endpoints[0].address"),
         ({"endpoints": [{"address": "", "port": 1}]}, "spec.endpoints[0].address"),
         ({"endpoints": [{"address": "fe80::1%eth0", "port": 1}]}, "spec.endpoints[0].address"),
         ({"engine": "vlm"}, "spec.engine"),

@@ -84,13 +84,19 @@ def planned(
     resources: Iterable[Stored],
     seen: Pickers | None = None,
     *,
-    published: str = "",
+    published: str | None = None,
     kept: Mapping[ResourceKey, Form] | None = None,
     now: datetime = NOW,
     gateway: str = GATEWAY,
 ) -> Plan:
-    """What is to be written."""
-    observed = Observed({one.key: one for one in resources}, published, kept or {}, seen or Pickers(), now)
+    """What is to be written; everything is published already where nothing else is said."""
+    observed = Observed(
+        {one.key: one for one in resources},
+        wanted.snapshot.version if published is None else published,
+        wanted.forms if kept is None else kept,
+        seen or Pickers(),
+        now,
+    )
     return plan(wanted, observed, gateway)
 
 

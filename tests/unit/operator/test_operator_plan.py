@@ -25,12 +25,14 @@ from pilotage_kube.replica_report import Refusal
 def test_what_is_not_published_is_to_be_published_with_its_forms():
     forms = pool(), policy()
     wanted = desired(*forms)
-    made = planned(wanted, map(stored, forms))
+    made = planned(wanted, map(stored, forms), published="", kept={})
     assert made.publish == wanted.snapshot
     assert dict(made.keep) == {form.key: form for form in forms}
-    after = planned(wanted, map(stored, forms), published=wanted.snapshot.version, kept=wanted.forms)
+    assert made.statuses == ()
+    after = planned(wanted, map(stored, forms))
     assert after.publish is None
     assert after.keep is None
+    assert len(after.statuses) == 2
 
 
 def test_statuses_name_the_generation_and_the_gateway():

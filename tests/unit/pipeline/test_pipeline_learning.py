@@ -30,7 +30,7 @@ class Taught:
     def __init__(self) -> None:
         self.table = EndpointTable()
         self.table.sync(dict.fromkeys(ADDRESSES, FACTS))
-        self.knowledge = Knowledge(PrefixIndex(max_blocks=10_000), AdapterSlots(), Sessions())
+        self.knowledge = Knowledge(PrefixIndex(max_bytes=1 << 22), AdapterSlots(), Sessions())
         self.calibration = TokenCalibration()
         self.learner = Learner(
             self.table,
@@ -45,12 +45,14 @@ class Taught:
         assert found is not None
         return found
 
-    def place(self, features: RequestFeatures = FEATURES, *, adapter: bool = False) -> None:
+    def place(
+        self, features: RequestFeatures = FEATURES, *, adapter: bool = False, decision: str = "d-1"
+    ) -> None:
         targets = tuple(
             Target(self.row(index), address, "default/a", "m", adapter)
             for index, address in enumerate(ADDRESSES)
         )
-        self.learner.placed(Decision("d-1", targets, "m", None, None, "v", NOW), features, 0.0)
+        self.learner.placed(Decision(decision, targets, "m", None, None, "v", NOW), features, 0.0)
 
     def holders(self) -> list[int]:
         found = self.knowledge.prefixes.cached_bytes(PROMPT.of_model(root_of("m")), 64)
@@ -90,6 +92,35 @@ def test_the_endpoint_that_in_fact_served_is_the_one_that_holds_the_prompt(taugh
     assert taught.out() == [0, 1], "those tried before it failed"
 
 
+CANCELLED = ended(0, 0, response_flags=("downstream_connection_termination",))
+FAILED = ended(0, 503)
+
+
+@pytest.mark.parametrize("twin", [CANCELLED, FAILED], ids=["cancelled", "failed"])
+@pytest.mark.parametrize("which_ends_badly", ["d-1", "d-2"])
+@pytest.mark.parametrize("served_first", [True, False])
+def test_a_prompt_that_was_served_is_held_whatever_becomes_of_its_twin(
+    taught, twin, which_ends_badly, served_first
+):
+    taught.place(decision="d-1")
+    taught.place(decision="d-2")
+    other = "d-2" if which_ends_badly == "d-1" else "d-1"
+    outcomes = [replace(ended(0), decision_id=other), replace(twin, decision_id=which_ends_badly)]
+    for outcome in outcomes if served_first else reversed(outcomes):
+        assert taught.learner.settled(outcome, NOW)
+    assert taught.holders() == [0]
+
+
+def test_what_only_the_failed_request_brought_is_unlearned_and_what_others_share_with_it_stays(taught):
+    text = b"Tell me a long story about a lighthouse. " * 100
+    longer = RequestFeatures(prompt=prompt_blocks(text + b"And of the sea. " * 200), bytes_per_token=4.0)
+    taught.place(longer, decision="d-1")
+    taught.place(decision="d-2")
+    taught.learner.settled(FAILED, NOW)
+    assert taught.holders() == [0]
+    assert taught.knowledge.prefixes.block_count == len(PROMPT.hashes)
+
+
 @pytest.mark.parametrize(
     ("outcome", "out"),
     [
@@ -101,7 +132,8 @@ def test_the_endpoint_that_in_fact_served_is_the_one_that_holds_the_prompt(taugh
         (ended(None, 503, attempts=1, response_flags=("upstream_overflow",)), []),
         (ended(None, 503, attempts=1, response_flags=("no_healthy_upstream",)), []),
         (ended(1, 200, attempts=1), []),
-        (ended(1, 503, attempts=2), [0, 1]),
+        (ended(1, 503, attempts=2), []),
+        (ended(1, 200, attempts=2), [0]),
     ],
     ids=[
         "server error",
@@ -112,7 +144,8 @@ def test_the_endpoint_that_in_fact_served_is_the_one_that_holds_the_prompt(taugh
         "gateway full",
         "gateway knew no host",
         "first was passed over",
-        "all failed",
+        "all failed alike: the request may be what is wrong",
+        "the second could answer it",
     ],
 )
 def test_who_is_blamed_for_what(taught, outcome, out):

@@ -1,15 +1,36 @@
 """The canonical prompt: what two requests share is what an engine's prefix cache would share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotage_api.settings import GatewaySettings
+from pilotage_api.snapshot import (
+    Binding,
+    EndpointSnapshot,
+    Engine,
+    NameKind,
+    PoolSnapshot,
+    ProfileSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
+from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.request import CallKind, RequestHead
 from pilotage_extproc.pipeline.call import Call
-from pilotage_extproc.pipeline.features import session_of
+from pilotage_extproc.pipeline.features import features_of, session_of
+from pilotage_extproc.pipeline.parse import read_body
 from pilotage_extproc.pipeline.prompt import MEDIA_PART_BYTES, prompt_text
+from pilotage_extproc.pipeline.routing import Route
+from pilotage_extproc.scheduling.candidates import candidate_set
+from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.server.offline import offline_pipeline
+from pilotage_extproc.server.view import read_request
+from pilotage_extproc.state.calibration import TokenCalibration
 
 SYSTEM = {"role": "system", "content": "You answer briefly."}
 USER = {"role": "user", "content": "Why is the sky blue?"}
@@ -50,6 +71,147 @@ def test_an_image_stands_for_itself_by_its_digest():
     assert chat(image(big)) == chat(image(big))
     assert chat(image(big)) != chat(image(big + "B"))
     assert len(chat(image(big))) < MEDIA_PART_BYTES + 100
+
+
+PICTURE = "A" * 4_000_000
+ANTHROPIC_IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PICTURE}}
+INPUT_IMAGE = {"type": "input_image", "image_url": f"data:image/png;base64,{PICTURE}"}
+TOOL_RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": [ANTHROPIC_IMAGE]}
+COMPUTER = {
+    "type": "computer_call_output",
+    "call_id": "c1",
+    "output": {"type": "computer_screenshot", "image_url": f"data:image/png;base64,{PICTURE}"},
+}
+FUNCTION = {"type": "function_call_output", "call_id": "c1", "output": [INPUT_IMAGE]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        (CallKind.MESSAGES, {"messages": [{"role": "user", "content": [TOOL_RESULT]}]}),
+        (CallKind.RESPONSES, {"input": [COMPUTER]}),
+        (CallKind.RESPONSES, {"input": [FUNCTION]}),
+        (CallKind.RESPONSES, {"input": [{"type": "image_generation_call", "result": PICTURE}]}),
+        (CallKind.CHAT, {"messages": [{"role": "tool", "tool_call_id": "c1", "content": [INPUT_IMAGE]}]}),
+    ],
+    ids=["tool result", "screenshot", "function output", "generated image", "tool message"],
+)
+def test_an_image_that_a_tool_answered_with_weighs_what_an_image_does(kind, members):
+    text = prompt_text(kind, members)
+    assert MEDIA_PART_BYTES < len(text) < MEDIA_PART_BYTES + 300
+    other = orjson.loads(orjson.dumps(members).replace(b"AAAA", b"AAAB", 1))
+    assert prompt_text(kind, other) != text
+
+
+def test_what_a_tool_answered_in_text_and_with_it_is_part_of_the_prompt():
+    def answered(*content: dict[str, Any], call: str = "t1") -> bytes:
+        result = {"type": "tool_result", "tool_use_id": call, "content": list(content)}
+        return prompt_text(CallKind.MESSAGES, {"messages": [{"role": "user", "content": [result]}]})
+
+    told = {"type": "text", "text": "done"}
+    assert len({answered(told), answered(told, told), answered(told, call="t2"), answered()}) == 4
+
+
+def marked(part: dict[str, Any]) -> dict[str, Any]:
+    return {**part, "cache_control": {"type": "ephemeral"}}
+
+
+def test_markers_of_what_a_provider_shall_cache_are_no_part_of_the_prompt():
+    search = {"name": "search", "input_schema": {"type": "object"}}
+    called = {"type": "tool_use", "id": "t1", "name": "search", "input": {"q": "sky"}}
+    image = {**ANTHROPIC_IMAGE, "source": {"type": "base64", "data": "QUJD"}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [image]}
+
+    def turn(mark: Callable[[dict[str, Any]], dict[str, Any]]) -> bytes:
+        inner = {**result, "content": [mark(image)]}
+        members = {
+            "tools": [TOOL, mark(search)],
+            "system": [mark({"type": "text", "text": "Be brief."})],
+            "messages": [
+                mark({"role": "user", "content": [mark({"type": "text", "text": "Why?"})]}),
+                {"role": "assistant", "content": [mark(called)]},
+                {"role": "user", "content": [mark(inner), mark(image)]},
+            ],
+        }
+        return prompt_text(CallKind.MESSAGES, members)
+
+    assert turn(marked) == turn(lambda part: part)
+    assert b"cache_control" not in turn(marked)
+
+
+def test_a_list_of_one_prompt_is_that_prompt():
+    for kind, field in ((CallKind.COMPLETIONS, "prompt"), (CallKind.EMBEDDINGS, "input")):
+        assert prompt_text(kind, {field: ["x"]}) == prompt_text(kind, {field: "x"})
+        assert prompt_text(kind, {field: [[1, 2]]}) == prompt_text(kind, {field: [1, 2]})
+        assert prompt_text(kind, {field: ["x", "y"]}) != prompt_text(kind, {field: "x"})
+
+
+PROFILE = ProfileBook(plugins={}).profile(ProfileSnapshot())
+
+
+def features(members: dict[str, Any]) -> RequestFeatures:
+    head = RequestHead("POST", "/v1/chat/completions", {})
+    route = Route(candidate_set([], 1), None, None, None, ("m",), PROFILE)
+    body = orjson.dumps({"model": "m", **members})
+    parsed = read_body(CallKind.CHAT, body)
+    return features_of(Call(head, CallKind.CHAT, head.path), parsed, route, TokenCalibration())
+
+
+def test_prompts_of_different_cache_salts_share_no_block():
+    body = {"messages": [{"role": "user", "content": "x" * 5000}]}
+
+    def blocks(**more: Any) -> set[int]:
+        prompt = features({**body, **more}).prompt
+        assert prompt is not None
+        return set(prompt.hashes)
+
+    assert blocks(cache_salt="a") == blocks(cache_salt="a")
+    assert blocks() == blocks(cache_salt=None)
+    assert not blocks(cache_salt="a") & blocks(cache_salt="b")
+    assert not blocks(cache_salt="a") & blocks()
+
+
+def nested(depth: int) -> str:
+    return '{"type":"object","a":' * depth + "1" + "}" * depth
+
+
+POOL = PoolSnapshot(
+    key="default/a",
+    engine=Engine.VLLM,
+    endpoints=(EndpointSnapshot(address="10.0.0.1", port=80),),
+    stream_usage=StreamUsage.LEAVE,
+    models=("m",),
+)
+SERVED = {"m": (Binding(pool=POOL.key, upstream_model="m", kind=NameKind.MODEL),)}
+
+
+@pytest.mark.parametrize("depth", [100, 260, 900])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '"tools":[%s],"messages":[{"role":"user","content":"hi"}]',
+        '"messages":[{"role":"user","content":[{"type":"tool_result","content":[%s]}]}]',
+        '"messages":[{"role":"assistant","tool_calls":[{"function":%s}]}]',
+        '"messages":[{"role":"user","content":[{"type":"image","source":%s}]}]',
+    ],
+    ids=["tools", "tool result", "tool calls", "media"],
+)
+async def test_json_of_any_depth_that_can_be_read_is_placed_and_the_prompt_skipped_where_need_be(body, depth):
+    pipeline = await offline_pipeline(RoutingSnapshot(pools=(POOL,), names=SERVED), GatewaySettings())
+    head = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
+    record = pipeline.consider(head, ('{"model":"m",' + body % nested(depth) + "}").encode())
+    assert record.addresses() == ["10.0.0.1:80"]
+    if depth > 250:
+        assert record.skipped == ("prompt: raised TypeError",)
+        assert record.prompt_tokens == 0
+    else:
+        assert record.skipped == ()
+        assert record.prompt_tokens > 0
+
+
+def test_a_described_request_whose_body_is_too_deep_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match="cannot be written as JSON"):
+        read_request(b'{"body":{"model":"m","tools":[' + nested(300).encode() + b"]}}")
 
 
 def test_tool_calls_are_part_of_the_prompt():

@@ -53,7 +53,7 @@ class Fleet:
             ],
             tiers,
         )
-        self.knowledge = Knowledge(PrefixIndex(max_blocks=100_000), AdapterSlots(), Sessions())
+        self.knowledge = Knowledge(PrefixIndex(max_bytes=1 << 26), AdapterSlots(), Sessions())
         self.scheduler = Scheduler(self.table, self.knowledge)
         self.ledger = InflightLedger(self.table, ttl_seconds=60)
         self.clock = lambda: self.now

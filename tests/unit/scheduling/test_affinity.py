@@ -94,3 +94,19 @@ def test_sessions_are_bounded():
     for session in (1, 2, 3):
         sessions.placed(session, 0, 0)
     assert [sessions.row_of(session) for session in (1, 2, 3)] == [None, (0, 0), (0, 0)]
+
+
+def test_an_adapter_that_waits_for_a_slot_pushes_out_none_that_runs():
+    fleet = Fleet(1, adapter="new")
+    row = int(fleet.candidates.rows[0])
+    slots = fleet.knowledge.adapters
+    slots.scraped(row, 4, ["a", "b", "c", "d"], ["e"])
+    slots.placed(row, "new")
+    assert [slots.has(row, name) for name in ("a", "b", "c", "d", "e", "new")] == [True] * 4 + [False] * 2
+
+
+def test_an_engine_that_names_adapters_without_end_costs_little():
+    slots = Fleet(1).knowledge.adapters
+    for turn in range(5):
+        slots.scraped(0, 10**11, [f"{turn}-{number}" for number in range(50_000)])
+    assert len(slots._slots[0].recent) <= 256

@@ -1,15 +1,14 @@
-"""Plug-ins: skipped when they raise, switched off when they are slow, never trusted with a request."""
+"""Plug-ins take part, are skipped when they raise, and never decide whether a request is served."""
 
-import time
 from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
-from scheduling_fleet import NOW, Fleet
+from scheduling_fleet import Fleet
 
 from pilotage_api.snapshot import ProfileSnapshot, StepSnapshot, WeightedSnapshot
 from pilotage_extproc.scheduling.contract import PerEndpoint
-from pilotage_extproc.scheduling.plugins import BUDGET_SECONDS, DISABLED_SECONDS, ENTRY_POINT_GROUP
+from pilotage_extproc.scheduling.plugins import ENTRY_POINT_GROUP
 
 
 class Broken:
@@ -22,14 +21,6 @@ class Broken:
 
     def score(self, view):
         raise RuntimeError("no")
-
-
-class Slow(Broken):
-    name = "slow"
-
-    def score(self, view):
-        time.sleep(2 * BUDGET_SECONDS)
-        return np.zeros(len(view))
 
 
 class Misshapen(Broken):
@@ -84,7 +75,6 @@ PLUGINS = {
     one.name: one
     for one in (
         plugin("broken", Broken),
-        plugin("slow", Slow),
         plugin("misshapen", Misshapen),
         plugin("odd", Odd),
         plugin("last", Last),
@@ -117,19 +107,6 @@ def test_a_scorer_that_fails_is_skipped_for_that_decision_and_recorded(fleet, na
     assert np.isnan(ranking.terms[0]).all()
 
 
-def test_a_slow_one_is_switched_off_for_a_time_after_the_call_that_showed_it(fleet):
-    profile = with_scorer("slow")
-    assert fleet.rank(profile).skipped == ()
-    assert fleet.troubles == [("slow", "slow")]
-    began = time.perf_counter()
-    assert fleet.rank(profile).skipped == (
-        f"slow: switched off for {DISABLED_SECONDS:.0f} s more: it was too slow",
-    )
-    assert time.perf_counter() - began < BUDGET_SECONDS
-    fleet.now = NOW + DISABLED_SECONDS
-    assert fleet.rank(profile).skipped == ()
-
-
 def test_a_scorer_of_single_endpoints_goes_through_the_slow_adapter(fleet):
     fleet.set("waiting", 0, 0, 0, 0)
     assert fleet.rank(with_scorer("port")).order[:2] == [0, 1]
@@ -153,7 +130,7 @@ def test_a_picker_that_invents_candidates_is_replaced_for_that_decision(fleet):
     [
         ("unheard-of", "no plug-in of that name is installed"),
         ("gone", "cannot be loaded (ModuleNotFoundError)"),
-        ("odd", "is not a scorer"),
+        ("odd", "is not a scorer: it has no name"),
     ],
 )
 def test_a_step_that_cannot_be_had_is_named_in_each_decision(fleet, name, why):

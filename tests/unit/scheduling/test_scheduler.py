@@ -56,11 +56,45 @@ def test_figures_that_are_too_old_are_not_used():
     fleet = Fleet(2)
     fleet.set("waiting", 50, 0)
     fleet.set("scraped_at", NOW - 10, NOW)
+    fleet.table.unmeasured = 0
     fleet.table.expire_older_than(NOW - 2)
     fleet.ledger.begin("d-1", int(fleet.candidates.rows[1]), NOW)
     ranking = fleet.rank()
     assert ranking.order[0] == 0, "it may be idle by now"
     assert ranking.scraped_at.tolist() == [-np.inf, NOW]
+
+
+def test_an_endpoint_that_stops_telling_its_load_is_taken_for_an_average_one():
+    fleet = Fleet(4)
+    fleet.set("waiting", 100, 4, 4, 4)
+    fleet.set("running", 100, 4, 4, 4)
+    fleet.set("scraped_at", NOW - 10, NOW, NOW, NOW)
+    fleet.table.unmeasured = 0
+    fleet.table.expire_older_than(NOW - 2)
+    picks = Counter()
+    for number in range(200):
+        first = fleet.rank().order[0]
+        picks[first] += 1
+        fleet.ledger.begin(f"d-{number}", int(fleet.candidates.rows[first]), NOW + 1)
+    assert 30 < picks[0] < 70, picks
+
+
+def test_own_requests_count_where_no_engine_tells_its_load():
+    fleet = Fleet(2)
+    fleet.set("scraped_at", -np.inf, -np.inf)
+    fleet.table.unmeasured = 2
+    fleet.ledger.begin("d-1", int(fleet.candidates.rows[0]), NOW)
+    assert fleet.rank().order[0] == 1
+
+
+def test_where_most_of_a_fleet_fails_only_those_where_nobody_listens_are_left_out():
+    fleet = Fleet(4)
+    rows = fleet.candidates.rows.tolist()
+    for row in rows[:3]:
+        fleet.table.eject(row, NOW + 5)
+    assert len(fleet.rank(limit=4).order) == 4
+    fleet.table.unreachable[rows[0]] = True
+    assert sorted(fleet.rank(limit=4).order) == [1, 2, 3]
 
 
 def test_only_admitted_endpoints_of_the_subset_are_ranked():

@@ -138,7 +138,9 @@ def test_how_many_tokens_each_engine_says_its_cache_holds(engine, page, tokens):
 
 def test_the_adapters_of_a_real_page_are_those_of_its_latest_line():
     page = (CAPTURES / "metrics_under_load_lora.prom").read_bytes()
-    assert PageReader(VLLM).adapters(page) == Adapters(2, ("chat-lora", "sql-lora"))
+    assert PageReader(VLLM).adapters(page) == Adapters(
+        2, ("chat-lora", "sql-lora"), ("chat-lora", "sql-lora")
+    )
     assert PageReader(ENGINE_METRICS[Engine.SGLANG]).adapters(page) is None
 
 
@@ -153,3 +155,38 @@ def test_lines_are_found_wherever_they_move_between_pages(first, second, third):
     for padding in (first, second, third):
         page = b"# filler\n" * padding + b"vllm:num_requests_running 2\nvllm:num_requests_waiting 1\n"
         assert (reader.load(page).waiting, reader.load(page).running) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"vllm:num_requests_waiting 1_0\n",
+        b'vllm:num_requests_waiting{engine="0"} 1e308\nvllm:num_requests_waiting{engine="1"} 1e308\n',
+        b"vllm:num_requests_waiting 0\n" * 2000,
+        b"vllm:num_requests_waiting 1e12\n",
+    ],
+    ids=["underscore", "infinite sum", "too many lines", "more than any engine holds"],
+)
+def test_nonsense_in_a_count_is_an_error(line):
+    with pytest.raises(PageError):
+        PageReader(VLLM).load(line + b"vllm:num_requests_running 1\n")
+
+
+def test_an_exemplar_is_not_the_value():
+    page = b'vllm:num_requests_waiting{a="b"} 7 # {trace="x"} 3\nvllm:num_requests_running 1\n'
+    assert PageReader(VLLM).load(page).waiting == 7
+
+
+def test_counts_are_used_where_the_share_is_no_number():
+    page = b"vllm:num_requests_waiting 7\nvllm:num_requests_running 1\nvllm:kv_cache_usage_perc NaN\n"
+    load = PageReader(VLLM).load(page)
+    assert load.waiting == 7
+    assert math.isnan(load.kv_usage)
+
+
+def test_thousands_of_adapters_on_a_page_are_cut_off():
+    names = ",".join(f"a{number}" for number in range(16_000)).encode()
+    page = b'vllm:lora_requests_info{max_lora="99999999999",running_lora_adapters="%b"} 1\n' % names
+    found = PageReader(VLLM).adapters(page)
+    assert found is not None
+    assert found.slots == len(found.running) == 256

@@ -31,8 +31,8 @@ class Sink:
     def scraped(self, row, began_at, *, idle):
         self._note("scraped", row)
 
-    def adapters(self, row, slots, active):
-        self._note("adapters", row, slots, tuple(active))
+    def adapters(self, row, slots, running, waiting):
+        self._note("adapters", row, slots, tuple(running), tuple(waiting))
 
     def cache_size(self, row, tokens):
         self._note("cache_size", row, tokens)
@@ -118,6 +118,9 @@ async def test_a_page_is_read_however_it_is_cut(answer, piece):
         b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\nno length",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-6\r\nabc\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 5000,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffff\r\n",
         b"\x00" * 70_000,
         b"SSH-2.0-x\r\n\r\n",
     ],
@@ -264,7 +267,7 @@ async def test_cache_size_and_adapters_of_a_real_page_are_told():
         await fleet.scraper.stop()
     told = {one[0]: one[1:] for one in fleet.sink.told}
     assert told["cache_size"] == (fleet.row, 128 * 8192)
-    assert told["adapters"] == (fleet.row, 2, ("chat-lora", "sql-lora"))
+    assert told["adapters"] == (fleet.row, 2, ("chat-lora", "sql-lora"), ("chat-lora", "sql-lora"))
 
 
 def snapshot(*addresses: str) -> RoutingSnapshot:
@@ -295,4 +298,5 @@ async def test_names_become_addresses_and_a_failed_lookup_keeps_the_last():
     known.clear()
     await discovery._look_up("models.test")
     assert discovery.membership() == {"default/a": expected}
+    assert discovery.failed.keys() == {"gone.test", "models.test"}
     await discovery.stop()

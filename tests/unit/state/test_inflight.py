@@ -47,10 +47,26 @@ def test_an_idle_engine_heals_requests_whose_completion_was_never_seen():
     ledger = InflightLedger(table, ttl_seconds=900)
     row = table.row_of("a:1")
     ledger.begin("lost", row, 10.0)
-    ledger.begin("on its way", row, 20.0 - IDLE_GRACE_SECONDS / 2)
-    table.scraped_at[row] = 20.0
-    ledger.scraped(row, 20.0, idle=True)
+    ledger.begin("on its way", row, 21.0)
+    for at, idle in ((19.0, True), (19.5, False), (20.0, True), (20.0 + IDLE_GRACE_SECONDS - 0.1, True)):
+        ledger.scraped(row, at, idle=idle)
+        assert ledger.healed == 0, "a page may lag: it must stay idle for some time"
+    ledger.scraped(row, 20.0 + IDLE_GRACE_SECONDS, idle=True)
     assert (table.inflight[row], ledger.healed, len(ledger)) == (1, 1, 1)
+
+
+def test_a_request_that_was_given_up_and_ends_all_the_same_is_known_once():
+    table = table_of("a:1")
+    ledger = InflightLedger(table, ttl_seconds=60)
+    row = table.row_of("a:1")
+    ledger.begin("slow", row, 10.0, 5.0, note="what it was")
+    ledger.expire(100.0)
+    assert table.inflight[row] == table.tokens[row] == 0
+    entry = ledger.settle("slow")
+    assert entry is not None
+    assert entry.note == "what it was"
+    assert ledger.settle("slow") is None
+    assert table.inflight[row] == table.tokens[row] == 0
 
 
 def test_time_heals_the_rest():
@@ -85,12 +101,14 @@ class Drift(RuleBasedStateMachine):
         self.now = 100.0
         self.sequence = 0
         self.open: dict[str, tuple[str, int, float]] = {}
+        self.idle_since: dict[str, float] = {}
 
     @rule(wanted=st.sets(st.sampled_from(ADDRESSES)))
     def endpoints_come_and_go(self, wanted):
         gone = set(self.table.rows()) - wanted
         self.table.sync(dict.fromkeys(sorted(wanted), FACTS))
         self.open = {key: value for key, value in self.open.items() if value[0] not in gone}
+        self.idle_since = {key: value for key, value in self.idle_since.items() if key not in gone}
 
     @precondition(lambda self: len(self.table))
     @rule(choice=st.integers(0, 10), count=st.integers(1, 20))
@@ -115,7 +133,9 @@ class Drift(RuleBasedStateMachine):
         row = self.table.row_of(address)
         self.table.scraped_at[row] = self.now
         self.ledger.scraped(row, self.now, idle=idle)
-        if idle:
+        if not idle:
+            self.idle_since.pop(address, None)
+        elif self.now - self.idle_since.setdefault(address, self.now) >= IDLE_GRACE_SECONDS:
             limit = self.now - IDLE_GRACE_SECONDS
             self.open = {k: v for k, v in self.open.items() if v[0] != address or v[2] >= limit}
 
