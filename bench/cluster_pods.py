@@ -117,7 +117,7 @@ async def churn(client: ApiClient, a_second: float, seconds: float) -> int:
 
 
 async def _main(kubeconfig: Path, seconds: float) -> None:
-    async with ApiClient(from_kubeconfig([kubeconfig])) as client:
+    async with ApiClient(from_kubeconfig([kubeconfig]), timeout_seconds=120) as client:
         await churn(client, 50, seconds)
 
 

@@ -8,7 +8,6 @@ shares this machine's cores, the API server included: read the figures as upper 
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import subprocess
@@ -44,6 +43,7 @@ from pilotage_kube.snapshot_publisher import SnapshotPublisher
 from pilotage_kube.testing import ControlPlane
 
 _RATE = 100.0
+RELIST_SECONDS = 5.0
 
 
 def snapshot(*, pods: bool) -> RoutingSnapshot:
@@ -145,14 +145,19 @@ async def picker(plane: ControlPlane, folder: Path, way_port: int) -> AsyncItera
         await process.wait()
 
 
-async def relisting(plane: ControlPlane, client: ApiClient, way: Way, every: float) -> None:
-    """Again and again the picker's version is too old (410), so that it lists anew."""
-    for number in itertools.count():
-        tick = CONFIG_MAPS.object("tick", data={"number": str(number)})
-        await client.apply(CONFIG_MAPS, tick, NAMESPACE, manager="bench")  # a version to compact at
-        await asyncio.to_thread(plane.compact)
-        way.cut()
-        await asyncio.sleep(every)
+async def make_relist(plane: ControlPlane, client: ApiClient, way: Way) -> None:
+    """The picker's version is too old (410), so that it lists anew."""
+    tick = CONFIG_MAPS.object("tick", data={"at": str(time.monotonic())})
+    await client.apply(CONFIG_MAPS, tick, NAMESPACE, manager="bench")  # a version to compact at
+    await asyncio.to_thread(plane.compact)
+    way.cut()
+
+
+async def relisting(plane: ControlPlane, client: ApiClient, way: Way) -> None:
+    """Again and again, each after the one before has had its time."""
+    while True:
+        await make_relist(plane, client, way)
+        await asyncio.sleep(RELIST_SECONDS)
 
 
 async def memory_with(plane: ControlPlane, client: ApiClient, folder: Path, way: int, pods: int) -> int:
@@ -164,7 +169,7 @@ async def memory_with(plane: ControlPlane, client: ApiClient, folder: Path, way:
         return rss_bytes(one.process.pid)
 
 
-async def measure(pods: int, seconds: float) -> dict[str, Any]:
+async def measure(pods: int, seconds: float, *, only_holds: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-") as name:
         folder = Path(name)
         # without the watch cache every watch is etcd's own, and a compaction makes a relist certain
@@ -172,44 +177,52 @@ async def measure(pods: int, seconds: float) -> dict[str, Any]:
         with contextlib.ExitStack() as stack:
             await asyncio.to_thread(start_behind, plane)
             stack.callback(plane.stop)
-            async with ApiClient(plane.connection()) as client:
-                way = Way(plane.port)
-                way_port = await way.start()
-                alone = await memory_with(plane, client, folder, way_port, 1)
-                await make(client, range(pods))
-                full = await memory_with(plane, client, folder, way_port, pods)
-                result: dict[str, Any] = {
-                    "pods": pods,
-                    "memory_bytes_one_endpoint": alone,
-                    "memory_bytes": full,
-                }
-                async with picker(plane, folder, way_port) as one:
-                    await one.until_ready(pods)
-                    await one.load(2)
-                    pid = one.process.pid
-                    runs: list[tuple[dict[str, Any], dict[str, Any]]] = []
-                    for _ in range(3):
-                        quiet = await one.load(seconds)
-                        again = asyncio.create_task(relisting(plane, client, way, 2.5))
-                        moved = await one.load(seconds)
-                        again.cancel()
-                        runs.append((quiet, moved))
-                        await asyncio.sleep(3)
-                    result["quiet"], result["while_relisting"] = zip(*runs, strict=True)
-                    await asyncio.sleep(2)
-                    before, began = cpu_seconds(pid), time.monotonic()
-                    await asyncio.sleep(seconds)
-                    result["idle_cores"] = (cpu_seconds(pid) - before) / (time.monotonic() - began)
-                    before, began = cpu_seconds(pid), time.monotonic()
-                    changes = await churn(client, 50, seconds)
-                    spent = time.monotonic() - began
-                    result["churn_changes_a_second"] = changes / spent
-                    result["churn_cores"] = (cpu_seconds(pid) - before) / spent
-                    churning = asyncio.create_task(churn(client, 50, seconds))
-                    result["while_churning"] = await one.load(seconds)
-                    await churning
-                result |= await holds(plane, client, pods)
-                return result
+            async with ApiClient(plane.connection(), timeout_seconds=120) as client:
+                if only_holds:
+                    await make(client, range(pods))
+                    await SnapshotPublisher(client, namespace=NAMESPACE).publish(snapshot(pods=True))
+                    return await holds(plane, client, pods)
+                result = await as_process(plane, client, folder, pods, seconds)
+                return result | await holds(plane, client, pods)
+
+
+async def as_process(
+    plane: ControlPlane, client: ApiClient, folder: Path, pods: int, seconds: float
+) -> dict[str, Any]:
+    """What can be seen of a picker from outside."""
+    way = Way(plane.port)
+    way_port = await way.start()
+    alone = await memory_with(plane, client, folder, way_port, 1)
+    await make(client, range(pods))
+    full = await memory_with(plane, client, folder, way_port, pods)
+    result: dict[str, Any] = {"pods": pods, "memory_bytes_one_endpoint": alone, "memory_bytes": full}
+    async with picker(plane, folder, way_port) as one:
+        await one.until_ready(pods)
+        await one.load(2)
+        runs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        for _ in range(3):
+            quiet = await one.load(seconds)
+            again = asyncio.create_task(relisting(plane, client, way))
+            moved = await one.load(seconds)
+            again.cancel()
+            await asyncio.gather(again, return_exceptions=True)
+            runs.append((quiet, moved))
+            await asyncio.sleep(3)
+        result["quiet"], result["while_relisting"] = zip(*runs, strict=True)
+        await asyncio.sleep(2)
+        pid = one.process.pid
+        before, began = cpu_seconds(pid), time.monotonic()
+        await asyncio.sleep(seconds)
+        result["idle_cores"] = (cpu_seconds(pid) - before) / (time.monotonic() - began)
+        before, began = cpu_seconds(pid), time.monotonic()
+        changes = await churn(client, 50, seconds)
+        spent = time.monotonic() - began
+        result["churn_changes_a_second"] = changes / spent
+        result["churn_cores"] = (cpu_seconds(pid) - before) / spent
+        churning = asyncio.create_task(churn(client, 50, seconds))
+        result["while_churning"] = await one.load(seconds)
+        await churning
+    return result
 
 
 async def holds(plane: ControlPlane, client: ApiClient, pods: int) -> dict[str, Any]:
@@ -233,21 +246,24 @@ async def holds(plane: ControlPlane, client: ApiClient, pods: int) -> dict[str, 
     result: dict[str, dict[str, float]] = {}
     assert runtime.pods is not None
     [watched] = [one.informer for one in runtime.pods._watched.values()]
-    lists = watched.counts.lists
     recorded.start_over()
-    again = asyncio.create_task(relisting(plane, client, way, 2.5))
-    while watched.counts.lists < lists + 4 and not again.done():
-        await asyncio.sleep(0.1)
-    again.cancel()
+    for _ in range(4):
+        began, lists = time.monotonic(), watched.counts.lists
+        await make_relist(plane, client, way)
+        while watched.counts.lists == lists:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(max(0.0, RELIST_SECONDS - (time.monotonic() - began)))
     result["relisting"] = {"p99_ms": 1000 * recorded.wait(0.99), "longest_ms": 1000 * max(recorded.holds)}
     # another process makes the changes: what that costs is not the picker's
     churning = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.cluster_pods", str(plane.kubeconfig), "10")
     )
-    await asyncio.sleep(2)
-    recorded.start_over()
     before = runtime.rollout.count
-    await churning.wait()
+    while runtime.rollout.count == before and churning.returncode is None:
+        await asyncio.sleep(0.1)
+    recorded.start_over()
+    if await churning.wait():
+        raise RuntimeError("the program that changes pods failed")
     result["churning"] = {
         "p99_ms": 1000 * recorded.wait(0.99),
         "longest_ms": 1000 * max(recorded.holds),
@@ -291,11 +307,11 @@ def shown(result: dict[str, Any]) -> Table:
         "memory": f"{result['memory_bytes'] / 2**20:.0f} MiB "
         f"({result['memory_bytes_one_endpoint'] / 2**20:.0f} with one endpoint)",
         "decision p99, quiet": p99s(result["quiet"]),
-        "decision p99, a relist every 2.5 s": p99s(result["while_relisting"]),
+        "decision p99, a relist every 5 s": p99s(result["while_relisting"]),
         "CPU, nothing happens": f"{result['idle_cores']:.3f} cores",
         f"CPU, {result['churn_changes_a_second']:.0f} pod changes/s": f"{result['churn_cores']:.3f} cores",
         "decision p99 meanwhile": p99s([result["while_churning"]]),
-        "held by a relist every 2.5 s, CPU time": held("relisting"),
+        "held by a relist every 5 s, CPU time": held("relisting"),
         "held by 50 pod changes/s, CPU time": held("churning"),
     }
     for name, value in rows.items():
@@ -308,8 +324,10 @@ def main() -> None:
     parser.add_argument("--pods", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--out", type=Path, default=Path("bench/results/discovery.json"))
+    parser.add_argument("--only-holds", action="store_true", help="renew that part of --out")
     options = parser.parse_args()
-    result = asyncio.run(measure(options.pods, options.seconds))
+    result = json.loads(options.out.read_text()) if options.only_holds else {}
+    result |= asyncio.run(measure(options.pods, options.seconds, only_holds=options.only_holds))
     Console().print(shown(result))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")

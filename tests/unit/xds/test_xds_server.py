@@ -210,6 +210,19 @@ async def test_a_removed_address_lingers_then_goes(ledger):
     await envoy.leave()
 
 
+async def test_those_that_left_together_go_in_one_publication(ledger):
+    server = ledger.server(linger_seconds=0.02)
+    many = [f"10.0.{number // 250}.{number % 250}:80" for number in range(1000)]
+    server.publish([A, *many])
+    envoy = await subscribe(server)
+    first = await envoy.follow()
+    server.publish([A])
+    last = await envoy.follow()
+    assert addresses(last) == [A]
+    assert int(last.version_info) == int(first.version_info) + 1
+    await envoy.leave()
+
+
 async def test_an_address_that_comes_back_in_time_is_confirmed_at_once(ledger):
     server = ledger.server()
     server.publish([A, B])
