@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-envoy-gateway test-vllm lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-envoy-gateway cluster-demo kind-demo test-vllm lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,16 @@ test-operator: setup ## The operator against a real API server (as test-kube)
 test-vllm: setup ## The gateway in front of two real vLLM servers (installs vLLM into a cache, 6 GB)
 	hack/vllm install
 	PILOTAGE_REQUIRE_VLLM=1 $(BIN)/python -m pytest tests/vllm
+
+cluster-demo: setup ## Pilotage on a single-node cluster: a request and its explanation (root, Linux; VLLM=1: real vLLM)
+ifdef VLLM
+	hack/vllm install
+	hack/vllm for-pods
+endif
+	PILOTAGE=$(abspath $(BIN))/pilotage hack/with-cluster hack/demo-on-cluster $(if $(VLLM),vllm "$$(hack/vllm where)")
+
+kind-demo: setup ## The same on kind (needs Docker, kind, kubectl, helm; VLLM=1: real vLLM)
+	hack/demo-on-kind $(if $(VLLM),vllm)
 
 lint: setup ## ruff, mypy --strict, layer contracts, generated files
 	$(BIN)/ruff check .

@@ -217,6 +217,8 @@ class ChartValues(SettingsPart):
     """Further labels of every object."""
     cluster_domain: str = "cluster.local"
     """The cluster's DNS domain."""
+    listen_host: Literal["0.0.0.0", "[::]"] = "0.0.0.0"
+    """Where parts listen: `[::]` in a cluster whose pods have IPv6 addresses only."""
     image: Image = Image()
     crds: Crds = Crds()
     settings: dict[str, Any] = {}

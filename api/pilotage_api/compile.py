@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from pilotage_api.findings import Finding, ResourceKey, Severity
+from pilotage_api.findings import Find, Finding, ResourceKey, Severity
 from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.load import SETTINGS_KEY, Loaded
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.naming import NameRegistry, pool_key
-from pilotage_api.policies import Find, compile_policies, find_in_profile
+from pilotage_api.policies import compile_policies
 from pilotage_api.precedence import policy_key
+from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import Binding, EndpointSnapshot, PoolSnapshot, RoutingSnapshot
@@ -32,12 +33,16 @@ class Compiled:
 
 
 def compile_resources(
-    loaded: Loaded, settings: GatewaySettings, last_good: InForce | None = None
+    loaded: Loaded,
+    settings: GatewaySettings,
+    last_good: InForce | None = None,
+    *,
+    installed: frozenset[str] = frozenset(),
 ) -> Compiled:
     """Compile what was loaded; never raises for what that is.
 
     A resource that is wrong now keeps the form it has in `last_good`, and so do all resources of a
-    file that cannot be read any more.
+    file that cannot be read any more. `installed` names the plug-ins there are where this runs.
     """
     in_force, kept = taking_effect(loaded, last_good or InForce())
     findings = [*loaded.findings, *kept]
@@ -58,9 +63,9 @@ def compile_resources(
     in_force = replace(in_force, held_names=names.held)
     namespaces = frozenset(settings.namespaces)
     for pool in pools:
-        _find_in_pool(pool, find)
+        _find_in_pool(pool, installed, find)
     served = _names_without_policy(names, namespaces, find)
-    routes = compile_policies(policies, names, namespaces, find)
+    routes = compile_policies(policies, names, namespaces, installed, find)
     _find_in_settings(settings, pools, find)
     snapshot = RoutingSnapshot(
         pools=_used_pools(pools, names, settings, find), names=served, routes=routes
@@ -68,7 +73,7 @@ def compile_resources(
     return Compiled(snapshot, tuple(dict.fromkeys(findings)), in_force, frozenset(loaded.refused))
 
 
-def _find_in_pool(pool: ModelPool, find: Find) -> None:
+def _find_in_pool(pool: ModelPool, installed: frozenset[str], find: Find) -> None:
     key = pool_key(pool)
     if not pool.spec.endpoints and pool.spec.selector is None:
         message = "the pool has no endpoints: requests for its models are answered 503"
@@ -82,7 +87,8 @@ def _find_in_pool(pool: ModelPool, find: Find) -> None:
             path = f"spec.endpoints[{index}]"
             find(Severity.WARNING, "duplicate-endpoint", message, key, path, "remove one")
         seen.add(place)
-    find_in_profile(pool.spec.scheduling, key, find)
+    find_in_profile(pool.spec.scheduling, key, installed, find)
+    find_in_bounds(pool.spec.saturation, pool.spec.health, key, find)
 
 
 def _names_without_policy(

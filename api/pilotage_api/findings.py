@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 _MAX_SHOWN = 80
 
@@ -74,3 +74,11 @@ def shown(value: object) -> str:
     """A value as a message quotes it: short, and without control characters."""
     text = repr(value)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+class Find(Protocol):
+    """Takes a finding about a resource's field."""
+
+    def __call__(
+        self, severity: Severity, code: str, message: str, key: ResourceKey, path: str, fix: str
+    ) -> None: ...

@@ -1,28 +1,22 @@
 """Policies to routes, in order of precedence."""
 
-import difflib
 from collections.abc import Callable
-from typing import Protocol
 
-from pilotage_api.findings import ResourceKey, Severity
+from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.naming import EVERY_NAMESPACE, Meaning, NameRegistry
 from pilotage_api.precedence import WayIn, policy_key, takers, ways_in
+from pilotage_api.profile_findings import find_in_override, find_in_profile
 from pilotage_api.routepolicy import RoutePolicy
-from pilotage_api.scheduling import Scheduling
 from pilotage_api.snapshot import CandidateModel, PolicyRoute, RuleSnapshot
 from pilotage_api.unmatched import unmatched
 
 
-class Find(Protocol):
-    """Takes a finding about a resource's field."""
-
-    def __call__(
-        self, severity: Severity, code: str, message: str, key: ResourceKey, path: str, fix: str
-    ) -> None: ...
-
-
 def compile_policies(
-    policies: list[RoutePolicy], names: NameRegistry, namespaces: frozenset[str], find: Find
+    policies: list[RoutePolicy],
+    names: NameRegistry,
+    namespaces: frozenset[str],
+    installed: frozenset[str],
+    find: Find,
 ) -> tuple[PolicyRoute, ...]:
     """The routes of all policies that the gateway's namespaces hold, in order of precedence."""
     ways: list[WayIn] = []
@@ -33,6 +27,9 @@ def compile_policies(
             _find_unreachable_rules(policy, key, find)
             for one in unmatched(policy.spec.match):
                 find(Severity.WARNING, one.code, one.message, key, f"spec.match.{one.path}", one.fix)
+            if policy.spec.scheduling is not None:
+                find_in_profile(policy.spec.scheduling, key, installed, find)
+                find_in_override(policy.spec.scheduling, key, find)
             ways += ways_in(policy, _rule(policy, key, meaning_of, find))
         else:
             obeyed = ", ".join(sorted(namespaces))
@@ -74,29 +71,11 @@ def _rule(
         path, fix = "spec.rules[0].candidates", "name a model that a pool serves"
         find(Severity.ERROR, "no-candidates", message, key, path, fix)
     own = policy.spec.scheduling
-    if own is not None:
-        find_in_profile(own, key, find)
     return RuleSnapshot(
         name=rule.name or "rules[0]",
         candidates=tuple(candidates),
         scheduling=None if own is None else own.snapshot(),
     )
-
-
-def find_in_profile(scheduling: Scheduling, key: ResourceKey, find: Find) -> None:
-    """Steps of a profile that only a plug-in can provide (a typing error looks the same), and no weight."""
-    for path, name, known in scheduling.unknown_types():
-        message = f"{name!r} is not built in: without a plug-in of that name it is skipped"
-        near = difflib.get_close_matches(name, known, n=1)
-        fix = f"did you mean {near[0]!r}? Else" if near else "correct the name, or"
-        fix += " install its plug-in where the picker runs"
-        find(Severity.WARNING, "unknown-step", message, key, f"spec.scheduling.{path}", fix)
-    if scheduling.scorers and not any(one.weight for one in scheduling.scorers):
-        message, fix = (
-            "no scorer weighs anything: endpoints are chosen by chance",
-            "give one a weight above 0",
-        )
-        find(Severity.WARNING, "no-weight", message, key, "spec.scheduling.scorers", fix)
 
 
 def _find_unserved(name: str, meaning: Meaning, key: ResourceKey, path: str, find: Find) -> None:

@@ -95,6 +95,18 @@ class Scheduling(Block):
         )
         return [(path, name, known) for found, known in steps for path, name in found if name not in known]
 
+    def unread_parameters(self) -> list[tuple[str, str]]:
+        """Parameters of built-in steps, which take none: where they stand, and the step's type."""
+        scorers = [
+            (f"scorers[{index}].parameters", one.type)
+            for index, one in enumerate(self.scorers)
+            if one.parameters and one.type in BUILT_IN_SCORERS
+        ]
+        picker = self.picker
+        if picker.parameters and picker.type in BUILT_IN_PICKERS:
+            return [*scorers, ("picker.parameters", picker.type)]
+        return scorers
+
 
 class Saturation(Block):
     """When an endpoint is full: it gets requests only while all others of its model are full too."""

@@ -11,6 +11,7 @@ from pilotage_api.findings import Finding, Severity
 from pilotage_api.in_force import InForce
 from pilotage_api.load import SETTINGS_KEY, Loaded, load_texts
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.scheduling.plugins import installed_plugins
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILES = 10_000
@@ -93,7 +94,9 @@ class FolderSource:
             return None
         loaded = _load(texts, unreadable)
         self._find_changed_settings(loaded, first=not self._digest)
-        compiled = compile_resources(loaded, self.settings, self._last_good)
+        compiled = compile_resources(
+            loaded, self.settings, self._last_good, installed=frozenset(installed_plugins())
+        )
         self._last_good = compiled.in_force
         self._digest = digest
         return compiled

@@ -31,6 +31,7 @@ EVERYTHING: dict[str, Any] = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "everything": EVERYTHING,
+    "IPv6": {"listenHost": "[::]"},
     "all namespaces": {"settings": {"namespaces": ["*"]}},
     "another gateway": {"envoy": {"enabled": False}},
     "bare": {

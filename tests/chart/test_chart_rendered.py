@@ -240,6 +240,15 @@ def test_crds_are_those_of_the_folder_kept_and_switched(helm):
     assert crds({"crds": {"install": False}}) == {}
 
 
+@pytest.mark.parametrize("name", ["istio", "kgateway", "gke"])
+def test_examples_for_other_gateways_open_the_port_that_their_pool_names(helm, name):
+    folder = ROOT / "examples" / name
+    objects = helm.render(yaml.safe_load((folder / "values.yaml").read_text()))
+    picker = yaml.safe_load((folder / "inferencepool.yaml").read_text())["spec"]["endpointPickerRef"]
+    (service,) = (one for one in of_kind(objects, "Service") if one["metadata"]["name"] == picker["name"])
+    assert picker["port"]["number"] in {port["port"] for port in service["spec"]["ports"]}
+
+
 def test_names_stay_valid_for_long_releases(helm):
     objects = helm.render({}, release="a" * 53)
     assert all(len(one["metadata"]["name"]) <= 63 for one in objects)

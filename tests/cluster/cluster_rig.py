@@ -116,9 +116,9 @@ def kill(pod: dict[str, Any]) -> None:
     run("ctr", "-a", socket, "-n", "k8s.io", "task", "kill", "--signal", "SIGKILL", container)
 
 
-def until(true: Callable[[], bool], *, seconds: float) -> None:
-    """Wait for something. Raises AssertionError when it does not come true."""
+def until(true: Callable[[], bool], *, seconds: float, told: Callable[[], object] = str) -> None:
+    """Wait for something. Raises AssertionError, with what `told` says, when it does not come true."""
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, f"not true within {seconds:g} s"
+        assert time.monotonic() < deadline, f"not true within {seconds:g} s: {told()}"
         time.sleep(0.2)

@@ -43,7 +43,9 @@ def user(gateway, tmp_path):
     config["current-context"] = "ann"
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
-    return path
+    yield path
+    kubectl("delete", "-n", GATEWAY, "role/pilotage-explain", "serviceaccount/ann")
+    kubectl("delete", "-n", GATEWAY, "rolebinding/ann", "--ignore-not-found")
 
 
 def pilotage(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ def left(namespace: str) -> set[tuple[str, str]]:
 def test_uninstalling_leaves_the_crds_and_users_resources_and_deleting_those_leaves_nothing(gateway):
     users = left(MODELS)
     helm("uninstall", "pilotage", "--wait", "--timeout", "120s")
-    until(lambda: left(GATEWAY) == set(), seconds=60)
+    until(lambda: left(GATEWAY) == set(), seconds=60, told=lambda: left(GATEWAY))
     ours = {one for one in users if one[0] in ("Role", "RoleBinding")}
     assert left(MODELS) >= {one for one in users - ours if one[0] == "Deployment"}
     assert not {one for one in left(MODELS) if "pilotage" in one[1]}

@@ -82,3 +82,10 @@ def test_without_it_each_step_is_skipped_by_name_and_check_warns(folder):
     checked = pilotage("check", "-f", str(folder), "--output", "json", site=None)
     codes = [one["code"] for one in json.loads(checked.stdout)["findings"]]
     assert codes == ["unknown-step"] * 3
+
+
+def test_where_it_is_installed_check_says_so_and_warns_of_nothing(folder, installed):
+    checked = pilotage("check", "-f", str(folder), "--output", "json", site=installed)
+    told = json.loads(checked.stdout)
+    assert [(one["severity"], one["code"]) for one in told["findings"]] == [("info", "plug-in")] * 3
+    assert told["warnings"] == 0

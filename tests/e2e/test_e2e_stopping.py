@@ -108,9 +108,8 @@ async def test_it_ends_when_nobody_reads_its_output(folder, lines):
     for _ in range(lines):
         await asyncio.to_thread(process.stdout.readline)
     process.stdout.close()
-    for number in range(
-        60
-    ):  # after its last line at the start it has something to say when the folder changes
+    # after its last line at the start it has something to say when the folder changes
+    for number in range(160):
         (folder / "bad.yaml").write_text(f"kind: [ # {number}")
         if process.poll() is not None:
             break

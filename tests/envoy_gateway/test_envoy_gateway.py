@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+import yaml
 from cluster_rig import CHART, EXAMPLES, ROOT, VALUES, get, kubectl, pods, run, until
 from cluster_rig import NAMESPACE as NAMESPACE_MANIFEST
 
 NAMESPACE = "attached"
+NOT_INSTALLED = {"networking.istio.io", "networking.gke.io"}
 EXAMPLE = ROOT / "examples" / "envoy-gateway"
 
 
@@ -167,3 +169,19 @@ def test_a_client_cannot_name_a_server(client):
         extra_headers={"x-gateway-destination-endpoint": f"{strong['status']['podIP']}:8000"},
     )
     assert f"{strong['status']['podIP']}:8000" not in served() - before
+
+
+@pytest.mark.parametrize("name", ["istio", "kgateway", "gke"])
+def test_manifests_for_gateways_that_are_not_run_are_taken_by_the_crds(gateway, name):
+    """Of the Gateway API, which Envoy Gateway has brought, and of the inference extension."""
+    crds = ROOT / "tests" / "fixtures" / "gateway-api-inference-extension-1.5"
+    kubectl("apply", "--server-side", "-f", crds)
+    kubectl("wait", "--for=condition=Established", "crd/inferencepools.inference.networking.k8s.io")
+    checked = set()
+    for path in sorted((ROOT / "examples" / name).glob("*.yaml")):
+        for manifest in yaml.safe_load_all(path.read_text()):
+            if "kind" not in manifest or manifest["apiVersion"].split("/")[0] in NOT_INSTALLED:
+                continue
+            kubectl("apply", "-n", NAMESPACE, "--dry-run=server", "-f", "-", given=json.dumps(manifest))
+            checked.add(manifest["kind"])
+    assert checked == {"Gateway", "HTTPRoute", "InferencePool"}

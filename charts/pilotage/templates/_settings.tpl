@@ -3,7 +3,10 @@
 {{- $given := deepCopy .Values.settings }}
 {{- $name := include "pilotage.fullname" . }}
 {{- $kubernetes := dict "namespace" .Release.Namespace "snapshotName" (printf "%s-snapshot" $name | trunc 40 | trimSuffix "-") "replicaGroup" (printf "%s-extproc" $name | trunc 40 | trimSuffix "-") "owner" (printf "%s-settings" $name) "pickerService" (printf "%s-extproc" $name) }}
-{{- $listen := dict "gateway" "0.0.0.0:8080" "extproc" "0.0.0.0:9002" "admin" "0.0.0.0:9003" "envoyAdmin" "127.0.0.1:9901" "envoyProbes" "0.0.0.0:9902" "operator" "0.0.0.0:9004" }}
+{{- $listen := dict "envoyAdmin" "127.0.0.1:9901" }}
+{{- range $part, $port := dict "gateway" 8080 "extproc" 9002 "admin" 9003 "envoyProbes" 9902 "operator" 9004 }}
+{{- $_ := set $listen $part (printf "%s:%d" $.Values.listenHost $port) }}
+{{- end }}
 {{- $tls := dict }}
 {{- if .Values.envoy.tlsSecret }}
 {{- $_ := set $tls "gateway" (dict "certFile" "/etc/pilotage-tls/tls.crt" "keyFile" "/etc/pilotage-tls/tls.key") }}

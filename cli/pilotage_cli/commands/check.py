@@ -25,6 +25,7 @@ from pilotage_cli.options import (
     token_in,
 )
 from pilotage_cli.replicas import print_replicas
+from pilotage_extproc.scheduling.plugins import installed_plugins
 
 
 def check(
@@ -56,7 +57,9 @@ def _check_folder(folder: Path) -> Compiled:
         loaded = load_folder(folder)
     except FolderError as error:
         raise CommandError(str(error)) from None
-    return compile_resources(loaded, loaded.settings or GatewaySettings())
+    return compile_resources(
+        loaded, loaded.settings or GatewaySettings(), installed=frozenset(installed_plugins())
+    )
 
 
 def _show(checked: ClusterChecked, output: str) -> None:

@@ -92,7 +92,7 @@ class EnvoyProcess:
         async for line in self._process.stderr:
             self.last_lines.append(line.decode(errors="replace").rstrip())
 
-    async def wait_ready(self, timeout_seconds: float = 20.0) -> None:
+    async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
         """Until Envoy's admin answers `/ready`. Raises EnvoyError with Envoy's last words."""
         assert self._process is not None
         loop = asyncio.get_running_loop()

@@ -80,6 +80,8 @@ class Picker:
                 failed, told = None, ""
             except (FolderError, AddressError) as error:
                 told = str(error)
+            except BrokenPipeError:
+                raise  # nobody reads what it says: the command ends
             except Exception as error:  # whatever it is, requests are served by what is in force
                 told = f"the manifests are not in force: {type(error).__name__}: {error}"
                 if told != trouble:

@@ -187,7 +187,7 @@ class Pipeline:
         if route is None:
             message = f"The model `{parsed.model}` does not exist."
             raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
-        if only is not None and all(target.address != only for target in route.candidates.targets):
+        if only is not None and not route.candidates.targets.has_address(only):
             message = f"The server that made the previous response does not serve `{parsed.model}`."
             raise RequestRefused(Refusal.RESPONSE_NOT_FOUND, message, param="previous_response_id")
         features = features_of(call, parsed, route, self._learner.calibration)

@@ -85,7 +85,7 @@ class DecisionRecord:
             decided_at_utc,
             tuple(ranking.order),
             ranking.total,
-            ranking.scraped_at,
+            ranking.scraped_at.copy(),  # a view would keep the candidates' other figures too
             ranking.terms,
             tuple(dropped.values()),
             tuple(dropped),
@@ -101,7 +101,8 @@ class DecisionRecord:
         return (
             _FACTS_BYTES
             + arrays * _ARRAY_BYTES
-            + 2 * self.total.nbytes
+            + self.total.nbytes
+            + self.scraped_at.nbytes
             + self.terms.nbytes
             + len(self.masks) * len(self.total)
         )

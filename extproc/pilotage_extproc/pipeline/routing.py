@@ -27,7 +27,9 @@ from pilotage_extproc.scheduling.candidates import (
     UNBOUNDED,
     CandidateGroup,
     CandidateSet,
+    Columns,
     candidate_set,
+    columns_of,
     renamed,
     rows_of,
 )
@@ -135,6 +137,8 @@ class CandidateSets:
         self._columns: dict[str, _Column] = {}
         self._sets: dict[_Tiers, tuple[tuple[object, ...], CandidateSet]] = {}
         self._used: set[_Tiers] = set()
+        self._shared: dict[tuple[tuple[int, str], ...], Columns] = {}
+        """By tiers and pools, for the index being built: a pool's adapters differ in their names alone."""
 
     def begin(self, membership: Mapping[str, Iterable[str]], table: EndpointTable) -> None:
         """An index is built for these addresses of each pool."""
@@ -147,10 +151,12 @@ class CandidateSets:
             columns[pool] = known
         self._columns = columns
         self._used = set()
+        self._shared = {}
 
     def end(self) -> None:
         """The index is built: forget what it does not use."""
         self._sets = {tiers: found for tiers, found in self._sets.items() if tiers in self._used}
+        self._shared = {}
 
     def of(self, tiers: "_Tiers", pools: Mapping[str, PoolSnapshot]) -> CandidateSet:
         """The candidates of some tiers of bindings."""
@@ -176,7 +182,11 @@ class CandidateSets:
             for tier, binding in bindings
             if (column := self._columns.get(binding.pool)) is not None
         ]
-        made = candidate_set(groups, len(tiers))
+        shape = tuple([(group.tier, group.pool) for group in groups])
+        columns = self._shared.get(shape)
+        if columns is None:
+            columns = self._shared[shape] = columns_of(groups)
+        made = candidate_set(groups, len(tiers), columns)
         self._sets[tiers] = (made_of, made)
         return made
 

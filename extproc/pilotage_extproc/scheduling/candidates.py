@@ -1,8 +1,9 @@
 """The candidate table: what one request may go to, in columns."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import accumulate, pairwise, repeat
 from typing import Final, overload
 
 import numpy as np
@@ -43,7 +44,7 @@ class CandidateSet:
     """Every candidate's index."""
     tiers: NDArray[np.intp]
     """Position of the candidate's model in its rule: all of tier 0 is preferred to tier 1."""
-    targets: Sequence[Target]
+    targets: "GroupTargets"
     """Endpoint, pool and upstream model, by candidate."""
     tier_count: int
     one_model: bool
@@ -98,16 +99,18 @@ def group_of(
     return CandidateGroup(tier, pool, upstream_model, kept, rows, is_adapter, saturation)
 
 
-class OneModel(Sequence[Target]):
-    """A pool's targets under a model name that only the request knows; made as they are asked for."""
+class GroupTargets(Sequence[Target]):
+    """The targets of some groups; made as they are asked for: a pool may have hundreds of names."""
 
-    def __init__(self, targets: Sequence[Target], model: str, *, adapter: bool) -> None:
-        self._targets = targets
-        self._model = model
-        self._adapter = adapter
+    __slots__ = ("_begins", "_groups", "_length")
+
+    def __init__(self, groups: Sequence[CandidateGroup]) -> None:
+        self._groups = [group for group in groups if group.addresses]
+        self._begins = list(accumulate((len(group.addresses) for group in self._groups), initial=0))
+        self._length = self._begins.pop()
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return self._length
 
     @overload
     def __getitem__(self, index: int) -> Target: ...
@@ -115,16 +118,48 @@ class OneModel(Sequence[Target]):
     def __getitem__(self, index: slice) -> Sequence[Target]: ...
     def __getitem__(self, index: int | slice) -> Target | Sequence[Target]:
         if isinstance(index, slice):
-            return OneModel(self._targets[index], self._model, adapter=self._adapter)
-        target = self._targets[index]
-        return Target(target.row, target.address, target.pool, self._model, self._adapter)
+            return tuple(self)[index]
+        position = index + self._length if index < 0 else index
+        if not 0 <= position < self._length:
+            raise IndexError(index)
+        found = bisect_right(self._begins, position) - 1
+        group = self._groups[found]
+        within = position - self._begins[found]
+        return Target(
+            int(group.rows[within]),
+            group.addresses[within],
+            group.pool,
+            group.upstream_model,
+            group.is_adapter,
+        )
+
+    def __iter__(self) -> Iterator[Target]:
+        for group in self._groups:
+            yield from map(
+                Target,
+                group.rows.tolist(),
+                group.addresses,
+                repeat(group.pool),
+                repeat(group.upstream_model),
+                repeat(group.is_adapter),
+            )
+
+    def has_address(self, address: str) -> bool:
+        """Whether any of them is there."""
+        return any(address in group.addresses for group in self._groups)
+
+    def renamed(self, model: str, *, adapter: bool) -> "GroupTargets":
+        """The same, all asked for this model."""
+        return GroupTargets(
+            [replace(group, upstream_model=model, is_adapter=adapter) for group in self._groups]
+        )
 
 
 def renamed(candidates: CandidateSet, model: str, *, adapter: bool) -> CandidateSet:
     """The same candidates, all asked for this model. Costs nothing in proportion to them."""
     return replace(
         candidates,
-        targets=OneModel(candidates.targets, model, adapter=adapter),
+        targets=candidates.targets.renamed(model, adapter=adapter),
         models=((root_of(model), candidates.all),),
         adapters=((model, candidates.all),) if adapter else (),
     )
@@ -147,41 +182,72 @@ def rows_of(addresses: Iterable[str], table: EndpointTable) -> tuple[tuple[str, 
     return kept, np.fromiter((known[address] for address in kept), np.intp, len(kept))
 
 
-def candidate_set(groups: Sequence[CandidateGroup], tier_count: int) -> CandidateSet:
-    """Put candidates in columns, group by group."""
+@dataclass(slots=True, frozen=True)
+class Columns:
+    """What candidate sets of the same endpoints share, whatever models they are asked for."""
+
+    rows: NDArray[np.intp]
+    all: NDArray[np.intp]
+    tiers: NDArray[np.intp]
+    members: tuple[NDArray[np.intp], ...]
+    """Each group's candidates."""
+    full_queue: NDArray[np.float64] | None
+    full_cache: NDArray[np.float64] | None
+
+
+def columns_of(groups: Sequence[CandidateGroup]) -> Columns:
+    """Put the groups' endpoints in columns, group by group."""
     sizes = [len(group.addresses) for group in groups]
     ends = np.cumsum([0, *sizes]).tolist()
     every = np.arange(ends[-1])
-    models: dict[str, list[NDArray[np.intp]]] = {}
-    adapters: dict[str, list[NDArray[np.intp]]] = {}
-    targets: list[Target] = []
-    for group, begin, end in zip(groups, ends, ends[1:], strict=False):
-        if begin == end:
-            continue
-        members = every[begin:end]
-        models.setdefault(group.upstream_model, []).append(members)
-        if group.is_adapter:
-            adapters.setdefault(group.upstream_model, []).append(members)
-        targets += map(
-            Target,
-            group.rows.tolist(),
-            group.addresses,
-            repeat(group.pool),
-            repeat(group.upstream_model),
-            repeat(group.is_adapter),
-        )
-    return CandidateSet(
-        rows=np.concatenate([np.empty(0, np.intp), *(group.rows for group in groups)]),
+    return Columns(
+        rows=groups[0].rows
+        if len(groups) == 1
+        else np.concatenate([np.empty(0, np.intp), *(group.rows for group in groups)]),
         all=every,
         tiers=np.repeat(np.array([group.tier for group in groups], np.intp), sizes),
-        targets=tuple(targets),
-        tier_count=tier_count,
-        one_model=len(models) <= 1,
-        models=tuple((root_of(name), np.concatenate(found)) for name, found in models.items()),
-        adapters=tuple((name, np.concatenate(found)) for name, found in adapters.items()),
+        members=tuple([every[begin:end] for begin, end in pairwise(ends)]),
         full_queue=_bounds([group.saturation.queue_depth for group in groups], sizes),
         full_cache=_bounds([group.saturation.kv_cache_utilization for group in groups], sizes),
     )
+
+
+def candidate_set(
+    groups: Sequence[CandidateGroup], tier_count: int, columns: Columns | None = None
+) -> CandidateSet:
+    """The candidates of some groups.
+
+    With `columns`, those of groups that differ in no more than their models, it costs nothing in
+    proportion to the endpoints unless several groups in part have the same model.
+    """
+    columns = columns_of(groups) if columns is None else columns
+    models: dict[str, list[NDArray[np.intp]]] = {}
+    adapters: dict[str, list[NDArray[np.intp]]] = {}
+    for group, members in zip(groups, columns.members, strict=True):
+        if not len(members):
+            continue
+        models.setdefault(group.upstream_model, []).append(members)
+        if group.is_adapter:
+            adapters.setdefault(group.upstream_model, []).append(members)
+    every = columns.all
+    return CandidateSet(
+        rows=columns.rows,
+        all=every,
+        tiers=columns.tiers,
+        targets=GroupTargets(groups),
+        tier_count=tier_count,
+        one_model=len(models) <= 1,
+        models=tuple([(root_of(name), _joined(found, every)) for name, found in models.items()]),
+        adapters=tuple([(name, _joined(found, every)) for name, found in adapters.items()]),
+        full_queue=columns.full_queue,
+        full_cache=columns.full_cache,
+    )
+
+
+def _joined(found: list[NDArray[np.intp]], every: NDArray[np.intp]) -> NDArray[np.intp]:
+    if len(found) == 1:
+        return found[0]
+    return every if sum(map(len, found)) == len(every) else np.concatenate(found)
 
 
 def _bounds(values: Sequence[float | None], sizes: Sequence[int]) -> NDArray[np.float64] | None:

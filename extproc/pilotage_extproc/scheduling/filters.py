@@ -38,10 +38,12 @@ class InSubset:
 
     def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
         """True where the hint names the address."""
-        subset = view.subset
+        subset, table = view.subset, view.table
         if subset is None:
             return None
-        return np.fromiter((target.address in subset for target in view.candidates.targets), np.bool_)
+        named = np.zeros(table.capacity, np.bool_)
+        named[[row for address in subset if (row := table.row_of(address)) is not None]] = True
+        return named[view.candidates.rows]
 
 
 class Healthy:

@@ -16,6 +16,8 @@ from pilotage_extproc.server.addresses import AddressError, split_address
 
 _OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
 _MAX_REQUEST_BYTES = 32 << 20
+_MAX_DECISIONS = 100
+"""In one answer: explaining one takes a millisecond for each thousand of its candidates."""
 
 
 class AdminView(Protocol):
@@ -36,7 +38,7 @@ class AdminView(Protocol):
     def endpoints(self) -> bytes:
         """Every endpoint with its figures and their age."""
 
-    def recent_decisions(self, limit: int) -> bytes:
+    async def list_decisions(self, limit: int) -> bytes:
         """The last decisions, newest first."""
 
     async def explain(self, decision_id: str) -> bytes | None:
@@ -120,7 +122,7 @@ class AdminServer:
         limit = request.query.get("limit", "20")
         if not limit.isdigit():
             return web.json_response({"error": f"limit={limit!r} is not a count"}, status=400)
-        return _json(self._view.recent_decisions(min(int(limit), 1000)))
+        return _json(await self._view.list_decisions(min(int(limit), _MAX_DECISIONS)))
 
     async def _decision(self, request: web.Request) -> web.Response:
         decision_id = request.match_info["id"]

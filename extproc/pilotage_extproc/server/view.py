@@ -1,7 +1,8 @@
 """What the admin address shows of a runtime."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from pilotage_extproc.domain.request import RequestHead
 from pilotage_extproc.pipeline.explain import explain
 from pilotage_extproc.server.runtime import Runtime
 from pilotage_extproc.telemetry.instruments import Reading
+from pilotage_kube.turns import Turns
 
 
 class RuntimeView:
@@ -79,14 +81,26 @@ class RuntimeView:
         )
 
     def recent_decisions(self, limit: int) -> bytes:
-        """The last decisions, newest first."""
+        """The last decisions, newest first, at once."""
+        return self._listed(list(self._explained(limit)))
+
+    async def list_decisions(self, limit: int) -> bytes:
+        """As `recent_decisions`, in short turns: requests go on meanwhile."""
+        turns = Turns()
+        shown: list[bytes] = []
+        for explained in self._explained(limit):
+            shown.append(explained)
+            await turns.give()
+        return self._listed(shown)
+
+    def _explained(self, limit: int) -> Iterator[bytes]:
         runtime = self._runtime
-        shown: list[dict[str, Any]] = []
-        for record in runtime.pipeline.decisions.newest():
-            if len(shown) >= limit:
-                break
-            shown.append(explain(record, runtime.process_id))
-        return orjson.dumps({"process": runtime.process_id, "decisions": shown})
+        for record in list(islice(runtime.pipeline.decisions.newest(), limit)):
+            yield orjson.dumps(explain(record, runtime.process_id))
+
+    def _listed(self, explained: list[bytes]) -> bytes:
+        decisions = [orjson.Fragment(one) for one in explained]
+        return orjson.dumps({"process": self._runtime.process_id, "decisions": decisions})
 
     def explain_here(self, decision_id: str) -> bytes | None:
         """A decision this process holds."""

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 
+from envoy_data_plane.envoy.extensions.clusters.dns.v3 import DnsCluster
 from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
 from envoy_data_plane.envoy.extensions.filters.common.matcher.action.v3 import SkipFilter
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
@@ -55,7 +56,12 @@ def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, in
     hosts = [{"endpoint": {"address": socket_address(host, port)}} for host, port in addresses]
     made: Fields = {
         "name": names.EXTPROC_CLUSTER,
-        "type": "STRICT_DNS",  # also right for an address
+        # all addresses of a name; also right for an address
+        "clusterType": extension(
+            "envoy.cluster.dns",
+            DnsCluster,
+            {"dnsRefreshRate": seconds(_DNS_REFRESH_SECONDS), "dnsLookupFamily": "V4_PREFERRED"},
+        ),
         "connectTimeout": seconds(1),
         "perConnectionBufferLimitBytes": settings.body.max_bytes,
         "circuitBreakers": _limits(settings),
@@ -80,7 +86,6 @@ def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, in
     }
     if len(addresses) > 1 or not _is_ip(addresses[0][0]):
         made["healthChecks"] = [_READINESS]
-        made["dnsRefreshRate"] = seconds(_DNS_REFRESH_SECONDS)
         # one that left the name is stopping: its health does not keep it
         made["ignoreHealthOnHostRemoval"] = True
     if settings.tls.extproc is not None:

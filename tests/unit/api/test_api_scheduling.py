@@ -1,9 +1,11 @@
 """Profiles, saturation and health of a pool: checked, defaulted, compiled."""
 
 import pytest
-from api_manifests import compiled, load, only, policy, pool
+from api_manifests import brief, compiled, load, only, policy, pool
 
+from pilotage_api.compile import compile_resources
 from pilotage_api.scheduling import BUILT_IN_PICKERS, BUILT_IN_SCORERS, seconds
+from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import HealthSnapshot, ProfileSnapshot, SaturationSnapshot, WeightedSnapshot
 
 SCORERS = [{"type": "prefix-cache", "weight": 3}, {"type": "queue-depth", "weight": 2}]
@@ -83,6 +85,60 @@ def test_a_name_that_is_not_built_in_is_a_warning_that_names_it():
 def test_scorers_that_all_weigh_nothing_are_a_warning():
     found = compiled(pool("small", scheduling={"scorers": [{"type": "queue-depth", "weight": 0}]}))
     assert only(found.findings).code == "no-weight"
+
+
+def test_a_plug_in_that_is_installed_where_this_runs_is_no_warning():
+    loaded = load(pool("small", scheduling={"filters": [{"type": "x/there"}, {"type": "x/away"}]}))
+    found = compile_resources(loaded, GatewaySettings(), installed=frozenset({"x/there"}))
+    assert brief(found.findings) == [
+        ("info", "plug-in", "spec.scheduling.filters[0].type"),
+        ("warning", "unknown-step", "spec.scheduling.filters[1].type"),
+    ]
+
+
+def test_parameters_of_what_is_built_in_are_told_to_have_no_effect():
+    scheduling = {
+        "scorers": [{**SCORERS[0], "parameters": {"half": "3"}}, SCORERS[1]],
+        "picker": {"type": "max-score", "parameters": {"seed": "1"}},
+    }
+    assert brief(compiled(pool("small", scheduling=scheduling)).findings) == [
+        ("warning", "no-effect", "spec.scheduling.scorers[0].parameters"),
+        ("warning", "no-effect", "spec.scheduling.picker.parameters"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scheduling", "finding"),
+    [
+        ({}, [("warning", "empty-profile", "spec.scheduling")]),
+        ({"picker": {"type": "weighted-random"}}, [("info", "default-scorers", "spec.scheduling")]),
+        ({"scorers": SCORERS}, []),
+    ],
+)
+def test_a_policy_that_replaces_scorers_without_naming_any_is_told(scheduling, finding):
+    rules = [{"candidates": [{"model": "model-of-small"}]}]
+    found = compiled(
+        pool("small", scheduling={"scorers": SCORERS}), policy("auto", rules=rules, scheduling=scheduling)
+    )
+    assert brief(found.findings) == finding
+
+
+@pytest.mark.parametrize(
+    ("spec", "finding"),
+    [
+        (
+            {"saturation": {"kvCacheUtilization": "0.0"}},
+            [("warning", "always-full", "spec.saturation.kvCacheUtilization")],
+        ),
+        (
+            {"health": {"ejectionTime": "999999h"}},
+            [("warning", "long-ejection", "spec.health.ejectionTime")],
+        ),
+        ({"saturation": {"kvCacheUtilization": "0.01"}, "health": {"ejectionTime": "1h"}}, []),
+    ],
+)
+def test_bounds_that_are_hardly_meant_are_warnings(spec, finding):
+    assert brief(compiled(pool("small", **spec)).findings) == finding
 
 
 @pytest.mark.parametrize(("text", "value"), [("250ms", 0.25), ("10s", 10), ("2m", 120), ("1h", 3600)])

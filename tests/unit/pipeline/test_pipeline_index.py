@@ -1,5 +1,9 @@
 """The routing index: made anew only as far as endpoints changed, and routes within one pool."""
 
+import tracemalloc
+
+import pytest
+
 from pilotage_api.snapshot import (
     Binding,
     Engine,
@@ -9,6 +13,7 @@ from pilotage_api.snapshot import (
     SaturationSnapshot,
     StreamUsage,
 )
+from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.pipeline.routing import CandidateSets, build_index
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
@@ -83,6 +88,43 @@ async def test_a_pool_that_fills_sooner_has_its_sets_made_anew():
     assert before.names["m-a"].candidates.full_queue is None
     assert after.names["m-a"].candidates.full_queue.tolist() == [2]
     assert after.names["m-b"].candidates is before.names["m-b"].candidates
+
+
+async def test_hundreds_of_adapters_of_a_large_pool_share_its_columns_and_make_their_targets_on_demand():
+    builder = Builder()
+    adapters = [f"lora-{number}" for number in range(200)]
+    builder.snapshot = RoutingSnapshot(
+        pools=(pool(A),),
+        names={
+            name: (Binding(pool=A, upstream_model=name, kind=NameKind.ADAPTER),) for name in ("m", *adapters)
+        },
+    )
+    endpoints = tuple(f"10.0.{number // 250}.{number % 250}:80" for number in range(2000))
+    await builder.build(a=endpoints)  # what the table and the columns cost is not asked for here
+    tracemalloc.start()
+    index = await builder.build(a=endpoints[1:])
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 2_000_000, "200 sets of 2,000 targets each would take 30 MB"
+    first, last = (index.names[name].candidates for name in (adapters[0], adapters[-1]))
+    assert first.rows is last.rows
+    assert first.targets[1998] == Target(
+        builder.table.row_of(endpoints[-1]), endpoints[-1], A, "lora-0", True
+    )
+    assert last.targets[-1].upstream_model == "lora-199"
+    assert [name for name, _ in last.adapters] == ["lora-199"]
+
+
+async def test_targets_of_several_pools_stand_as_the_columns_do():
+    index = await Builder().build(a=("1:1", "2:1"), b=("3:1",))
+    targets = index.names["m"].candidates.targets
+    assert [targets[position] for position in range(3)] == list(targets) == list(targets[:])
+    assert [(one.address, one.pool) for one in targets] == [("1:1", A), ("2:1", A), ("3:1", B)]
+    assert targets[-1].address == "3:1"
+    assert targets.has_address("3:1")
+    assert not targets.has_address("4:1")
+    with pytest.raises(IndexError):
+        targets[3]
 
 
 async def test_within_a_pool_any_model_goes_to_any_server_under_its_own_name():

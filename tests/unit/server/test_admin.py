@@ -1,0 +1,66 @@
+"""The admin address: what it shows does not hold requests up."""
+
+import asyncio
+
+import aiohttp
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_api.snapshot import (
+    Binding,
+    EndpointSnapshot,
+    Engine,
+    NameKind,
+    PoolSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
+from pilotage_extproc.domain.request import RequestHead
+from pilotage_extproc.server.admin import AdminServer
+from pilotage_extproc.server.runtime import Runtime
+from pilotage_extproc.server.view import RuntimeView
+
+HEAD = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
+BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+POOL = PoolSnapshot(
+    key="default/a",
+    engine=Engine.OPENAI,
+    endpoints=tuple(EndpointSnapshot(address=f"10.0.0.{number}", port=80) for number in range(200)),
+    stream_usage=StreamUsage.LEAVE,
+    models=("m",),
+)
+NAMES = {"m": (Binding(pool=POOL.key, upstream_model="m", kind=NameKind.MODEL),)}
+
+
+async def test_decisions_are_listed_up_to_a_hundred_and_others_get_their_turn_meanwhile():
+    runtime = Runtime(GatewaySettings())
+    await runtime.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
+    runtime.table.admit(runtime.table.rows())
+    for number in range(150):
+        record = runtime.pipeline.consider(HEAD, BODY)
+        runtime.pipeline.decisions.add(f"d-{number}", record)
+    view = RuntimeView(runtime)
+    admin = AdminServer(view, "127.0.0.1:0", None)
+    await admin.start()
+    try:
+        url = f"http://127.0.0.1:{admin.port}/decisions?limit=1000"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            listed = (await answer.json())["decisions"]
+        assert len(listed) == 100
+
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(others())
+        at_once = view.recent_decisions(100)
+        assert turns == 0
+        assert await view.list_decisions(100) == at_once
+        assert turns > 2
+        other.cancel()
+    finally:
+        await admin.stop()
+        await runtime.stop()
