@@ -187,7 +187,7 @@ class GatewaySettings(SettingsPart):
     """Longest wait for requests under way when `up` or `extproc` is told to stop; a second Ctrl-C ends it."""
     inflight_ttl_seconds: float = Field(default=900.0, gt=0)
     """After this a request whose completion was never seen no longer counts as in flight."""
-    prefix_index_bytes: int = Field(default=128 << 20, ge=1 << 20)
+    prefix_index_bytes: int = Field(default=128 << 20, ge=16 << 20)
     """Memory for what is known of prefix caches; past it what an endpoint used longest ago is forgotten."""
     decision_history_bytes: int = Field(default=64 << 20, ge=1 << 16)
     """Memory for decision records that can be explained afterwards."""

@@ -1,14 +1,13 @@
 """A decision: the ordered list of attempts for one request, and what it was based on."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(slots=True)
-class Target:
+class Target(NamedTuple):
     """One attempt: this endpoint, under this upstream model name."""
 
     row: int

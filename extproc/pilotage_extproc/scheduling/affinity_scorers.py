@@ -54,10 +54,7 @@ class LoraAffinity:
             return column
         slots, rows = view.knowledge.adapters, view.candidates.rows
         for adapter, members in view.candidates.adapters:
-            column[members] = [
-                0.0 if slots.has(row, adapter) else 0.5 if slots.has_room(row) else 1.0
-                for row in rows[members].tolist()
-            ]
+            column[members] = slots.costs(adapter, rows[members])
         return column
 
 

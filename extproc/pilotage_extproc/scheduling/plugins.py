@@ -6,6 +6,7 @@ is switched off for a while. Both are recorded in the decision and counted.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ FORGIVEN_AFTER: Final = 100
 """Calls within the budget, one after the other, after which overruns before them no longer count."""
 DISABLED_SECONDS: Final = 60.0
 """How long one that is too slow is switched off."""
+FAILURE_LOG_SECONDS: Final = 60.0
+"""Between two log lines of one plug-in that raises again and again."""
 LOADING_SECONDS: Final = 1.0
 """Longest that importing and making a plug-in may hold the event loop up."""
 
@@ -51,6 +54,10 @@ class Guard:
     strikes: int = 0
     forgiving: int = 0
     """Calls within the budget since the last overrun."""
+    told_at: float = -math.inf
+    """When a failure was last logged."""
+    untold: int = 0
+    """Failures since then."""
     processor_time: Callable[[], float] = time.thread_time
     wall_time: Callable[[], float] = time.perf_counter
 
@@ -64,12 +71,24 @@ class Guard:
             return step(*arguments)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a step is called, not awaited: nothing here is the loop's own
-            log.error("a plug-in failed and was skipped", extra={"plugin": self.name}, exc_info=error)
+        except BaseException as error:  # noqa: BLE001 - called, not awaited: nothing here is the loop's own
+            self._tell(now, error)
             self.on_trouble(self.name, "raised")
             raise PluginSkipped(f"raised {type(error).__name__}") from None
         finally:
             self._took(now, self.processor_time() - computing, self.wall_time() - began)
+
+    def _tell(self, now: float, error: BaseException) -> None:
+        """Log the first failure and then one a minute: a step that raises does so at each request."""
+        if now - self.told_at < FAILURE_LOG_SECONDS:
+            self.untold += 1
+            return
+        log.error(
+            "a plug-in failed and was skipped",
+            extra={"plugin": self.name, "failures_not_logged": self.untold},
+            exc_info=error,
+        )
+        self.told_at, self.untold = now, 0
 
     def _took(self, now: float, computed: float, took: float) -> None:
         if computed <= BUDGET_SECONDS and took <= WALL_SECONDS:

@@ -4,6 +4,14 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+IN_A_SLOT: Final = 0.0
+FREE_SLOT: Final = 0.5
+PUSHES_ONE_OUT: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -29,6 +37,10 @@ class AdapterSlots:
     def __init__(self) -> None:
         self._slots: dict[int, _Slots] = {}
         self._names: OrderedDict[str, None] = OrderedDict()
+        self._holders: dict[str, set[int]] = {}
+        """Rows by adapter: the same as `recent` of all slots, for a decision to read at once."""
+        self._full: NDArray[np.bool_] = np.zeros(64, np.bool_)
+        """By row, whether another adapter would push one out."""
 
     def scraped(self, row: int, limit: int, running: Iterable[str], waiting: Iterable[str] = ()) -> None:
         """What the engine says: its slots, adapters in them, and adapters that wait for one."""
@@ -37,11 +49,12 @@ class AdapterSlots:
         slots.running = frozenset(islice(running, slots.limit))
         for name in slots.running:
             slots.recent[name] = None
+            self._holders.setdefault(name, set()).add(row)
         for name in (*slots.running, *islice(waiting, self._MOST_SLOTS)):
             self._names[name] = None
         while len(self._names) > self._MAX_NAMES:
             self._names.popitem(last=False)
-        self._shrink(slots)
+        self._shrink(row, slots)
 
     def is_adapter(self, name: str) -> bool:
         """Whether any engine has called a name an adapter."""
@@ -52,30 +65,55 @@ class AdapterSlots:
         slots = self._slots.setdefault(row, _Slots())
         slots.recent[adapter] = None
         slots.recent.move_to_end(adapter)
-        self._shrink(slots)
+        self._holders.setdefault(adapter, set()).add(row)
+        self._shrink(row, slots)
 
-    def _shrink(self, slots: _Slots) -> None:
+    def _shrink(self, row: int, slots: _Slots) -> None:
         """Forget idle adapters, least recently used first, and never one that runs."""
-        excess = len(slots.recent) - (slots.limit or self._UNKNOWN_LIMIT)
-        if excess <= 0:
-            return
-        idle = [name for name in slots.recent if name not in slots.running]
-        for name in idle[:excess]:
-            del slots.recent[name]
+        limit = slots.limit or self._UNKNOWN_LIMIT
+        excess = len(slots.recent) - limit
+        if excess > 0:
+            idle = [name for name in slots.recent if name not in slots.running]
+            for name in idle[:excess]:
+                del slots.recent[name]
+                self._drop(name, row)
+        self._set_full(row, len(slots.recent) >= limit)
+
+    def _drop(self, name: str, row: int) -> None:
+        holders = self._holders[name]
+        holders.discard(row)
+        if not holders:
+            del self._holders[name]
+
+    def _set_full(self, row: int, full: bool) -> None:
+        if row >= len(self._full):
+            if not full:
+                return
+            self._full = np.concatenate([self._full, np.zeros(row + 1, np.bool_)])
+        self._full[row] = full
 
     def has(self, row: int, adapter: str) -> bool:
         """Whether the adapter probably is in a slot."""
-        slots = self._slots.get(row)
-        return slots is not None and adapter in slots.recent
+        return row in self._holders.get(adapter, ())
 
-    def has_room(self, row: int) -> bool:
-        """Whether another adapter could be loaded without pushing one out."""
-        slots = self._slots.get(row)
-        return slots is None or len(slots.recent) < (slots.limit or self._UNKNOWN_LIMIT)
+    def costs(self, adapter: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """By row: 0 where the adapter probably is in a slot, 0.5 where one is free, else 1."""
+        full = self._full
+        column = np.where(full.take(rows, mode="clip") & (rows < len(full)), PUSHES_ONE_OUT, FREE_SLOT)
+        holders = self._holders.get(adapter)
+        if holders:
+            held = np.zeros(max(int(rows.max(initial=0)), *holders) + 1, np.bool_)
+            held[list(holders)] = True
+            column[held[rows]] = IN_A_SLOT
+        return column
 
     def forget(self, row: int) -> None:
         """The endpoint is gone, or restarted."""
-        self._slots.pop(row, None)
+        slots = self._slots.pop(row, None)
+        if slots is not None:
+            for name in slots.recent:
+                self._drop(name, row)
+            self._set_full(row, False)
 
 
 class Sessions:

@@ -1,10 +1,14 @@
 """What endpoints hold already: prefixes, adapters, sessions."""
 
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 from scheduling_fleet import Fleet
 
 from pilotage_api.snapshot import ProfileSnapshot, WeightedSnapshot
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.prompt import prompt_blocks, root_of
+from pilotage_extproc.state.affinity import AdapterSlots
 
 SESSION = ProfileSnapshot(scorers=(WeightedSnapshot(type="session-affinity", weight=1),))
 PREFIX = ProfileSnapshot(scorers=(WeightedSnapshot(type="prefix-cache", weight=1),))
@@ -110,3 +114,35 @@ def test_an_engine_that_names_adapters_without_end_costs_little():
     for turn in range(5):
         slots.scraped(0, 10**11, [f"{turn}-{number}" for number in range(50_000)])
     assert len(slots._slots[0].recent) <= 256
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["scraped", "placed", "forget"]),
+            st.integers(0, 150),
+            st.sampled_from("abcdef"),
+            st.integers(1, 3),
+        ),
+        max_size=80,
+    )
+)
+def test_what_an_adapter_costs_by_column_is_what_each_endpoint_alone_would_say(events):
+    slots = AdapterSlots()
+    for what, row, name, limit in events:
+        if what == "scraped":
+            slots.scraped(row, limit, [name])
+        elif what == "placed":
+            slots.placed(row, name)
+        else:
+            slots.forget(row)
+    rows = np.arange(200)
+    for name in "abcdef":
+        expected = []
+        for row in rows.tolist():
+            known = slots._slots.get(row)
+            held = () if known is None else known.recent
+            room = known is None or len(held) < (known.limit or 4)
+            expected.append(0.0 if name in held else 0.5 if room else 1.0)
+        assert slots.costs(name, rows).tolist() == expected
+    assert len(slots.costs("a", rows[:0])) == 0

@@ -383,3 +383,13 @@ def test_one_that_is_slow_and_raises_is_switched_off_too():
     with pytest.raises(PluginSkipped, match="switched off"):
         timed.run()
     assert timed.troubles == ["raised", "slow"] * 2
+
+
+def test_one_that_raises_at_each_request_is_logged_once_a_minute_with_the_number_not_logged(caplog):
+    timed = Timed()
+    for second in range(65):
+        timed.now = NOW + second
+        with pytest.raises(PluginSkipped):
+            timed.run(fails=True)
+    assert [record.failures_not_logged for record in caplog.records] == [0, 59]
+    assert timed.troubles == ["raised"] * 65
