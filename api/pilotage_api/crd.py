@@ -27,16 +27,16 @@ class _Column:
         return shown
 
 
-def _condition(name: str, field: str = "status") -> str:
-    return f'.status.conditions[?(@.type=="{name}")].{field}'
+def _condition(name: str) -> str:
+    return f'.status.conditions[?(@.type=="{name}")].status'
 
 
 _CONDITIONS: Final = (
     _Column("Accepted", _condition("Accepted")),
     _Column("Resolved", _condition("ResolvedRefs")),
     _Column("Programmed", _condition("Programmed")),
-    _Column("Reason", _condition("Programmed", "reason")),
-    _Column("Message", _condition("Programmed", "message"), priority=1),
+    _Column("Reason", ".status.reason"),
+    _Column("Message", ".status.message", priority=1),
     _Column("Age", ".metadata.creationTimestamp", "date"),
 )
 

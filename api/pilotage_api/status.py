@@ -49,6 +49,10 @@ class ResourceStatus(_Reported):
     """The newest generation a controller has seen."""
     conditions: list[Condition] = Field(default=[], max_length=8, json_schema_extra=unique_by("type"))
     """Accepted, ResolvedRefs, Programmed."""
+    reason: Reason | None = None
+    """In one word what to look at first: of the first condition that does not hold, or of no servers."""
+    message: str | None = Field(default=None, max_length=1200)
+    """The same for people."""
     gateway: str | None = Field(default=None, max_length=128)
     """Whose word this is: `namespace/name` of the snapshot that the gateway publishes."""
 

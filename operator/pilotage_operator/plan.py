@@ -14,6 +14,7 @@ from pilotage_operator.conditions import ACCEPTED, UNUSED_REASONS, Verdict, acce
 from pilotage_operator.desired import Desired
 from pilotage_operator.programmed import Pickers, ProgrammedRule, endpoint_counts
 from pilotage_operator.stored import Form, Stored
+from pilotage_operator.summary import summary
 
 _MOST_SHOWN: Final = 100
 _QUIET: Final = frozenset({"Pending", "NotAccepted", "LastGood", "NotUsed", "NoPickers"})
@@ -115,11 +116,13 @@ def _status_write(
     )
     old = _conditions(stored.status)
     generation = stored.form.generation
+    columns = _columns(key, stored, observed.pickers)
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "gateway": gateway,
         "conditions": [_condition(one, old.get(one.type), generation, observed.now) for one in verdicts],
-        **_columns(key, stored, observed.pickers),
+        **summary(verdicts, columns),
+        **columns,
     }
     if status == stored.status:
         return None

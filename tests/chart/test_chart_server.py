@@ -147,6 +147,7 @@ def test_a_wrong_setting_changes_nothing(rig, namespace):
 def test_the_notes_lead_to_a_first_request(rig, namespace):
     told = rig.helm("install", "pilotage", CHART, "--namespace", namespace)
     assert "kind: ModelPool" in told
+    assert f"kubectl get -n {namespace} modelpools,routepolicies" in told
     assert f"port-forward -n {namespace} service/pilotage-envoy 8080:80" in told
     manifest = told.split("<<POOL")[1].split("POOL")[0]
     rig.kubectl("apply", "-n", namespace, "--dry-run=server", "-f", "-", given=manifest)

@@ -142,6 +142,10 @@ async def test_the_command_serves_and_ends_when_told_to(operators, tmp_path):
         assert await asyncio.wait_for(program.process.wait(), 10) == 0
         lease = await operators.client.get(LEASES, "pilotage-snapshot-operator", operators.namespace)
         assert not lease["spec"].get("holderIdentity")
+        told = program.entries()
+        assert any(str(line["message"]).startswith("published snapshot") for line in told)
+        remarks = [line for line in told if line["level"] == "info"]
+        assert not [line for line in remarks if str(line["logger"]).startswith("kopf")]
 
 
 @pytest.mark.slow

@@ -39,6 +39,12 @@ async def test_get_tells_at_a_glance(operators):
     columns = ["NAME", "MODELS", "READY", "ACCEPTED", "RESOLVED", "PROGRAMMED", "REASON", "AGE"]
     assert pools.splitlines()[0].split() == columns
     assert pools.splitlines()[1].split()[1:7] == ["llama-8b", "1/2", "True", "True", "True", "Programmed"]
+    picker.report(**{f"{operators.namespace}/small": (0, 2)})
+
+    async def none_ready() -> bool:
+        return (await operators.get(SMALL))["status"]["reason"] == "NoneReady"
+
+    await operators.eventually(none_ready)
     assert policies.splitlines()[1].split()[1:7] == [
         '["auto"]',
         "small",

@@ -27,7 +27,8 @@ def operator(
     from pilotage_kube.kubeconfig import connect  # noqa: PLC0415 - the same
     from pilotage_operator.process import OperatorProcess  # noqa: PLC0415 - the same
 
-    configure_logs(log_level)
+    # kopf tells of every event it has passed on, with all its settings
+    configure_logs(log_level, quiet=("kopf",))
     # with thousands of resources a full collection holds a reconciliation for a quarter of a second
     tune_garbage_collection()
     found = settings_of(settings)

@@ -25,10 +25,15 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(entry, default=str).decode()
 
 
-def configure_logs(level: str = "info") -> None:
-    """Send the logs of all of Pilotage to standard error as JSON lines."""
+def configure_logs(level: str = "info", quiet: tuple[str, ...] = ()) -> None:
+    """Send the logs of all of Pilotage to standard error as JSON lines.
+
+    Loggers in `quiet` tell only warnings and worse, except at `debug`.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in () if level == "debug" else quiet:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
