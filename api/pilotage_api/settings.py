@@ -114,7 +114,7 @@ class TlsSettings(SettingsPart):
     gateway: TlsFiles | None = None
     """`{certFile, keyFile}` of the gateway listener; plaintext when unset."""
     extproc: TlsFiles | Literal["self-signed"] | None = None
-    """The same for the gRPC port, or `self-signed`."""
+    """The same for the gRPC port, or `self-signed`: each process makes its own."""
 
 
 class UpstreamSettings(SettingsPart):
