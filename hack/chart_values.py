@@ -108,7 +108,8 @@ class Extproc(Part):
     resources: dict[str, Any] = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
     """CPU and memory. `settings.body.maxTotalBytes` must fit in."""
     self_signed_tls: bool = False
-    """TLS on the gRPC port with a certificate of its own making, as some gateways want it."""
+    """TLS on the gRPC port with a certificate of each pod's own making, as some gateways want it; pickers
+    trust each other's by their reports."""
     notice_seconds: Annotated[int, Field(ge=0, le=120)] = 10
     """How long a stopping pod still serves while gateways learn of it; then `settings.drainSeconds` begin."""
     autoscaling: Autoscaling = Autoscaling()

@@ -3,7 +3,16 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from pilotage_api.resource import DNS_LABEL
@@ -105,7 +114,7 @@ class TlsSettings(SettingsPart):
     gateway: TlsFiles | None = None
     """`{certFile, keyFile}` of the gateway listener; plaintext when unset."""
     extproc: TlsFiles | Literal["self-signed"] | None = None
-    """The same for the gRPC port, or `self-signed`."""
+    """The same for the gRPC port, or `self-signed`: each process makes its own."""
 
 
 class UpstreamSettings(SettingsPart):
@@ -194,8 +203,20 @@ class GatewaySettings(SettingsPart):
     upstream: UpstreamSettings = UpstreamSettings()
     scrape: ScrapeSettings = ScrapeSettings()
     peers: tuple[str, ...] = ()
-    """`HOST:PORT` of the other extproc processes behind the same Envoy, to share settling."""
+    """`HOST:PORT` of the other extproc processes behind the same Envoy, to share settling. With
+    `tls.extproc` all serve the same certificate, from files."""
     kubernetes: KubernetesSettings = KubernetesSettings()
+
+    @field_validator("peers")
+    @classmethod
+    def _verifiable(cls, peers: tuple[str, ...], known: ValidationInfo) -> tuple[str, ...]:
+        tls: TlsSettings | None = known.data.get("tls")
+        if peers and tls is not None and tls.extproc == "self-signed":
+            raise ValueError(
+                "a peer's self-signed certificate cannot be verified: name certFile and keyFile, the same for"
+                " all, in tls.extproc; in a cluster leave peers out, replicas find each other"
+            )
+        return peers
 
     @property
     def watched_namespaces(self) -> tuple[str, ...]:

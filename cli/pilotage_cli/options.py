@@ -40,6 +40,7 @@ _FLAGS = {
     "listen.gateway": "--listen",
     "listen.extproc": "--extproc-listen",
     "listen.admin": "--admin",
+    "peers": "--peer",
 }
 """By the setting they win over."""
 

@@ -15,6 +15,8 @@ REPORT_ANNOTATION: Final = "pilotage.dev/report"
 MAX_REFUSALS: Final = 64
 MAX_POOLS: Final = 512
 """Pools counted in one report: with longest names 180 KB, of the 256 KiB that annotations may take."""
+MAX_CERTIFICATE: Final = 16 << 10
+"""Characters of a certificate; one with a hundred names has half as many."""
 _MAX_TEXT: Final = 256
 
 
@@ -58,6 +60,8 @@ class ReplicaReport(msgspec.Struct, frozen=True):
     """Why it does not follow what is published, for people; empty where it does."""
     address: str = ""
     """Where its siblings reach it, `HOST:PORT`; empty where they cannot."""
+    certificate: str = ""
+    """What it serves there, PEM, for siblings to trust this one and no other; empty for plaintext."""
     pools: dict[str, PoolCount] = {}
     """By `namespace/name`."""
     pools_omitted: int = 0
@@ -84,6 +88,8 @@ def bounded(report: ReplicaReport) -> ReplicaReport:
         refusals=kept,
         omitted=report.omitted + len(report.refusals) - len(kept),
         problem=report.problem[: 4 * _MAX_TEXT],
+        # cut it cannot be read and is not trusted; left out it would say "plaintext"
+        certificate=report.certificate[:MAX_CERTIFICATE],
         pools=pools,
         pools_omitted=report.pools_omitted + len(report.pools) - len(pools),
     )

@@ -64,6 +64,7 @@ class ReplicaReporter:
         refusals: Sequence[Refusal] = (),
         problem: str = "",
         pools: Mapping[str, PoolCount] | None = None,
+        certificate: str = "",
     ) -> None:
         """Say this from now on; it is written at once, from `run`. No `pools` leaves their counts."""
         said = msgspec.structs.replace(
@@ -73,6 +74,7 @@ class ReplicaReporter:
             refusals=tuple(refusals),
             problem=problem,
             pools=self._report.pools if pools is None else dict(pools),
+            certificate=certificate,
         )
         if said != self._report:
             self._report = said

@@ -83,6 +83,16 @@ def test_an_address_that_is_none_is_told_by_its_flag(folder, flag):
     )
 
 
+def test_a_peer_whose_certificate_could_not_be_verified_is_told_by_its_flag(folder):
+    spec = {"tls": {"extproc": "self-signed"}}
+    settings = {"apiVersion": "pilotage.dev/v1alpha1", "kind": "GatewaySettings", "spec": spec}
+    (folder / "pilotage.yaml").write_text(yaml.safe_dump(settings))
+    ran = pilotage("extproc", "-f", str(folder), "--peer", "127.0.0.1:9002")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("pilotage: --peer ")
+    assert "name certFile and keyFile, the same for all, in tls.extproc" in ran.stderr
+
+
 def test_an_unknown_log_level_is_told_with_those_there_are(folder):
     ran = pilotage("up", "-f", str(folder), "--log-level", "foo")
     assert ran.returncode == 2

@@ -1,4 +1,7 @@
-"""Two picker processes behind one Envoy: every request is settled once, wherever its entry arrives."""
+"""Two picker processes behind one Envoy: every request is settled once, wherever its entry arrives.
+
+Once with plaintext ports, once with the one certificate that both read from files.
+"""
 
 import asyncio
 import os
@@ -12,8 +15,9 @@ import pytest
 import yaml
 from gateway_rig import SMALL, free_ports, pool
 
-from pilotage_api.settings import GatewaySettings
+from pilotage_api.settings import GatewaySettings, TlsFiles, TlsSettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
+from pilotage_extproc.server.tls import self_signed
 from pilotage_extproc.xds.bootstrap import build_bootstrap
 from pilotage_sim import SimCluster, SimConfig, SimSpec
 
@@ -24,8 +28,9 @@ REQUESTS = 60
 class TwoPickers:
     """Envoy, two `pilotage extproc` processes, two simulated servers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: GatewaySettings) -> None:
         self.folder = folder
+        self.settings = settings
         self.processes: list[asyncio.subprocess.Process] = []
 
     async def start(self) -> None:
@@ -35,11 +40,14 @@ class TwoPickers:
             for port in ports[:2]
         )
         (self.folder / "pool.yaml").write_text(yaml.safe_dump(pool("small", ports[:2], SMALL)))
+        tls = self.settings.tls.model_dump(mode="json", by_alias=True, exclude_none=True)
+        written = {"apiVersion": "pilotage.dev/v1alpha1", "kind": "GatewaySettings", "spec": {"tls": tls}}
+        (self.folder / "pilotage.yaml").write_text(yaml.safe_dump(written))
         self.grpc, self.admin = ports[2:4], ports[4:6]
         for index in range(2):
             await self._start_picker(index)
         bootstrap = build_bootstrap(
-            GatewaySettings(),
+            self.settings,
             envoy_name="e2e",
             extproc=("127.0.0.1", self.grpc[0]),
             siblings=[("127.0.0.1", self.grpc[1])],
@@ -85,9 +93,18 @@ class TwoPickers:
         await self.cluster.stop()
 
 
-@pytest.fixture
-async def pickers(tmp_path: Path) -> AsyncIterator[TwoPickers]:
-    both = TwoPickers(tmp_path)
+def shared_certificate(folder: Path) -> TlsFiles:
+    key, certificate = self_signed("pickers.test")
+    (folder / "tls.key").write_bytes(key)
+    (folder / "tls.crt").write_bytes(certificate)
+    return TlsFiles(cert_file=str(folder / "tls.crt"), key_file=str(folder / "tls.key"))
+
+
+@pytest.fixture(params=["plaintext", "TLS"])
+async def pickers(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TwoPickers]:
+    tls = shared_certificate(tmp_path) if request.param == "TLS" else None
+    (tmp_path / "manifests").mkdir()
+    both = TwoPickers(tmp_path / "manifests", GatewaySettings(tls=TlsSettings(extproc=tls)))
     try:
         await both.start()
         yield both

@@ -20,7 +20,7 @@ from pilotage_extproc.protocol import messages
 from pilotage_extproc.protocol.access_log import LoggedRequest, access_log_handler
 from pilotage_extproc.protocol.messages import PickHeaders
 from pilotage_extproc.protocol.rebind import serve_rebind
-from pilotage_extproc.server.tls import server_credentials
+from pilotage_extproc.server.tls import port_certificate
 from pilotage_extproc.xds.ads import XdsServer
 from pilotage_extproc.xds.bootstrap import build_bootstrap
 from pilotage_extproc.xds.names import REBIND_ROLE, ROLE_HEADER
@@ -211,10 +211,10 @@ class Rig:
         self.session = aiohttp.ClientSession()
 
     def _bind(self, port: int) -> int:
-        tls = self.settings.tls.extproc
-        if tls is None:
+        certificate = port_certificate(self.settings.tls.extproc)
+        if certificate is None:
             return self.extproc.add_insecure_port(f"127.0.0.1:{port}")
-        return self.extproc.add_secure_port(f"127.0.0.1:{port}", server_credentials(tls))
+        return self.extproc.add_secure_port(f"127.0.0.1:{port}", certificate.credentials())
 
     async def stop(self) -> None:
         if self.session is not None:

@@ -3,22 +3,26 @@
 import asyncio
 import json
 
+import pytest
 from envoy_rig import CHAT, CHAT_BODY, Rig, fixed, pick
 
-from pilotage_api.settings import GatewaySettings
+from pilotage_api.settings import GatewaySettings, TlsSettings
 
 CLIENTS = 4
 
 
-async def test_a_picker_that_dies_costs_at_most_the_requests_it_held(start_rig, start_server):
+@pytest.mark.parametrize("tls", [None, "self-signed"])
+async def test_a_picker_that_dies_costs_at_most_the_requests_it_held(start_rig, start_server, tls):
+    settings = GatewaySettings(tls=TlsSettings(extproc=tls))
     server = await start_server(fixed(200, b'"ok"'))
 
     def choose(head, body):
         return pick(server.address)
 
-    sibling = Rig(GatewaySettings(), choose)
+    sibling = Rig(settings, choose)
     await sibling.serve([server.address])
-    rig = await start_rig(choose, [server.address], siblings=[("127.0.0.1", sibling.extproc_port)])
+    siblings = [("127.0.0.1", sibling.extproc_port)]
+    rig = await start_rig(choose, [server.address], settings=settings, siblings=siblings)
     statuses: list[int] = []
 
     async def client() -> None:

@@ -26,6 +26,8 @@ from pilotage_kube.connection import Connection
 from pilotage_kube.resource import PODS
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
 
+PICKER_NAME = "pilotage-extproc"
+"""The name in the certificates that pickers make for themselves."""
 DESTINATION = "x-gateway-destination-endpoint"
 
 
@@ -184,8 +186,13 @@ def head(path: str = "/v1/chat/completions", **headers: str) -> ext_proc_pb2.Pro
 class Gateway:
     """A third-party gateway's streams to one port of a picker."""
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+    def __init__(self, address: str, certificate: str = "") -> None:
+        if certificate:
+            credentials = grpc.ssl_channel_credentials(root_certificates=certificate.encode())
+            options = (("grpc.ssl_target_name_override", PICKER_NAME),)
+            self._channel = grpc.aio.secure_channel(address, credentials, options)
+        else:
+            self._channel = grpc.aio.insecure_channel(address)
         self.process: Callable[..., Any] = self._channel.stream_stream(
             "/envoy.service.ext_proc.v3.ExternalProcessor/Process",
             request_serializer=ext_proc_pb2.ProcessingRequest.SerializeToString,
@@ -220,8 +227,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway_at(address: str) -> AsyncIterator[Gateway]:
-    gateway = Gateway(address)
+async def gateway_at(address: str, certificate: str = "") -> AsyncIterator[Gateway]:
+    """A gateway; with the picker's certificate (PEM), over TLS."""
+    gateway = Gateway(address, certificate)
     try:
         yield gateway
     finally:

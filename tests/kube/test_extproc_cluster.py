@@ -2,16 +2,18 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import aiohttp
 import pytest
 from accounts import token_with
-from extproc_rig import Pods, gateway_at, head, picker_in, pool_of, snapshot_with
+from extproc_rig import PICKER_NAME, Pods, gateway_at, head, picker_in, pool_of, snapshot_with
 from rights import EXTPROC_OWN, EXTPROC_WATCHED
 from tcp_proxy import TcpProxy
 from waiting import until
 
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.server.tls import self_signed
 from pilotage_kube.client import ApiClient
 from pilotage_kube.errors import Forbidden
 from pilotage_kube.replica_report import PoolCount
@@ -134,15 +136,22 @@ async def test_a_damaged_snapshot_leaves_the_last_good_one(client, control_plane
         assert cluster.picker.server.view.ready()
 
 
+@pytest.mark.parametrize("tls", ["plaintext", "self-signed", "files of their own"])
 async def test_siblings_find_each_other_by_their_reports_and_settle_for_each_other(
-    client, control_plane, namespace
+    client, control_plane, namespace, tls, tmp_path
 ):
     await Pods(client, namespace).add("one", "10.0.0.1")
     await SnapshotPublisher(client, namespace=namespace).publish(snapshot_with(pool_of(namespace)))
     async with AsyncExitStack() as stack:
         one, two, three = [
             await stack.enter_async_context(
-                picker_in(control_plane.connection(), client, namespace, replica=name)
+                picker_in(
+                    control_plane.connection(),
+                    client,
+                    namespace,
+                    replica=name,
+                    tls={"extproc": port_tls(tls, tmp_path / name)},
+                )
             )
             for name in ("pod-a", "pod-b", "pod-c")
         ]
@@ -150,7 +159,7 @@ async def test_siblings_find_each_other_by_their_reports_and_settle_for_each_oth
             others = {other.runtime.process_id for other in (one, two, three) if other is not each}
             await until(lambda each=each, others=others: set(known(each).values()) == others)
         await one.has(f"{namespace}/small", "10.0.0.1:8000")
-        async with gateway_at(one.picker.server.address) as gateway:
+        async with gateway_at(one.picker.server.address, one.runtime.own_certificate()) as gateway:
             await gateway.ask("model-small")
         record = next(iter(one.runtime.pipeline.decisions.newest()))
         # the access-log entry reaches another process than the one that decided
@@ -162,6 +171,60 @@ async def test_siblings_find_each_other_by_their_reports_and_settle_for_each_oth
         assert (await three.picker.server.view.explain(record.id)) is not None
         await two.stop()
         await until(lambda: set(known(one).values()) == {three.runtime.process_id})
+
+
+async def test_siblings_follow_a_certificate_that_is_renewed_on_disk(
+    client, control_plane, namespace, tmp_path
+):
+    await Pods(client, namespace).add("one", "10.0.0.1")
+    await SnapshotPublisher(client, namespace=namespace).publish(snapshot_with(pool_of(namespace)))
+    files = port_tls("files of their own", tmp_path / "pod-a")
+    connection = control_plane.connection()
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(
+            picker_in(connection, client, namespace, "pod-a", tls={"extproc": files})
+        )
+        before = one.runtime.own_certificate()
+        port_tls("files of their own", tmp_path / "pod-a")
+        await until(lambda: one.follower.reporter.report.certificate not in {"", before})
+        # it starts after the renewal: it can only know the new one
+        two = await stack.enter_async_context(
+            picker_in(connection, client, namespace, "pod-b", tls={"extproc": "self-signed"})
+        )
+        await until(lambda: set(known(two).values()) == {one.runtime.process_id})
+        await until(lambda: set(known(one).values()) == {two.runtime.process_id})
+        await one.has(f"{namespace}/small", "10.0.0.1:8000")
+        port_tls("files of their own", tmp_path / "pod-a")
+        async with gateway_at(one.picker.server.address, one.runtime.own_certificate()) as gateway:
+            await gateway.ask("model-small")
+        record = next(iter(one.runtime.pipeline.decisions.newest()))
+        outcome = Outcome(record.id, 200, "10.0.0.1:8000", 1, 0.5, 0.1)
+        two.runtime.settler.log_entry(outcome, one.runtime.process_id)
+        await until(lambda: record.outcome is not None)
+
+
+async def test_a_sibling_that_serves_plaintext_still_is_met_as_such_by_one_that_serves_tls(
+    client, control_plane, namespace
+):
+    connection = control_plane.connection()
+    async with (
+        picker_in(connection, client, namespace, "pod-a") as old,
+        picker_in(connection, client, namespace, "pod-b", tls={"extproc": "self-signed"}) as new,
+    ):
+        await until(lambda: set(known(old).values()) == {new.runtime.process_id})
+        await until(lambda: set(known(new).values()) == {old.runtime.process_id})
+
+
+def port_tls(kind: str, folder: Path) -> dict[str, str] | str | None:
+    """What `tls.extproc` says; files are written anew each time."""
+    if kind != "files of their own":
+        return None if kind == "plaintext" else kind
+    folder.mkdir(exist_ok=True)
+    key, certificate = self_signed(PICKER_NAME)
+    for name, held in (("tls.key", key), ("tls.crt", certificate)):
+        (folder / "next").write_bytes(held)
+        (folder / "next").rename(folder / name)
+    return {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")}
 
 
 def known(cluster) -> dict[str, str | None]:

@@ -130,6 +130,7 @@ class ClusterFollower:
             refusals=self._refusals(),
             problem=self.reader.problem or "",
             pools=runtime.pool_counts(),
+            certificate=runtime.own_certificate(),
         )
 
     def _refusals(self) -> list[Refusal]:
@@ -150,8 +151,8 @@ class ClusterFollower:
         return refusals
 
     def _meet_siblings(self) -> None:
-        others = [one.address for one in self._replicas.live() if one.replica != self._identity.replica]
-        self._server.runtime.peers.follow(address for address in others if address)
+        others = [one for one in self._replicas.live() if one.replica != self._identity.replica]
+        self._server.runtime.peers.follow({one.address: one.certificate for one in others if one.address})
 
     async def _follow_inference(self) -> NoReturn:
         while True:

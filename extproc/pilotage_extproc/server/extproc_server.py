@@ -28,9 +28,9 @@ class ExtProcServer:
         self.runtime = Runtime(settings, process_id=process_id, cluster=cluster)
         self.view = RuntimeView(self.runtime)
         self._settings = settings
-        self._port = GrpcPort(settings.tls.extproc)
+        self._port = GrpcPort(self.runtime.certificate)
         self.pool_ports = PoolPorts(
-            self.runtime.processor, split_address(settings.listen.extproc)[0], settings.tls.extproc
+            self.runtime.processor, split_address(settings.listen.extproc)[0], self.runtime.certificate
         )
         self._admin = AdminServer(self.view, settings.listen.admin, settings.admin_token_file)
         self.address = settings.listen.extproc
@@ -43,7 +43,7 @@ class ExtProcServer:
         return join_address(host, self._admin.port)
 
     async def start(self) -> None:
-        """Listen. Raises AddressError where an address is taken or cannot be used."""
+        """Listen. Raises AddressError where an address is taken or cannot be used, TlsError."""
         runtime = self.runtime
         self._port.add(
             ext_proc_handler(runtime.processor, runtime.telemetry.rebinds.add),

@@ -1,18 +1,16 @@
 """One gRPC port with its health service, and the handler of ext_proc."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from pilotage_api.settings import TlsFiles
 from pilotage_extproc.protocol.contracts import Stream
 from pilotage_extproc.protocol.processor import Processor
 from pilotage_extproc.protocol.rebind import serve_rebind
 from pilotage_extproc.server.addresses import join_address
-from pilotage_extproc.server.tls import server_credentials
+from pilotage_extproc.server.tls import PortCertificate
 from pilotage_extproc.xds.names import ENVOY_HEADER, REBIND_ROLE, ROLE_HEADER
 
 EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
@@ -24,14 +22,13 @@ _OPTIONS = (
     ("grpc.max_concurrent_streams", 100_000),
 )
 
-Tls = TlsFiles | Literal["self-signed"] | None
-
 
 class GrpcPort:
     """A gRPC server on one port. Live from the start; not ready until `set_serving`."""
 
-    def __init__(self, tls: Tls) -> None:
-        self._tls = tls
+    def __init__(self, certificate: PortCertificate | None) -> None:
+        """Without a certificate it is plaintext."""
+        self._certificate = certificate
         self._server = grpc.aio.server(options=_OPTIONS)
         self._health = HealthServicer()
 
@@ -40,15 +37,15 @@ class GrpcPort:
         self._server.add_generic_rpc_handlers(handlers)
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the real port. Raises RuntimeError where the address cannot be used."""
+        """Listen; the real port. Raises RuntimeError where the address cannot be used, TlsError."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         await self._set(_UNREADY_NAMES, serving=False)
         await self._set(("liveness",), serving=True)
         address = join_address(host, port)
-        if self._tls is None:
+        if self._certificate is None:
             bound = self._server.add_insecure_port(address)
         else:
-            bound = self._server.add_secure_port(address, server_credentials(self._tls))
+            bound = self._server.add_secure_port(address, self._certificate.credentials())
         await self._server.start()
         return bound
 

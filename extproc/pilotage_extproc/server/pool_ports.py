@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pilotage_extproc.protocol.processor import Processor
-from pilotage_extproc.server.grpc_port import GrpcPort, Tls, pool_ext_proc_handler
+from pilotage_extproc.server.grpc_port import GrpcPort, pool_ext_proc_handler
+from pilotage_extproc.server.tls import PortCertificate
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +24,10 @@ class _Open:
 class PoolPorts:
     """Listens on exactly the ports it is told to."""
 
-    def __init__(self, processor: Processor, host: str, tls: Tls) -> None:
+    def __init__(self, processor: Processor, host: str, certificate: PortCertificate | None) -> None:
         self._processor = processor
         self._host = host
-        self._tls = tls
+        self._certificate = certificate
         self._open: dict[int, _Open] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._serving = False
@@ -59,7 +60,7 @@ class PoolPorts:
         return failed
 
     async def _listen(self, port: int, pool: str) -> _Open:
-        made = _Open(GrpcPort(self._tls), pool)
+        made = _Open(GrpcPort(self._certificate), pool)
         made.grpc.add(pool_ext_proc_handler(self._processor, lambda: made.pool))
         await made.grpc.start(self._host, port)
         await made.grpc.set_serving(serving=self._serving)

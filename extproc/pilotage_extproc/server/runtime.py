@@ -26,6 +26,7 @@ from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
 from pilotage_extproc.server.rollout import Rollout
+from pilotage_extproc.server.tls import port_certificate
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolve
@@ -86,7 +87,8 @@ class Runtime:
             decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
             clock=clock,
         )
-        self.peers = Peers(self.process_id, settings.peers, self.telemetry)
+        self.certificate = port_certificate(settings.tls.extproc)
+        self.peers = Peers(self.process_id, settings.peers, self.telemetry, self.own_certificate)
         self.settler = Settler(
             self.process_id,
             settle=self.pipeline.settle,
@@ -188,6 +190,10 @@ class Runtime:
                 ready = int(takes.sum())
             counts[pool.key] = PoolCount(ready, max(ready, self.discovery.total(pool)))
         return counts
+
+    def own_certificate(self) -> str:
+        """What siblings are to trust when they connect here, PEM; empty where the port is plaintext."""
+        return "" if self.certificate is None else self.certificate.leaf()
 
     def take_log_entry(self, logged: LoggedRequest) -> None:
         """An entry of an Envoy's access log."""

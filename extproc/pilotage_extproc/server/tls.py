@@ -1,9 +1,10 @@
-"""Server credentials: a self-signed certificate made at start, or PEM files read again when they change."""
+"""What the gRPC ports serve TLS with: a self-signed certificate made at start, or PEM files read again."""
 
 import datetime as dt
 import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import grpc
 from cryptography import x509
@@ -21,21 +22,25 @@ class TlsError(ValueError):
     """Certificate files that cannot be used; the message names the file and the fix."""
 
 
-def server_credentials(tls: TlsFiles | Literal["self-signed"]) -> grpc.ServerCredentials:
-    """Credentials for the gRPC port. Raises TlsError where files are missing or not PEM."""
-    if tls == "self-signed":
-        key, certificate = self_signed("pilotage-extproc")
-        return grpc.ssl_server_credentials([(key, certificate)])
-    files = CertificateFiles(tls)
-    return grpc.dynamic_ssl_server_credentials(
-        files.configuration(),
-        files.changed_configuration,  # type: ignore[arg-type]  # None is "unchanged", the stubs forgot
-        require_client_authentication=False,
-    )
+class PortCertificate(Protocol):
+    """What a gRPC port proves itself with."""
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For one port. Raises TlsError where there is nothing to serve."""
+
+    def leaf(self) -> str:
+        """The certificate that a connection made now is shown, PEM, without its issuers."""
+
+
+def port_certificate(tls: TlsFiles | Literal["self-signed"] | None) -> PortCertificate | None:
+    """As the settings say; None is plaintext. Reads nothing yet."""
+    if tls is None:
+        return None
+    return SelfSigned("pilotage-extproc") if tls == "self-signed" else CertificateFiles(tls)
 
 
 def self_signed(common_name: str) -> tuple[bytes, bytes]:
-    """A new P-256 key and certificate in PEM, valid for ten years. Clients must not verify it."""
+    """A new P-256 key and certificate in PEM, valid for ten years. No issuer vouches for it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = dt.datetime.now(dt.UTC)
@@ -55,41 +60,97 @@ def self_signed(common_name: str) -> tuple[bytes, bytes]:
     return private, certificate.public_bytes(pem)
 
 
+class SelfSigned:
+    """A key and certificate of this process alone, gone with it."""
+
+    def __init__(self, common_name: str) -> None:
+        self._key, self._certificate = self_signed(common_name)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For one port."""
+        return grpc.ssl_server_credentials([(self._key, self._certificate)])
+
+    def leaf(self) -> str:
+        """The certificate, PEM."""
+        return self._certificate.decode()
+
+
+@dataclass(slots=True, frozen=True)
+class _Loaded:
+    key: bytes
+    chain: bytes
+    leaf: str
+
+
 class CertificateFiles:
-    """A key and certificate on disk, as secrets are mounted: replaced while the server runs."""
+    """A key and certificate on disk, as secrets are mounted: replaced while the server runs.
+
+    gRPC asks for them from a thread of its own at each handshake; nothing here needs a lock.
+    """
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
-        self._loaded: tuple[bytes, bytes] | None = None
+        self._loaded: _Loaded | None = None
+        self._trouble = ""
 
-    def configuration(self) -> grpc.ServerCertificateConfiguration:
-        """What the files hold now. Raises TlsError."""
-        self._loaded = self._read()
-        return grpc.ssl_server_certificate_configuration([self._loaded])
+    def credentials(self) -> grpc.ServerCredentials:
+        """For one port, which serves what the files hold at each handshake. Raises TlsError."""
+        handed = self._current()
 
-    def changed_configuration(self) -> grpc.ServerCertificateConfiguration | None:
-        """What the files hold if that is new and usable, else None: a broken renewal keeps the old."""
+        def renewed() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal handed
+            now = self._current()
+            if now == handed:
+                return None
+            handed = now
+            return _configuration(now)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(handed),
+            renewed,  # type: ignore[arg-type]  # None is "unchanged", the stubs forgot
+            require_client_authentication=False,
+        )
+
+    def leaf(self) -> str:
+        """The first certificate of the file, PEM. Raises TlsError where none was ever readable."""
+        return self._current().leaf
+
+    def _current(self) -> _Loaded:
+        """What the files hold if that is usable, else what they held: a broken renewal keeps the old."""
+        before = self._loaded
         try:
-            loaded = self._read()
+            now = self._read()
         except TlsError as error:
-            log.warning("kept the last certificate", extra={"error": str(error)})
-            return None
-        if loaded == self._loaded:
-            return None
-        self._loaded = loaded
-        log.info("read a new certificate", extra={"file": self._files.cert_file})
-        return grpc.ssl_server_certificate_configuration([loaded])
+            if before is None:
+                raise
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.warning("kept the last certificate", extra={"error": str(error)})
+            return before
+        self._trouble = ""
+        if now != before:
+            self._loaded = now
+            if before is not None:
+                log.info("read a new certificate", extra={"file": self._files.cert_file})
+        return now
 
-    def _read(self) -> tuple[bytes, bytes]:
+    def _read(self) -> _Loaded:
+        known = self._loaded
         try:
             key = Path(self._files.key_file).read_bytes()
-            certificate = Path(self._files.cert_file).read_bytes()
+            chain = Path(self._files.cert_file).read_bytes()
+            if known is not None and (key, chain) == (known.key, known.chain):
+                return known
             loaded = serialization.load_pem_private_key(key, password=None)
-            public = x509.load_pem_x509_certificate(certificate).public_key()
+            leaf = x509.load_pem_x509_certificate(chain)
         except OSError as error:
             raise TlsError(f"tls.extproc: cannot read {error.filename}: {error.strerror}") from error
         except (ValueError, TypeError) as error:
             raise TlsError(f"tls.extproc: {self._files.cert_file} or its key is not PEM: {error}") from error
-        if loaded.public_key() != public:
+        if loaded.public_key() != leaf.public_key():
             raise TlsError(f"tls.extproc: {self._files.key_file} is not the key of {self._files.cert_file}")
-        return key, certificate
+        return _Loaded(key, chain, leaf.public_bytes(serialization.Encoding.PEM).decode())
+
+
+def _configuration(loaded: _Loaded) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(loaded.key, loaded.chain)])

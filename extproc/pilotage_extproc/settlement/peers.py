@@ -4,53 +4,53 @@ A small gRPC service of three unary calls with JSON bodies, on the same port as 
 (who are you), `Deliver` (outcomes you own, or response ids to learn) and `Explain` (a decision you
 hold). Delivery is batched, bounded and retried; what cannot be delivered is counted and heals at
 its owner like any completion that is never seen.
+
+Where a sibling serves TLS it is spoken to by TLS, and only if it holds the very certificate that was
+announced for it. Callers are not told apart: whoever reaches the port may call.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
 import orjson
 
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.settlement.link import SERVICE, CertificateFault, SiblingLink
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
 from pilotage_extproc.telemetry.metrics import Telemetry
 
 log = logging.getLogger(__name__)
 
-SERVICE = "pilotage.peer.v1.Peer"
 MAX_PEERS = 64
 """Siblings past this are not met: each costs a connection and a greeting a second."""
 _QUEUE_LENGTH = 10_000
 _BATCH_LENGTH = 500
-_CALL_TIMEOUT_SECONDS = 2.0
 _HELLO_INTERVAL_SECONDS = 1.0
 
 
 class Peer:
-    """One sibling, by address; its process id is known once it has answered."""
+    """One sibling, by address; its process id is known once it has answered.
 
-    def __init__(self, address: str, telemetry: Telemetry) -> None:
+    `certificate` says which certificate it serves now, PEM, or that it serves plaintext (empty). It is
+    asked before each greeting, so a renewed one is followed within a second or two.
+    """
+
+    def __init__(self, address: str, telemetry: Telemetry, certificate: Callable[[], str]) -> None:
         self.address = address
         self.process_id: str | None = None
         self._telemetry = telemetry
+        self._certificate = certificate
+        self._refused: str | None = None
+        self._link: SiblingLink | None = None
         self._owned: deque[Outcome] = deque()
         self._taught: deque[Outcome] = deque()
         self._wake = asyncio.Event()
-        self._channel = grpc.aio.insecure_channel(address)
-        self._hello: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
-            f"/{SERVICE}/Hello"
-        )
-        self._deliver: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
-            f"/{SERVICE}/Deliver"
-        )
-        self._explain: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
-            f"/{SERVICE}/Explain"
-        )
 
     def push(self, outcome: Outcome, *, owned: bool) -> None:
         """Queue an outcome; past the bound the oldest is dropped and counted."""
@@ -65,14 +65,30 @@ class Peer:
         """Greet the peer until it answers and again now and then; deliver as outcomes arrive."""
         while True:
             try:
-                answer = await self._hello(b"{}", timeout=_CALL_TIMEOUT_SECONDS)
-                self.process_id = str(orjson.loads(answer)["process"])
-                await self._deliver_until_greeting()
-            except (grpc.aio.AioRpcError, orjson.JSONDecodeError, KeyError) as error:
+                link = await self._connect()
+                self.process_id = str(orjson.loads(await link.hello())["process"])
+                await self._deliver_until_greeting(link)
+            except (grpc.aio.AioRpcError, ValueError, TypeError, KeyError) as error:
                 log.debug("peer not reachable", extra={"peer": self.address, "error": str(error)})
                 await asyncio.sleep(_HELLO_INTERVAL_SECONDS)
 
-    async def _deliver_until_greeting(self) -> None:
+    async def _connect(self) -> SiblingLink:
+        """The connection that trusts what the sibling serves now. Raises CertificateFault."""
+        wanted, before = self._certificate(), self._link
+        if before is not None and before.certificate == wanted:
+            return before
+        try:
+            link = self._link = SiblingLink(self.address, wanted)
+        except CertificateFault as error:
+            if self._refused != wanted:
+                self._refused = wanted
+                log.warning("the certificate of sibling %s cannot be used: %s", self.address, error)
+            raise
+        if before is not None:
+            await before.close()
+        return link
+
+    async def _deliver_until_greeting(self, link: SiblingLink) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + _HELLO_INTERVAL_SECONDS
         while (left := until - loop.time()) > 0:
@@ -84,37 +100,51 @@ class Peer:
                 while queue:
                     batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_LENGTH))]
                     try:
-                        await self._send(batch, kind)
+                        await _send(link, batch, kind)
                     except grpc.aio.AioRpcError:
                         queue.extendleft(reversed(batch))
                         raise
 
-    async def _send(self, batch: list[Outcome], kind: str) -> None:
-        await self._deliver(
-            encode_outcomes(batch), timeout=_CALL_TIMEOUT_SECONDS, metadata=(("x-pilotage-kind", kind),)
-        )
-
     async def explain(self, decision_id: str) -> bytes | None:
         """The explanation of a decision this peer holds, or None when it has none or cannot be asked."""
+        if self._link is None:
+            return None
         try:
-            answer: bytes = await self._explain(decision_id.encode(), timeout=_CALL_TIMEOUT_SECONDS)
+            return await self._link.explain(decision_id) or None
         except grpc.aio.AioRpcError:
             return None
-        return answer or None
 
     async def close(self) -> None:
         """Deliver what is left, once, and close."""
+        if self._link is None:
+            return
         with contextlib.suppress(grpc.aio.AioRpcError):
             if self._owned and self.process_id is not None:
-                await self._send(list(self._owned), "owned")
-        await self._channel.close()
+                await _send(self._link, list(self._owned), "owned")
+        await self._link.close()
+
+
+async def _send(link: SiblingLink, batch: list[Outcome], kind: str) -> None:
+    await link.deliver(encode_outcomes(batch), (("x-pilotage-kind", kind),))
 
 
 class Peers:
-    """All siblings of this process: those that settings name, and those that come and go."""
+    """All siblings of this process: those that settings name, and those that come and go.
 
-    def __init__(self, process_id: str, addresses: tuple[str, ...], telemetry: Telemetry) -> None:
+    Those that settings name are taken to serve what this process serves: `own_certificate`, PEM, or
+    plaintext where that is empty.
+    """
+
+    def __init__(
+        self,
+        process_id: str,
+        addresses: tuple[str, ...],
+        telemetry: Telemetry,
+        own_certificate: Callable[[], str],
+    ) -> None:
         self._process_id = process_id
+        self._own_certificate = own_certificate
+        self._announced: Mapping[str, str] = {}
         self._telemetry = telemetry
         self._named = addresses
         self._wanted = addresses
@@ -128,12 +158,14 @@ class Peers:
         self._running = True
         self._meet()
 
-    def follow(self, addresses: Iterable[str]) -> None:
-        """The siblings that are there now, besides those that settings name: `HOST:PORT` each.
+    def follow(self, certificates: Mapping[str, str]) -> None:
+        """The siblings that are there now, besides those that settings name: certificate by `HOST:PORT`.
 
-        What is queued for one that has left is still sent there, once.
+        An empty certificate is one that serves plaintext. What is queued for one that has left is still
+        sent there, once.
         """
-        self._wanted = tuple(dict.fromkeys((*self._named, *addresses)))[:MAX_PEERS]
+        self._announced = dict(certificates)
+        self._wanted = tuple(dict.fromkeys((*self._named, *certificates)))[:MAX_PEERS]
         if self._running:
             self._meet()
 
@@ -144,8 +176,13 @@ class Peers:
             leaving.add_done_callback(self._leaving.discard)
         for address in self._wanted:
             if address not in self._peers:
-                peer = self._peers[address] = Peer(address, self._telemetry)
+                peer = Peer(address, self._telemetry, partial(self._certificate_of, address))
+                self._peers[address] = peer
                 self._greeting[address] = asyncio.create_task(peer.run(), name=f"peer {address}")
+
+    def _certificate_of(self, address: str) -> str:
+        announced = self._announced.get(address)
+        return self._own_certificate() if announced is None else announced
 
     def _part(self, address: str) -> Coroutine[Any, Any, None]:
         peer, task = self._peers.pop(address), self._greeting.pop(address)

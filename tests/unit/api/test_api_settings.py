@@ -81,3 +81,26 @@ def test_addresses_people_write_are_taken(address):
 def test_an_address_that_is_none_says_how_to_write_one(address):
     with pytest.raises(ValidationError, match="such as"):
         ListenSettings(gateway=address)
+
+
+FILES = {"certFile": "tls.crt", "keyFile": "tls.key"}
+
+
+def test_peers_whose_certificates_nobody_could_verify_are_refused_with_the_fix():
+    spec = {"tls": {"extproc": "self-signed"}, "peers": ["10.0.0.2:9002"]}
+    loaded = load(document(spec))
+    finding = only(loaded.findings)
+    assert (finding.path, loaded.settings) == ("spec.peers", None)
+    assert "name certFile and keyFile, the same for all, in tls.extproc" in finding.message
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"peers": ["10.0.0.2:9002"]},
+        {"tls": {"extproc": FILES}, "peers": ["10.0.0.2:9002"]},
+        {"tls": {"extproc": "self-signed"}},
+    ],
+)
+def test_peers_and_tls_that_go_together_are_read(spec):
+    assert load(document(spec)).settings == GatewaySettings.model_validate(spec)

@@ -5,6 +5,7 @@ import orjson
 import pytest
 
 from pilotage_kube.replica_report import (
+    MAX_CERTIFICATE,
     MAX_POOLS,
     MAX_REFUSALS,
     REPORT_ANNOTATION,
@@ -34,6 +35,7 @@ def test_a_report_comes_back_as_it_was():
         ready=True,
         refusals=(Refusal("RoutePolicy a/b", "Unsupported", "why"),),
         problem="p",
+        certificate="-----BEGIN CERTIFICATE-----\n",
         pools={"a/small": PoolCount(ready=2, total=3)},
     )
     assert read_report(lease(said)) == said
@@ -102,3 +104,22 @@ def test_a_withdrawn_report_counts_no_more():
     table.forget(KEY)
     table.forget(KEY)
     assert table.live(100) == ()
+
+
+def test_a_certificate_too_long_for_a_report_is_never_taken_for_plaintext():
+    found = read_report(lease(report(certificate="x" * 100_000)))
+    assert len(found.certificate) == MAX_CERTIFICATE
+    assert len(report_annotations(found)[REPORT_ANNOTATION]) < 20 << 10
+
+
+def test_the_longest_report_still_fits_an_object():
+    pools = {f"{'n' * 63}/{number:0>253}": PoolCount(4096, 4096) for number in range(2000)}
+    refusals = tuple(Refusal(f"RoutePolicy a/{number}", "x" * 500, "y" * 5000) for number in range(500))
+    said = report(pools=pools, refusals=refusals, problem="z" * 9999, certificate="x\n" * 50_000)
+    assert len(report_annotations(said)[REPORT_ANNOTATION]) < 256 << 10
+
+
+def test_a_report_from_before_there_were_certificates_says_plaintext():
+    text = '{"replica": "one", "address": "10.0.0.1:9002"}'
+    old = memoryview(orjson.dumps({"metadata": {"annotations": {REPORT_ANNOTATION: text}}}))
+    assert read_report(old).certificate == ""

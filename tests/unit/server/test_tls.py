@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from pilotage_api.settings import TlsFiles
-from pilotage_extproc.server.tls import CertificateFiles, TlsError, self_signed, server_credentials
+from pilotage_extproc.server.tls import CertificateFiles, SelfSigned, TlsError, self_signed
 
 
 def write_pair(folder: Path, name: str) -> tuple[TlsFiles, bytes]:
@@ -39,7 +39,7 @@ async def serve(credentials: grpc.ServerCredentials) -> tuple[grpc.aio.Server, i
 
 async def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
     files, first = write_pair(tmp_path, "one.test")
-    server, port = await serve(server_credentials(files))
+    server, port = await serve(CertificateFiles(files).credentials())
     try:
         assert await check(port, first, "one.test") == 1
         _, second = write_pair(tmp_path, "two.test")
@@ -50,7 +50,7 @@ async def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path)
 
 async def test_a_broken_renewal_keeps_the_last_certificate(tmp_path: Path) -> None:
     files, first = write_pair(tmp_path, "one.test")
-    server, port = await serve(server_credentials(files))
+    server, port = await serve(CertificateFiles(files).credentials())
     try:
         (tmp_path / "tls.crt").write_text("not a certificate")
         assert await check(port, first, "one.test") == 1
@@ -61,7 +61,7 @@ async def test_a_broken_renewal_keeps_the_last_certificate(tmp_path: Path) -> No
 def test_missing_files_are_named(tmp_path: Path) -> None:
     missing = TlsFiles(cert_file=str(tmp_path / "no.crt"), key_file=str(tmp_path / "no.key"))
     with pytest.raises(TlsError, match=r"cannot read .*no\.key"):
-        server_credentials(missing)
+        CertificateFiles(missing).credentials()
 
 
 def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
@@ -69,4 +69,54 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     key, _ = self_signed("other.test")
     (tmp_path / "tls.key").write_bytes(key)
     with pytest.raises(TlsError, match="is not the key of"):
-        CertificateFiles(files).configuration()
+        CertificateFiles(files).credentials()
+
+
+async def test_what_is_announced_is_what_a_new_connection_is_shown(tmp_path: Path) -> None:
+    files, _ = write_pair(tmp_path, "one.test")
+    certificate = CertificateFiles(files)
+    server, port = await serve(certificate.credentials())
+    try:
+        assert await check(port, certificate.leaf().encode(), "one.test") == 1
+        write_pair(tmp_path, "two.test")
+        assert await check(port, certificate.leaf().encode(), "two.test") == 1
+        (tmp_path / "tls.key").write_text("not a key")
+        assert await check(port, certificate.leaf().encode(), "two.test") == 1
+    finally:
+        await server.stop(None)
+
+
+async def test_a_second_port_serves_on_with_the_last_certificate(tmp_path: Path) -> None:
+    files, first = write_pair(tmp_path, "one.test")
+    certificate = CertificateFiles(files)
+    certificate.credentials()
+    (tmp_path / "tls.crt").unlink()
+    server, port = await serve(certificate.credentials())
+    try:
+        assert await check(port, first, "one.test") == 1
+    finally:
+        await server.stop(None)
+
+
+def test_only_the_servers_own_certificate_of_a_chain_is_announced(tmp_path: Path) -> None:
+    files, leaf = write_pair(tmp_path, "one.test")
+    _, issuer = self_signed("issuer.test")
+    (tmp_path / "tls.crt").write_bytes(leaf + issuer)
+    assert CertificateFiles(files).leaf() == leaf.decode()
+
+
+def test_a_broken_renewal_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files, leaf = write_pair(tmp_path, "one.test")
+    certificate = CertificateFiles(files)
+    certificate.leaf()
+    (tmp_path / "tls.crt").write_text("not a certificate")
+    assert [certificate.leaf() for _ in range(5)] == [leaf.decode()] * 5
+    assert [one.message for one in caplog.records] == ["kept the last certificate"]
+
+
+async def test_ports_of_one_process_share_its_self_signed_certificate() -> None:
+    certificate = SelfSigned("one.test")
+    for _ in range(2):
+        server, port = await serve(certificate.credentials())
+        assert await check(port, certificate.leaf().encode(), "one.test") == 1
+        await server.stop(None)

@@ -1,0 +1,78 @@
+"""A connection to one sibling: plaintext, or TLS that trusts one certificate and no other."""
+
+from collections.abc import Sequence
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+SERVICE = "pilotage.peer.v1.Peer"
+_CALL_TIMEOUT_SECONDS = 2.0
+_OPTIONS = (("grpc.max_reconnect_backoff_ms", 5000),)  # a sibling that was away is back within seconds
+
+Metadata = Sequence[tuple[str, str]]
+_Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
+
+class CertificateFault(ValueError):
+    """A sibling's certificate that no connection can be made with; the message says why."""
+
+
+class SiblingLink:
+    """The calls a sibling takes. Each raises `grpc.aio.AioRpcError`, at the latest after two seconds."""
+
+    def __init__(self, address: str, certificate: str) -> None:
+        """With no certificate the connection is plaintext. Raises CertificateFault."""
+        self.certificate = certificate
+        self._channel = _channel(address, certificate)
+        self._hello: _Call = self._channel.unary_unary(f"/{SERVICE}/Hello")
+        self._deliver: _Call = self._channel.unary_unary(f"/{SERVICE}/Deliver")
+        self._explain: _Call = self._channel.unary_unary(f"/{SERVICE}/Explain")
+
+    async def hello(self) -> bytes:
+        """Who it is."""
+        return await self._hello(b"{}", timeout=_CALL_TIMEOUT_SECONDS)
+
+    async def deliver(self, batch: bytes, metadata: Metadata) -> None:
+        """Hand it outcomes."""
+        await self._deliver(batch, timeout=_CALL_TIMEOUT_SECONDS, metadata=metadata)
+
+    async def explain(self, decision_id: str) -> bytes:
+        """A decision it holds; empty where it holds none."""
+        return await self._explain(decision_id.encode(), timeout=_CALL_TIMEOUT_SECONDS)
+
+    async def close(self) -> None:
+        """Close; calls under way end first."""
+        await self._channel.close(_CALL_TIMEOUT_SECONDS)
+
+
+def _channel(address: str, certificate: str) -> grpc.aio.Channel:
+    if not certificate:
+        return grpc.aio.insecure_channel(address, _OPTIONS)
+    try:
+        trusted = x509.load_pem_x509_certificate(certificate.encode())
+        name = _name_in(trusted)
+    except ValueError as error:
+        raise CertificateFault(f"it cannot be read: {error}") from error
+    if not name:
+        raise CertificateFault("it names nobody: it needs a DNS name, an IP address or a common name")
+    # Written anew: of a chain only the first is trusted, else whoever else its issuer knows would be too.
+    credentials = grpc.ssl_channel_credentials(root_certificates=trusted.public_bytes(Encoding.PEM))
+    # gRPC insists on comparing a name. Nothing hangs on it: there is one certificate that will do.
+    return grpc.aio.secure_channel(address, credentials, (*_OPTIONS, ("grpc.ssl_target_name_override", name)))
+
+
+def _name_in(certificate: x509.Certificate) -> str | None:
+    """A name this certificate is valid for."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    for dns in names.get_values_for_type(x509.DNSName):
+        return dns.replace("*", "any", 1) if dns.startswith("*.") else dns
+    for address in names.get_values_for_type(x509.IPAddress):
+        return str(address)
+    for common in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
+        return str(common.value)
+    return None

@@ -1,0 +1,235 @@
+"""Siblings are met over plaintext or TLS, and only those that hold the certificate announced for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc
+import pytest
+from issuer import Issuer, Pair, dns, ip, uri
+
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.server.tls import self_signed
+from pilotage_extproc.settlement.link import CertificateFault, SiblingLink
+from pilotage_extproc.settlement.peers import Peers, peer_service
+from pilotage_extproc.telemetry.metrics import Telemetry
+
+OUTCOME = Outcome("owner-1", 200, "10.0.0.1:8000", 1, 2.0, 0.5)
+SECONDS_TO_NOTICE = 10.0
+
+
+class Sibling:
+    """A process that answers its siblings, plaintext or with the pair it holds now."""
+
+    def __init__(self, pair: Pair | None = None, process_id: str = "owner") -> None:
+        self.settled: list[str] = []
+        self.pair = pair
+        self.connections = 0
+        """TLS handshakes asked for."""
+        self._server = grpc.aio.server()
+        self._server.add_generic_rpc_handlers(
+            (
+                peer_service(
+                    process_id,
+                    settle=lambda outcome: self.settled.append(outcome.decision_id),
+                    learn=lambda outcome: None,
+                    explain=lambda decision: b'{"decision": "%s"}' % decision.encode(),
+                ),
+            )
+        )
+
+    async def start(self, address: str) -> str:
+        if self.pair is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            credentials = grpc.dynamic_ssl_server_credentials(self._configuration(), self._configuration)
+            self.connections = 0
+            port = self._server.add_secure_port(address, credentials)
+        await self._server.start()
+        return f"127.0.0.1:{port}"
+
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        assert self.pair is not None
+        self.connections += 1
+        return grpc.ssl_server_certificate_configuration([(self.pair.key, self.pair.certificate)])
+
+    async def stop(self) -> None:
+        await self._server.stop(None)
+
+
+Start = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    async with AsyncExitStack() as stack:
+
+        async def started(sibling: Sibling, at: str = "127.0.0.1:0") -> str:
+            stack.push_async_callback(sibling.stop)
+            return await sibling.start(at)
+
+        yield started
+
+
+@asynccontextmanager
+async def met(*named: str, own: str = "") -> AsyncIterator[Peers]:
+    """The siblings of a process that itself serves `own`."""
+    peers = Peers("me", named, Telemetry(), lambda: own)
+    peers.start()
+    try:
+        yield peers
+    finally:
+        await peers.stop()
+
+
+async def known(peers: Peers, address: str, process_id: str = "owner") -> None:
+    async with asyncio.timeout(SECONDS_TO_NOTICE):
+        while peers.process_ids().get(address) != process_id:
+            await asyncio.sleep(0.01)
+
+
+async def settled(sibling: Sibling, *decisions: str) -> None:
+    async with asyncio.timeout(SECONDS_TO_NOTICE):
+        while sibling.settled != list(decisions):
+            await asyncio.sleep(0.01)
+
+
+def own_pair(name: str = "pilotage-extproc") -> Pair:
+    return Pair(*self_signed(name))
+
+
+async def test_a_sibling_that_announces_no_certificate_is_met_in_plaintext(start: Start) -> None:
+    sibling = Sibling()
+    address = await start(sibling)
+    async with met() as peers:
+        peers.follow({address: ""})
+        await known(peers, address)
+        assert peers.deliver("owner", OUTCOME)
+        await settled(sibling, "owner-1")
+
+
+async def test_a_sibling_with_a_certificate_of_its_own_making_is_met_over_tls(start: Start) -> None:
+    sibling = Sibling(own_pair())
+    address = await start(sibling)
+    async with met(own=own_pair().certificate.decode()) as peers:
+        peers.follow({address: sibling.pair.certificate.decode()})
+        await known(peers, address)
+        peers.deliver("owner", OUTCOME)
+        await settled(sibling, "owner-1")
+        assert await peers.explain("owner-1") == b'{"decision": "owner-1"}'
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[dns("picker.test")], [dns("*.pickers.test"), dns("b.test")], [ip("10.1.2.3")], [ip("fd00::1")], []],
+    ids=["name", "wildcard", "IPv4", "IPv6", "common name"],
+)
+async def test_an_issued_certificate_is_trusted_whatever_it_names(start: Start, names: list) -> None:
+    sibling = Sibling(Issuer().issue(*names, common_name="" if names else "picker"))
+    address = await start(sibling)
+    async with met() as peers:
+        peers.follow({address: sibling.pair.certificate.decode()})
+        await known(peers, address)
+
+
+@pytest.mark.parametrize("stranger", ["self-signed", "same issuer", "plaintext"])
+async def test_a_stranger_at_a_siblings_address_is_told_nothing(start: Start, stranger: str) -> None:
+    issuer = Issuer()
+    announced = issuer.issue(dns("picker.test"))
+    pairs = {"self-signed": own_pair("picker.test"), "same issuer": issuer.issue(dns("picker.test"))}
+    sibling = Sibling(pairs.get(stranger))
+    address = await start(sibling)
+    async with met() as peers:
+        # the issuer's own certificate behind it, as files with a chain have, lets nobody else in
+        peers.follow({address: (announced.certificate + issuer.certificate).decode()})
+        await asyncio.sleep(1.5)
+        assert peers.process_ids() == {address: None}
+        assert not peers.deliver("owner", OUTCOME)
+    assert sibling.settled == []
+
+
+async def test_a_sibling_that_comes_back_with_another_certificate_gets_what_waited_for_it(
+    start: Start,
+) -> None:
+    before = Sibling(own_pair())
+    address = await start(before)
+    async with met() as peers:
+        peers.follow({address: before.pair.certificate.decode()})
+        await known(peers, address)
+        await before.stop()
+        peers.deliver("owner", OUTCOME)
+        after = Sibling(own_pair(), process_id="new life")
+        await start(after, address)
+        peers.follow({address: after.pair.certificate.decode()})
+        await known(peers, address, "new life")
+        await settled(after, "owner-1")
+
+
+async def test_a_renewed_certificate_is_followed_while_the_sibling_runs(start: Start) -> None:
+    sibling = Sibling(own_pair())
+    address = await start(sibling)
+    own = sibling.pair.certificate.decode()
+    peers = Peers("me", (address,), Telemetry(), lambda: own)
+    peers.start()
+    try:
+        await known(peers, address)
+        sibling.pair = own_pair("renewed.test")
+        own = sibling.pair.certificate.decode()
+        async with asyncio.timeout(SECONDS_TO_NOTICE):
+            while sibling.connections < 2:
+                await asyncio.sleep(0.01)
+        peers.deliver("owner", OUTCOME)
+        await settled(sibling, "owner-1")
+    finally:
+        await peers.stop()
+
+
+async def test_a_sibling_begins_to_serve_tls_at_the_same_address(start: Start) -> None:
+    sibling = Sibling(own_pair())
+    address = await start(sibling)
+    async with met() as peers:
+        peers.follow({address: ""})
+        await asyncio.sleep(0.2)
+        assert peers.process_ids() == {address: None}
+        peers.follow({address: sibling.pair.certificate.decode()})
+        await known(peers, address)
+
+
+async def test_named_peers_are_taken_to_hold_the_certificate_this_process_holds(start: Start) -> None:
+    shared = Issuer().issue(dns("pickers.test"))
+    sibling = Sibling(shared)
+    address = await start(sibling)
+    async with met(address, own=shared.certificate.decode()) as peers:
+        await known(peers, address)
+    async with met(address, own=own_pair().certificate.decode()) as peers:
+        await asyncio.sleep(1.2)
+        assert peers.process_ids() == {address: None}
+
+
+async def test_what_a_sibling_announces_wins_over_what_named_peers_are_taken_for(start: Start) -> None:
+    sibling = Sibling(own_pair())
+    address = await start(sibling)
+    async with met(address, own=own_pair().certificate.decode()) as peers:
+        peers.follow({address: sibling.pair.certificate.decode()})
+        await known(peers, address)
+
+
+async def test_a_certificate_that_cannot_be_used_is_logged_once_and_never_means_plaintext(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    sibling = Sibling()
+    address = await start(sibling)
+    async with met() as peers:
+        peers.follow({address: own_pair().certificate.decode()[:200]})
+        await asyncio.sleep(2.5)
+        assert peers.process_ids() == {address: None}
+        peers.deliver("owner", OUTCOME)
+    assert sibling.settled == []
+    [told] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert told.startswith(f"the certificate of sibling {address} cannot be used: it cannot be read")
+
+
+def test_a_certificate_that_names_nobody_is_refused() -> None:
+    pair = Issuer().issue(uri("spiffe://cluster/picker"))
+    with pytest.raises(CertificateFault, match="names nobody"):
+        SiblingLink("127.0.0.1:1", pair.certificate.decode())
