@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from accounts import token_with
-from extproc_rig import Pods, picker_in
+from extproc_rig import Pods, gateway_at, picker_in
 from operator_run import Operators, idle
 from rights import OPERATOR_NAMESPACE, OPERATOR_WATCHED
 from waiting import until
@@ -107,6 +107,23 @@ async def test_the_loser_of_a_port_says_so_once_however_many_pickers_and_operato
         # nobody wrote to the pool
         found = await operators.client.get(INFERENCE_POOLS, "younger", operators.namespace)
         assert found["metadata"]["resourceVersion"] == younger["metadata"]["resourceVersion"]
+
+
+async def test_an_operator_without_any_resource_is_enough_for_inferencepools(operators):
+    await Pods(operators.client, operators.namespace).add("one", "10.0.0.1")
+    port = free_port()
+    async with replica(operators, "pod-a") as picker:
+        await make(operators, "mine", port)
+        await until(lambda: picker.picker.server.pool_ports.ports)
+        # nothing is published: it waits, and says for what
+        await until(lambda: picker.follower.reporter.report.problem)
+        assert "is the operator running?" in picker.follower.reporter.report.problem
+        assert not picker.picker.server.view.ready()
+        operators.start()
+        await picker.ready()
+        await picker.has(f"inferencepool/{operators.namespace}/mine", "10.0.0.1:8000")
+        async with gateway_at(f"127.0.0.1:{port}") as gateway:
+            assert (await gateway.ask("any-name"))[:2] == (200, ["10.0.0.1:8000"])
 
 
 async def test_a_port_that_cannot_be_opened_and_the_pickers_own_show_on_their_pools(operators):
