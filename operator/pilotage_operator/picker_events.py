@@ -33,10 +33,11 @@ class PickerEvents:
         """Tell until cancelled."""
         while True:
             self._changed.clear()
-            for news in self._news.look(self._reports(), self._clock()):
+            found, again = self._news.look(self._reports(), self._clock())
+            for news in found:
                 if await self._events.tell_once(news.subject, news.told):
                     self._news.settle(news, self._clock())
             try:
-                await within(self._clock, LOOK_SECONDS, self._changed.wait())
+                await within(self._clock, min(again or LOOK_SECONDS, LOOK_SECONDS), self._changed.wait())
             except TimeoutError:
                 continue

@@ -155,15 +155,16 @@ async def test_an_operator_that_may_not_write_events_says_so_once_and_goes_on(op
     process = operators.start(token=token)
     own = free_port()
     with caplog.at_level(logging.WARNING, "pilotage_operator"):
-        async with replica(operators, "pod-a", port=own):
+        async with replica(operators, "pod-a", port=own) as picker:
             await until(lambda: process.active is not None and process.active.reconciler.progress.published)
             await idle(process)
             before = posts(process)
             for number in range(3):
                 await make(operators, f"wrong-{number}", own)
             await until(lambda: posts(process) == before + 3)
-            # the next look would be in 15 s: force it
-            process.active._picker_events.wake()
+            # another change of what pickers say
+            await make(operators, "right", free_port())
+            await until(lambda: len(picker.picker.server.pool_ports.ports) == 1)
             await idle(process)
             assert posts(process) == before + 3
     refused = [one.getMessage() for one in caplog.records if "cannot write Events" in one.getMessage()]
