@@ -46,6 +46,8 @@ _LABELS: Final = TypeAdapter(dict[str, str])
 class Loaded:
     """What a set of texts, or of objects, holds."""
 
+    namespace: str = DEFAULT_NAMESPACE
+    """Of resources that name none."""
     resources: dict[ResourceKey, Resource] = field(default_factory=dict)
     refused: set[ResourceKey] = field(default_factory=set)
     """Resources that are there but wrong."""
@@ -69,9 +71,12 @@ class Loaded:
         self.findings.append(Finding(severity, code, message, key, path, fix, self.at(key, path)))
 
 
-def load_texts(texts: Iterable[tuple[str, str]]) -> Loaded:
-    """Read `(file name, text)` pairs of YAML, or JSON if the name says so. Never raises for the content."""
-    loaded = Loaded()
+def load_texts(texts: Iterable[tuple[str, str]], namespace: str = DEFAULT_NAMESPACE) -> Loaded:
+    """Read `(file name, text)` pairs of YAML, or JSON if the name says so. Never raises for the content.
+
+    Resources that name no namespace are in `namespace`.
+    """
+    loaded = Loaded(namespace)
     for name, text in texts:
         try:
             documents = read_documents(text, name)
@@ -179,6 +184,9 @@ def load_settings(spec: Any, origin: Origin | None = None) -> tuple[GatewaySetti
 def _take_resource(
     model: type[ModelPool] | type[RoutePolicy], value: dict[str, Any], origin: Origin, loaded: Loaded
 ) -> None:
+    metadata = value.get("metadata")
+    if isinstance(metadata, dict) and "namespace" not in metadata:
+        value = {**value, "metadata": {**metadata, "namespace": loaded.namespace}}
     key = _key_of(model.__name__, value)
     if not key.name:
         _doubt(origin, loaded)

@@ -44,7 +44,7 @@ async def check_cluster(
         settings = _settings(replicas[0])
         loaded = await _resources(admin.client, settings)
         if folder is not None:
-            _lay_over(loaded, folder)
+            lay_over(loaded, folder, admin.namespace)
         return ClusterChecked(compile_resources(loaded, settings), replicas, admin.namespace)
 
 
@@ -86,10 +86,10 @@ async def _list(client: ApiClient, resource: ResourceType, namespace: str | None
         raise CommandError(f"cannot list {resource.plural}: {error}") from None
 
 
-def _lay_over(loaded: Loaded, folder: Path) -> None:
-    """As if the folder were applied. Its resources without a namespace are in `default`."""
+def lay_over(loaded: Loaded, folder: Path, namespace: str) -> None:
+    """As if the folder were applied to this namespace: what names another goes there."""
     try:
-        over = load_folder(folder)
+        over = load_folder(folder, namespace)
     except FolderError as error:
         raise CommandError(str(error)) from None
     loaded.resources.update(over.resources)

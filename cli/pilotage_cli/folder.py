@@ -10,6 +10,7 @@ from pilotage_api.document import MAX_TEXT_BYTES
 from pilotage_api.findings import Finding, Severity
 from pilotage_api.in_force import InForce
 from pilotage_api.load import SETTINGS_KEY, Loaded, load_texts
+from pilotage_api.resource import DEFAULT_NAMESPACE
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.scheduling.plugins import installed_plugins
 
@@ -64,13 +65,15 @@ def _manifests(folder: Path) -> list[Path]:
     return paths
 
 
-def load_folder(folder: Path) -> Loaded:
-    """Everything a folder holds. Raises FolderError."""
-    return _load(*read_folder(folder))
+def load_folder(folder: Path, namespace: str = DEFAULT_NAMESPACE) -> Loaded:
+    """Everything a folder holds; what names no namespace is in this one. Raises FolderError."""
+    return _load(*read_folder(folder), namespace)
 
 
-def _load(texts: list[tuple[str, str]], unreadable: list[Finding]) -> Loaded:
-    loaded = load_texts(texts)
+def _load(
+    texts: list[tuple[str, str]], unreadable: list[Finding], namespace: str = DEFAULT_NAMESPACE
+) -> Loaded:
+    loaded = load_texts(texts, namespace)
     loaded.findings[:0] = unreadable
     loaded.unreadable |= {finding.source for finding in unreadable}
     return loaded

@@ -33,6 +33,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """One word, for machines."""
     message: str
     """For people."""
+    uid: str = ""
+    """Of a resource that the replica reads itself, so that an Event can be about it; empty for others."""
 
 
 class PoolCount(msgspec.Struct, frozen=True):
@@ -79,7 +81,7 @@ class ReplicaReport(msgspec.Struct, frozen=True):
 def bounded(report: ReplicaReport) -> ReplicaReport:
     """The report, cut to what one small object should hold."""
     kept = tuple(
-        Refusal(one.resource[: 2 * _MAX_TEXT], one.reason[:64], one.message[:_MAX_TEXT])
+        Refusal(one.resource[: 2 * _MAX_TEXT], one.reason[:64], one.message[:_MAX_TEXT], one.uid[:64])
         for one in report.refusals[:MAX_REFUSALS]
     )
     pools = dict(sorted(report.pools.items())[:MAX_POOLS])

@@ -11,9 +11,11 @@ from pilotage_kube.connection import Connection
 from pilotage_kube.informer import InformerOptions
 from pilotage_kube.replica_watch import ReplicaWatch
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
+from pilotage_operator.event_writer import EventWriter
 from pilotage_operator.form_store import FormStore
 from pilotage_operator.kopf_wake import KopfWake
 from pilotage_operator.metrics import Metrics
+from pilotage_operator.picker_events import PickerEvents
 from pilotage_operator.reconciler import Reconciler
 from pilotage_operator.resource_view import ResourceView
 from pilotage_operator.status_writer import StatusWriter
@@ -47,7 +49,9 @@ class Active:
         self.replicas = ReplicaWatch(
             client, self._reported, namespace=namespace, group=kubernetes.replica_group, clock=clock
         )
-        self.writer = StatusWriter(client, instance=instance, on_trouble=self._again, clock=clock)
+        self.events = EventWriter(client, instance=instance, clock=clock)
+        self.writer = StatusWriter(client, events=self.events, on_trouble=self._again, clock=clock)
+        self._picker_events = PickerEvents(self.replicas.live, self.events, clock=clock)
         self.reconciler = Reconciler(
             settings=settings,
             gateway=f"{namespace}/{kubernetes.snapshot_name}",
@@ -81,6 +85,7 @@ class Active:
                 tasks.create_task(self._kopf.run(), name="kopf")
             await self.replicas.informer.wait_synced()
             tasks.create_task(self.reconciler.run(), name="reconciler")
+            tasks.create_task(self._picker_events.run(), name="events of pickers")
 
     @property
     def problem(self) -> str | None:
@@ -93,6 +98,7 @@ class Active:
         self._wake("informer")
 
     def _reported(self) -> None:
+        self._picker_events.wake()
         self._wake("picker")
 
     def _again(self) -> None:

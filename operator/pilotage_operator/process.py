@@ -160,7 +160,7 @@ class OperatorProcess:
         active = self.active
         if active is not None:
             self.metrics.statuses_pending.set(active.writer.pending)
-            self.metrics.events_dropped.set(active.writer.dropped_events)
+            self.metrics.events_dropped.set(active.events.dropped)
             for resource, age in active.view.ages().items():
                 self.metrics.watch_age.labels(resource).set(age)
             for resource, count in active.view.watches().items():

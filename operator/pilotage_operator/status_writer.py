@@ -1,29 +1,25 @@
-"""Writing statuses and Events: beside publishing, never before it, and each only where it differs."""
+"""Writing statuses, then their Events: beside publishing, never before it, each only where it differs."""
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from pilotage_api.findings import ResourceKey
 from pilotage_kube.backoff import Backoff
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import Time
-from pilotage_kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
-from pilotage_kube.resource import EVENTS, MODEL_POOLS, ROUTE_POLICIES, ResourceType
-from pilotage_operator.plan import Status, StatusWrite, Told
+from pilotage_kube.errors import Conflict, Invalid, KubeError, NotFound
+from pilotage_kube.resource import MODEL_POOLS, ROUTE_POLICIES, ResourceType
+from pilotage_operator.event_writer import EventWriter, Subject
+from pilotage_operator.plan import Status, StatusWrite
 from pilotage_operator.stored import Stored
 
 log = logging.getLogger(__name__)
 
 _TYPES: Final[dict[str, ResourceType]] = {one.kind: one for one in (MODEL_POOLS, ROUTE_POLICIES)}
 _AT_ONCE: Final = 8
-_EVENT_BURST: Final = 100
-_EVENTS_PER_SECOND: Final = 5.0
-_MOST_NOTE: Final = 1024
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,24 +41,20 @@ class StatusWriter:
     """
 
     def __init__(
-        self, client: ApiClient, *, instance: str, on_trouble: Callable[[], None], clock: Time
+        self, client: ApiClient, *, events: EventWriter, on_trouble: Callable[[], None], clock: Time
     ) -> None:
         """`on_trouble` asks for another plan: something could not be written, or has changed meanwhile."""
         self._client = client
-        self._instance = instance
+        self._events = events
         self._on_trouble = on_trouble
         self._clock = clock
         self._pending: dict[ResourceKey, StatusWrite] = {}
         self._in_flight: set[ResourceKey] = set()
         self._written: dict[ResourceKey, _Written] = {}
         self._work = asyncio.Event()
-        self._events = _Allowance(clock)
         self.writes = 0
         """Statuses written."""
-        self.events = 0
-        """Events written."""
         self.failures = 0
-        self.dropped_events = 0
 
     @property
     def pending(self) -> int:
@@ -148,62 +140,15 @@ class StatusWriter:
             answer.get("status") or {},
         )
         for told in write.events:
-            await self._tell(stored, told)
+            # best effort: the status has said it already
+            await self._events.tell(_subject(stored), told)
 
-    async def _tell(self, stored: Stored, told: Told) -> None:
-        """Best effort: the status has said it already."""
-        if not self._events.take():
-            self.dropped_events += 1
-            return
-        try:
-            await self._client.create(EVENTS, self._event(stored, told), stored.form.namespace)
-            self.events += 1
-        except Forbidden as error:
-            log.warning("cannot write Events: %s", error)
-        except KubeError as error:
-            log.info("an Event of %s was not written: %s", stored.key, error)
 
-    def _event(self, stored: Stored, told: Told) -> dict[str, Any]:
-        form = stored.form
-        resource = _TYPES[form.kind]
-        return EVENTS.object(
-            f"{form.name[:200]}.{secrets.token_hex(8)}",
-            form.namespace,
-            eventTime=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            type="Warning" if told.warning else "Normal",
-            reason=told.reason,
-            note=told.note[:_MOST_NOTE],
-            action="Reconcile",
-            reportingController="pilotage.dev/operator",
-            reportingInstance=self._instance[:128],
-            regarding={
-                "apiVersion": resource.api_version,
-                "kind": form.kind,
-                "namespace": form.namespace,
-                "name": form.name,
-                "uid": form.uid,
-            },
-        )
+def _subject(stored: Stored) -> Subject:
+    form = stored.form
+    return Subject(_TYPES[form.kind].api_version, form.kind, form.namespace, form.name, form.uid)
 
 
 def _older(one: str, other: str) -> bool:
     """Resource versions of one type are decimal and grow: Kubernetes says so since 1.35, etcd always did."""
     return one.isdecimal() and other.isdecimal() and int(one) < int(other)
-
-
-class _Allowance:
-    """A token bucket: a thousand resources that break at once are no reason for a thousand Events."""
-
-    def __init__(self, clock: Time) -> None:
-        self._clock = clock
-        self._left = float(_EVENT_BURST)
-        self._at = clock()
-
-    def take(self) -> bool:
-        now = self._clock()
-        self._left = min(float(_EVENT_BURST), self._left + (now - self._at) * _EVENTS_PER_SECOND)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

@@ -21,6 +21,8 @@ EXTPROC_WATCHED = (
 OPERATOR_NAMESPACE = (
     rule("", "configmaps", "get", "list", "create", "update", "delete"),
     rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "update", "patch"),
+    # pickers read InferencePools here too
+    rule("events.k8s.io", "events", "create"),
 )
 """In the namespace where snapshot, Lease and replica reports live."""
 

@@ -1,6 +1,7 @@
 """InferencePools of the Gateway API Inference Extension: a port each, and only the replica is open."""
 
 import asyncio
+import io
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 import yaml
 from extproc_rig import Pods, gateway_at, picker_in, pool_of, snapshot_with
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rich.console import Console
 from waiting import until
 
+from pilotage_cli.replicas import print_replicas
 from pilotage_kube.client import ApiClient
 from pilotage_kube.errors import KubeError
 from pilotage_kube.resource import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_OBJECTIVES, INFERENCE_POOLS
@@ -130,6 +133,10 @@ async def test_of_two_pools_on_one_port_the_older_is_served_and_the_other_report
     assert cluster.picker.server.pool_ports.ports == {port: f"inferencepool/{namespace}/older"}
     metrics = cluster.picker.server.view.metrics().decode()
     assert 'pilotage_inference_pools{state="refused"} 1.0' in metrics
+    # as `pilotage check --context` shows it
+    shown = Console(record=True, width=400, file=io.StringIO())
+    print_replicas(shown, [orjson.loads(cluster.picker.server.view.status())])
+    assert f"InferencePool {namespace}/a-younger: port {port} serves" in shown.export_text()
     # the loser is served once the port is free, and nobody wrote to either
     await client.delete(INFERENCE_POOLS, "older", namespace)
     await until(

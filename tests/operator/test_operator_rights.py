@@ -24,7 +24,7 @@ async def test_the_operator_works_with_the_least_rights(operators):
     process = operators.start(token=token, settings=operators.settings(owner="pilotage"))
     await operators.says(lost, "True NoCandidates True")
     await operators.says(SMALL, "True True True")
-    await until(lambda: process.active.writer.events == 1)
+    await until(lambda: process.active.events.written == 1)
     assert [one[:2] for one in await operators.events("lost")] == [("Warning", "NoCandidates")]
     await until(lambda: process.metrics.wakes.labels("kopf")._value.get() >= 2)
     assert process.metrics.kopf_restarts._value.get() == 0

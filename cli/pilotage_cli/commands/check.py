@@ -1,6 +1,7 @@
 """`pilotage check`: what is wrong with manifests, in a folder or a cluster: where, and the fix."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,8 @@ import typer
 from rich.console import Console
 
 from pilotage_api.compile import Compiled, compile_resources
-from pilotage_api.findings import Severity
+from pilotage_api.findings import Severity, shown
+from pilotage_api.resource import DEFAULT_NAMESPACE, DNS_LABEL
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.cluster_check import ClusterChecked, check_cluster
 from pilotage_cli.failure import CommandError
@@ -17,7 +19,6 @@ from pilotage_cli.findings import print_findings, summary
 from pilotage_cli.folder import FolderError, load_folder
 from pilotage_cli.options import (
     Context,
-    InNamespace,
     Kubeconfig,
     OptionalFolder,
     TokenFile,
@@ -31,35 +32,45 @@ from pilotage_extproc.scheduling.plugins import installed_plugins
 def check(
     folder: OptionalFolder = None,
     context: Context = None,
-    namespace: InNamespace = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            help="Namespace of a folder's resources that name none, and of the gateway's pods in a cluster.",
+        ),
+    ] = None,
     kubeconfig: Kubeconfig = None,
     token_file: TokenFile = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
 ) -> None:
-    """Check a folder of manifests, or with --context, -n or --kubeconfig what a gateway in a cluster runs.
+    """Check a folder of manifests, or with --context, --kubeconfig or -n alone what a gateway runs.
 
-    With both: what would be wrong in the cluster if the folder were applied. Exit code 0: it takes effect
-    (there may be warnings); 1: some of it does not; 2: it cannot be checked.
+    A folder and --context: what would be wrong in the cluster if the folder were applied. Exit code 0: it
+    takes effect (there may be warnings); 1: some of it does not; 2: it cannot be checked.
     """
-    if context or namespace or kubeconfig:
+    if namespace is not None and not re.fullmatch(DNS_LABEL, namespace):
+        raise CommandError(f"--namespace {shown(namespace)} is no name of a namespace")
+    if context or kubeconfig or (namespace and folder is None):
         token = None if token_file is None else token_in(token_file)
         checked = asyncio.run(check_cluster(connection_of(kubeconfig, context), namespace, token, folder))
     elif folder is None:
         raise CommandError("name a --folder of manifests, or a cluster with --context or -n")
     else:
-        checked = ClusterChecked(_check_folder(folder), [], "")
+        checked = ClusterChecked(_check_folder(folder, namespace), [], "")
     _show(checked, output)
     raise typer.Exit(1 if checked.compiled.has_errors or checked.has_problems else 0)
 
 
-def _check_folder(folder: Path) -> Compiled:
+def _check_folder(folder: Path, namespace: str | None) -> Compiled:
+    """By its own settings; without them as a gateway that obeys the namespace, as one of the chart does."""
+    where = namespace or DEFAULT_NAMESPACE
     try:
-        loaded = load_folder(folder)
+        loaded = load_folder(folder, where)
     except FolderError as error:
         raise CommandError(str(error)) from None
-    return compile_resources(
-        loaded, loaded.settings or GatewaySettings(), installed=frozenset(installed_plugins())
-    )
+    settings = loaded.settings or GatewaySettings(namespaces=(where,))
+    return compile_resources(loaded, settings, installed=frozenset(installed_plugins()))
 
 
 def _show(checked: ClusterChecked, output: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.server.addresses import split_address
 from pilotage_extproc.server.extproc_server import ExtProcServer
-from pilotage_extproc.sources.inference_pools import ServedPools
+from pilotage_extproc.sources.inference_pools import ServedPools, is_inference_pool
 from pilotage_extproc.sources.inference_watch import InferenceWatch
 from pilotage_extproc.telemetry.instruments import Reading
 from pilotage_kube.client import ApiClient
@@ -64,13 +64,14 @@ class ClusterFollower:
             client, self._meet_siblings, namespace=identity.namespace, group=own.replica_group
         )
         self._inference_changed = asyncio.Event()
-        ports = (split_address(one)[1] for one in (settings.listen.extproc, settings.listen.admin))
+        listen = settings.listen
+        taken = {"listen.extproc": listen.extproc, "listen.admin": listen.admin}
         self._inference = InferenceWatch(
             client,
             self._inference_changed.set,
             namespaces=tuple(dict.fromkeys((*settings.watched_namespaces, identity.namespace))),
             service=own.picker_service,
-            own_ports=frozenset(ports),
+            own_ports={split_address(address)[1]: name for name, address in taken.items()},
         )
         self._served = ServedPools()
         self._port_failures: dict[str, str] = {}
@@ -136,19 +137,24 @@ class ClusterFollower:
     def _refusals(self) -> list[Refusal]:
         runtime = self._server.runtime
         refusals = list(self._served.refusals)
-        refusals += [Refusal(_resource(key), "PortUnusable", why) for key, why in self._port_failures.items()]
+        refusals += [self._refusal(key, "PortUnusable", why) for key, why in self._port_failures.items()]
         unseen = {} if runtime.pods is None else runtime.pods.problems()
         for pool in (*runtime.snapshot.pools, *runtime.inference_pools):
             namespace = pool.key.split("/")[-2]
             if pool.selector and namespace in unseen:
                 message = f"pods in {namespace} cannot be seen: {unseen[namespace]}"
-                refusals.append(Refusal(_resource(pool.key), "PodsNotSeen", message))
+                refusals.append(self._refusal(pool.key, "PodsNotSeen", message))
             for endpoint in pool.endpoints:
                 if endpoint.address in runtime.discovery.failed:
                     why = runtime.discovery.failed[endpoint.address]
                     message = f"{endpoint.address} does not resolve: {why}"
-                    refusals.append(Refusal(_resource(pool.key), "NameNotResolved", message))
+                    refusals.append(self._refusal(pool.key, "NameNotResolved", message))
         return refusals
+
+    def _refusal(self, pool: str, reason: str, message: str) -> Refusal:
+        if is_inference_pool(pool):
+            return self._served.refusal(pool, reason, message)
+        return Refusal(f"ModelPool {pool}", reason, message)
 
     def _meet_siblings(self) -> None:
         others = [one for one in self._replicas.live() if one.replica != self._identity.replica]
@@ -165,16 +171,13 @@ class ClusterFollower:
             if served.pools != self._served.pools:
                 await self._server.runtime.follow_inference_pools(served.pools)
             self._served = served
-            self._port_failures = await self._server.pool_ports.follow(served.ports)
-            if self._port_failures:
-                log.warning("ports of InferencePools cannot be used: %s", self._port_failures)
+            failures = await self._server.pool_ports.follow(served.ports)
+            for pool, why in sorted(failures.items() - self._port_failures.items()):
+                log.warning("%s: %s", pool, why)
+            self._port_failures = failures
+            if failures:
                 asyncio.get_running_loop().call_later(5.0, self._inference_changed.set)
 
     def _inference_counts(self) -> dict[tuple[str, ...], float]:
         refused = len(self._served.refusals) + len(self._port_failures)
         return {("served",): len(self._server.pool_ports.ports), ("refused",): refused}
-
-
-def _resource(pool: str) -> str:
-    kind, _, rest = pool.partition("/")
-    return f"InferencePool {rest}" if kind == "inferencepool" and "/" in rest else f"ModelPool {pool}"

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
-from pilotage_extproc.sources.inference_pools import KEY_PREFIX
+from pilotage_extproc.sources.inference_pools import is_inference_pool
 from pilotage_extproc.sources.selection import PodSelection, join
 from pilotage_extproc.state.endpoints import EndpointFacts
 
@@ -238,5 +238,5 @@ def is_ip(address: str) -> bool:
 def _facts(pools: tuple[str, ...], by_key: dict[str, PoolSnapshot]) -> EndpointFacts:
     first = by_key[pools[0]]
     # what an InferencePool's servers have is for their own metrics to say
-    adapters = any(by_key[key].adapters or key.startswith(KEY_PREFIX) for key in pools)
+    adapters = any(by_key[key].adapters or is_inference_pool(key) for key in pools)
     return EndpointFacts(first.engine, pools, first.health, adapters)

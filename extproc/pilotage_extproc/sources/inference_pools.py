@@ -5,8 +5,8 @@ pool a request is for, so each pool is told by the port it asks on. Nothing here
 InferencePool's status belongs to gateways.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -40,6 +40,7 @@ class _PickerRef(msgspec.Struct, frozen=True):
 
 
 class _Meta(msgspec.Struct, frozen=True, rename="camel"):
+    uid: str = ""
     creation_timestamp: datetime | None = None
     labels: dict[str, str] = {}
 
@@ -80,39 +81,55 @@ class ServedPools:
     ports: tuple[tuple[int, str], ...] = ()
     """Port and pool key, one each."""
     refusals: tuple[Refusal, ...] = ()
+    uids: Mapping[str, str] = field(default_factory=dict)
+    """By pool key, of those served: a later pool of the same name is another one."""
+
+    def refusal(self, pool: str, reason: str, message: str) -> Refusal:
+        """What cannot be done for one of these pools, by its key."""
+        name = pool.removeprefix(KEY_PREFIX)
+        return Refusal(f"InferencePool {name}", reason, message, self.uids.get(pool, ""))
 
 
 def served_pools(
-    found: Iterable[tuple[ObjectKey, InferencePool]], *, service: str, own_ports: frozenset[int]
+    found: Iterable[tuple[ObjectKey, InferencePool]], *, service: str, own_ports: Mapping[int, str]
 ) -> ServedPools:
     """The pools whose picker is this Service. Of two on one port the older is served, then the first by name.
 
-    `own_ports` are in use for something else.
+    `own_ports` are in use for something else: by port, the setting that says so.
     """
     ours = [(key, pool) for key, pool in found if _names(pool, service)]
     ours.sort(key=lambda one: (_age(one[1]), one[0]))
     holders: dict[int, ObjectKey] = {}
     pools: list[PoolSnapshot] = []
     refusals: list[Refusal] = []
+    uids: dict[str, str] = {}
     for key, pool in ours:
         ref = pool.spec.endpoint_picker_ref
         assert ref.port is not None
         port = ref.port.number
         if port in own_ports:
-            refusals.append(
-                _refusal(key, f"port {port} is the picker's own: name another in endpointPickerRef.port")
+            message = (
+                f"port {port} is the picker's own ({own_ports[port]}): name another in "
+                "endpointPickerRef.port, and open it on the picker's Service (the chart's inferencePoolPorts)"
             )
+            refusals.append(_refusal(key, pool, "PortReserved", message))
         elif port in holders:
             message = (
                 f"port {port} serves InferencePool {holders[port]} already, which is older or comes first by "
                 "name: a picker tells pools apart by port, so name another in endpointPickerRef.port"
             )
-            refusals.append(_refusal(key, message))
+            refusals.append(_refusal(key, pool, "PortConflict", message))
         else:
             holders[port] = key
+            uids[f"{KEY_PREFIX}{key}"] = pool.metadata.uid
             pools.append(_snapshot(key, pool))
     ports = tuple((port, f"{KEY_PREFIX}{key}") for port, key in sorted(holders.items()))
-    return ServedPools(tuple(sorted(pools, key=lambda one: one.key)), ports, tuple(refusals))
+    return ServedPools(tuple(sorted(pools, key=lambda one: one.key)), ports, tuple(refusals), uids)
+
+
+def is_inference_pool(key: str) -> bool:
+    """Whether a pool's key is an InferencePool's; a ModelPool's has one part less."""
+    return key.startswith(KEY_PREFIX) and key.count("/") == 2
 
 
 def priorities(found: Iterable[tuple[ObjectKey, InferenceObjective]]) -> dict[tuple[str, str], int]:
@@ -133,8 +150,8 @@ def _age(pool: InferencePool) -> float:
     return 0.0 if created is None else created.timestamp()
 
 
-def _refusal(key: ObjectKey, message: str) -> Refusal:
-    return Refusal(f"InferencePool {key}", "PortConflict", message)
+def _refusal(key: ObjectKey, pool: InferencePool, reason: str, message: str) -> Refusal:
+    return Refusal(f"InferencePool {key}", reason, message, pool.metadata.uid)
 
 
 def _snapshot(key: ObjectKey, pool: InferencePool) -> PoolSnapshot:

@@ -1,7 +1,7 @@
 """Watching InferencePools and InferenceObjectives, where their CRDs exist."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from pilotage_extproc.sources.inference_pools import (
@@ -29,7 +29,7 @@ class InferenceWatch:
         *,
         namespaces: tuple[str, ...],
         service: str,
-        own_ports: frozenset[int],
+        own_ports: Mapping[int, str],
         options: InformerOptions | None = None,
     ) -> None:
         self._on_change = on_change

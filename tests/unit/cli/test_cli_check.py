@@ -31,6 +31,50 @@ def test_every_example_is_clean(example):
     assert output.strip().endswith("0 errors, 0 warnings")
 
 
+def test_what_names_no_namespace_is_in_the_one_that_is_asked_for_as_with_kubectl(tmp_path):
+    policy = {
+        "apiVersion": "pilotage.dev/v1alpha1",
+        "kind": "RoutePolicy",
+        "metadata": {"name": "lost"},
+        "spec": {
+            "match": {"models": ["auto"]},
+            "rules": [{"candidates": [{"model": "m"}, {"model": "nobody"}]}],
+        },
+    }
+    elsewhere = {
+        **POOL,
+        "metadata": {"name": "other", "namespace": "other"},
+        "spec": {**POOL["spec"], "models": [{"name": "n"}]},
+    }
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump_all([POOL, policy, elsewhere]))
+    found = {}
+    for more in ((), ("-n", "models"), ("--namespace", "other")):
+        code, output = check(tmp_path, "--output", "json", *more)
+        assert code == 0
+        found[more] = {one["resource"]: one["code"] for one in json.loads(output)["findings"]}
+    # the gateway obeys that namespace, so its policy is used, and pools of others are not
+    assert found[()]["RoutePolicy default/lost"] == "no-such-model"
+    assert found[()]["ModelPool other/other"] == "pool-not-used"
+    assert found["-n", "models"]["RoutePolicy models/lost"] == "no-such-model"
+    assert found["-n", "models"]["ModelPool other/other"] == "pool-not-used"
+    assert found["--namespace", "other"]["RoutePolicy other/lost"] == "no-such-model"
+    assert "ModelPool other/other" not in found["--namespace", "other"]
+
+
+def test_a_folders_own_settings_say_which_namespaces_are_obeyed(tmp_path):
+    settings = {**POOL, "kind": "GatewaySettings", "spec": {"namespaces": ["a"]}}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump_all([POOL, settings]))
+    assert "pool-not-used" not in check(tmp_path, "-n", "a")[1]
+    assert "ModelPool b/small" in check(tmp_path, "-n", "b")[1]
+
+
+def test_what_is_no_name_of_a_namespace_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(POOL))
+    ran = CliRunner().invoke(application(), ["check", "-f", str(tmp_path), "-n", "Not/One"])
+    assert isinstance(ran.exception, CommandError)
+    assert "--namespace" in str(ran.exception)
+
+
 def test_warnings_alone_exit_0(tmp_path):
     (tmp_path / "a.yaml").write_text(yaml.safe_dump({**POOL, "spec": {**POOL["spec"], "endpoints": []}}))
     code, output = check(tmp_path)

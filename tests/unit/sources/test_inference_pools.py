@@ -9,6 +9,7 @@ from pilotage_extproc.sources.inference_pools import (
     ENGINE_LABEL,
     InferenceObjective,
     InferencePool,
+    is_inference_pool,
     priorities,
     served_pools,
 )
@@ -26,6 +27,7 @@ def pool(
         "metadata": {
             "creationTimestamp": datetime.fromtimestamp(made, UTC).isoformat(),
             "labels": labels or {},
+            "uid": f"made-{made}",
         },
         "spec": {
             "selector": {"matchLabels": {"app": "vllm"}},
@@ -36,9 +38,9 @@ def pool(
     return typed(InferencePool)(memoryview(orjson.dumps(value)))
 
 
-def served(*found: tuple[str, InferencePool], own: frozenset[int] = frozenset({9002})):
+def served(*found: tuple[str, InferencePool]):
     named = [(ObjectKey("ns", name), one) for name, one in found]
-    return served_pools(named, service=SERVICE, own_ports=own)
+    return served_pools(named, service=SERVICE, own_ports={9002: "listen.extproc"})
 
 
 def test_a_pool_that_names_this_service_is_served_on_its_port():
@@ -71,10 +73,30 @@ def test_the_older_pool_has_the_port_and_of_equally_old_the_first_by_name():
         assert refusal.resource != f"InferencePool ns/{winner}"
 
 
+def test_a_refusal_names_which_life_of_the_pool_it_is_about():
+    found = served(("a", pool(9010, made=1)), ("b", pool(9010, made=2)), ("c", pool(9002, made=3)))
+    assert {one.resource: one.uid for one in found.refusals} == {
+        "InferencePool ns/b": "made-2",
+        "InferencePool ns/c": "made-3",
+    }
+    later = found.refusal("inferencepool/ns/a", "PortUnusable", "in use")
+    assert (later.resource, later.uid) == ("InferencePool ns/a", "made-1")
+
+
+def test_a_modelpool_in_a_namespace_of_that_name_is_no_inferencepool():
+    assert is_inference_pool("inferencepool/ns/a")
+    assert not is_inference_pool("inferencepool/a")
+    assert not is_inference_pool("ns/a")
+
+
 def test_the_pickers_own_ports_are_not_for_pools():
     found = served(("a", pool(9002)))
     assert found.ports == ()
-    assert "the picker's own" in found.refusals[0].message
+    [refusal] = found.refusals
+    assert refusal.reason == "PortReserved"
+    assert "port 9002 is the picker's own (listen.extproc)" in refusal.message
+    assert "endpointPickerRef.port" in refusal.message
+    assert "inferencePoolPorts" in refusal.message
 
 
 def test_a_label_says_what_the_servers_are_and_nonsense_reads_no_metrics():

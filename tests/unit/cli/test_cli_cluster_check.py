@@ -1,0 +1,25 @@
+"""A folder laid over what a cluster holds, as if it were applied."""
+
+import yaml
+
+from pilotage_api.load import load_objects
+from pilotage_cli.cluster_check import lay_over
+
+
+def pool(name: str, namespace: str | None, port: int) -> dict:
+    metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
+    spec = {"endpoints": [{"address": "10.0.0.1", "port": port}], "models": [{"name": name}]}
+    return {"apiVersion": "pilotage.dev/v1alpha1", "kind": "ModelPool", "metadata": metadata, "spec": spec}
+
+
+def test_what_names_no_namespace_replaces_what_is_in_the_namespace_it_would_be_applied_to(tmp_path):
+    loaded = load_objects([pool("small", "models", 8000), pool("small", "default", 8000)])
+    laid = [pool("small", None, 9000), pool("large", "other", 9000)]
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump_all(laid))
+    lay_over(loaded, tmp_path, "models")
+    ports = {str(key): one.spec.endpoints[0].port for key, one in loaded.resources.items()}
+    assert ports == {
+        "ModelPool models/small": 9000,
+        "ModelPool default/small": 8000,
+        "ModelPool other/large": 9000,
+    }
