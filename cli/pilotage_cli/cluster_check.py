@@ -25,27 +25,48 @@ class ClusterChecked:
     replicas: list[dict[str, Any]]
     """What each picker says of itself; empty for a folder."""
     namespace: str
+    unseen: tuple[str, ...] = ()
+    """Resources whose newest generation no operator has looked at: what the pickers run may be older."""
 
     @property
     def has_problems(self) -> bool:
-        """Whether a picker does not run all that is published."""
-        return any(one.get("problem") or one.get("refusals") for one in self.replicas)
+        """Whether a picker does not run all that is published, or not all is published."""
+        return bool(self.unseen) or any(one.get("problem") or one.get("refusals") for one in self.replicas)
 
 
 async def check_cluster(
-    connection: Connection, namespace: str | None, token: str | None, folder: Path | None
+    connection: Connection,
+    namespace: str | None,
+    token: str | None,
+    folder: Path | None,
+    folder_namespace: str | None = None,
 ) -> ClusterChecked:
     """Compile the resources in the cluster, with a folder's laid over them, by the gateway's own settings.
 
-    Raises CommandError.
+    `folder_namespace` is where the folder would be applied; None is the gateway's. Raises CommandError.
     """
     async with cluster_admin(connection, namespace, token) as admin:
         replicas = [await _status(admin, picker) for picker in await admin.pickers()]
         settings = _settings(replicas[0])
-        loaded = await _resources(admin.client, settings)
+        objects = await _resources(admin.client, settings)
+        loaded = load_objects(objects)
         if folder is not None:
-            lay_over(loaded, folder, admin.namespace)
-        return ClusterChecked(compile_resources(loaded, settings), replicas, admin.namespace)
+            lay_over(loaded, folder, folder_namespace or admin.namespace)
+        return ClusterChecked(
+            compile_resources(loaded, settings), replicas, admin.namespace, unseen_generations(objects)
+        )
+
+
+def unseen_generations(objects: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Which pools and policies have a generation that their status does not know yet."""
+    found = []
+    for one in objects:
+        metadata, status = one["metadata"], one.get("status") or {}
+        generation = metadata.get("generation")
+        ours = generation is not None and one["kind"] != NAMESPACES.kind
+        if ours and status.get("observedGeneration", 0) < generation:
+            found.append(f"{one['kind']} {metadata['namespace']}/{metadata['name']}")
+    return tuple(found)
 
 
 async def _status(admin: ClusterAdmin, picker: Any) -> dict[str, Any]:
@@ -63,7 +84,7 @@ def _settings(replica: dict[str, Any]) -> GatewaySettings:
     return settings
 
 
-async def _resources(client: ApiClient, settings: GatewaySettings) -> Loaded:
+async def _resources(client: ApiClient, settings: GatewaySettings) -> list[dict[str, Any]]:
     where = [None if one == "*" else one for one in settings.watched_namespaces]
     objects: list[dict[str, Any]] = []
     for resource in (MODEL_POOLS, ROUTE_POLICIES):
@@ -71,7 +92,7 @@ async def _resources(client: ApiClient, settings: GatewaySettings) -> Loaded:
             objects += await _list(client, resource, namespace)
     with suppress(CommandError):  # only pools that select namespaces by label need them
         objects += await _list(client, NAMESPACES, None)
-    return load_objects(objects)
+    return objects
 
 
 async def _list(client: ApiClient, resource: ResourceType, namespace: str | None) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pilotage_api.compile import Compiled, compile_resources
 from pilotage_api.findings import Severity, shown
@@ -28,6 +29,8 @@ from pilotage_cli.options import (
 from pilotage_cli.replicas import print_replicas
 from pilotage_extproc.scheduling.plugins import installed_plugins
 
+_MOST_NAMED = 5
+
 
 def check(
     folder: OptionalFolder = None,
@@ -40,6 +43,10 @@ def check(
             help="Namespace of a folder's resources that name none, and of the gateway's pods in a cluster.",
         ),
     ] = None,
+    folder_namespace: Annotated[
+        str | None,
+        typer.Option(help="In a cluster: where FOLDER would be applied, if not where the gateway is."),
+    ] = None,
     kubeconfig: Kubeconfig = None,
     token_file: TokenFile = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
@@ -49,15 +56,17 @@ def check(
     A folder and --context: what would be wrong in the cluster if the folder were applied. Exit code 0: it
     takes effect (there may be warnings); 1: some of it does not; 2: it cannot be checked.
     """
-    if namespace is not None and not re.fullmatch(DNS_LABEL, namespace):
-        raise CommandError(f"--namespace {shown(namespace)} is no name of a namespace")
+    for option, given in (("--namespace", namespace), ("--folder-namespace", folder_namespace)):
+        if given is not None and not re.fullmatch(DNS_LABEL, given):
+            raise CommandError(f"{option} {shown(given)} is no name of a namespace")
     if context or kubeconfig or (namespace and folder is None):
         token = None if token_file is None else token_in(token_file)
-        checked = asyncio.run(check_cluster(connection_of(kubeconfig, context), namespace, token, folder))
+        connection = connection_of(kubeconfig, context)
+        checked = asyncio.run(check_cluster(connection, namespace, token, folder, folder_namespace))
     elif folder is None:
         raise CommandError("name a --folder of manifests, or a cluster with --context or -n")
     else:
-        checked = ClusterChecked(_check_folder(folder, namespace), [], "")
+        checked = ClusterChecked(_check_folder(folder, folder_namespace or namespace), [], "")
     _show(checked, output)
     raise typer.Exit(1 if checked.compiled.has_errors or checked.has_problems else 0)
 
@@ -83,6 +92,7 @@ def _show(checked: ClusterChecked, output: str) -> None:
             "errors": sum(finding.severity is Severity.ERROR for finding in shown),
             "warnings": sum(finding.severity is Severity.WARNING for finding in shown),
             "replicas": checked.replicas,
+            "unseen": checked.unseen,
         }
         typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
         return
@@ -94,4 +104,10 @@ def _show(checked: ClusterChecked, output: str) -> None:
         f"{summary(shown)}",
         highlight=False,
     )
+    if checked.unseen:
+        named = escape(", ".join(checked.unseen[:_MOST_NAMED]))
+        more = len(checked.unseen) - _MOST_NAMED
+        also = f" and {more} more" if more > 0 else ""
+        told = f"no operator has looked at the newest generation of {named}{also}: is one running?"
+        console.print(f"[red]{told}[/]", highlight=False)
     print_replicas(console, checked.replicas)

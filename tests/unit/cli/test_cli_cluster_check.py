@@ -3,7 +3,7 @@
 import yaml
 
 from pilotage_api.load import load_objects
-from pilotage_cli.cluster_check import lay_over
+from pilotage_cli.cluster_check import lay_over, unseen_generations
 
 
 def pool(name: str, namespace: str | None, port: int) -> dict:
@@ -23,3 +23,14 @@ def test_what_names_no_namespace_replaces_what_is_in_the_namespace_it_would_be_a
         "ModelPool default/small": 8000,
         "ModelPool other/large": 9000,
     }
+
+
+def test_a_generation_that_no_status_knows_is_told():
+    seen, edited, new = (pool(name, "models", 8000) for name in ("seen", "edited", "new"))
+    for one, generation in ((seen, 2), (edited, 3), (new, 1)):
+        one["metadata"]["generation"] = generation
+    seen["status"] = {"observedGeneration": 2}
+    edited["status"] = {"observedGeneration": 2}
+    namespace = {"kind": "Namespace", "metadata": {"name": "models"}}
+    told = unseen_generations([seen, edited, new, namespace])
+    assert told == ("ModelPool models/edited", "ModelPool models/new")
