@@ -149,6 +149,33 @@ async def test_draining_has_a_bound_and_says_what_it_leaves(alone):
         assert b"1 requests are still under way" in told
 
 
+async def test_draining_waits_for_an_envoy_that_has_only_just_begun_to_start(tmp_path):
+    """As a container's first process it would not hear a SIGTERM that came earlier."""
+    gateway, admin = free_ports(2)
+    listen = {"gateway": f"127.0.0.1:{gateway}", "envoyAdmin": f"127.0.0.1:{admin}"}
+    settings = tmp_path / "pilotage.yaml"
+    kind = {"apiVersion": "pilotage.dev/v1alpha1", "kind": "GatewaySettings"}
+    settings.write_text(yaml.safe_dump({**kind, "spec": {"listen": listen}}))
+    drained = await asyncio.create_subprocess_exec(
+        *(PILOTAGE, "envoy-drain", "--settings", settings, "--notice", "0")
+    )
+    await asyncio.sleep(1.0)
+    assert drained.returncode is None
+    envoy = await asyncio.create_subprocess_exec(
+        *(PILOTAGE, "envoy", "--settings", settings, "--extproc", "nowhere.invalid:9002")
+    )
+    try:
+        async with asyncio.timeout(15):
+            assert await drained.wait() == 0
+        envoy.terminate()
+        async with asyncio.timeout(5):
+            await envoy.wait()
+    finally:
+        if envoy.returncode is None:
+            envoy.kill()
+            await envoy.wait()
+
+
 async def test_probes_need_an_admin_port_that_is_known(tmp_path):
     settings = tmp_path / "pilotage.yaml"
     settings.write_text(

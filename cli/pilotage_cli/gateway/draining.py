@@ -8,6 +8,7 @@ from collections.abc import Callable
 _ACTIVE = "http.gateway.downstream_rq_active"
 _POLL_SECONDS = 0.25
 _CALL_SECONDS = 5.0
+_STARTING_SECONDS = 15.0
 
 
 class DrainError(RuntimeError):
@@ -26,13 +27,30 @@ def drain(
 
     Requests that come meanwhile are served, each with the word that its connection ends. Raises DrainError.
     """
-    _call(admin, "POST", "/healthcheck/fail")
+    _fail_readiness(admin, clock, sleep)
     sleep(notice_seconds)
     until = clock() + longest_seconds
     while True:
         active = _requests_under_way(admin)
         if active == 0 or clock() >= until:
             return active
+        sleep(_POLL_SECONDS)
+
+
+def _fail_readiness(admin: str, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    """Also of an Envoy that has only just begun to start.
+
+    As the first process of a container it would be deaf to SIGTERM until it listens for it, which it does
+    before its admin address answers: a pod told to end that early would live to the end of its grace.
+    """
+    until = clock() + _STARTING_SECONDS
+    while True:
+        try:
+            _call(admin, "POST", "/healthcheck/fail")
+            return
+        except DrainError:
+            if clock() >= until:
+                raise
         sleep(_POLL_SECONDS)
 
 
