@@ -75,7 +75,8 @@ class BodyLimits(SettingsPart):
     max_bytes: int = Field(default=32 << 20, ge=1 << 10, le=256 << 20)
     """Largest body of one request; past it 413."""
     max_total_bytes: int = Field(default=512 << 20, ge=1 << 20)
-    """Bytes of all bodies held at once by one process; past it 503 with Retry-After."""
+    """Bytes of all bodies one process holds at once, large ones (from 1 MiB) from when they are announced;
+    past it 503 with Retry-After. Memory for two and a half times as much must be there."""
     max_structure: int = Field(default=200_000, ge=100)
     """Most brackets, braces, commas and, counted twice, colons in one body, outside of strings; past it
     400."""

@@ -98,6 +98,32 @@ async def test_a_client_that_leaves_mid_body_leaves_nothing_behind(gateway):
     assert len(runtime.ledger) == 0
 
 
+async def test_large_bodies_that_do_not_fit_are_refused_before_they_come(start_gateway, session):
+    """Nor are those who announce much and send nothing in the way of small requests."""
+    mib = 1 << 20
+    rig = await start_gateway(settings={"body": {"maxBytes": 4 * mib, "maxTotalBytes": 8 * mib}})
+    host, port = rig.gateway.address.split(":")
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    idle = []
+    for length in (f"content-length: {4 * mib}", "transfer-encoding: chunked"):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"{head}{length}\r\n\r\n".encode())
+        await writer.drain()
+        idle.append(writer)
+    await rig.until(lambda: rig.runtime.bodies.expected_bytes == 8 * mib)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"{head}content-length: {2 * mib}\r\n\r\n".encode())
+    assert b" 503 " in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    assert (await send(session, rig, json.dumps(CHAT).encode()))[0] == 200
+    for one in idle:
+        one.close()
+    await rig.until(lambda: not rig.runtime.processor.open_streams)
+    assert rig.runtime.bodies.expected_bytes == rig.runtime.bodies.held_bytes == 0
+    large = json.dumps(CHAT).encode() + b" " * 2 * mib
+    assert (await send(session, rig, large))[0] == 200
+
+
 async def test_nothing_leaks_over_many_good_and_bad_requests(gateway, session):
     good = json.dumps(CHAT).encode()
     await asyncio.gather(*(send(session, gateway, good) for _ in range(10)))

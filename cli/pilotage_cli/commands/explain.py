@@ -63,6 +63,8 @@ def explain(
             raise CommandError("--request needs --folder: the manifests to decide by")
         explanation = asyncio.run(_offline(folder, request))
     elif context or namespace or kubeconfig:
+        if admin is not None:
+            raise CommandError("--admin names a gateway here: leave it out, or what names a cluster")
         connection = connection_of(kubeconfig, context)
         explanation = asyncio.run(_in_cluster(connection, namespace, decision, token))
     else:

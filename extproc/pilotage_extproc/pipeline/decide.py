@@ -66,6 +66,8 @@ class Pipeline:
         self._scheduler = scheduler
         self._learner = learner
         self._owners = owners
+        self._one_parsing = asyncio.Lock()
+        """Large bodies are read one at a time: parsed, each is in memory twice."""
         self._clock = clock
         self._chance = chance
         self._sequence = 0
@@ -154,10 +156,11 @@ class Pipeline:
             pool = call.head.pool or self.index.by_address[address]
             return self._place_in_pool(call, pool, body, only=address)
         body = body or b""
-        for _ in structure_checked(body, self._settings.body.max_structure):
+        async with self._one_parsing:
+            for _ in structure_checked(body, self._settings.body.max_structure):
+                await asyncio.sleep(0)
+            parsed = read_body(call.kind, body)
             await asyncio.sleep(0)
-        parsed = read_body(call.kind, body)
-        await asyncio.sleep(0)
         only = None
         if parsed.previous_response_id is not None:
             only = await self._server_of(parsed.previous_response_id, "previous_response_id")

@@ -1,15 +1,46 @@
-"""A bound on the bytes of all request bodies one process holds at once."""
+"""Bounds on the bytes of all request bodies one process holds, and has yet to receive, at once."""
+
+from collections.abc import Mapping
+from typing import Final
 
 from pilotage_extproc.domain.errors import Refusal, RequestRefused
 
+LARGE_BYTES: Final = 1 << 20
+"""Bodies from this size on are admitted before they come: a whole one stands in gRPC's memory until it is
+read, where nothing else can bound it. Smaller ones are not, so that clients who announce much and send
+nothing are in the way of large bodies only."""
+
 
 class BodyBudget:
-    """Counts bytes held; a request that would pass the bound is refused, none waits."""
+    """Counts bytes; a request that would pass the bound is refused, none waits."""
 
     def __init__(self, *, max_bytes: int, max_total_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._max_total_bytes = max_total_bytes
         self.held_bytes = 0
+        self.expected_bytes = 0
+        """Of large bodies that were admitted and have not come."""
+
+    def expect(self, headers: Mapping[str, str]) -> int:
+        """Admit a body by its request's headers; how many bytes are now expected. Raises RequestRefused: 503.
+
+        One of unknown length may be as large as a body may be. One that says it is too large is left to
+        the gateway, which stops reading it.
+        """
+        length = headers.get("content-length", "")
+        known = length.isascii() and length.isdigit() and len(length) < 20
+        expected = int(length) if known else self._max_bytes
+        expected = min(expected, self._max_bytes)
+        if expected < LARGE_BYTES:
+            return 0
+        if self.expected_bytes + self.held_bytes + expected > self._max_total_bytes:
+            raise _overloaded()
+        self.expected_bytes += expected
+        return expected
+
+    def came(self, expected_bytes: int) -> None:
+        """The body is there, or will not come."""
+        self.expected_bytes -= expected_bytes
 
     def take(self, chunk_bytes: int, *, body_bytes: int) -> None:
         """Hold `chunk_bytes` more for a body that is then `body_bytes` long.
@@ -22,13 +53,17 @@ class BodyBudget:
                 f"The request body is larger than the {self._max_bytes} bytes this gateway accepts.",
             )
         if self.held_bytes + chunk_bytes > self._max_total_bytes:
-            raise RequestRefused(
-                Refusal.OVERLOADED,
-                "The gateway holds too many large request bodies; try again.",
-                retry_after_seconds=1,
-            )
+            raise _overloaded()
         self.held_bytes += chunk_bytes
 
     def release(self, body_bytes: int) -> None:
         """The body is no longer held."""
         self.held_bytes -= body_bytes
+
+
+def _overloaded() -> RequestRefused:
+    return RequestRefused(
+        Refusal.OVERLOADED,
+        "The gateway holds too many large request bodies; try again.",
+        retry_after_seconds=1,
+    )

@@ -86,6 +86,7 @@ class Exchange:
         self._pool = pool
         self._mode = BodyMode.BUFFERED if self._envoy else BodyMode.FULL_DUPLEX_STREAMED
         self._held_bytes = 0
+        self._expected_bytes = 0
 
     async def run(self) -> None:
         """Serve the stream."""
@@ -140,6 +141,7 @@ class Exchange:
 
     def close(self) -> None:
         """Give back what the stream held."""
+        self._arrived()
         self._processor.bodies.release(self._held_bytes)
         self._held_bytes = 0
 
@@ -158,6 +160,8 @@ class Exchange:
         return placement.decision
 
     async def _place_buffered(self, call: Call) -> Decision | None:
+        """A large body stands in memory several times on its way: each copy goes as soon as it has served."""
+        self._expected_bytes = self._processor.bodies.expect(call.head.headers)
         further = messages.further_inputs(call.head.headers) if self._envoy is None else None
         await self._stream.write(
             messages.request_headers_continue(further) if further else messages.CONTINUE_REQUEST_HEADERS
@@ -165,19 +169,25 @@ class Exchange:
         message = await self._read()
         if message is None:
             return None  # the client left while it sent its body
+        self._arrived()
         body = b""
         if message.HasField("request_body"):
             body = message.request_body.body
             self._hold(len(body))
+        del message
         placement = await self._place(call, body)
+        del body
         if isinstance(placement, DirectAnswer):
             await self._answer(placement)
             return None
         if self._envoy is None:
-            await self._stream.write(messages.pick_on_body(self._pick(placement, call)))
+            pick = messages.pick_on_body(self._pick(placement, call))
         else:
-            await self._stream.write(self._bundled_pick(placement, call))
-        return placement.decision
+            pick = self._bundled_pick(placement, call)
+        decision = placement.decision
+        del placement
+        await self._stream.write(pick)
+        return decision
 
     def _bundled_pick(self, placement: Placement, call: Call) -> bytes:
         decision, processor = placement.decision, self._processor
@@ -221,6 +231,10 @@ class Exchange:
         if trailers:
             await self._stream.write(messages.CONTINUE_REQUEST_TRAILERS)
         return placement.decision
+
+    def _arrived(self) -> None:
+        self._processor.bodies.came(self._expected_bytes)
+        self._expected_bytes = 0
 
     def _hold(self, chunk_bytes: int) -> None:
         self._processor.bodies.take(chunk_bytes, body_bytes=self._held_bytes + chunk_bytes)

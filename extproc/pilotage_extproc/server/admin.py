@@ -4,15 +4,15 @@ Health and metrics are open; everything else needs the bearer token where one is
 one the server refuses to listen anywhere but on loopback.
 """
 
-import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 
+from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.server.addresses import AddressError, split_address
+from pilotage_extproc.server.admin_token import AdminToken
 
 _OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
 _MAX_REQUEST_BYTES = 32 << 20
@@ -54,7 +54,7 @@ class AdminServer:
     def __init__(self, view: AdminView, address: str, token_file: str | None) -> None:
         self._view = view
         self._host, self._port = split_address(address)
-        self._token = _read_token(token_file) if token_file else None
+        self._token = AdminToken(token_file, monotonic) if token_file else None
         if self._token is None and not _is_loopback(self._host):
             raise AddressError(
                 f"listen.admin {address} is not loopback: set adminTokenFile, or listen on 127.0.0.1"
@@ -95,7 +95,7 @@ class AdminServer:
     ) -> web.StreamResponse:
         if self._token is not None and request.path not in _OPEN_PATHS:
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), self._token):
+            if not self._token.accepts(given):
                 return web.json_response({"error": "a bearer token is needed here"}, status=401)
         return await handler(request)
 
@@ -141,16 +141,6 @@ class AdminServer:
 
 def _json(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json")
-
-
-def _read_token(path: str) -> bytes:
-    try:
-        token = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise AddressError(f"adminTokenFile: cannot read {path}: {error.strerror}") from error
-    if not token:
-        raise AddressError(f"adminTokenFile: {path} is empty")
-    return token
 
 
 def _is_loopback(host: str) -> bool:
