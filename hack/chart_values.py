@@ -7,6 +7,7 @@ from pydantic import Field
 from pilotage_api.settings import SettingsPart
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+PoolPort = Annotated[int, Field(ge=1, le=65535, json_schema_extra={"not": {"enum": [9002, 9003]}})]
 Replicas = Annotated[int, Field(ge=0, le=1000)]
 Objects = tuple[dict[str, Any], ...]
 
@@ -18,7 +19,7 @@ class Image(SettingsPart):
     """Its name. No image is published yet: build one (`docker build .`) and name it."""
     tag: str = ""
     """Its tag; the chart's `appVersion` when empty."""
-    digest: str = ""
+    digest: str = Field(default="", pattern=r"^(sha256:[0-9a-f]{64})?$")
     """Its digest, `sha256:…`; wins over the tag."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     """When nodes fetch it."""
@@ -225,8 +226,9 @@ class ChartValues(SettingsPart):
     settings: dict[str, Any] = {}
     """The gateway's settings, as in docs/settings.md; addresses, files and names are the chart's.
     `namespaces` is the release's own when left out."""
-    inference_pool_ports: tuple[Port, ...] = ()
-    """Ports that InferencePools name in their `endpointPickerRef`: each is opened on the pickers' Service."""
+    inference_pool_ports: tuple[PoolPort, ...] = ()
+    """Ports that InferencePools name in their `endpointPickerRef`: each is opened on the pickers' Service.
+    9002 and 9003 are the pickers' own."""
     admin: Admin = Admin()
     operator: Operator = Operator()
     extproc: Extproc = Extproc()

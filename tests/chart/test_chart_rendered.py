@@ -104,6 +104,8 @@ def test_changed_settings_restart_the_pods(helm):
         ({"settings": {"listen": {"gateway": "0.0.0.0:1"}}}, "listen"),
         ({"extproc": {"replica": 3}}, "replica"),
         ({"inferencePoolPorts": [70000]}, "inferencePoolPorts"),
+        ({"inferencePoolPorts": [9002]}, "inferencePoolPorts"),
+        ({"image": {"digest": "abc"}}, "digest"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm, values, told):
