@@ -74,7 +74,7 @@ class BodyLimits(SettingsPart):
 
     max_bytes: int = Field(default=32 << 20, ge=1 << 10, le=256 << 20)
     """Largest body of one request; past it 413."""
-    max_total_bytes: int = Field(default=512 << 20, ge=1 << 20)
+    max_total_bytes: int = Field(default=384 << 20, ge=1 << 20)
     """Bytes of all bodies one process holds at once, large ones (from 1 MiB) from when they are announced;
     past it 503 with Retry-After. Memory for two and a half times as much must be there."""
     max_structure: int = Field(default=200_000, ge=100)
@@ -197,8 +197,9 @@ class GatewaySettings(SettingsPart):
     """Longest wait for requests under way when `up` or `extproc` is told to stop; a second Ctrl-C ends it."""
     inflight_ttl_seconds: float = Field(default=900.0, gt=0)
     """After this a request whose completion was never seen no longer counts as in flight."""
-    prefix_index_bytes: int = Field(default=128 << 20, ge=16 << 20)
-    """Memory for what is known of prefix caches; past it what an endpoint used longest ago is forgotten."""
+    prefix_index_bytes: int = Field(default=512 << 20, ge=16 << 20)
+    """Most memory for what is known of prefix caches, taken as it is needed: about 1 MiB a server with room
+    for 400,000 tokens. Past it what an endpoint used longest ago is forgotten."""
     decision_history_bytes: int = Field(default=64 << 20, ge=1 << 16)
     """Memory for decision records that can be explained afterwards."""
     upstream: UpstreamSettings = UpstreamSettings()
