@@ -1,4 +1,4 @@
-"""Pods of pickers and a node's side of port-forwards: no kubelet runs here, but the API server passes them on to this one."""
+"""Pods of pickers, and a node's side of port-forwards: no kubelet runs, the API server passes them on here."""
 
 import asyncio
 import ssl
