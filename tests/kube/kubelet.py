@@ -1,4 +1,4 @@
-"""Pods of pickers, and a node's side of port-forwards: no kubelet runs, the API server passes them on here."""
+"""Pods of pickers, and a node's side of port-forwards, which the API server passes on here."""
 
 import asyncio
 import ssl
