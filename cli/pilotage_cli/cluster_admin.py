@@ -1,5 +1,6 @@
 """The admin addresses of a gateway's pickers in a cluster, by port-forward and with the user's own rights."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ ADMIN_PORT_NAME = "admin"
 _ADMIN_VOLUME = "admin"
 _TOKEN_KEY = "token"  # noqa: S105 - a name
 _TIMEOUT_SECONDS = 10
+_MOST_REASON = 160
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,6 +35,24 @@ class PickerPod:
     """Of its admin address."""
     secret: str | None
     """The Secret with its token, as the pod mounts it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Told:
+    """What one picker answered."""
+
+    picker: PickerPod
+    status: int
+    body: Any
+
+
+class PickerUnreachable(CommandError):
+    """No answer from one picker; others may answer."""
+
+    def __init__(self, picker: PickerPod, reason: str) -> None:
+        self.picker = picker
+        self.problem = f"cannot be reached by port-forward: {one_line(reason)}"
+        super().__init__(f"{picker.name} {self.problem}")
 
 
 class ClusterAdmin:
@@ -58,8 +78,27 @@ class ClusterAdmin:
         running.sort(key=lambda pod: (not _is_ready(pod), pod["metadata"]["name"]))
         return [_picker(pod) for pod in running]
 
+    async def ask(self, path: str, selector: str = PICKERS) -> AsyncIterator[Told | PickerUnreachable]:
+        """One page of every running picker in turn, or why that picker cannot be asked.
+
+        Raises the first PickerUnreachable in the end where none could be.
+        """
+        first: PickerUnreachable | None = None
+        reached = False
+        for picker in await self.pickers(selector):
+            try:
+                status, body = await self.get(picker, path)
+            except PickerUnreachable as error:
+                first = first or error
+                yield error
+            else:
+                reached = True
+                yield Told(picker, status, body)
+        if first is not None and not reached:
+            raise first
+
     async def get(self, picker: PickerPod, path: str) -> tuple[int, Any]:
-        """Status and JSON of one page."""
+        """Status and JSON of one page. Raises PickerUnreachable where this picker alone may be the reason."""
         headers = {"Authorization": f"Bearer {await self._token_of(picker)}"}
         async with (
             self._session(picker) as (session, address),
@@ -80,6 +119,7 @@ class ClusterAdmin:
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
         try:
             async with (
+                asyncio.timeout(_TIMEOUT_SECONDS),
                 forwarded(self.client, self.namespace, picker.name, picker.port) as address,
                 aiohttp.ClientSession(timeout=timeout) as session,
             ):
@@ -89,9 +129,7 @@ class ClusterAdmin:
                 f"{error}; the right needed is get and create on pods/portforward in {self.namespace}"
             ) from None
         except (KubeError, aiohttp.ClientError, TimeoutError) as error:
-            raise CommandError(
-                f"{picker.name} cannot be reached by port-forward: {error or 'no answer'}"
-            ) from None
+            raise PickerUnreachable(picker, str(error) or "no answer") from None
 
     async def _token_of(self, picker: PickerPod) -> str:
         if self._token is None:
@@ -119,6 +157,15 @@ async def cluster_admin(
     """For the length of a command."""
     async with ApiClient(connection, user_agent="pilotage-cli") as client:
         yield ClusterAdmin(client, namespace or connection.namespace, token=token)
+
+
+def one_line(text: str) -> str:
+    """A node's words on one short line: what was tried stands first, why it failed last."""
+    text = " ".join(text.split())
+    if len(text) <= _MOST_REASON:
+        return text
+    half = _MOST_REASON // 2
+    return f"{text[: half - 2].rstrip()} … {text[1 - half :].lstrip()}"
 
 
 def _runs(pod: dict[str, Any]) -> bool:

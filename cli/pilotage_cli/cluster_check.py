@@ -8,7 +8,7 @@ from typing import Any
 from pilotage_api.compile import Compiled, compile_resources
 from pilotage_api.load import Loaded, load_objects, load_settings
 from pilotage_api.settings import GatewaySettings
-from pilotage_cli.cluster_admin import ClusterAdmin, cluster_admin
+from pilotage_cli.cluster_admin import PickerUnreachable, Told, cluster_admin
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
 from pilotage_kube.client import ApiClient
@@ -23,14 +23,14 @@ class ClusterChecked:
 
     compiled: Compiled
     replicas: list[dict[str, Any]]
-    """What each picker says of itself; empty for a folder."""
+    """What each picker says of itself, or `reached: false` and the `problem`; empty for a folder."""
     namespace: str
     unseen: tuple[str, ...] = ()
     """Resources whose newest generation no operator has looked at: what the pickers run may be older."""
 
     @property
     def has_problems(self) -> bool:
-        """Whether a picker does not run all that is published, or not all is published."""
+        """Whether a picker cannot be asked or does not run all that is published, or not all is published."""
         return bool(self.unseen) or any(one.get("problem") or one.get("refusals") for one in self.replicas)
 
 
@@ -46,8 +46,8 @@ async def check_cluster(
     `folder_namespace` is where the folder would be applied; None is the gateway's. Raises CommandError.
     """
     async with cluster_admin(connection, namespace, token) as admin:
-        replicas = [await _status(admin, picker) for picker in await admin.pickers()]
-        settings = _settings(replicas[0])
+        replicas = [_status(one) async for one in admin.ask("/status")]
+        settings = _settings(next(one for one in replicas if "settings" in one))
         objects = await _resources(admin.client, settings)
         loaded = load_objects(objects)
         if folder is not None:
@@ -69,11 +69,14 @@ def unseen_generations(objects: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(found)
 
 
-async def _status(admin: ClusterAdmin, picker: Any) -> dict[str, Any]:
-    status, told = await admin.get(picker, "/status")
-    if status != 200 or "settings" not in told:
-        raise CommandError(f"{picker.name} does not tell its status ({status}): is it of another version?")
-    found: dict[str, Any] = told
+def _status(told: Told | PickerUnreachable) -> dict[str, Any]:
+    if isinstance(told, PickerUnreachable):
+        return {"replica": told.picker.name, "reached": False, "problem": told.problem}
+    if told.status != 200 or "settings" not in told.body:
+        raise CommandError(
+            f"{told.picker.name} does not tell its status ({told.status}): is it of another version?"
+        )
+    found: dict[str, Any] = told.body
     return found
 
 

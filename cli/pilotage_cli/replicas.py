@@ -10,6 +10,10 @@ from rich.markup import escape
 def print_replicas(console: Console, replicas: Iterable[dict[str, Any]]) -> None:
     """A line for each picker, and what is wrong there below it."""
     for one in replicas:
+        if one.get("reached") is False:
+            told = f"{one['replica']}: {one['problem']}"
+            console.print(f"[red]{escape(told)}[/]", highlight=False)
+            continue
         ready = "ready" if one.get("ready") else "[red]not ready[/]"
         version, published = one.get("snapshot") or "none", one.get("published")
         behind = f", while {published} is published" if published and published != version else ""

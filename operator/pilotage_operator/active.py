@@ -11,6 +11,7 @@ from pilotage_kube.connection import Connection
 from pilotage_kube.informer import InformerOptions
 from pilotage_kube.replica_watch import ReplicaWatch
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
+from pilotage_operator.author_view import AuthorView
 from pilotage_operator.event_writer import EventWriter
 from pilotage_operator.form_store import FormStore
 from pilotage_operator.kopf_wake import KopfWake
@@ -52,9 +53,11 @@ class Active:
         self.events = EventWriter(client, instance=instance, clock=clock)
         self.writer = StatusWriter(client, events=self.events, on_trouble=self._again, clock=clock)
         self._picker_events = PickerEvents(self.replicas.live, self.events, clock=clock)
+        gateway = f"{namespace}/{kubernetes.snapshot_name}"
+        self.authors = AuthorView(client, gateway=gateway, written_at=self.writer.written_at, clock=clock)
         self.reconciler = Reconciler(
             settings=settings,
-            gateway=f"{namespace}/{kubernetes.snapshot_name}",
+            gateway=gateway,
             view=self.view,
             reports=self.replicas.live,
             publisher=SnapshotPublisher(
@@ -62,6 +65,7 @@ class Active:
             ),
             store=FormStore(client, namespace=namespace, name=kubernetes.snapshot_name, owner=owner),
             writer=self.writer,
+            authors=self.authors,
             metrics=metrics,
             clock=clock,
         )

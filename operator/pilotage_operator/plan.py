@@ -34,6 +34,8 @@ class Observed:
     """The forms that are kept beside it."""
     pickers: Pickers = field(default_factory=Pickers)
     now: datetime = OLDEST
+    silent: frozenset[ResourceKey] = frozenset()
+    """Resources whose status is of a gateway that is gone, or does not look at them any more."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,7 +109,7 @@ def _status_write(
     gateway: str,
 ) -> StatusWrite | None:
     says = accepted(key, desired)
-    if not _may_write(stored.status, says, gateway):
+    if key not in observed.silent and not _may_write(stored.status, says, gateway):
         return None
     verdicts = (
         says,
@@ -133,7 +135,8 @@ def _status_write(
 def _may_write(status: Status, says: Verdict, gateway: str) -> bool:
     """Two gateways that watch one resource must not overwrite each other for ever.
 
-    Who uses the resource comes before who does not, then the gateway whose name comes first.
+    Who uses the resource comes before who does not, then the gateway whose name comes first. An author that
+    writes no more has no say: `Observed.silent`.
     """
     author = status.get("gateway")
     if not isinstance(author, str) or author in ("", gateway):

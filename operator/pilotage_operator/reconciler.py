@@ -15,6 +15,7 @@ from pilotage_kube.errors import ApiError, KubeError, NotFound
 from pilotage_kube.replica_report import ReplicaReport
 from pilotage_kube.snapshot_head import Head, SnapshotFault
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
+from pilotage_operator.author_view import AuthorView
 from pilotage_operator.desired import Compiler, Desired
 from pilotage_operator.form_store import FormStore
 from pilotage_operator.ledger import Ledger
@@ -64,6 +65,7 @@ class Reconciler:
         publisher: SnapshotPublisher,
         store: FormStore,
         writer: StatusWriter,
+        authors: AuthorView,
         metrics: Metrics,
         clock: Time,
     ) -> None:
@@ -74,6 +76,7 @@ class Reconciler:
         self._publisher = publisher
         self._store = store
         self._writer = writer
+        self._authors = authors
         self._metrics = metrics
         self._clock = clock
         self._compiler = Compiler(settings)
@@ -197,7 +200,7 @@ class Reconciler:
         pickers, again = self._pickers.look(
             self._reports(), desired.snapshot.version, self._ledger.snapshot()
         )
-        made = await self._plan(desired, pickers)
+        made, authors_again = await self._plan(desired, pickers)
         self._metrics.planned(self._clock() - began)
         await self._publish(made, desired)
         if made.publish is not None or made.keep is not None:
@@ -205,12 +208,12 @@ class Reconciler:
             pickers, again = self._pickers.look(
                 self._reports(), desired.snapshot.version, self._ledger.snapshot()
             )
-            made = await self._plan(desired, pickers)
+            made, authors_again = await self._plan(desired, pickers)
         self._writer.submit(made.statuses, self._view.resources())
         self.progress.passes += 1
         self._settled()
         self._metrics.passed(desired, pickers, self._clock() - began)
-        return again
+        return min((one for one in (again, authors_again) if one is not None), default=None)
 
     async def _compile(self) -> Desired:
         if self._desired is not None and self._compiled_revision == self._view.revision:
@@ -230,10 +233,17 @@ class Reconciler:
             self._told = desired.others
         return desired
 
-    async def _plan(self, desired: Desired, pickers: Pickers) -> Plan:
+    async def _plan(self, desired: Desired, pickers: Pickers) -> tuple[Plan, float | None]:
+        """What to write, and in how many seconds others' statuses are to be looked at again."""
         resources = {key: self._writer.as_written(one) for key, one in self._view.resources().items()}
-        observed = Observed(resources, self.progress.published, self._kept, pickers, datetime.now(UTC))
-        return await asyncio.to_thread(plan, desired, observed, self._gateway)
+        silent: frozenset[ResourceKey] = frozenset()
+        again: float | None = None
+        published = self.progress.published
+        if desired.snapshot.version == published:
+            # before that no status is written, and publishing waits for nothing
+            silent, again = await self._authors.look(resources)
+        observed = Observed(resources, published, self._kept, pickers, datetime.now(UTC), silent)
+        return await asyncio.to_thread(plan, desired, observed, self._gateway), again
 
     async def _publish(self, made: Plan, desired: Desired) -> None:
         """Forms first, then the snapshot, then what no longer is needed goes.

@@ -32,6 +32,8 @@ class _Written:
     asked: Status
     answered: Status
     """What the API server made of it: a CRD of another version may lack a field."""
+    at: float
+    """When, by the clock."""
 
 
 class StatusWriter:
@@ -74,6 +76,11 @@ class StatusWriter:
         """Whether a change of a resource is only what this process wrote."""
         written = self._written.get(stored.key)
         return written is not None and stored.resource_version == written.after
+
+    def written_at(self, stored: Stored) -> float | None:
+        """When this process last wrote the status of this resource, by the clock; None where it did not."""
+        written = self._written.get(stored.key)
+        return written.at if written is not None and written.uid == stored.form.uid else None
 
     def submit(self, writes: Iterable[StatusWrite], known: Iterable[ResourceKey]) -> None:
         """Write these, instead of whatever was still to do; `known` are all resources there are."""
@@ -138,6 +145,7 @@ class StatusWriter:
             str(answer["metadata"].get("resourceVersion", "")),
             write.status,
             answer.get("status") or {},
+            self._clock(),
         )
         for told in write.events:
             # best effort: the status has said it already

@@ -3,13 +3,14 @@
 import pytest
 from accounts import rule, token_with
 from extproc_rig import Pods
+from kubelet import picker_pod
 
-from pilotage_cli.cluster_admin import PICKERS, ClusterAdmin
+from pilotage_cli.cluster_admin import ClusterAdmin
 from pilotage_cli.failure import CommandError
 from pilotage_kube.client import ApiClient
 from pilotage_kube.errors import ApiError, Forbidden, NotFound
 from pilotage_kube.port_forward import forwarded
-from pilotage_kube.resource import PODS, SECRETS
+from pilotage_kube.resource import SECRETS
 
 VIEWER = rule("", "pods", "get", "list")
 
@@ -31,19 +32,6 @@ async def test_a_pod_that_is_not_there_and_a_node_that_is_not_there_are_told(cli
     with pytest.raises(ApiError, match="node"):
         async with forwarded(client, namespace, "one", 9003):
             pass
-
-
-async def picker_pod(client: ApiClient, namespace: str) -> None:
-    """As the chart makes it, as far as a command looks."""
-    labels = dict(label.split("=") for label in PICKERS.split(","))
-    port = {"name": "admin", "containerPort": 9003}
-    spec = {
-        "nodeName": "node",
-        "containers": [{"name": "extproc", "image": "pilotage", "ports": [port]}],
-        "volumes": [{"name": "admin", "secret": {"secretName": "pilotage-admin"}}],
-    }
-    await client.create(PODS, PODS.object("picker", metadata={"labels": labels}, spec=spec), namespace)
-    await Pods(client, namespace).say("picker", {"phase": "Running"})
 
 
 async def test_a_command_says_what_is_missing(client, control_plane, namespace):

@@ -13,7 +13,7 @@ from yarl import URL
 
 from pilotage_api.compile import compile_resources
 from pilotage_api.settings import GatewaySettings
-from pilotage_cli.cluster_admin import cluster_admin
+from pilotage_cli.cluster_admin import ClusterAdmin, PickerUnreachable, cluster_admin
 from pilotage_cli.explanation import print_explanation
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
@@ -31,6 +31,7 @@ from pilotage_kube.connection import Connection
 
 DEFAULT_ADMIN = "127.0.0.1:9003"
 _TIMEOUT_SECONDS = 10
+_NONE_YET = "the gateway has made no decision yet: send it a request first"
 
 
 def explain(
@@ -81,24 +82,35 @@ async def _in_cluster(
     connection: Connection, namespace: str | None, decision: str | None, token: str | None
 ) -> dict[str, Any]:
     async with cluster_admin(connection, namespace, token) as admin:
-        pickers = await admin.pickers()
-        if decision is not None:
-            # whichever holds it: pickers ask each other
-            status, told = await admin.get(pickers[0], f"/decisions/{decision}")
-            if status != 200:
-                raise CommandError(str(told.get("error", status)), exit_code=1)
-            found: dict[str, Any] = told
+        return await explain_in_cluster(admin, decision)
+
+
+async def explain_in_cluster(admin: ClusterAdmin, decision: str | None) -> dict[str, Any]:
+    """This decision, the last one for None, by the pickers that can be reached. Raises CommandError."""
+    path = "/decisions?limit=1" if decision is None else f"/decisions/{quote(decision, safe='')}"
+    last: list[dict[str, Any]] = []
+    unasked: list[PickerUnreachable] = []
+    refusal: str | None = None
+    # pickers ask each other for a decision: the first that can be reached knows, unless its peers could not
+    async for told in admin.ask(path):
+        if isinstance(told, PickerUnreachable):
+            unasked.append(told)
+        elif told.status != 200:
+            refusal = refusal or str(told.body.get("error", told.status))
+        elif decision is not None:
+            found: dict[str, Any] = told.body
             return found
-        last = []
-        for picker in pickers:
-            _, told = await admin.get(picker, "/decisions?limit=1")
-            last += told["decisions"]
+        else:
+            last += told.body["decisions"]
+    if last:
         return _latest(last)
+    refusal = refusal or _NONE_YET
+    raise CommandError("; ".join((refusal, *map(str, unasked))), exit_code=1)
 
 
 def _latest(decisions: list[dict[str, Any]]) -> dict[str, Any]:
     if not decisions:
-        raise CommandError("the gateway has made no decision yet: send it a request first", exit_code=1)
+        raise CommandError(_NONE_YET, exit_code=1)
     return max(decisions, key=lambda one: str(one["decidedAt"]))
 
 

@@ -88,6 +88,7 @@ def planned(
     kept: Mapping[ResourceKey, Form] | None = None,
     now: datetime = NOW,
     gateway: str = GATEWAY,
+    silent: Iterable[ResourceKey] = (),
 ) -> Plan:
     """What is to be written; everything is published already where nothing else is said."""
     observed = Observed(
@@ -96,6 +97,7 @@ def planned(
         wanted.forms if kept is None else kept,
         seen or Pickers(),
         now,
+        frozenset(silent),
     )
     return plan(wanted, observed, gateway)
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from operator_cases import (
     GATEWAY,
     NOW,
@@ -151,6 +152,23 @@ def test_of_two_gateways_the_one_that_uses_the_resource_speaks():
     [taken] = planned(wanted, [stored(form, write.status)], gateway="a/snapshot").statuses
     assert taken.status["gateway"] == "a/snapshot"
     assert planned(wanted, [stored(form, taken.status)], gateway="b/snapshot").statuses == ()
+
+
+def test_an_author_that_writes_no_more_has_no_say():
+    form = policy()
+    wanted = desired(pool(), form)
+    [write] = planned(wanted, [stored(form)], gateway="a/snapshot").statuses
+    left = stored(form, write.status)
+    assert planned(wanted, [left], gateway="b/snapshot").statuses == ()
+    [taken] = planned(wanted, [left], gateway="b/snapshot", silent=[form.key]).statuses
+    assert taken.status["gateway"] == "b/snapshot"
+    # even by who does not use it
+    elsewhere = structs.replace(form, namespace="elsewhere")
+    wanted = desired(pool(), elsewhere)
+    unused = stored(elsewhere, write.status)
+    assert planned(wanted, [unused], gateway="b/snapshot").statuses == ()
+    [told] = planned(wanted, [unused], gateway="b/snapshot", silent=[elsewhere.key]).statuses
+    assert conditions(told.status)["Accepted"] == ("False", "NotObeyed")
 
 
 def test_names_are_listed_short():

@@ -1,0 +1,71 @@
+"""`explain` and `check` where one of a gateway's pickers cannot be asked."""
+
+import io
+import socket
+
+import pytest
+from extproc_rig import gateway_at, picker_in, pool_of, snapshot_with
+from kubelet import node, picker_pod
+from rich.console import Console
+
+from pilotage_cli.cluster_admin import ClusterAdmin, PickerUnreachable
+from pilotage_cli.cluster_check import check_cluster
+from pilotage_cli.commands.explain import explain_in_cluster
+from pilotage_cli.failure import CommandError
+from pilotage_cli.replicas import print_replicas
+from pilotage_kube.snapshot_publisher import SnapshotPublisher
+
+
+async def test_a_picker_that_cannot_be_reached_does_not_keep_a_command_from_the_others(
+    client, control_plane, with_crds, namespace, tmp_path
+):
+    connection = control_plane.connection()
+    with socket.socket() as held:  # bound, but nobody listens: as in a picker that has just been killed
+        held.bind(("127.0.0.1", 0))
+        closed = held.getsockname()[1]
+        snapshot = snapshot_with(pool_of(namespace, endpoints=(("10.0.0.1", 8000),)))
+        await SnapshotPublisher(client, namespace=namespace).publish(snapshot)
+        async with (
+            node(client, f"node-{namespace}", tmp_path) as name,
+            picker_in(connection, client, namespace) as cluster,
+        ):
+            await cluster.ready()
+            await picker_pod(client, namespace, "picker-a", port=closed, node=name)
+            admin = ClusterAdmin(client, namespace, token="any")
+            with pytest.raises(PickerUnreachable, match="picker-a cannot be reached") as none:
+                await explain_in_cluster(admin, None)
+            assert none.value.exit_code == 2
+            reason = str(none.value).partition("port-forward: ")[2]
+            assert "\n" not in reason
+            assert len(reason) <= 160
+            assert reason.endswith("connection refused")
+            with pytest.raises(PickerUnreachable):
+                await check_cluster(connection, namespace, "any", None)
+
+            alive = int(cluster.picker.server.admin_address.rpartition(":")[2])
+            await picker_pod(client, namespace, "picker-b", port=alive, node=name)
+            with pytest.raises(CommandError, match=r"no decision yet.*; picker-a cannot be reached") as yet:
+                await explain_in_cluster(admin, None)
+            assert yet.value.exit_code == 1
+            async with gateway_at(cluster.picker.server.address) as gateway:
+                status, _, _ = await gateway.ask("model-small")
+            assert status == 200
+            last = await explain_in_cluster(admin, None)
+            assert (await explain_in_cluster(admin, last["decision"]))["decision"] == last["decision"]
+            with pytest.raises(
+                CommandError, match=r"no decision nope here.*; picker-a cannot be reached"
+            ) as lost:
+                await explain_in_cluster(admin, "nope")
+            assert lost.value.exit_code == 1
+
+            checked = await check_cluster(connection, namespace, "any", None)
+            assert checked.has_problems
+            dead, found = checked.replicas
+            assert dead["replica"] == "picker-a"
+            assert dead["reached"] is False
+            assert found["snapshot"] == snapshot.version
+            console = Console(file=io.StringIO(), soft_wrap=True)
+            print_replicas(console, checked.replicas)
+            told = console.file.getvalue().splitlines()
+            assert told[0].startswith("picker-a: cannot be reached by port-forward: ")
+            assert "snapshot" in told[1]
