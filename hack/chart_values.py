@@ -107,7 +107,8 @@ class Extproc(Part):
     replicas: Replicas = 2
     """Pods; all work."""
     resources: dict[str, Any] = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
-    """CPU and memory. 2.5 times `settings.body.maxTotalBytes`, `settings.prefixIndexBytes` and 250 MiB must fit in."""
+    """CPU and memory. 2.5 times `settings.body.maxTotalBytes`, `settings.prefixIndexBytes` and 250 MiB must
+    fit in."""
     self_signed_tls: bool = False
     """TLS on the gRPC port with a certificate of each pod's own making, as some gateways want it; pickers
     trust each other's by their reports."""

@@ -19,6 +19,7 @@ from pilotage_kube.resource import PODS, SECRETS
 
 PICKERS = "app.kubernetes.io/part-of=pilotage,app.kubernetes.io/component=extproc"
 """Labels of the chart's pickers."""
+_RELEASE_LABEL = "app.kubernetes.io/instance"
 ADMIN_PORT_NAME = "admin"
 _ADMIN_VOLUME = "admin"
 _TOKEN_KEY = "token"  # noqa: S105 - a name
@@ -35,6 +36,8 @@ class PickerPod:
     """Of its admin address."""
     secret: str | None
     """The Secret with its token, as the pod mounts it."""
+    release: str
+    """Of the chart; empty where its labels do not say."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,13 +61,19 @@ class PickerUnreachable(CommandError):
 class ClusterAdmin:
     """Asks pickers. Every method raises CommandError with what is wrong and what mends it."""
 
-    def __init__(self, client: ApiClient, namespace: str, *, token: str | None = None) -> None:
+    def __init__(
+        self, client: ApiClient, namespace: str, *, token: str | None = None, release: str | None = None
+    ) -> None:
+        """`token` is that of all pickers; None reads each one's. `release` leaves out other releases."""
         self.client = client
         self.namespace = namespace
         self._token = token
+        self._tokens: dict[str | None, str] = {}
+        self._release = release
 
-    async def pickers(self, selector: str = PICKERS) -> list[PickerPod]:
+    async def pickers(self) -> list[PickerPod]:
         """The running pickers of the namespace, ready ones first. Never empty."""
+        selector = PICKERS if self._release is None else f"{PICKERS},{_RELEASE_LABEL}={self._release}"
         try:
             pods = await self.client.list_all(PODS, self.namespace, labels=selector)
         except KubeError as error:
@@ -78,14 +87,23 @@ class ClusterAdmin:
         running.sort(key=lambda pod: (not _is_ready(pod), pod["metadata"]["name"]))
         return [_picker(pod) for pod in running]
 
-    async def ask(self, path: str, selector: str = PICKERS) -> AsyncIterator[Told | PickerUnreachable]:
+    async def only_release(self) -> None:
+        """Raises CommandError where pickers of several releases run here and none of these was named."""
+        releases = sorted({one.release for one in await self.pickers()})
+        if len(releases) > 1:
+            raise CommandError(
+                f"pickers of several releases run in {self.namespace}: name one of "
+                f"{', '.join(releases)} with --release"
+            )
+
+    async def ask(self, path: str) -> AsyncIterator[Told | PickerUnreachable]:
         """One page of every running picker in turn, or why that picker cannot be asked.
 
         Raises the first PickerUnreachable in the end where none could be.
         """
         first: PickerUnreachable | None = None
         reached = False
-        for picker in await self.pickers(selector):
+        for picker in await self.pickers():
             try:
                 status, body = await self.get(picker, path)
             except PickerUnreachable as error:
@@ -132,9 +150,11 @@ class ClusterAdmin:
             raise PickerUnreachable(picker, str(error) or "no answer") from None
 
     async def _token_of(self, picker: PickerPod) -> str:
-        if self._token is None:
-            self._token = await self._read_token(picker)
-        return self._token
+        if self._token is not None:
+            return self._token
+        if picker.secret not in self._tokens:
+            self._tokens[picker.secret] = await self._read_token(picker)
+        return self._tokens[picker.secret]
 
     async def _read_token(self, picker: PickerPod) -> str:
         if picker.secret is None:
@@ -152,11 +172,11 @@ class ClusterAdmin:
 
 @asynccontextmanager
 async def cluster_admin(
-    connection: Connection, namespace: str | None, token: str | None
+    connection: Connection, namespace: str | None, token: str | None, release: str | None = None
 ) -> AsyncIterator[ClusterAdmin]:
     """For the length of a command."""
     async with ApiClient(connection, user_agent="pilotage-cli") as client:
-        yield ClusterAdmin(client, namespace or connection.namespace, token=token)
+        yield ClusterAdmin(client, namespace or connection.namespace, token=token, release=release)
 
 
 def one_line(text: str) -> str:
@@ -182,4 +202,5 @@ def _picker(pod: dict[str, Any]) -> PickerPod:
     admin = [port["containerPort"] for port in ports if port.get("name") == ADMIN_PORT_NAME]
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
     secret = volumes.get(_ADMIN_VOLUME, {}).get("secret", {}).get("secretName")
-    return PickerPod(pod["metadata"]["name"], int(admin[0]) if admin else 9003, secret)
+    release = (pod["metadata"].get("labels") or {}).get(_RELEASE_LABEL, "")
+    return PickerPod(pod["metadata"]["name"], int(admin[0]) if admin else 9003, secret, release)

@@ -40,12 +40,15 @@ async def check_cluster(
     token: str | None,
     folder: Path | None,
     folder_namespace: str | None = None,
+    release: str | None = None,
 ) -> ClusterChecked:
     """Compile the resources in the cluster, with a folder's laid over them, by the gateway's own settings.
 
-    `folder_namespace` is where the folder would be applied; None is the gateway's. Raises CommandError.
+    `folder_namespace` is where the folder would be applied; None is the gateway's. `release` says which
+    gateway where several run in the namespace. Raises CommandError.
     """
-    async with cluster_admin(connection, namespace, token) as admin:
+    async with cluster_admin(connection, namespace, token, release) as admin:
+        await admin.only_release()
         replicas = [_status(one) async for one in admin.ask("/status")]
         settings = _settings(next(one for one in replicas if "settings" in one))
         objects = await _resources(admin.client, settings)

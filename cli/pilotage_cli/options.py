@@ -32,6 +32,9 @@ TokenFile = Annotated[
 ]
 Listen = Annotated[str | None, typer.Option("--listen", help="Where clients connect, HOST:PORT.")]
 ExtprocListen = Annotated[str | None, typer.Option("--extproc-listen", help="gRPC of the picker, HOST:PORT.")]
+Release = Annotated[
+    str | None, typer.Option(help="Of the chart, where several run in the namespace; all when left out.")
+]
 Admin = Annotated[str | None, typer.Option("--admin", help="Metrics and explanations, HOST:PORT.")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"], typer.Option("--log-level", help="Least that is logged.")

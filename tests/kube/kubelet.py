@@ -92,15 +92,22 @@ async def node(client: ApiClient, name: str, folder: Path) -> AsyncIterator[str]
 
 
 async def picker_pod(
-    client: ApiClient, namespace: str, name: str = "picker", *, port: int = 9003, node: str = "node"
+    client: ApiClient,
+    namespace: str,
+    name: str = "picker",
+    *,
+    port: int = 9003,
+    node: str = "node",
+    release: str = "pilotage",
 ) -> None:
     """As the chart makes it, as far as a command looks."""
     labels = dict(label.split("=") for label in PICKERS.split(","))
+    labels["app.kubernetes.io/instance"] = release
     admin = {"name": "admin", "containerPort": port}
     spec = {
         "nodeName": node,
         "containers": [{"name": "extproc", "image": "pilotage", "ports": [admin]}],
-        "volumes": [{"name": "admin", "secret": {"secretName": "pilotage-admin"}}],
+        "volumes": [{"name": "admin", "secret": {"secretName": f"{release}-admin"}}],
     }
     await client.create(PODS, PODS.object(name, metadata={"labels": labels}, spec=spec), namespace)
     await Pods(client, namespace).say(name, {"phase": "Running"})

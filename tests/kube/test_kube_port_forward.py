@@ -50,3 +50,24 @@ async def test_a_command_says_what_is_missing(client, control_plane, namespace):
     await client.create(SECRETS, secret, namespace)
     with pytest.raises(CommandError, match="no token in Secret"):
         await ClusterAdmin(client, namespace).get(picker, "/status")
+
+
+async def test_releases_that_share_a_namespace_are_told_apart(client, namespace):
+    await picker_pod(client, namespace, "blue-1", release="blue")
+    await picker_pod(client, namespace, "green-1", release="green")
+    both = ClusterAdmin(client, namespace)
+    assert [(one.name, one.secret) for one in await both.pickers()] == [
+        ("blue-1", "blue-admin"),
+        ("green-1", "green-admin"),
+    ]
+    with pytest.raises(CommandError, match="name one of blue, green with --release"):
+        await both.only_release()
+    green = ClusterAdmin(client, namespace, release="green")
+    assert [one.name for one in await green.pickers()] == ["green-1"]
+    await green.only_release()
+    for name in ("blue", "green"):
+        secret = SECRETS.object(f"{name}-admin", stringData={"token": f"{name}'s"})
+        await client.create(SECRETS, secret, namespace)
+    assert [await both._token_of(one) for one in await both.pickers()] == ["blue's", "green's"]
+    with pytest.raises(CommandError, match="no picker runs"):
+        await ClusterAdmin(client, namespace, release="red").pickers()

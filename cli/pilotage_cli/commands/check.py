@@ -47,6 +47,9 @@ def check(
         str | None,
         typer.Option(help="In a cluster: where FOLDER would be applied, if not where the gateway is."),
     ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="Of the chart, where several run in the gateway's namespace.")
+    ] = None,
     kubeconfig: Kubeconfig = None,
     token_file: TokenFile = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
@@ -62,7 +65,7 @@ def check(
     if context or kubeconfig or (namespace and folder is None):
         token = None if token_file is None else token_in(token_file)
         connection = connection_of(kubeconfig, context)
-        checked = asyncio.run(check_cluster(connection, namespace, token, folder, folder_namespace))
+        checked = asyncio.run(check_cluster(connection, namespace, token, folder, folder_namespace, release))
     elif folder is None:
         raise CommandError("name a --folder of manifests, or a cluster with --context or -n")
     else:

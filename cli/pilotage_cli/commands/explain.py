@@ -23,6 +23,7 @@ from pilotage_cli.options import (
     InNamespace,
     Kubeconfig,
     OptionalFolder,
+    Release,
     TokenFile,
     connection_of,
     token_in,
@@ -41,6 +42,7 @@ def explain(
     admin: Admin = None,
     context: Context = None,
     namespace: InNamespace = None,
+    release: Release = None,
     kubeconfig: Kubeconfig = None,
     request: Annotated[
         Path | None,
@@ -67,7 +69,7 @@ def explain(
         if admin is not None:
             raise CommandError("--admin names a gateway here: leave it out, or what names a cluster")
         connection = connection_of(kubeconfig, context)
-        explanation = asyncio.run(_in_cluster(connection, namespace, decision, token))
+        explanation = asyncio.run(_in_cluster(connection, namespace, release, decision, token))
     else:
         explanation = asyncio.run(_live(admin or DEFAULT_ADMIN, decision, token))
     if output == "json":
@@ -79,9 +81,13 @@ def explain(
 
 
 async def _in_cluster(
-    connection: Connection, namespace: str | None, decision: str | None, token: str | None
+    connection: Connection,
+    namespace: str | None,
+    release: str | None,
+    decision: str | None,
+    token: str | None,
 ) -> dict[str, Any]:
-    async with cluster_admin(connection, namespace, token) as admin:
+    async with cluster_admin(connection, namespace, token, release) as admin:
         return await explain_in_cluster(admin, decision)
 
 
