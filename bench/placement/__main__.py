@@ -1,6 +1,6 @@
 """Compare placements on simulated fleets: tables, JSON, plots, and a section of docs/benchmarks.md.
 
-python -m bench.placement [--parts 8,64,512,sweep,realtime] [--all] [--only NAME] [--docs] [--render]
+python -m bench.placement [--parts 8,64,512,sweep,realtime] [--all] [--only|skip NAME] [--docs|--render]
 """
 
 import argparse
@@ -27,6 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--parts", default=_DEFAULT_PARTS, help=f"of {', '.join(PARTS)}")
     parser.add_argument("--all", action="store_true", help="all parts; over an hour, most of it real time")
     parser.add_argument("--only", default="", help="workloads whose name holds this")
+    parser.add_argument("--skip", default="", help="workloads whose name holds this are left out")
     parser.add_argument("--balancers", default=",".join(COMPARED), help=f"of {', '.join(BALANCERS)}")
     parser.add_argument("--seeds", type=int, default=0, help="at most so many; 0 is each part's own number")
     parser.add_argument("--time-scale", type=float, default=0.0, help="real time; 0 is each workload's own")
@@ -37,9 +38,15 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def chosen(options: argparse.Namespace) -> list[str]:
+    """The workloads to run."""
+    skipped = {name for name in WORKLOADS if options.skip and options.skip in name}
+    return [name for name in WORKLOADS if options.only in name and name not in skipped]
+
+
 def virtual_part(part: str, options: argparse.Namespace, console: Console) -> None:
     """One fleet, or the sweep of loads."""
-    workloads = [name for name in WORKLOADS if options.only in name]
+    workloads = chosen(options)
     balancers = options.balancers.split(",")
     seeds = options.seeds or len(SEEDS)
     specs: list[Spec]
@@ -79,9 +86,8 @@ async def realtime_part(options: argparse.Namespace, console: Console) -> None:
     """Real servers behind a real Envoy."""
     servers = min(FLEETS)
     rows: list[dict[str, Any]] = []
-    for name, workload in WORKLOADS.items():
-        if options.only not in name:
-            continue
+    for name in chosen(options):
+        workload = WORKLOADS[name]
         scale = options.time_scale or time_scale_of(workload, servers)
         for seed in SEEDS[: options.seeds or 1]:
             for balancer in options.balancers.split(","):
