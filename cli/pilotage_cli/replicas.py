@@ -29,3 +29,16 @@ def print_replicas(console: Console, replicas: Iterable[dict[str, Any]]) -> None
         for refusal in one.get("refusals", ()):
             text = f"{refusal['resource']}: {refusal['message']}"
             console.print(f"      [red]{escape(text)}[/]", highlight=False)
+
+
+def pools_without_servers(replicas: Iterable[dict[str, Any]]) -> list[str]:
+    """A line for each pool of which no picker may pick a server."""
+    most: dict[str, tuple[int, int]] = {}
+    for one in replicas:
+        for key, pool in one.get("pools", {}).items():
+            most[key] = max(most.get(key, (0, 0)), (int(pool["ready"]), int(pool["total"])))
+    return [
+        f"pool {key}: " + (f"none of its {total} servers takes requests" if total else "it has no servers")
+        for key, (ready, total) in sorted(most.items())
+        if not ready
+    ]

@@ -26,7 +26,7 @@ from pilotage_cli.options import (
     connection_of,
     token_in,
 )
-from pilotage_cli.replicas import print_replicas
+from pilotage_cli.replicas import pools_without_servers, print_replicas
 from pilotage_extproc.scheduling.plugins import installed_plugins
 
 _MOST_NAMED = 5
@@ -114,3 +114,5 @@ def _show(checked: ClusterChecked, output: str) -> None:
         told = f"no operator has looked at the newest generation of {named}{also}: is one running?"
         console.print(f"[red]{told}[/]", highlight=False)
     print_replicas(console, checked.replicas)
+    for line in pools_without_servers(checked.replicas):
+        console.print(f"[yellow]{escape(line)}[/]", highlight=False)

@@ -4,6 +4,7 @@ import yaml
 
 from pilotage_api.load import load_objects
 from pilotage_cli.cluster_check import lay_over, unseen_generations
+from pilotage_cli.replicas import pools_without_servers
 
 
 def pool(name: str, namespace: str | None, port: int) -> dict:
@@ -34,3 +35,11 @@ def test_a_generation_that_no_status_knows_is_told():
     namespace = {"kind": "Namespace", "metadata": {"name": "models"}}
     told = unseen_generations([seen, edited, new, namespace])
     assert told == ("ModelPool models/edited", "ModelPool models/new")
+
+
+def test_pools_are_told_that_no_picker_has_a_server_of():
+    def says(**pools: tuple[int, int]) -> dict:
+        return {"pools": {key: {"ready": ready, "total": total} for key, (ready, total) in pools.items()}}
+
+    told = pools_without_servers([says(a=(0, 0), b=(0, 2), c=(0, 1)), says(a=(0, 0), b=(0, 3), c=(1, 1)), {}])
+    assert told == ["pool a: it has no servers", "pool b: none of its 3 servers takes requests"]
