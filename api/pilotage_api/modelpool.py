@@ -6,8 +6,10 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pilotage_api.address import ADDRESS_MESSAGE, ADDRESS_RULE, Address, address_problem
+from pilotage_api.findings import shown
 from pilotage_api.resource import (
     API_VERSION,
+    LABEL_KEY,
     UNIQUE,
     Block,
     LabelValue,
@@ -72,11 +74,22 @@ class Model(Block):
     """Prior quality by kind of task, 0 to 1."""
 
 
-class NamespaceSelector(Block):
-    """Labels a namespace must have."""
+class LabelSelector(Block):
+    """Labels an object must have."""
 
     match_labels: dict[str, LabelValue] = Field(min_length=1, max_length=32)
     """Every one of them."""
+
+    def problems(self) -> Iterable[Problem]:
+        """A key that no object can have."""
+        for key in self.match_labels:
+            if not LABEL_KEY.match(key):
+                fix = "write a key such as app or app.kubernetes.io/name"
+                yield Problem("invalid-value", "matchLabels", f"{shown(key)} is no label's key", fix)
+
+
+class NamespaceSelector(LabelSelector):
+    """Labels a namespace must have."""
 
 
 class AllowedNamespaces(Block):
@@ -103,11 +116,8 @@ class AllowedNamespaces(Block):
             yield Problem("invalid-value", "selector", message, "set both or neither")
 
 
-class PodSelector(Block):
+class PodSelector(LabelSelector):
     """Labels a pod must have; pods are sought in the pool's namespace."""
-
-    match_labels: dict[str, LabelValue] = Field(min_length=1, max_length=32)
-    """Every one of them."""
 
 
 _PLACES_RULE: Final = "!(has(self.selector) && has(self.endpoints) && size(self.endpoints) > 0)"

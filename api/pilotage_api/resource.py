@@ -1,5 +1,6 @@
 """What all resources share: metadata, and the base of every typed block."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,12 @@ ModelName = Annotated[
     str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S([^\x00-\x1f\x7f-\x9f]*\S)?$")
 ]
 """What clients and engines call a model: any text without control characters, blank at neither end."""
-LabelValue = Annotated[str, StringConstraints(max_length=63)]
+ShortText = Annotated[str, StringConstraints(max_length=63)]
+_LABEL_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=rf"^({_LABEL_WORD})?$")]
+_LABEL_PREFIX = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+LABEL_KEY: Final = re.compile(rf"({_LABEL_PREFIX}/)?(?=.{{1,63}}\Z){_LABEL_WORD}\Z")
+"""As Kubernetes writes them: `app`, `app.kubernetes.io/name`."""
 
 RESERVED = "x-pilotage-reserved"
 """Marks a field of a later version in its JSON schema; the value is the JSON type it will have."""

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
-from pilotage_api.resource import Block, LabelValue, unique_by
+from pilotage_api.resource import Block, ShortText, unique_by
 from pilotage_api.snapshot import (
     HealthSnapshot,
     ProfileSnapshot,
@@ -44,7 +44,7 @@ class Scorer(Block):
     """`queue-depth`, `in-flight`, `uncached-prefill` and others, or a plug-in's name."""
     weight: int = Field(ge=0, le=1000, strict=True)
     """What it counts beside the others; 0 only shows it in explanations."""
-    parameters: dict[str, LabelValue] = Field(default={}, max_length=16, description=PARAMETERS_HELP)
+    parameters: dict[str, ShortText] = Field(default={}, max_length=16, description=PARAMETERS_HELP)
 
 
 class Filter(Block):
@@ -52,7 +52,7 @@ class Filter(Block):
 
     type: StepType
     """A plug-in's name; what is built in always applies."""
-    parameters: dict[str, LabelValue] = Field(default={}, max_length=16, description=PARAMETERS_HELP)
+    parameters: dict[str, ShortText] = Field(default={}, max_length=16, description=PARAMETERS_HELP)
 
 
 class Picker(Block):
@@ -60,7 +60,7 @@ class Picker(Block):
 
     type: StepType = "max-score"
     """`max-score` (near-ties by chance), `weighted-random`, or a plug-in's name."""
-    parameters: dict[str, LabelValue] = Field(default={}, max_length=16, description=PARAMETERS_HELP)
+    parameters: dict[str, ShortText] = Field(default={}, max_length=16, description=PARAMETERS_HELP)
 
 
 class Scheduling(Block):

@@ -83,11 +83,32 @@ PODS = {"matchLabels": {"app": "vllm"}}
         ({"endpoints": [], "selector": PODS, "targetPorts": [80, 80]}, "spec.targetPorts[1]"),
         ({"endpoints": [], "selector": PODS, "targetPorts": list(range(1, 10))}, "spec.targetPorts"),
         ({"endpoints": [], "selector": {}, "targetPorts": [80]}, "spec.selector.matchLabels"),
+        (
+            {"endpoints": [], "selector": {"matchLabels": {"app x": "y"}}, "targetPorts": [80]},
+            "spec.selector.matchLabels",
+        ),
+        (
+            {"endpoints": [], "selector": {"matchLabels": {"app": "a b"}}, "targetPorts": [80]},
+            "spec.selector.matchLabels.app",
+        ),
     ],
 )
 def test_a_pool_names_servers_or_selects_pods_with_ports(spec, path):
     finding = only(load(pool("small", **spec)).findings)
     assert finding.path == path
+
+
+@pytest.mark.parametrize("key", ["app", "app.kubernetes.io/name", "a_b.C-d", "x" * 63, "a/" + "x" * 63])
+def test_keys_of_labels_as_kubernetes_has_them_are_taken(key):
+    selector = {"matchLabels": {key: "", "other": "A.b-c_1"}}
+    assert not load(pool("small", endpoints=[], selector=selector, targetPorts=[80])).findings
+
+
+@pytest.mark.parametrize("key", ["", "-a", "a-", "a/b/c", "/a", "a/", "A.io/x", "x" * 64, "a\n", "é"])
+def test_keys_that_no_label_has_are_told(key):
+    selector = {"matchLabels": {key: "x"}}
+    finding = only(load(pool("small", endpoints=[], selector=selector, targetPorts=[80])).findings)
+    assert "is no label's key" in finding.message
 
 
 def test_a_pool_of_pods_is_taken_as_it_is_written():
