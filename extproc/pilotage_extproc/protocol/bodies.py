@@ -30,7 +30,7 @@ class BodyBudget:
         length = headers.get("content-length", "")
         known = length.isascii() and length.isdigit() and len(length) < 20
         expected = int(length) if known else self._max_bytes
-        expected = min(expected, self._max_bytes)
+        expected = min(expected, self._max_bytes, self._max_total_bytes)
         if expected < LARGE_BYTES:
             return 0
         if self.expected_bytes + self.held_bytes + expected > self._max_total_bytes:

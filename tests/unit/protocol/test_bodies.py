@@ -50,6 +50,11 @@ def test_what_is_announced_and_never_sent_is_in_the_way_of_large_bodies_only() -
     budget.take(2000, body_bytes=2000)
 
 
+def test_one_of_unknown_length_is_admitted_also_where_all_bodies_have_less_room_than_one_may_have() -> None:
+    budget = BodyBudget(max_bytes=4 * MIB, max_total_bytes=2 * MIB)
+    assert budget.expect({}) == 2 * MIB
+
+
 @pytest.mark.parametrize("length", ["-1", "1e9", "٣", "9" * 30, "", "4194305"])
 def test_a_length_that_is_none_counts_as_unknown(length) -> None:
     budget = BodyBudget(max_bytes=4 * MIB, max_total_bytes=8 * MIB)
