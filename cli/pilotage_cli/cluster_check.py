@@ -1,5 +1,6 @@
 """What a gateway in a cluster runs, and what is wrong with what it reads: by the user's own rights."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pilotage_kube.client import ApiClient
 from pilotage_kube.connection import Connection
 from pilotage_kube.errors import Forbidden, KubeError, NotFound
 from pilotage_kube.resource import MODEL_POOLS, NAMESPACES, ROUTE_POLICIES, ResourceType
+
+_SETTLING_SECONDS = 3.0
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,6 +55,10 @@ async def check_cluster(
         replicas = [_status(one) async for one in admin.ask("/status")]
         settings = _settings(next(one for one in replicas if "settings" in one))
         objects = await _resources(admin.client, settings)
+        if unseen_generations(objects):
+            # somebody has only just applied them, perhaps
+            await asyncio.sleep(_SETTLING_SECONDS)
+            objects = await _resources(admin.client, settings)
         loaded = load_objects(objects)
         if folder is not None:
             lay_over(loaded, folder, folder_namespace or admin.namespace)

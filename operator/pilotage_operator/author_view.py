@@ -8,7 +8,7 @@ from typing import Final
 
 from pilotage_api.findings import ResourceKey
 from pilotage_kube.client import ApiClient
-from pilotage_kube.clock import Time
+from pilotage_kube.clock import Time, within
 from pilotage_kube.errors import KubeError, NotFound
 from pilotage_kube.resource import CONFIG_MAPS
 from pilotage_operator.stored import Stored
@@ -21,6 +21,8 @@ UNOBSERVED_SECONDS: Final = 60.0
 """An author that does not observe a generation for this long has left the resource."""
 AGAIN_AFTER_SECONDS: Final = 60.0
 """How often one status is taken over: an author that lives after all takes it back, without a fight."""
+_MOST_SECONDS: Final = 1.0
+"""For one answer: an edit may be waiting to be published."""
 _MOST_ASKED: Final = 16
 """Authors known at once; those that are gone make room, for what they wrote is taken over."""
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -132,11 +134,11 @@ class AuthorView:
         gone = False
         self.reads += 1
         try:
-            await self._client.get(CONFIG_MAPS, name, self._namespace)
+            await within(self._clock, _MOST_SECONDS, self._client.get(CONFIG_MAPS, name, self._namespace))
         except NotFound:
             gone = True
             log.info("gateway %s is gone: statuses that it wrote are ours to write", author)
-        except KubeError as error:
+        except (KubeError, TimeoutError) as error:
             log.debug("cannot see whether gateway %s is still there: %s", author, error)
         self._asked[author] = self._clock(), gone
         return gone

@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 _BURST: Final = 100
 _PER_SECOND: Final = 5.0
-_MOST_NOTE: Final = 1024
+_MOST_NOTE_BYTES: Final = 1024
+"""The API server counts bytes."""
 _MOST_NAME: Final = 200
 """Of the resource's name, in the name of its Event."""
 _MOST_NAMESPACES: Final = 100
@@ -69,6 +70,7 @@ class EventWriter:
         try:
             await self._client.create(EVENTS, self._event(subject, told, suffix), subject.namespace)
         except AlreadyExists:
+            self._allowance.give_back()
             return True
         except Forbidden as error:
             self._note_forbidden(subject.namespace, error)
@@ -88,7 +90,7 @@ class EventWriter:
         if namespace not in self._forbidden and len(self._forbidden) < _MOST_NAMESPACES:
             self._forbidden.add(namespace)
             log.warning(
-                "cannot write Events in namespace %s, the right needed is create on events.events.k8s.io: %s",
+                "cannot write Events in namespace %s (for want of create on events.events.k8s.io?): %s",
                 namespace,
                 error,
             )
@@ -100,7 +102,7 @@ class EventWriter:
             eventTime=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             type="Warning" if told.warning else "Normal",
             reason=told.reason,
-            note=told.note[:_MOST_NOTE],
+            note=_cut(told.note),
             action="Reconcile",
             reportingController="pilotage.dev/operator",
             reportingInstance=self._instance[:128],
@@ -112,6 +114,10 @@ class EventWriter:
                 "uid": subject.uid,
             },
         )
+
+
+def _cut(note: str) -> str:
+    return note.encode()[:_MOST_NOTE_BYTES].decode(errors="ignore")
 
 
 def _named(subject: Subject) -> tuple[str, str, str]:
@@ -134,3 +140,7 @@ class _Allowance:
             return False
         self._left -= 1
         return True
+
+    def give_back(self) -> None:
+        """Nothing was written for it after all."""
+        self._left += 1

@@ -15,6 +15,9 @@ from one pool to another is tried again after five seconds."""
 QUIET_SECONDS: Final = 60.0
 """A problem is over when no picker named it for so long: pickers come and go. Where its message changes, it
 is told anew no sooner."""
+RENEWED_SECONDS: Final = 900.0
+"""A problem that lasts is told again: API servers forget Events, after an hour where nobody says otherwise.
+One that is still there is not written twice."""
 _TYPES: Final = {INFERENCE_POOLS.kind: INFERENCE_POOLS}
 
 
@@ -63,7 +66,8 @@ class PickerNews:
             known = self._known.get((subject, reason))
             if known is not None:
                 known.seen_at = now
-                if known.message in messages or now - known.told_at < QUIET_SECONDS:
+                quiet = RENEWED_SECONDS if known.message in messages else QUIET_SECONDS
+                if now - known.told_at < quiet:
                     continue
             left = self._since[subject, reason] + LASTS_SECONDS - now
             if left > 0:

@@ -118,7 +118,8 @@ def _status_write(
     )
     old = _conditions(stored.status)
     generation = stored.form.generation
-    columns = _columns(key, stored, observed.pickers)
+    ours = stored.status.get("gateway") == gateway and says.reason not in UNUSED_REASONS
+    columns = _columns(key, stored, observed.pickers, keep_counts=ours)
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "gateway": gateway,
@@ -178,8 +179,8 @@ def _event(verdict: Verdict, old: Status | None) -> Told | None:
     return None
 
 
-def _columns(key: ResourceKey, stored: Stored, pickers: Pickers) -> dict[str, Any]:
-    """What `kubectl get` shows."""
+def _columns(key: ResourceKey, stored: Stored, pickers: Pickers, *, keep_counts: bool) -> dict[str, Any]:
+    """What `kubectl get` shows; `keep_counts` of a pool while no picker says any."""
     spec = orjson.loads(stored.form.spec)
     spec = spec if isinstance(spec, dict) else {}
     if key.kind == "RoutePolicy":
@@ -194,7 +195,7 @@ def _columns(key: ResourceKey, stored: Stored, pickers: Pickers) -> dict[str, An
     if counts is not None:
         columns["endpoints"] = {"ready": counts[0], "total": counts[1]}
         columns["endpointsReady"] = f"{counts[0]}/{counts[1]}"
-    elif not pickers.missing:
+    elif keep_counts and not pickers.missing:
         # nobody says anything for a moment: what was said last stays
         columns |= {
             name: stored.status[name] for name in ("endpoints", "endpointsReady") if name in stored.status

@@ -5,13 +5,16 @@
 {{- $kubernetes := dict "namespace" .Release.Namespace "snapshotName" (printf "%s-snapshot" $name | trunc 40 | trimSuffix "-") "replicaGroup" (printf "%s-extproc" $name | trunc 40 | trimSuffix "-") "owner" (printf "%s-settings" $name) "pickerService" (printf "%s-extproc" $name) }}
 {{- $listen := dict "envoyAdmin" "127.0.0.1:9901" }}
 {{- range $part, $port := dict "gateway" 8080 "extproc" 9002 "admin" 9003 "envoyProbes" 9902 "operator" 9004 }}
-{{- $_ := set $listen $part (printf "%s:%d" $.Values.listenHost $port) }}
+{{- $_ := set $listen $part (printf "%s:%d" ($.Values.listenHost | default "0.0.0.0") $port) }}
 {{- end }}
 {{- $tls := dict }}
 {{- if .Values.envoy.tlsSecret }}
 {{- $_ := set $tls "gateway" (dict "certFile" "/etc/pilotage-tls/tls.crt" "keyFile" "/etc/pilotage-tls/tls.key") }}
 {{- end }}
 {{- if .Values.extproc.selfSignedTls }}
+{{- if .Values.settings.peers }}
+{{- fail "extproc.selfSignedTls: peers that settings.peers names could not be verified: leave one of the two out" }}
+{{- end }}
 {{- $_ := set $tls "extproc" "self-signed" }}
 {{- end }}
 {{- $own := dict "listen" $listen "adminTokenFile" "/etc/pilotage-admin/token" "kubernetes" $kubernetes "tls" $tls }}

@@ -109,6 +109,8 @@ async def explain_in_cluster(admin: ClusterAdmin, decision: str | None) -> dict[
         else:
             last += told.body["decisions"]
     if last:
+        for one in unasked:
+            typer.echo(f"{one}: a later decision may be there", err=True)
         return _latest(last)
     refusal = refusal or _NONE_YET
     raise CommandError("; ".join((refusal, *map(str, unasked))), exit_code=1)

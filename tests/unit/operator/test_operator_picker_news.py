@@ -52,8 +52,11 @@ def test_what_could_not_be_told_stays_news_and_what_was_told_does_not():
     [again], _ = news.look([report("v", refusals=[CONFLICT])], 1.0)
     assert first == again
     news.settle(again, 1.0)
-    for now in (2.0, 200.0, 4000.0):
+    for now in (2.0, 200.0, 800.0):
         assert looked(news, now, CONFLICT) == []
+    # API servers forget Events after an hour
+    assert looked(news, 1000.0, CONFLICT) == ["port 9010 is taken"]
+    assert looked(news, 1001.0, CONFLICT) == []
 
 
 def test_pickers_that_come_and_go_tell_nothing_anew_but_a_problem_that_was_over_does():

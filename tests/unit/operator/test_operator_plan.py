@@ -190,6 +190,17 @@ def test_counts_of_endpoints_are_those_of_the_picker_that_sees_most():
     assert write.status["endpointsReady"] == "2/3"
 
 
+def test_counts_that_another_gateway_left_are_not_ours_to_repeat():
+    form = pool()
+    wanted = desired(form)
+    left = {"endpoints": {"ready": 3, "total": 3}, "endpointsReady": "3/3"}
+    silent = report(wanted.snapshot.version)
+    for author, kept in ((GATEWAY, left), ("default/other", {})):
+        before = stored(form, {"gateway": author, **left})
+        [write] = planned(wanted, [before], pickers(wanted, silent), silent={form.key}).statuses
+        assert {name: write.status[name] for name in left if name in write.status} == kept
+
+
 FORMS = st.lists(
     st.one_of(
         st.builds(
