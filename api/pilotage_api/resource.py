@@ -25,8 +25,8 @@ ModelName = Annotated[
 ShortText = Annotated[str, StringConstraints(max_length=63)]
 _LABEL_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=rf"^({_LABEL_WORD})?$")]
-_LABEL_PREFIX = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
-LABEL_KEY: Final = re.compile(rf"({_LABEL_PREFIX}/)?(?=.{{1,63}}\Z){_LABEL_WORD}\Z")
+_LABEL_PREFIX = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LABEL_KEY: Final = re.compile(rf"((?=.{{1,253}}/){_LABEL_PREFIX}/)?(?=.{{1,63}}\Z){_LABEL_WORD}\Z")
 """As Kubernetes writes them: `app`, `app.kubernetes.io/name`."""
 
 RESERVED = "x-pilotage-reserved"

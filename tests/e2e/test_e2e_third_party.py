@@ -101,3 +101,18 @@ async def test_what_is_for_the_picker_or_in_the_way_of_usage_reaches_no_model_se
     } <= removed
     assert "x-tier" not in removed
     assert headers_set(answers)["x-gateway-destination-endpoint"] == b"127.0.0.1:1"
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.FULL_DUPLEX_STREAMED])
+async def test_an_answer_that_takes_long_holds_nothing_of_its_requests_body(picker, mode):
+    async with grpc.aio.insecure_channel(picker.address) as channel, asyncio.timeout(10):
+        call = channel.stream_stream(f"/{EXT_PROC_SERVICE}/Process")()
+        await call.write(head(mode, HEADERS))
+        await call.write(body(BODY))
+        for _ in range(2):
+            await call.read()
+        assert picker.runtime.processor.open_streams == 1, "the gateway would send the response now"
+        while picker.runtime.bodies.held_bytes:
+            await asyncio.sleep(0.01)
+        assert picker.runtime.bodies.expected_bytes == 0
+        await call.done_writing()

@@ -156,15 +156,27 @@ class Pipeline:
             pool = call.head.pool or self.index.by_address[address]
             return self._place_in_pool(call, pool, body, only=address)
         body = body or b""
+        parsed = await self._parse_patiently(call, body)
+        wanted, only = parsed.previous_response_id, None
+        if wanted is not None:
+            if len(body) > LARGE_BODY_BYTES and self._owners.find(wanted) is None:
+                del parsed  # rather parsed again than many waiting, each many times its size
+                only = await self._server_of(wanted, "previous_response_id")
+                parsed = await self._parse_patiently(call, body)
+            else:
+                only = await self._server_of(wanted, "previous_response_id")
+        return self._place_parsed(call, body, parsed, only=only)
+
+    async def _parse_patiently(self, call: Call, body: bytes) -> ParsedBody:
+        """Check and parse with pauses; large bodies in turn."""
+        if len(body) <= LARGE_BODY_BYTES:
+            return self._parse(call, body)
         async with self._one_parsing:
             for _ in structure_checked(body, self._settings.body.max_structure):
                 await asyncio.sleep(0)
             parsed = read_body(call.kind, body)
             await asyncio.sleep(0)
-        only = None
-        if parsed.previous_response_id is not None:
-            only = await self._server_of(parsed.previous_response_id, "previous_response_id")
-        return self._place_parsed(call, body, parsed, only=only)
+            return parsed
 
     def _parse(self, call: Call, body: bytes) -> ParsedBody:
         return parse_body(call.kind, body, max_structure=self._settings.body.max_structure)

@@ -118,6 +118,7 @@ class Exchange:
                 f"The gateway's ext_proc request body mode {self._mode.name} cannot be used: "
                 "set BUFFERED or FULL_DUPLEX_STREAMED.",
             )
+        self.close()  # an answer may take minutes, and needs nothing of the body
         if decision is not None and self._envoy is None:
             await self._follow_response(decision, head, BodyMode(first.protocol_config.response_body_mode))
 
@@ -161,7 +162,7 @@ class Exchange:
 
     async def _place_buffered(self, call: Call) -> Decision | None:
         """A large body stands in memory several times on its way: each copy goes as soon as it has served."""
-        self._expected_bytes = self._processor.bodies.expect(call.head.headers)
+        self._expected_bytes = await self._processor.bodies.expect(call.head.headers)
         further = messages.further_inputs(call.head.headers) if self._envoy is None else None
         await self._stream.write(
             messages.request_headers_continue(further) if further else messages.CONTINUE_REQUEST_HEADERS
@@ -219,18 +220,21 @@ class Exchange:
             if message.request_body.end_of_stream or message.request_body.end_of_stream_without_message:
                 break
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
         placement = await self._place(call, body)
         if isinstance(placement, DirectAnswer):
             await self._answer(placement)
             return None
         pick = self._pick(placement, call)
-        await self._stream.write(messages.pick_on_headers(pick))
         sent = body if placement.body is None else placement.body
+        decision = placement.decision
+        del placement, body
+        await self._stream.write(messages.pick_on_headers(pick))
         for chunk in messages.streamed_chunks(sent, end_of_stream=not trailers, response=False):
             await self._stream.write(chunk)
         if trailers:
             await self._stream.write(messages.CONTINUE_REQUEST_TRAILERS)
-        return placement.decision
+        return decision
 
     def _arrived(self) -> None:
         self._processor.bodies.came(self._expected_bytes)

@@ -161,6 +161,7 @@ class ClusterFollower:
         self._server.runtime.peers.follow({one.address: one.certificate for one in others if one.address})
 
     async def _follow_inference(self) -> NoReturn:
+        retry: asyncio.TimerHandle | None = None
         while True:
             await self._inference_changed.wait()
             self._inference_changed.clear()
@@ -175,8 +176,11 @@ class ClusterFollower:
             for pool, why in sorted(failures.items() - self._port_failures.items()):
                 log.warning("%s: %s", pool, why)
             self._port_failures = failures
-            if failures:
-                asyncio.get_running_loop().call_later(5.0, self._inference_changed.set)
+            if retry is not None:
+                retry.cancel()
+            retry = (
+                asyncio.get_running_loop().call_later(5.0, self._inference_changed.set) if failures else None
+            )
 
     def _inference_counts(self) -> dict[tuple[str, ...], float]:
         refused = len(self._served.refusals) + len(self._port_failures)

@@ -143,11 +143,13 @@ class CertificateFiles:
                 return known
             loaded = serialization.load_pem_private_key(key, password=None)
             leaf = x509.load_pem_x509_certificate(chain)
+            fits = loaded.public_key() == leaf.public_key()
         except OSError as error:
             raise TlsError(f"tls.extproc: cannot read {error.filename}: {error.strerror}") from error
-        except (ValueError, TypeError) as error:
-            raise TlsError(f"tls.extproc: {self._files.cert_file} or its key is not PEM: {error}") from error
-        if loaded.public_key() != leaf.public_key():
+        except Exception as error:  # of many kinds: no PEM, a version or an algorithm that is not known
+            what = f"{self._files.cert_file} or its key cannot be used"
+            raise TlsError(f"tls.extproc: {what}: {error or type(error).__name__}") from error
+        if not fits:
             raise TlsError(f"tls.extproc: {self._files.key_file} is not the key of {self._files.cert_file}")
         return _Loaded(key, chain, leaf.public_bytes(serialization.Encoding.PEM).decode())
 

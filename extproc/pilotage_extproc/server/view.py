@@ -174,6 +174,12 @@ class RuntimeView:
                 "pilotage_body_bytes", "Bytes of bodies held.", (), lambda: {(): runtime.bodies.held_bytes}
             ),
             Reading(
+                "pilotage_expected_body_bytes",
+                "Bytes of large bodies that were admitted and have yet to come.",
+                (),
+                lambda: {(): runtime.bodies.expected_bytes},
+            ),
+            Reading(
                 "pilotage_scrape_interval_seconds",
                 "Scrape interval in force for endpoints with (busy) and without own requests in flight.",
                 ("endpoints",),

@@ -53,10 +53,12 @@ def _channel(address: str, certificate: str) -> grpc.aio.Channel:
     try:
         trusted = x509.load_pem_x509_certificate(certificate.encode())
         name = _name_in(trusted)
-    except ValueError as error:
-        raise CertificateFault(f"it cannot be read: {error}") from error
+    except Exception as error:  # of many kinds: a version, an extension, a name of no known form
+        raise CertificateFault(f"it cannot be read: {error or type(error).__name__}") from error
     if not name:
-        raise CertificateFault("it names nobody: it needs a DNS name, an IP address or a common name")
+        raise CertificateFault(
+            "it names nobody: it needs a DNS name, an IP address or, without any of these, a common name"
+        )
     # Written anew: of a chain only the first is trusted, else whoever else its issuer knows would be too.
     credentials = grpc.ssl_channel_credentials(root_certificates=trusted.public_bytes(Encoding.PEM))
     # gRPC insists on comparing a name. Nothing hangs on it: there is one certificate that will do.
@@ -64,15 +66,17 @@ def _channel(address: str, certificate: str) -> grpc.aio.Channel:
 
 
 def _name_in(certificate: x509.Certificate) -> str | None:
-    """A name this certificate is valid for."""
+    """A name this certificate is valid for; its common name counts only where it has no other, as in gRPC."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = x509.SubjectAlternativeName([])
-    for dns in names.get_values_for_type(x509.DNSName):
+    hosts = names.get_values_for_type(x509.DNSName)
+    for dns in sorted(hosts, key=lambda name: name.startswith("*.")):
         return dns.replace("*", "any", 1) if dns.startswith("*.") else dns
     for address in names.get_values_for_type(x509.IPAddress):
         return str(address)
-    for common in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
-        return str(common.value)
+    if not list(names):
+        for common in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
+            return str(common.value)
     return None

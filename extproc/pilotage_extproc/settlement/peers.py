@@ -101,7 +101,9 @@ class Peer:
                     batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_LENGTH))]
                     try:
                         await _send(link, batch, kind)
-                    except grpc.aio.AioRpcError:
+                    except (
+                        BaseException
+                    ):  # cut off by leaving, too: told twice is harmless, not at all is not
                         queue.extendleft(reversed(batch))
                         raise
 
@@ -187,8 +189,9 @@ class Peers:
     def _part(self, address: str) -> Coroutine[Any, Any, None]:
         peer, task = self._peers.pop(address), self._greeting.pop(address)
 
+        task.cancel()
+
         async def end() -> None:
-            task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await peer.close()
 

@@ -104,6 +104,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "alwaysSetRequestIdInResponse": True,
         "streamIdleTimeout": seconds(idle),
         "requestHeadersTimeout": seconds(30),
+        "requestTimeout": seconds(settings.body.receive_timeout_seconds),
         "commonHttpProtocolOptions": {"idleTimeout": seconds(3600), "headersWithUnderscoresAction": "ALLOW"},
         # clients of HTTP/1.0 need not name a host (spelt so: the types do not know these in camel case)
         "httpProtocolOptions": {"accept_http_10": True, "default_host_for_http_10": "pilotage"},

@@ -104,7 +104,9 @@ def test_keys_of_labels_as_kubernetes_has_them_are_taken(key):
     assert not load(pool("small", endpoints=[], selector=selector, targetPorts=[80])).findings
 
 
-@pytest.mark.parametrize("key", ["", "-a", "a-", "a/b/c", "/a", "a/", "A.io/x", "x" * 64, "a\n", "é"])
+@pytest.mark.parametrize(
+    "key", ["", "-a", "a-", "a/b/c", "/a", "a/", "A.io/x", "a..b/x", "a.-b/x", "x" * 64, "a\n", "é"]
+)
 def test_keys_that_no_label_has_are_told(key):
     selector = {"matchLabels": {key: "x"}}
     finding = only(load(pool("small", endpoints=[], selector=selector, targetPorts=[80])).findings)

@@ -229,7 +229,10 @@ async def test_a_certificate_that_cannot_be_used_is_logged_once_and_never_means_
     assert told.startswith(f"the certificate of sibling {address} cannot be used: it cannot be read")
 
 
-def test_a_certificate_that_names_nobody_is_refused() -> None:
-    pair = Issuer().issue(uri("spiffe://cluster/picker"))
+@pytest.mark.parametrize(
+    "common_name", ["", "picker"], ids=["no other name", "a name that gRPC does not read"]
+)
+def test_a_certificate_that_names_nobody_is_refused(common_name: str) -> None:
+    pair = Issuer().issue(uri("spiffe://cluster/picker"), common_name=common_name)
     with pytest.raises(CertificateFault, match="names nobody"):
         SiblingLink("127.0.0.1:1", pair.certificate.decode())
