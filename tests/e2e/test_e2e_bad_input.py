@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -122,6 +123,22 @@ async def test_large_bodies_that_do_not_fit_are_refused_before_they_come(start_g
     assert rig.runtime.bodies.expected_bytes == rig.runtime.bodies.held_bytes == 0
     large = json.dumps(CHAT).encode() + b" " * 2 * mib
     assert (await send(session, rig, large))[0] == 200
+
+
+async def test_many_small_bodies_of_unknown_length_are_all_served(gateway, session):
+    """Each counts as the largest there may be until it has come, so most wait a moment."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield json.dumps(CHAT).encode()
+
+    async def one() -> int:
+        url = f"{gateway.url}/v1/chat/completions"
+        async with session.post(url, data=pieces(), headers=JSON) as answer:
+            await answer.read()
+            return answer.status
+
+    assert set(await asyncio.gather(*(one() for _ in range(80)))) == {200}
+    assert gateway.runtime.bodies.expected_bytes == 0
 
 
 async def test_nothing_leaks_over_many_good_and_bad_requests(gateway, session):

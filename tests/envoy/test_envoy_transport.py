@@ -13,9 +13,9 @@ import h2.connection
 import h2.events
 import pytest
 from cryptography import x509
-from envoy_rig import CHAT, CHAT_BODY, fixed, pick
+from envoy_rig import CHAT, CHAT_BODY, chunk, fixed, pick, stream_head
 
-from pilotage_api.settings import GatewaySettings, TlsFiles, TlsSettings
+from pilotage_api.settings import BodyLimits, GatewaySettings, TlsFiles, TlsSettings
 from pilotage_extproc.server.tls import self_signed
 
 
@@ -143,3 +143,33 @@ async def test_the_listener_speaks_tls_and_follows_a_renewed_certificate(start_r
     async with asyncio.timeout(5):
         while await name_of(rig.port) != "second":
             await asyncio.sleep(0.05)
+
+
+async def slow_stream(received, writer) -> None:
+    writer.write(stream_head())
+    for number in range(6):
+        writer.write(chunk(b"data: %d\n\n" % number))
+        await writer.drain()
+        await asyncio.sleep(0.5)
+    writer.write(chunk(b"data: [DONE]\n\n") + chunk(b""))
+
+
+async def test_a_client_that_takes_too_long_to_send_gets_408_and_an_answer_may_take_its_time(
+    start_rig, start_server
+):
+    server = await start_server(slow_stream)
+    settings = GatewaySettings(body=BodyLimits(receive_timeout_seconds=1.0))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address], settings=settings)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
+    )
+    writer.write(head.encode() + b'{"model":')
+    async with asyncio.timeout(5):
+        assert b" 408 " in await reader.readline()
+    writer.close()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"http://127.0.0.1:{rig.port}{CHAT}", json=CHAT_BODY) as answer,
+    ):
+        assert (await answer.read()).endswith(b"data: [DONE]\n\n"), "three seconds"
