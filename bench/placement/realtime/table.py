@@ -6,6 +6,7 @@ from bench.placement.measures import spread
 from bench.placement.realtime.cpu import MOST_BUSY
 from bench.placement.results import Rows, distinct, pick
 from bench.placement.tables import HEADINGS, cells, markdown
+from bench.placement.workloads import WORKLOADS
 
 TIMING_HEADINGS = (
     "workload",
@@ -65,13 +66,15 @@ def realtime_section(rows: Rows) -> str:
     """For the document."""
     seeds = len(distinct(rows, "seed"))
     told = f"{seeds} seeds" if seeds > 1 else "1 seed"
+    missing = ", ".join(name for name in WORKLOADS if name not in distinct(rows, "workload"))
+    left_out = f" Not run in real time: {missing}." if missing else ""
     return "\n\n".join(
         [
             "### 8 servers, real time, behind Envoy",
             f"The same servers over HTTP behind a real Envoy with one worker, its own ROUND_ROBIN and\n"
             f"LEAST_REQUEST against Pilotage's picker; {told}. A simulated second takes `time scale` real\n"
             f"ones, so that the machine keeps up; a run that used more than {MOST_BUSY:.0%} of the\n"
-            f"machine's CPU is marked.",
+            f"machine's CPU is marked.{left_out}",
             markdown(HEADINGS, cells(rows)),
             "How far that is from virtual time, in simulated milliseconds: `same placement` serves the same\n"
             "requests at the same servers in virtual time, so that timing alone differs; `own placement` is\n"
