@@ -96,7 +96,9 @@ async def test_a_field_that_the_crd_drops_is_not_written_for_ever(operators, mon
     from pilotage_operator import plan
 
     columns = plan._columns
-    monkeypatch.setattr(plan, "_columns", lambda *told: {**columns(*told), "ofALaterVersion": "x"})
+    monkeypatch.setattr(
+        plan, "_columns", lambda *told, **more: {**columns(*told, **more), "ofALaterVersion": "x"}
+    )
     await operators.apply(SMALL, POLICIES[0])
     operators.pick()
     process = operators.start()
