@@ -83,25 +83,32 @@ async def test_turns_of_a_conversation_land_where_their_cache_is_and_hits_are_pr
     places: dict[str, set[str]] = {name: set() for name in conversations}
     missed: list[str] = []
     counted_hits = later_tokens = 0.0
-    for number in range(4):
-        for name, messages in conversations.items():
-            messages.append(turn(number, name))
+
+    async def say(name: str, number: int) -> int:
+        """The tokens of the prompt."""
+        messages = conversations[name]
+        messages.append(turn(number, name))
+        answer = await client.chat.completions.create(model="small", messages=messages, max_tokens=8)
+        messages.append({"role": "assistant", "content": answer.choices[0].message.content or "-"})
+        return answer.usage.prompt_tokens
+
+    # begun at once, so that they spread; one after the other, each would find two idle servers
+    await asyncio.gather(*(say(name, 0) for name in conversations))
+    for number in range(1, 4):
+        for name in conversations:
             before = {server.address: await hits(server) for server in both}
-            answer = await client.chat.completions.create(model="small", messages=messages, max_tokens=8)
+            prompt = await say(name, number)
             decision = await settled(gateway)
             served = decision["outcome"]["servedBy"]
             places[name].add(served)
             [server] = [one for one in both if one.address == served]
             found = await hits(server) - before[served]
-            prompt = answer.usage.prompt_tokens
-            if number:
-                counted_hits += found
-                later_tokens += prompt
+            counted_hits += found
+            later_tokens += prompt
             predicted = decision["cachedTokens"]
             # the first answers calibrate: until then bytes a token are the default
             if number > 1 and abs(predicted - found) > BLOCK_TOKENS + PREDICTION_ERROR * prompt:
                 missed.append(f"{name} {number}: predicted {predicted}, counted {found:.0f} of {prompt}")
-            messages.append({"role": "assistant", "content": answer.choices[0].message.content or "-"})
     assert all(len(found) == 1 for found in places.values()), places
     assert len(set.union(*places.values())) == 2, "both servers hold conversations"
     assert missed == []
