@@ -33,6 +33,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--time-scale", type=float, default=0.0, help="real time; 0 is each workload's own")
     parser.add_argument("--jobs", type=int, default=1, help="processes for runs in virtual time")
     parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the JSON")
+    parser.add_argument("--keep", action="store_true", help="runs that are not chosen stay in the JSON")
     parser.add_argument("--docs", action="store_true", help="then renew docs/benchmarks.md and its plots")
     parser.add_argument("--render", action="store_true", help="only that, from the JSON there is")
     return parser
@@ -71,7 +72,7 @@ def virtual_part(part: str, options: argparse.Namespace, console: Console) -> No
     else:
         show(rows, f"{part} servers, virtual time", console)
     console.print(f"scraped every {scrape_interval_seconds(8 if part == 'sweep' else int(part)):g} s")
-    console.print(f"written to {results.write(part, rows, options.out)}")
+    console.print(f"written to {results.write(part, rows, options.out, keep=options.keep)}")
 
 
 def show(rows: results.Rows, title: str, console: Console) -> None:
@@ -104,7 +105,7 @@ async def realtime_part(options: argparse.Namespace, console: Console) -> None:
         console.print(
             f"[red]{len(busy)} runs used too much of the machine: their timing is not to be used[/red]"
         )
-    console.print(f"written to {results.write('realtime', rows, options.out)}")
+    console.print(f"written to {results.write('realtime', rows, options.out, keep=options.keep)}")
 
 
 def main() -> None:

@@ -16,8 +16,11 @@ def path_of(part: str, folder: Path = FOLDER) -> Path:
     return folder / f"placement-{part}.json"
 
 
-def write(part: str, rows: Rows, folder: Path = FOLDER) -> Path:
-    """Replace a part's results."""
+def write(part: str, rows: Rows, folder: Path = FOLDER, *, keep: bool = False) -> Path:
+    """Replace a part's results, or with `keep` those of the same workload, balancer, load and seed."""
+    if keep:
+        fresh = {_run_of(row): row for row in rows}
+        rows = [fresh.pop(_run_of(row), row) for row in read(part, folder)] + list(fresh.values())
     about = {
         "machine": platform.platform(),
         "python": platform.python_version(),
@@ -39,6 +42,10 @@ def read(part: str, folder: Path = FOLDER) -> Rows:
         return []
     rows: Rows = json.loads(path.read_text())["runs"]
     return rows
+
+
+def _run_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("workload", "balancer", "load", "seed"))
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

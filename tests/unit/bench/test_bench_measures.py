@@ -91,6 +91,15 @@ def test_results_survive_the_disk_and_fill_the_tables(tmp_path):
     assert markdown(("a", "b"), [["1", "2"]], left=1) == "| a | b |\n| --- | ---: |\n| 1 | 2 |"
 
 
+def test_runs_that_were_not_chosen_are_kept_on_request(tmp_path):
+    write("8", [row("bursts", "pilotage", seed, load=0.8, ttft_mean_ms=1.0) for seed in (1, 2)], tmp_path)
+    again = [row("bursts", "pilotage", seed, load=0.8, ttft_mean_ms=5.0) for seed in (3, 2)]
+    write("8", again, tmp_path, keep=True)
+    assert [(one["seed"], one["ttft_mean_ms"]) for one in read("8", tmp_path)] == [(1, 1), (2, 5), (3, 5)]
+    write("8", again, tmp_path)
+    assert [one["seed"] for one in read("8", tmp_path)] == [3, 2]
+
+
 def test_only_the_marked_section_of_a_document_is_renewed():
     text = "# Benchmarks\n\nbefore\n"
     once = replaced(text, "one")
