@@ -20,7 +20,7 @@ class QueueDepth:
 
 
 class RunningRequests:
-    """Requests the engine answers at this moment, as scraped; knows nothing of what was placed since."""
+    """Requests the engine answers, as scraped, less own ones ended since; not those placed since."""
 
     name = "running-requests"
     unit = "requests"
@@ -35,10 +35,10 @@ class RunningRequests:
 class InFlight:
     """Requests at the endpoint that its queue does not hold.
 
-    As scraped, plus own ones begun since. A request placed just before a scrape may not have reached
-    the engine when it counted, so own requests in flight are a lower bound at any time: without it, a
-    burst would see each freshly scraped endpoint as empty. Where figures are stale they are all that
-    is known.
+    As scraped, plus own ones begun since, less own ones ended since. A request placed just before a scrape
+    may not have reached the engine when it counted, so own requests in flight are a lower bound at any time:
+    without it, a burst would see each freshly scraped endpoint as empty. Where figures are stale they are
+    all that is known.
     """
 
     name = "in-flight"

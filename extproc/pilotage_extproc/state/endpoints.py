@@ -60,7 +60,7 @@ class EndpointTable:
         self.waiting: NDArray[np.float64]
         """Requests queued in the engine, as last scraped."""
         self.running: NDArray[np.float64]
-        """Requests being answered by the engine, as last scraped."""
+        """Requests being answered by the engine, as last scraped, less own ones that have ended since."""
         self.kv_usage: NDArray[np.float64]
         """Share of the KV cache in use, 0 to 1."""
         self.inflight: NDArray[np.float64]

@@ -36,7 +36,7 @@ class InFlight(Generic[Note]):
 
 
 class InflightLedger(Generic[Note]):
-    """Owns the columns `inflight`, `unseen` and `tokens` of the endpoint table."""
+    """Owns the columns `inflight`, `unseen` and `tokens` of the endpoint table, and lowers `running`."""
 
     def __init__(self, table: EndpointTable, *, ttl_seconds: float) -> None:
         self._table = table
@@ -83,6 +83,9 @@ class InflightLedger(Generic[Note]):
             table.tokens[row] = max(0.0, table.tokens[row] - entry.tokens) if left else 0.0
             if entry.began_at > table.scraped_at[row]:
                 table.unseen[row] -= 1
+            elif table.running[row] > 0:
+                # the engine counted it: until the next scrape its figure would hold what has ended
+                table.running[row] -= 1
         return entry
 
     def scraped(self, row: int, began_at: float, *, idle: bool) -> None:

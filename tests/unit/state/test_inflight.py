@@ -42,6 +42,36 @@ def test_a_scrape_sees_requests_that_began_before_it():
     assert (table.inflight[row], table.unseen[row]) == (1, 1)
 
 
+def test_what_has_ended_since_the_scrape_leaves_its_figure():
+    table = table_of("a:1")
+    ledger = InflightLedger(table, ttl_seconds=60)
+    row = table.row_of("a:1")
+    for number in range(3):
+        ledger.begin(f"seen-{number}", row, 10.0)
+    # the engine had begun two of the three, and none for others
+    table.measured(row, 11.0, 0, 2, 0.0)
+    ledger.scraped(row, 11.0, idle=False)
+    left = []
+    for number in range(3):
+        ledger.settle(f"seen-{number}")
+        left.append(table.running[row])
+    assert left == [1, 0, 0]
+    ledger.begin("after", row, 12.0)
+    ledger.settle("after")
+    assert (table.running[row], table.unseen[row]) == (0, 0)
+
+
+def test_requests_of_others_stay_in_the_scraped_figure():
+    table = table_of("a:1")
+    ledger = InflightLedger(table, ttl_seconds=60)
+    row = table.row_of("a:1")
+    table.measured(row, 11.0, 0, 5, 0.0)
+    ledger.scraped(row, 11.0, idle=False)
+    ledger.begin("own", row, 12.0)
+    ledger.settle("own")
+    assert table.running[row] == 5
+
+
 def test_an_idle_engine_heals_requests_whose_completion_was_never_seen():
     table = table_of("a:1")
     ledger = InflightLedger(table, ttl_seconds=900)
@@ -102,6 +132,7 @@ class Drift(RuleBasedStateMachine):
         self.sequence = 0
         self.open: dict[str, tuple[str, int, float]] = {}
         self.idle_since: dict[str, float] = {}
+        self.scraped_running: dict[str, int] = {}
 
     @rule(wanted=st.sets(st.sampled_from(ADDRESSES)))
     def endpoints_come_and_go(self, wanted):
@@ -109,6 +140,7 @@ class Drift(RuleBasedStateMachine):
         self.table.sync(dict.fromkeys(sorted(wanted), FACTS))
         self.open = {key: value for key, value in self.open.items() if value[0] not in gone}
         self.idle_since = {key: value for key, value in self.idle_since.items() if key not in gone}
+        self.scraped_running = {k: v for k, v in self.scraped_running.items() if k not in gone}
 
     @precondition(lambda self: len(self.table))
     @rule(choice=st.integers(0, 10), count=st.integers(1, 20))
@@ -127,11 +159,12 @@ class Drift(RuleBasedStateMachine):
         self.open.pop(f"d-{choice}", None)
 
     @precondition(lambda self: len(self.table))
-    @rule(choice=st.integers(0, 10), idle=st.booleans())
-    def an_engine_is_scraped(self, choice, idle):
+    @rule(choice=st.integers(0, 10), running=st.integers(0, 30))
+    def an_engine_is_scraped(self, choice, running):
         address = sorted(self.table.rows())[choice % len(self.table)]
-        row = self.table.row_of(address)
-        self.table.scraped_at[row] = self.now
+        row, idle = self.table.row_of(address), not running
+        self.table.measured(row, self.now, 0, running, 0.0)
+        self.scraped_running[address] = running
         self.ledger.scraped(row, self.now, idle=idle)
         if not idle:
             self.idle_since.pop(address, None)
@@ -152,6 +185,7 @@ class Drift(RuleBasedStateMachine):
             assert self.table.inflight[row] == len(own)
             unseen = [began for began in own if began > self.table.scraped_at[row]]
             assert self.table.unseen[row] == len(unseen)
+            assert 0 <= self.table.running[row] <= self.scraped_running.get(address, 0)
 
 
 Drift.TestCase.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
