@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import pytest
 from envoy_rig import CHAT_BODY, Received, chunk, fixed, pick, stream_head
 
 
@@ -26,9 +27,9 @@ async def test_ttft_is_the_clients_and_not_that_of_early_headers(start_rig, star
         whole = time.monotonic() - began
     [logged] = await rig.logged()
     print(first, logged.outcome.ttft_seconds, whole, logged.outcome.duration_seconds)
-    # the client's clock runs on while its process waits for a core
-    assert 0.4 < logged.outcome.ttft_seconds < first + 0.05
-    assert logged.outcome.ttft_seconds + 0.15 < logged.outcome.duration_seconds < whole + 0.05
+    assert logged.outcome.ttft_seconds == pytest.approx(first, abs=0.05)
+    assert logged.outcome.duration_seconds == pytest.approx(whole, abs=0.05)
+    assert logged.outcome.ttft_seconds > 0.4
 
 
 async def test_ttft_of_a_retried_request_counts_from_its_first_byte(start_rig, start_server):
@@ -42,7 +43,7 @@ async def test_ttft_of_a_retried_request_counts_from_its_first_byte(start_rig, s
     await rig.chat()
     [logged] = await rig.logged()
     assert logged.outcome.ttft_seconds is not None
-    assert 0.3 < logged.outcome.ttft_seconds <= logged.outcome.duration_seconds
+    assert 0.3 < logged.outcome.ttft_seconds < 0.5
 
 
 async def test_a_request_that_no_server_answered_has_no_ttft(start_rig):
