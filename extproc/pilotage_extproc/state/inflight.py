@@ -84,7 +84,7 @@ class InflightLedger(Generic[Note]):
             if entry.began_at > table.scraped_at[row]:
                 table.unseen[row] -= 1
             elif table.running[row] > 0:
-                # the engine counted it: until the next scrape its figure would hold what has ended
+                # the engine may have counted it: its figure would hold until the next scrape what has ended
                 table.running[row] -= 1
         return entry
 
