@@ -12,16 +12,17 @@ FACTS = EndpointFacts(Engine.VLLM, ("default/a",))
 ADDRESSES = [f"10.0.0.{index}:8000" for index in range(5)]
 
 
-def table_of(*addresses: str) -> EndpointTable:
+def one_endpoint(ttl_seconds: float = 60) -> tuple[EndpointTable, InflightLedger, int]:
+    """A table of one endpoint, its ledger, and the row."""
     table = EndpointTable()
-    table.sync(dict.fromkeys(addresses, FACTS))
-    return table
+    table.sync({"a:1": FACTS})
+    row = table.row_of("a:1")
+    assert row is not None
+    return table, InflightLedger(table, ttl_seconds=ttl_seconds), row
 
 
 def test_a_request_counts_until_it_is_settled_and_settles_once():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=60)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint()
     ledger.begin("d-1", row, 10.0)
     assert (table.inflight[row], table.unseen[row]) == (1, 1)
     assert ledger.settle("d-1") is not None
@@ -30,9 +31,7 @@ def test_a_request_counts_until_it_is_settled_and_settles_once():
 
 
 def test_a_scrape_sees_requests_that_began_before_it():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=60)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint()
     ledger.begin("before", row, 10.0)
     ledger.begin("after", row, 12.0)
     table.scraped_at[row] = 11.0
@@ -43,9 +42,7 @@ def test_a_scrape_sees_requests_that_began_before_it():
 
 
 def test_what_has_ended_since_the_scrape_leaves_its_figure():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=60)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint()
     for number in range(3):
         ledger.begin(f"seen-{number}", row, 10.0)
     # the engine had begun two of the three, and none for others
@@ -62,9 +59,7 @@ def test_what_has_ended_since_the_scrape_leaves_its_figure():
 
 
 def test_requests_of_others_stay_in_the_scraped_figure():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=60)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint()
     table.measured(row, 11.0, 0, 5, 0.0)
     ledger.scraped(row, 11.0, idle=False)
     ledger.begin("own", row, 12.0)
@@ -73,9 +68,7 @@ def test_requests_of_others_stay_in_the_scraped_figure():
 
 
 def test_an_idle_engine_heals_requests_whose_completion_was_never_seen():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=900)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint(ttl_seconds=900)
     ledger.begin("lost", row, 10.0)
     ledger.begin("on its way", row, 21.0)
     for at, idle in ((19.0, True), (19.5, False), (20.0, True), (20.0 + IDLE_GRACE_SECONDS - 0.1, True)):
@@ -86,9 +79,7 @@ def test_an_idle_engine_heals_requests_whose_completion_was_never_seen():
 
 
 def test_a_request_that_was_given_up_and_ends_all_the_same_is_known_once():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=60)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint()
     ledger.begin("slow", row, 10.0, 5.0, note="what it was")
     ledger.expire(100.0)
     assert table.inflight[row] == table.tokens[row] == 0
@@ -100,9 +91,7 @@ def test_a_request_that_was_given_up_and_ends_all_the_same_is_known_once():
 
 
 def test_time_heals_the_rest():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=60)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint()
     ledger.begin("old", row, 10.0)
     ledger.begin("new", row, 50.0)
     ledger.expire(71.0)
@@ -110,9 +99,7 @@ def test_time_heals_the_rest():
 
 
 def test_a_row_used_again_is_not_touched_by_requests_of_its_former_life():
-    table = table_of("a:1")
-    ledger = InflightLedger(table, ttl_seconds=60)
-    row = table.row_of("a:1")
+    table, ledger, row = one_endpoint()
     ledger.begin("former", row, 10.0)
     table.sync({"b:1": FACTS})
     assert table.row_of("b:1") == row
