@@ -8,8 +8,7 @@ import aiohttp
 import openai
 import pytest
 import pytest_asyncio
-
-from pilotage_cli.gateway.standalone import Gateway
+from gateway_records import settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,16 +28,6 @@ async def client(gateway):
 async def session():
     async with aiohttp.ClientSession() as one:
         yield one
-
-
-async def settled(gateway: Gateway) -> dict[str, Any]:
-    """The last decision, once its outcome is known."""
-    for _ in range(500):
-        [decision] = json.loads(gateway.server.view.recent_decisions(1))["decisions"]
-        if decision["outcome"] is not None:
-            return decision
-        await asyncio.sleep(0.02)
-    raise AssertionError("the request was not settled")
 
 
 async def test_a_chat_and_its_usage(gateway, client):

@@ -1,0 +1,38 @@
+"""What the gateway has recorded of requests, waited for."""
+
+import asyncio
+import json
+from typing import Any
+
+from pilotage_cli.gateway.standalone import Gateway
+
+
+def newest(gateway: Gateway) -> dict[str, Any] | None:
+    """The last decision there is."""
+    decisions = json.loads(gateway.server.view.recent_decisions(1))["decisions"]
+    return decisions[0] if decisions else None
+
+
+async def decided_after(gateway: Gateway, last: dict[str, Any] | None) -> dict[str, Any]:
+    """The decision that follows one."""
+    async with asyncio.timeout(10):
+        while (found := newest(gateway)) is None or (last and found["decision"] == last["decision"]):
+            await asyncio.sleep(0.002)
+    return found
+
+
+async def settled(gateway: Gateway) -> dict[str, Any]:
+    """The last decision, once its outcome is known."""
+    for _ in range(500):
+        decision = newest(gateway)
+        if decision is not None and decision["outcome"] is not None:
+            return decision
+        await asyncio.sleep(0.02)
+    raise AssertionError("the request was not settled")
+
+
+async def ended(gateway: Gateway) -> None:
+    """All that was asked is known to have ended."""
+    async with asyncio.timeout(10):
+        while gateway.requests_under_way:
+            await asyncio.sleep(0.02)
