@@ -19,10 +19,10 @@ from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.domain.decision import DirectAnswer
-from pilotage_extproc.domain.errors import RequestRefused
-from pilotage_extproc.domain.request import RequestHead
-from pilotage_extproc.pipeline.call import Call
+from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.pipeline.decide import Pipeline
+from pilotage_extproc.request.call import Call
 from pilotage_extproc.server.garbage import tune_garbage_collection
 from pilotage_extproc.server.offline import offline_pipeline
 

@@ -17,9 +17,9 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from bench.upstream import addresses
 from pilotage_api.settings import GatewaySettings
-from pilotage_extproc.protocol import messages
-from pilotage_extproc.xds.ads import XdsServer
-from pilotage_extproc.xds.resources import served_resources
+from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.xds.ads import XdsServer
+from pilotage_extproc.envoy.xds.resources import served_resources
 
 
 def fixed_pick(address: str) -> bytes:

@@ -15,7 +15,7 @@ import aiohttp
 from bench.upstream import addresses
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
-from pilotage_extproc.xds.bootstrap import build_bootstrap
+from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 
 FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE = "floor", "floor without log", "pilotage"
 REAL_PAGE = Path(__file__).parents[1] / "tests/fixtures/vllm-0.32/metrics_under_load_lora.prom"

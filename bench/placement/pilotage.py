@@ -23,9 +23,9 @@ from pilotage_api.snapshot import Engine, ProfileSnapshot
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome
-from pilotage_extproc.domain.prompt import prompt_blocks
-from pilotage_extproc.pipeline.learning import Learner, Placed
+from pilotage_extproc.domain.prompt_blocks import prompt_blocks
 from pilotage_extproc.scheduling.candidates import CandidateSet, Knowledge, candidate_set, group_of
+from pilotage_extproc.scheduling.feedback import Learner, Placed
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.sources.engines import ENGINE_METRICS

@@ -12,8 +12,8 @@ from rights import EXTPROC_OWN, EXTPROC_WATCHED, OPERATOR_CLUSTER, OPERATOR_NAME
 
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.server.admin_view import RuntimeView
 from pilotage_extproc.server.runtime import Runtime
-from pilotage_extproc.server.view import RuntimeView
 
 
 @pytest.fixture(params=VARIANTS)

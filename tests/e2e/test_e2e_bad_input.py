@@ -182,6 +182,6 @@ async def test_an_eight_megabyte_body_delays_others_by_less_than_100_ms(gateway,
 
 
 def _head():
-    from pilotage_extproc.domain.request import RequestHead
+    from pilotage_extproc.domain.head import RequestHead
 
     return RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})

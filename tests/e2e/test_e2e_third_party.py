@@ -13,7 +13,7 @@ from gateway_rig import FREE, SMALL, pool
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
-from pilotage_extproc.protocol.messages import BodyMode
+from pilotage_extproc.envoy.ext_proc.messages import BodyMode
 from pilotage_extproc.server.extproc_server import ExtProcServer
 from pilotage_extproc.server.grpc_port import EXT_PROC_SERVICE
 

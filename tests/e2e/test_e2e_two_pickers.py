@@ -17,8 +17,8 @@ from gateway_rig import SMALL, free_ports, pool
 
 from pilotage_api.settings import GatewaySettings, TlsFiles, TlsSettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
+from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 from pilotage_extproc.server.tls import self_signed
-from pilotage_extproc.xds.bootstrap import build_bootstrap
 from pilotage_sim import SimCluster, SimConfig, SimSpec
 
 PROMPT = [{"role": "user", "content": "hello"}]

@@ -15,16 +15,16 @@ from grpc_health.v1._async import HealthServicer
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
-from pilotage_extproc.domain.errors import RequestRefused
-from pilotage_extproc.protocol import messages
-from pilotage_extproc.protocol.access_log import LoggedRequest, access_log_handler
-from pilotage_extproc.protocol.messages import PickHeaders
-from pilotage_extproc.protocol.rebind import serve_rebind
+from pilotage_extproc.domain.refusals import RequestRefused
+from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_handler
+from pilotage_extproc.envoy.contract import REBIND_ROLE, ROLE_HEADER
+from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.attempt_rewrite import serve_rebind
+from pilotage_extproc.envoy.ext_proc.messages import PickHeaders
+from pilotage_extproc.envoy.xds.ads import XdsServer
+from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
+from pilotage_extproc.envoy.xds.resources import served_resources
 from pilotage_extproc.server.tls import port_certificate
-from pilotage_extproc.xds.ads import XdsServer
-from pilotage_extproc.xds.bootstrap import build_bootstrap
-from pilotage_extproc.xds.names import REBIND_ROLE, ROLE_HEADER
-from pilotage_extproc.xds.resources import served_resources
 
 CHAT = "/v1/chat/completions"
 CHAT_BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}

@@ -10,8 +10,8 @@ from envoy_rig import CHAT, CHAT_BODY, fixed, pick
 from test_envoy_early_headers import STREAM, dies_while_queued
 
 from pilotage_api.settings import GatewaySettings, UpstreamSettings
-from pilotage_extproc.xds import clusters, listener
-from pilotage_extproc.xds.typed import any_of, extension
+from pilotage_extproc.envoy.xds import clusters, listener
+from pilotage_extproc.envoy.xds.typed import any_of, extension
 
 RULE = {
     "selectors": [{"key": "usage"}, {"key": "prompt_tokens"}],

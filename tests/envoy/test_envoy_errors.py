@@ -8,7 +8,7 @@ import pytest
 from envoy_rig import Received, fixed, pick
 
 from pilotage_api.settings import BodyLimits, GatewaySettings, UpstreamSettings
-from pilotage_extproc.domain.errors import Refusal, RequestRefused
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 
 def error_of(headers, body):

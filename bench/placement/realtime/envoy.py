@@ -6,8 +6,8 @@ from typing import Any
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
 
-from pilotage_extproc.xds.bootstrap import checked
-from pilotage_extproc.xds.typed import extension, socket_address
+from pilotage_extproc.envoy.xds.bootstrap import checked
+from pilotage_extproc.envoy.xds.typed import extension, socket_address
 
 SERVED_BY = "x-bench-served-by"
 """Response header: the server that answered."""

@@ -18,7 +18,7 @@ from bench.placement.workloads import Workload
 from bench.stack import cpu_seconds, free_port
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
-from pilotage_extproc.xds.bootstrap import build_bootstrap
+from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 
 _START_SECONDS = 60
 

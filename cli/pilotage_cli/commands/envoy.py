@@ -43,8 +43,8 @@ def envoy(
 
 
 def _bootstrap(settings: GatewaySettings, pickers: list[str], name: str) -> str:
+    from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap  # noqa: PLC0415 - heavy
     from pilotage_extproc.server.addresses import AddressError, split_address  # noqa: PLC0415
-    from pilotage_extproc.xds.bootstrap import build_bootstrap  # noqa: PLC0415 - heavy
 
     listen = settings.listen
     try:

@@ -13,10 +13,10 @@ from pilotage_cli.folder import FolderError, FolderSource
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_cli.gateway.ports import check_free
 from pilotage_cli.gateway.simulated import SimulatedPools
+from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 from pilotage_extproc.server.addresses import AddressError, join_address, split_address
 from pilotage_extproc.server.extproc_server import ExtProcServer
 from pilotage_extproc.server.garbage import tune_garbage_collection
-from pilotage_extproc.xds.bootstrap import build_bootstrap
 
 log = logging.getLogger(__name__)
 

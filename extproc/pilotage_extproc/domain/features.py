@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pilotage_extproc.domain.prompt import PromptBlocks
+from pilotage_extproc.domain.prompt_blocks import PromptBlocks
 
 DEFAULT_BYTES_PER_TOKEN = 4.0
 """Of prompt text, until the engine's own counts have told better."""

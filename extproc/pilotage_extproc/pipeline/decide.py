@@ -11,23 +11,23 @@ from pilotage_api.settings import DecisionHeaders, GatewaySettings, OtherTraffic
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.decision import Decision, DirectAnswer, Placement
-from pilotage_extproc.domain.errors import Refusal, RequestRefused
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
+from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.domain.header_text import quoted
 from pilotage_extproc.domain.outcome import Outcome, Settled
-from pilotage_extproc.domain.request import CallKind, RequestHead
-from pilotage_extproc.pipeline.call import Call
-from pilotage_extproc.pipeline.features import features_of
-from pilotage_extproc.pipeline.guard import structure_checked
-from pilotage_extproc.pipeline.header_text import quoted
-from pilotage_extproc.pipeline.identify import INFERENCE_PATHS, identify
-from pilotage_extproc.pipeline.learning import Learner
-from pilotage_extproc.pipeline.models import models_page
-from pilotage_extproc.pipeline.parse import ParsedBody, parse_body, read_body
-from pilotage_extproc.pipeline.record import DecisionRecord
-from pilotage_extproc.pipeline.rewrite import rewritten
-from pilotage_extproc.pipeline.routing import Route, RoutingIndex, weighted_order
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.recording.decision_log import DecisionLog
+from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.request.call import Call
+from pilotage_extproc.rules.routing_index import Route, RoutingIndex, weighted_order
+from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.scheduling.scheduler import Ranking, Scheduler
-from pilotage_extproc.state.decision_log import DecisionLog
+from pilotage_extproc.stages.body_structure import structure_checked
+from pilotage_extproc.stages.features import features_of
+from pilotage_extproc.stages.identify import INFERENCE_PATHS, identify
+from pilotage_extproc.stages.models_page import models_page
+from pilotage_extproc.stages.parse import ParsedBody, parse_body, read_body
+from pilotage_extproc.stages.prepare import rewritten
 from pilotage_extproc.state.responses import ResponseOwners
 
 log = logging.getLogger(__name__)

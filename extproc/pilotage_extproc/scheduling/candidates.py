@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pilotage_api.snapshot import SaturationSnapshot
 from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.domain.features import RequestFeatures
-from pilotage_extproc.domain.prompt import root_of
+from pilotage_extproc.domain.prompt_blocks import root_of
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.endpoints import (
     EJECTED_UNTIL,

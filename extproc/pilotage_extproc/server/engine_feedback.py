@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from pilotage_extproc.domain.clock import Clock
-from pilotage_extproc.pipeline.learning import Learner
 from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.state.health import HealthLedger
 
 

@@ -5,13 +5,13 @@ import logging
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
-from pilotage_extproc.protocol.access_log import access_log_handler
+from pilotage_extproc.envoy.access_log import access_log_handler
 from pilotage_extproc.server.addresses import AddressError, join_address, split_address
 from pilotage_extproc.server.admin import AdminServer
+from pilotage_extproc.server.admin_view import RuntimeView
 from pilotage_extproc.server.grpc_port import GrpcPort, ext_proc_handler
 from pilotage_extproc.server.pool_ports import PoolPorts
 from pilotage_extproc.server.runtime import Runtime
-from pilotage_extproc.server.view import RuntimeView
 from pilotage_extproc.settlement.peers import peer_service
 from pilotage_kube.client import ApiClient
 

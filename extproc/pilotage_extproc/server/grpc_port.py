@@ -6,12 +6,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from pilotage_extproc.protocol.contracts import Stream
-from pilotage_extproc.protocol.processor import Processor
-from pilotage_extproc.protocol.rebind import serve_rebind
+from pilotage_extproc.envoy.contract import ENVOY_HEADER, REBIND_ROLE, ROLE_HEADER
+from pilotage_extproc.envoy.ext_proc.attempt_rewrite import serve_rebind
+from pilotage_extproc.envoy.ext_proc.processor import Processor
+from pilotage_extproc.envoy.ext_proc.stream import Stream
 from pilotage_extproc.server.addresses import join_address
 from pilotage_extproc.server.tls import PortCertificate
-from pilotage_extproc.xds.names import ENVOY_HEADER, REBIND_ROLE, ROLE_HEADER
 
 EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 _UNREADY_NAMES = (health.OVERALL_HEALTH, "readiness", EXT_PROC_SERVICE)

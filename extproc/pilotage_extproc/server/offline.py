@@ -7,20 +7,20 @@ import orjson
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.domain.clock import monotonic
-from pilotage_extproc.domain.errors import RequestRefused
+from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.pipeline.decide import Pipeline
-from pilotage_extproc.pipeline.explain import explain
-from pilotage_extproc.pipeline.learning import Learner, Placed
-from pilotage_extproc.pipeline.record import DecisionRecord
-from pilotage_extproc.pipeline.routing import build_index
+from pilotage_extproc.recording.decision_log import DecisionLog
+from pilotage_extproc.recording.explanation import explain
+from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.rules.routing_index import build_index
 from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.feedback import Learner, Placed
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
-from pilotage_extproc.server.view import read_request
+from pilotage_extproc.server.admin_view import read_request
 from pilotage_extproc.sources.discovery import Discovery
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.calibration import TokenCalibration
-from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pilotage_extproc.protocol.processor import Processor
+from pilotage_extproc.envoy.ext_proc.processor import Processor
 from pilotage_extproc.server.grpc_port import GrpcPort, pool_ext_proc_handler
 from pilotage_extproc.server.tls import PortCertificate
 

@@ -14,18 +14,21 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.envoy.access_log import LoggedRequest
+from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
+from pilotage_extproc.envoy.ext_proc.processor import Processor
+from pilotage_extproc.envoy.xds.ads import XdsServer
+from pilotage_extproc.envoy.xds.resources import served_resources
 from pilotage_extproc.pipeline.decide import Pipeline
-from pilotage_extproc.pipeline.learning import Learner, Placed
-from pilotage_extproc.pipeline.record import DecisionRecord
-from pilotage_extproc.pipeline.routing import profiles_of
-from pilotage_extproc.protocol.access_log import LoggedRequest
-from pilotage_extproc.protocol.bodies import BodyBudget
-from pilotage_extproc.protocol.processor import Processor
+from pilotage_extproc.recording.decision_log import DecisionLog
+from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.rules.routing_index import profiles_of
 from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.feedback import Learner, Placed
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.server.endpoint_rollout import Rollout
 from pilotage_extproc.server.engine_feedback import EngineFeedback
-from pilotage_extproc.server.rollout import Rollout
 from pilotage_extproc.server.tls import port_certificate
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
@@ -35,15 +38,12 @@ from pilotage_extproc.sources.scrape import Scraper
 from pilotage_extproc.sources.selection import Effect
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.calibration import TokenCalibration
-from pilotage_extproc.state.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightLedger
 from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.telemetry.metrics import Telemetry
-from pilotage_extproc.xds.ads import XdsServer
-from pilotage_extproc.xds.resources import served_resources
 from pilotage_kube.client import ApiClient
 from pilotage_kube.replica_report import PoolCount
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_extproc.domain.prompt import PromptBlocks
+from pilotage_extproc.domain.prompt_blocks import PromptBlocks
 
 HOLDING_BYTES: Final = 210
 """Memory of one block at one endpoint, measured (tests/unit/state)."""

@@ -4,7 +4,7 @@ import pytest
 from api_manifests import brief, compiled, only, policy, pool
 
 from pilotage_api.calls import INFERENCE_PATHS, STEERING_PREFIXES
-from pilotage_extproc.pipeline.identify import INFERENCE_PATHS as IDENTIFIED
+from pilotage_extproc.stages.identify import INFERENCE_PATHS as IDENTIFIED
 
 
 def found(match: dict) -> list[tuple[str, str, str]]:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotage_extproc.domain.errors import Refusal, RequestRefused
-from pilotage_extproc.pipeline import guard
-from pilotage_extproc.pipeline.guard import check_structure, structure_checked
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.stages import body_structure as guard
+from pilotage_extproc.stages.body_structure import check_structure, structure_checked
 
 LIMIT = 200_000
 

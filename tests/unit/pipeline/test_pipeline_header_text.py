@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage_extproc.pipeline.header_text import quoted
+from pilotage_extproc.domain.header_text import quoted
 
 
 @given(st.text())

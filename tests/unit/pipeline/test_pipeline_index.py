@@ -14,7 +14,7 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_extproc.domain.decision import Target
-from pilotage_extproc.pipeline.routing import CandidateSets, build_index
+from pilotage_extproc.rules.routing_index import CandidateSets, build_index
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 

@@ -9,9 +9,9 @@ from pilotage_api.snapshot import Engine, HealthSnapshot
 from pilotage_extproc.domain.decision import Decision, Target
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
-from pilotage_extproc.domain.prompt import prompt_blocks, root_of
-from pilotage_extproc.pipeline.learning import Learner, Placed
+from pilotage_extproc.domain.prompt_blocks import prompt_blocks, root_of
 from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.feedback import Learner, Placed
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable

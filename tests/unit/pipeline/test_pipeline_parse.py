@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from pilotage_extproc.domain.errors import Refusal, RequestRefused
-from pilotage_extproc.domain.request import CallKind
-from pilotage_extproc.pipeline.parse import MAX_MODEL_LENGTH, ParsedBody, parse_body
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.stages.parse import MAX_MODEL_LENGTH, ParsedBody, parse_body
 
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]'
 

@@ -16,12 +16,12 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_extproc.domain.decision import Placement
-from pilotage_extproc.domain.errors import Refusal, RequestRefused
+from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome
-from pilotage_extproc.domain.request import RequestHead
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.pipeline import decide
-from pilotage_extproc.pipeline.call import Call
 from pilotage_extproc.pipeline.decide import LARGE_BODY_BYTES, Pipeline
+from pilotage_extproc.request.call import Call
 from pilotage_extproc.server.offline import offline_pipeline
 
 POOL = PoolSnapshot(

@@ -19,17 +19,17 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     StreamUsage,
 )
+from pilotage_extproc.dialects.prompt_text import MEDIA_PART_BYTES, prompt_text
 from pilotage_extproc.domain.features import RequestFeatures
-from pilotage_extproc.domain.request import CallKind, RequestHead
-from pilotage_extproc.pipeline.call import Call
-from pilotage_extproc.pipeline.features import features_of, session_of
-from pilotage_extproc.pipeline.parse import read_body
-from pilotage_extproc.pipeline.prompt import MEDIA_PART_BYTES, prompt_text
-from pilotage_extproc.pipeline.routing import Route
+from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.request.call import Call
+from pilotage_extproc.rules.routing_index import Route
 from pilotage_extproc.scheduling.candidates import candidate_set
 from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.server.admin_view import read_request
 from pilotage_extproc.server.offline import offline_pipeline
-from pilotage_extproc.server.view import read_request
+from pilotage_extproc.stages.features import features_of, session_of
+from pilotage_extproc.stages.parse import read_body
 from pilotage_extproc.state.calibration import TokenCalibration
 
 SYSTEM = {"role": "system", "content": "You answer briefly."}

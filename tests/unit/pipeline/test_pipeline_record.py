@@ -14,7 +14,7 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     StreamUsage,
 )
-from pilotage_extproc.domain.request import RequestHead
+from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.server.offline import offline_pipeline
 
 HEAD = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})

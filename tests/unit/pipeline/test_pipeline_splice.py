@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotage_extproc.domain.errors import Refusal, RequestRefused
-from pilotage_extproc.pipeline import splice
-from pilotage_extproc.pipeline.splice import MODEL, Edit, check_single, edited, splice_model, value_start
+from pilotage_extproc.dialects import splice
+from pilotage_extproc.dialects.splice import MODEL, Edit, check_single, edited, splice_model, value_start
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 LARGE = splice._LARGE
 

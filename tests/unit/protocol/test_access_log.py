@@ -4,7 +4,7 @@ import pytest
 from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_extproc.domain.outcome import TokenUsage
-from pilotage_extproc.protocol.access_log import decode
+from pilotage_extproc.envoy.access_log import decode
 
 
 def message(entries: int = 1):

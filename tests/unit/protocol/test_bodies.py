@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from pilotage_extproc.domain.errors import Refusal, RequestRefused
-from pilotage_extproc.protocol.bodies import BodyBudget
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 
 
 def test_a_body_past_its_bound_is_refused_with_413() -> None:

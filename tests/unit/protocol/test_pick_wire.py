@@ -4,8 +4,8 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage_extproc.protocol import messages
-from pilotage_extproc.protocol.pick_wire import PickWriter
+from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.pick_writer import PickWriter
 
 texts = st.text(max_size=200)
 models = st.dictionaries(texts, texts, max_size=3)

@@ -6,7 +6,7 @@ import grpc
 import pytest
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
-from pilotage_extproc.protocol.rebind import serve_rebind
+from pilotage_extproc.envoy.ext_proc.attempt_rewrite import serve_rebind
 
 ADDRESS = "10.0.0.2:8000"
 

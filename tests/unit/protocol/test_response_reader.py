@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage_extproc.domain.outcome import TokenUsage
-from pilotage_extproc.protocol.usage import ResponseReader
+from pilotage_extproc.envoy.ext_proc.usage_reader import ResponseReader
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 

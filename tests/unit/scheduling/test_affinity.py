@@ -7,7 +7,7 @@ from scheduling_fleet import Fleet
 
 from pilotage_api.snapshot import ProfileSnapshot, WeightedSnapshot
 from pilotage_extproc.domain.features import RequestFeatures
-from pilotage_extproc.domain.prompt import prompt_blocks, root_of
+from pilotage_extproc.domain.prompt_blocks import prompt_blocks, root_of
 from pilotage_extproc.state.affinity import AdapterSlots
 
 SESSION = ProfileSnapshot(scorers=(WeightedSnapshot(type="session-affinity", weight=1),))

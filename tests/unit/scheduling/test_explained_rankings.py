@@ -14,10 +14,10 @@ from pilotage_api.snapshot import ProfileSnapshot, StepSnapshot, WeightedSnapsho
 from pilotage_cli.explanation import print_explanation
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.features import NO_FEATURES
-from pilotage_extproc.domain.request import CallKind
-from pilotage_extproc.pipeline.explain import explain
-from pilotage_extproc.pipeline.record import DecisionRecord
-from pilotage_extproc.pipeline.routing import Route
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.recording.explanation import explain
+from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.rules.routing_index import Route
 from pilotage_extproc.scheduling.plugins import ENTRY_POINT_GROUP
 from pilotage_extproc.scheduling.scheduler import Ranking
 

@@ -14,10 +14,10 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     StreamUsage,
 )
-from pilotage_extproc.domain.request import RequestHead
+from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.server.admin import AdminServer
+from pilotage_extproc.server.admin_view import RuntimeView
 from pilotage_extproc.server.runtime import Runtime
-from pilotage_extproc.server.view import RuntimeView
 
 HEAD = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'

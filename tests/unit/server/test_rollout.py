@@ -16,8 +16,8 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     StreamUsage,
 )
-from pilotage_extproc.domain.errors import RequestRefused
-from pilotage_extproc.domain.request import RequestHead
+from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.server.runtime import Runtime
 from pilotage_extproc.sources.pods import Pod
 from pilotage_extproc.sources.selection import PodSelection

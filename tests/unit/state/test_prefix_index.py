@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pilotage_extproc.domain.prompt import BLOCK_BYTES, BLOCK_ENDS, PromptBlocks, prompt_blocks, root_of
+from pilotage_extproc.domain.prompt_blocks import (
+    BLOCK_BYTES,
+    BLOCK_ENDS,
+    PromptBlocks,
+    prompt_blocks,
+    root_of,
+)
 from pilotage_extproc.state.prefix_index import PrefixIndex
 
 TEXT = bytes(range(256)) * 400

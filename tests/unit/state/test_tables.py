@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from pilotage_api.snapshot import Engine
-from pilotage_extproc.state.decision_log import DecisionLog
+from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.responses import ResponseOwners
 

@@ -4,7 +4,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotage_extproc.xds.assignment import AddressBook
+from pilotage_extproc.envoy.xds.assignment import AddressBook
 
 
 def read(serialised: bytes) -> list[tuple[str, int]]:

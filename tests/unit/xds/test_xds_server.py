@@ -7,8 +7,8 @@ import pytest
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
-from pilotage_extproc.xds import names
-from pilotage_extproc.xds.ads import XdsServer
+from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.xds.ads import XdsServer
 
 A, B, C = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
 

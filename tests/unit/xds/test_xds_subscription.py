@@ -2,7 +2,7 @@
 
 from envoy.service.discovery.v3 import discovery_pb2
 
-from pilotage_extproc.xds.subscription import Reply, Subscription
+from pilotage_extproc.envoy.xds.subscription import Reply, Subscription
 
 
 def request(nonce: str = "", names: tuple[str, ...] = ("models",), error: str = ""):

@@ -1,0 +1,286 @@
+"""Envoy's ext_proc messages from and to domain types.
+
+Constant answers are serialised once, here: on the request path only what depends on the decision
+is built.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+
+from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.refusals import RequestRefused
+
+DESTINATION = "x-gateway-destination-endpoint"
+"""Header and `envoy.lb` metadata key that names the pick (endpoint-picker protocol)."""
+DESTINATION_SERVED = "x-gateway-destination-endpoint-served"
+SUBSET_NAMESPACE = "envoy.lb.subset_hint"
+SUBSET_KEY = "x-gateway-destination-endpoint-subset"
+LB_NAMESPACE = "envoy.lb"
+PILOTAGE_NAMESPACE = "pilotage"
+MAX_RETRIES = "x-envoy-max-retries"
+OWN_ANSWER_DETAILS = "pilotage_"
+"""Prefix of an immediate response's details: tells Envoy's error shaping to leave it as it is."""
+BODY_CHUNK_BYTES = 62_000
+"""Largest streamed body chunk the endpoint-picker protocol allows."""
+
+INPUT_HEADERS = (
+    "x-gateway-inference-fairness-id",
+    "x-gateway-inference-objective",
+    "x-gateway-model-name-rewrite",
+    SUBSET_KEY,
+    DESTINATION_SERVED,
+    "x-slo-ttft-ms",
+    "x-slo-tpot-ms",
+    "x-prefiller-host-port",
+    "accept-encoding",
+)
+"""Meant for the picker, for steering, or (the last) in the way of reading usage: no server sees them."""
+
+OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+class BodyMode(IntEnum):
+    """`ProcessingMode.BodySendMode` of Envoy."""
+
+    NONE = 0
+    STREAMED = 1
+    BUFFERED = 2
+    BUFFERED_PARTIAL = 3
+    FULL_DUPLEX_STREAMED = 4
+
+
+@dataclass(slots=True)
+class PickHeaders:
+    """What the answer that carries a pick changes in the request."""
+
+    set_headers: Mapping[str, str]
+    body: bytes | None
+    """The new body of a buffered request, or None."""
+    metadata: Mapping[str, Mapping[str, str | Mapping[str, str]]]
+    """Dynamic metadata by namespace."""
+    remove_headers: Sequence[str] = ()
+    """Of the request, beside `INPUT_HEADERS`."""
+
+
+def read_head(
+    message: ext_proc_pb2.ProcessingRequest,
+    *,
+    envoy: str | None,
+    pool: str | None = None,
+    received_at: float,
+) -> RequestHead:
+    """The request's head out of a `request_headers` message."""
+    headers = header_map(message.request_headers.headers.headers)
+    return RequestHead(
+        method=headers.get(":method", ""),
+        path=headers.get(":path", ""),
+        headers=headers,
+        subset=subset_hint(message),
+        envoy=envoy,
+        pool=pool,
+        received_at=received_at,
+    )
+
+
+def further_inputs(headers: Mapping[str, str]) -> list[str]:
+    """Headers of a request that the protocol strips by their beginning (`DESTINATION*`).
+
+    The bundled Envoy has dropped them before; other gateways may not.
+    """
+    return [
+        name
+        for name in headers
+        if name.startswith(DESTINATION) and name != DESTINATION and name not in INPUT_HEADERS
+    ]
+
+
+class Headers(Mapping[str, str]):
+    """Headers by lower-case name, decoded only when read: most requests need two of a dozen."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: dict[str, bytes]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        return _text(self._raw[name])
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a header, or the default."""
+        raw = self._raw.get(name)
+        return default if raw is None else _text(raw)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+def _text(raw: bytes) -> str:
+    """UTF-8, or Latin-1 where it is not."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
+    """Headers of a message; the values of a repeated one are joined by a comma."""
+    raw: dict[str, bytes] = {}
+    for header in headers:
+        key = header.key
+        value = header.raw_value or header.value.encode()
+        raw[key] = raw[key] + b"," + value if key in raw else value
+    return Headers(raw)
+
+
+def subset_hint(message: ext_proc_pb2.ProcessingRequest) -> tuple[str, ...] | None:
+    """Addresses the gateway allows; None where it says nothing, empty where it allows none."""
+    if not message.HasField("metadata_context"):
+        return None
+    namespace = message.metadata_context.filter_metadata.get(SUBSET_NAMESPACE)
+    if namespace is None or SUBSET_KEY not in namespace.fields:
+        return None
+    value = namespace.fields[SUBSET_KEY]
+    if value.HasField("list_value"):
+        return tuple(item.string_value for item in value.list_value.values if item.string_value)
+    return tuple(part.strip() for part in value.string_value.split(",") if part.strip())
+
+
+def served_endpoint(message: ext_proc_pb2.ProcessingRequest) -> str | None:
+    """The endpoint that in fact answered, where the gateway says it with the response headers."""
+    namespace = message.metadata_context.filter_metadata.get(LB_NAMESPACE)
+    if namespace is None or DESTINATION_SERVED not in namespace.fields:
+        return None
+    return namespace.fields[DESTINATION_SERVED].string_value or None
+
+
+def _serialized(response: ext_proc_pb2.ProcessingResponse) -> bytes:
+    serialized: bytes = response.SerializeToString()
+    return serialized
+
+
+def _add_headers(mutation: ext_proc_pb2.HeaderMutation, headers: Mapping[str, str]) -> None:
+    for key, value in headers.items():
+        option = mutation.set_headers.add(append_action=OVERWRITE)
+        option.header.key = key
+        option.header.raw_value = value.encode()
+
+
+def _add_metadata(
+    response: ext_proc_pb2.ProcessingResponse,
+    metadata: Mapping[str, Mapping[str, str | Mapping[str, str]]],
+) -> None:
+    namespaces = response.dynamic_metadata.fields
+    for namespace, values in metadata.items():
+        fields = namespaces[namespace].struct_value.fields
+        for key, value in values.items():
+            if isinstance(value, str):
+                fields[key].string_value = value
+            else:
+                nested = fields[key].struct_value.fields
+                for name, text in value.items():
+                    nested[name].string_value = text
+
+
+def request_headers_continue(remove: Sequence[str] = ()) -> bytes:
+    """Answer to request headers whose body is still to come: strip what is not for model servers."""
+    response = ext_proc_pb2.ProcessingResponse()
+    removed = response.request_headers.response.header_mutation.remove_headers
+    removed.extend((DESTINATION, *INPUT_HEADERS, *remove))
+    return _serialized(response)
+
+
+def _constant(field: str) -> bytes:
+    response = ext_proc_pb2.ProcessingResponse()
+    getattr(response, field).SetInParent()
+    if field.endswith(("headers", "body")):
+        getattr(response, field).response.SetInParent()
+    return _serialized(response)
+
+
+CONTINUE_REQUEST_HEADERS = request_headers_continue()
+CONTINUE_REBIND_HEADERS = _constant("request_headers")
+CONTINUE_REQUEST_TRAILERS = _constant("request_trailers")
+CONTINUE_RESPONSE_HEADERS = _constant("response_headers")
+CONTINUE_RESPONSE_BODY = _constant("response_body")
+CONTINUE_RESPONSE_TRAILERS = _constant("response_trailers")
+
+
+def pick_on_body(pick: PickHeaders) -> bytes:
+    """The pick as the answer to a buffered body."""
+    response = ext_proc_pb2.ProcessingResponse()
+    common = response.request_body.response
+    common.clear_route_cache = True
+    _add_headers(common.header_mutation, pick.set_headers)
+    if pick.body is not None:
+        common.body_mutation.body = pick.body
+    _add_metadata(response, pick.metadata)
+    return _serialized(response)
+
+
+def pick_on_headers(pick: PickHeaders) -> bytes:
+    """The pick as the answer to request headers (no body, or a full-duplex one that follows)."""
+    response = ext_proc_pb2.ProcessingResponse()
+    common = response.request_headers.response
+    common.clear_route_cache = True
+    common.header_mutation.remove_headers.extend((*INPUT_HEADERS, *pick.remove_headers))
+    if DESTINATION not in pick.set_headers:
+        common.header_mutation.remove_headers.append(DESTINATION)
+    _add_headers(common.header_mutation, pick.set_headers)
+    _add_metadata(response, pick.metadata)
+    return _serialized(response)
+
+
+def response_headers_with(headers: Mapping[str, str]) -> bytes:
+    """Continue with response headers, setting some."""
+    response = ext_proc_pb2.ProcessingResponse()
+    _add_headers(response.response_headers.response.header_mutation, headers)
+    return _serialized(response)
+
+
+def streamed_chunks(body: bytes, *, end_of_stream: bool, response: bool) -> Iterable[bytes]:
+    """Full-duplex body answers of at most 62,000 bytes each; an empty body still yields one.
+
+    `end_of_stream` is set on the last chunk only. `response` tells which direction.
+    """
+    view = memoryview(body)
+    for start in range(0, len(body) or 1, BODY_CHUNK_BYTES):
+        message = ext_proc_pb2.ProcessingResponse()
+        target = message.response_body if response else message.request_body
+        chunk = target.response.body_mutation.streamed_response
+        chunk.body = bytes(view[start : start + BODY_CHUNK_BYTES])
+        chunk.end_of_stream = end_of_stream and start + BODY_CHUNK_BYTES >= len(body)
+        yield _serialized(message)
+
+
+def immediate(
+    body: bytes, *, http_status: int, headers: Mapping[str, str] | None = None, details: str = "answered"
+) -> bytes:
+    """An answer given by the gateway itself; JSON unless `headers` say otherwise."""
+    response = ext_proc_pb2.ProcessingResponse()
+    answer = response.immediate_response
+    answer.status.code = http_status
+    answer.body = body
+    answer.details = f"{OWN_ANSWER_DETAILS}{details}"
+    _add_headers(answer.headers, {"content-type": "application/json", **(headers or {})})
+    return _serialized(response)
+
+
+def refusal(refused: RequestRefused) -> bytes:
+    """A refused request's answer: an OpenAI error object."""
+    headers = {}
+    if refused.retry_after_seconds is not None:
+        headers["retry-after"] = str(refused.retry_after_seconds)
+    return immediate(
+        refused.body(),
+        http_status=refused.reason.http_status,
+        headers=headers,
+        details=refused.reason.code,
+    )

@@ -1,0 +1,100 @@
+"""The response half of an ext_proc stream, for gateways whose Envoy does not extract usage itself."""
+
+from collections.abc import Callable, Mapping
+
+import grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+
+from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.stream import Stream
+from pilotage_extproc.envoy.ext_proc.usage_reader import ResponseReader
+
+
+class ResponseExchange:
+    """Passes a response through unchanged and reads status, served endpoint and usage out of it."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        decision_id: str,
+        *,
+        began_at: float,
+        full_duplex: bool,
+        headers: Mapping[str, str],
+        clock: Callable[[], float],
+    ) -> None:
+        self.seen = False
+        """Whether the gateway sent response headers at all."""
+        self._stream = stream
+        self._decision_id = decision_id
+        self._began_at = began_at
+        self._full_duplex = full_duplex
+        self._told = headers
+        self._clock = clock
+        self._http_status = 0
+        self._served: str | None = None
+        self._reader: ResponseReader | None = None
+        self._first_body_at: float | None = None
+
+    async def run(self) -> None:
+        """Answer every response message until the response or the stream ends."""
+        ended = False
+        while not ended:
+            raw = await self._stream.read()
+            if raw is grpc.aio.EOF:
+                return
+            message = ext_proc_pb2.ProcessingRequest.FromString(raw)
+            if message.HasField("response_headers"):
+                ended = await self._headers(message)
+            elif message.HasField("response_body"):
+                ended = await self._body(message)
+            elif message.HasField("response_trailers"):
+                ended = True
+                await self._stream.write(messages.CONTINUE_RESPONSE_TRAILERS)
+            # anything of the request after its end is a duplicate: ignored
+
+    async def _headers(self, message: ext_proc_pb2.ProcessingRequest) -> bool:
+        self.seen = True
+        headers = messages.header_map(message.response_headers.headers.headers)
+        status = headers.get(":status", "")
+        self._http_status = int(status) if status.isdigit() else 0
+        self._served = messages.served_endpoint(message)
+        content_type = headers.get("content-type", "")
+        self._reader = ResponseReader(event_stream=content_type.startswith("text/event-stream"))
+        await self._stream.write(
+            messages.response_headers_with(self._told) if self._told else messages.CONTINUE_RESPONSE_HEADERS
+        )
+        return bool(message.response_headers.end_of_stream)
+
+    async def _body(self, message: ext_proc_pb2.ProcessingRequest) -> bool:
+        body = message.response_body
+        if self._first_body_at is None and body.body:
+            self._first_body_at = self._clock()
+        if self._reader is not None:
+            self._reader.feed(body.body)
+        end_of_stream = bool(body.end_of_stream)
+        if self._full_duplex:
+            for chunk in messages.streamed_chunks(body.body, end_of_stream=end_of_stream, response=True):
+                await self._stream.write(chunk)
+        else:
+            await self._stream.write(messages.CONTINUE_RESPONSE_BODY)
+        return end_of_stream
+
+    def outcome(self) -> Outcome:
+        """What became of the request, as far as it was seen."""
+        usage, response_id = TokenUsage(), None
+        if self._reader is not None:
+            self._reader.close()
+            usage, response_id = self._reader.usage, self._reader.response_id
+        first = self._first_body_at
+        return Outcome(
+            decision_id=self._decision_id,
+            http_status=self._http_status,
+            upstream_address=self._served,
+            attempts=1,
+            duration_seconds=self._clock() - self._began_at,
+            ttft_seconds=None if first is None else first - self._began_at,
+            usage=usage,
+            response_id=response_id,
+        )

@@ -1,0 +1,227 @@
+"""Clusters: extproc itself (static), and the model servers (served over CDS, endpoints over EDS)."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from envoy_data_plane.envoy.extensions.clusters.dns.v3 import DnsCluster
+from envoy_data_plane.envoy.extensions.common.matching.v3 import ExtensionWithMatcher
+from envoy_data_plane.envoy.extensions.filters.common.matcher.action.v3 import SkipFilter
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
+from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
+from envoy_data_plane.envoy.extensions.load_balancing_policies.least_request.v3 import LeastRequest
+from envoy_data_plane.envoy.extensions.load_balancing_policies.override_host.v3 import OverrideHost
+from envoy_data_plane.envoy.extensions.load_balancing_policies.round_robin.v3 import RoundRobin
+from envoy_data_plane.envoy.extensions.load_balancing_policies.subset.v3 import Subset
+from envoy_data_plane.envoy.extensions.matching.common_inputs.network.v3 import DynamicMetadataInput
+from envoy_data_plane.envoy.extensions.matching.input_matchers.metadata.v3 import Metadata
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import UpstreamTlsContext
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
+from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.xds.header_hold import header_hold_filter
+from pilotage_extproc.envoy.xds.typed import (
+    FROM_EXTPROC,
+    Fields,
+    any_of,
+    extension,
+    extproc_service,
+    seconds,
+    socket_address,
+)
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_EXTPROC_WINDOW_BYTES = 4 << 20
+_UPSTREAM_IDLE_SECONDS = 4
+"""Less than uvicorn's five: a request must not meet a connection its model server is about to close."""
+
+_DNS_REFRESH_SECONDS = 1
+"""So that a new process is known before the one it replaces has gone."""
+
+_READINESS: Fields = {
+    "grpcHealthCheck": {"serviceName": "readiness"},
+    "interval": "1s",
+    "noTrafficInterval": "1s",
+    "unhealthyInterval": "0.250s",
+    "timeout": "1s",
+    "healthyThreshold": 1,
+    "unhealthyThreshold": 1,
+}
+"""With several processes: one that drains, or has no snapshot yet, is not asked while another can answer."""
+
+
+def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, int]]) -> Fields:
+    """Where extproc processes are, `(host, port)`; static, since all else comes from there."""
+    hosts = [{"endpoint": {"address": socket_address(host, port)}} for host, port in addresses]
+    made: Fields = {
+        "name": names.EXTPROC_CLUSTER,
+        # all addresses of a name; also right for an address
+        "clusterType": extension(
+            "envoy.cluster.dns",
+            DnsCluster,
+            {"dnsRefreshRate": seconds(_DNS_REFRESH_SECONDS), "dnsLookupFamily": "V4_PREFERRED"},
+        ),
+        "connectTimeout": seconds(1),
+        "perConnectionBufferLimitBytes": settings.body.max_bytes,
+        "circuitBreakers": _limits(settings),
+        "loadAssignment": {
+            "clusterName": names.EXTPROC_CLUSTER,
+            "endpoints": [{"lbEndpoints": hosts}],
+        },
+        "typedExtensionProtocolOptions": {
+            _HTTP_OPTIONS: any_of(
+                HttpProtocolOptions,
+                {
+                    "explicitHttpConfig": {
+                        "http2ProtocolOptions": {
+                            "initialStreamWindowSize": _EXTPROC_WINDOW_BYTES,
+                            "initialConnectionWindowSize": 4 * _EXTPROC_WINDOW_BYTES,
+                            "connectionKeepalive": {"interval": seconds(30), "timeout": seconds(5)},
+                        }
+                    }
+                },
+            )
+        },
+    }
+    if len(addresses) > 1 or not _is_ip(addresses[0][0]):
+        made["healthChecks"] = [_READINESS]
+        # one that left the name is stopping: its health does not keep it
+        made["ignoreHealthOnHostRemoval"] = True
+    if settings.tls.extproc is not None:
+        # the certificate is not verified: self-signed ones are allowed, as the endpoint-picker protocol does
+        made["transportSocket"] = extension(
+            "envoy.transport_sockets.tls", UpstreamTlsContext, {"commonTlsContext": {"alpnProtocols": ["h2"]}}
+        )
+    return made
+
+
+def models_cluster(settings: GatewaySettings) -> Fields:
+    """Every endpoint of every pool. The pick names the host; without a known one there is none."""
+    fallback = extension(
+        "envoy.load_balancing_policies.subset",
+        Subset,
+        {
+            "fallbackPolicy": "NO_FALLBACK",
+            "subsetSelectors": [{"keys": ["never"]}],
+            "subsetLbPolicy": _policies(extension("envoy.load_balancing_policies.round_robin", RoundRobin)),
+        },
+    )
+    source = {"metadata": {"key": names.LB_NAMESPACE, "path": [{"key": names.DESTINATION}]}}
+    override = extension(
+        "envoy.load_balancing_policies.override_host",
+        OverrideHost,
+        {"overrideHostSources": [source], "fallbackPolicy": _policies(fallback)},
+    )
+    codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
+    held = [header_hold_filter()] if settings.upstream.hold_headers else []
+    filters = [_rebinder(settings), *held, codec]
+    return _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
+
+
+def fail_open_cluster(settings: GatewaySettings) -> Fields:
+    """Endpoints of the one pool that serves requests without a pick."""
+    least = extension("envoy.load_balancing_policies.least_request", LeastRequest)
+    return _eds_cluster(settings, names.FAIL_OPEN_CLUSTER, _policies(least), [])
+
+
+def _eds_cluster(settings: GatewaySettings, name: str, policies: Fields, filters: list[Fields]) -> Fields:
+    options: Fields = {
+        "explicitHttpConfig": {"httpProtocolOptions": {}},
+        "commonHttpProtocolOptions": {"idleTimeout": seconds(_UPSTREAM_IDLE_SECONDS)},
+    }
+    if filters:
+        options["httpFilters"] = filters
+    return {
+        "name": name,
+        "type": "EDS",
+        "edsClusterConfig": {"edsConfig": FROM_EXTPROC},
+        "connectTimeout": seconds(settings.upstream.connect_timeout_seconds),
+        "perConnectionBufferLimitBytes": settings.body.max_bytes,
+        "circuitBreakers": _limits(settings),
+        "loadBalancingPolicy": policies,
+        "commonLbConfig": {"healthyPanicThreshold": {"value": 0}},
+        "typedExtensionProtocolOptions": {_HTTP_OPTIONS: any_of(HttpProtocolOptions, options)},
+    }
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _policies(policy: Fields) -> Fields:
+    return {"policies": [{"typedExtensionConfig": policy}]}
+
+
+def _limits(settings: GatewaySettings) -> Fields:
+    upstream = settings.upstream
+    return {
+        "thresholds": [
+            {
+                "maxConnections": upstream.max_connections,
+                "maxPendingRequests": upstream.max_pending_requests,
+                "maxRequests": upstream.max_requests,
+                "maxRetries": upstream.max_retries,
+            }
+        ]
+    }
+
+
+def _rebinder(settings: GatewaySettings) -> Fields:
+    """Rewrites the model name for the endpoint of each attempt after the first, where names differ."""
+    processor = extension(
+        "envoy.filters.http.ext_proc",
+        ExternalProcessor,
+        {
+            "grpcService": extproc_service(None, timeout_seconds=3600, role=names.REBIND_ROLE),
+            "messageTimeout": seconds(settings.message_timeout_seconds),
+            "processingMode": {
+                "requestHeaderMode": "SEND",
+                "requestBodyMode": "BUFFERED",
+                "requestTrailerMode": "SKIP",
+                "responseHeaderMode": "SKIP",
+                "responseTrailerMode": "SKIP",
+            },
+            "mutationRules": {"allowAllRouting": True},
+            "requestAttributes": ["upstream.address"],
+            "metadataOptions": {"forwardingNamespaces": {"untyped": [names.PILOTAGE_NAMESPACE]}},
+        },
+    )
+    skipped = {"orMatcher": {"predicate": [_first_attempt(), _without_rebind()]}}
+    skip = {"action": extension("skip", SkipFilter)}
+    return extension(
+        "envoy.filters.http.ext_proc",
+        ExtensionWithMatcher,
+        {
+            "extensionConfig": processor,
+            "xdsMatcher": {"matcherList": {"matchers": [{"predicate": skipped, "onMatch": skip}]}},
+        },
+    )
+
+
+def _first_attempt() -> Fields:
+    attempt = extension(
+        "envoy.matching.inputs.request_headers",
+        HttpRequestHeaderMatchInput,
+        {"headerName": "x-envoy-attempt-count"},
+    )
+    return {"singlePredicate": {"input": attempt, "valueMatch": {"exact": "1"}}}
+
+
+def _without_rebind() -> Fields:
+    """All attempts send the same model name: nothing to ask."""
+    rebind = extension(
+        "envoy.matching.inputs.dynamic_metadata",
+        DynamicMetadataInput,
+        {"filter": names.PILOTAGE_NAMESPACE, "path": [{"key": names.REBIND}]},
+    )
+    absent = extension(
+        "envoy.matching.matchers.metadata_matcher",
+        Metadata,
+        {"value": {"presentMatch": True}, "invert": True},
+    )
+    return {"singlePredicate": {"input": rebind, "customMatch": absent}}

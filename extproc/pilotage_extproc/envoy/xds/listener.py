@@ -1,0 +1,253 @@
+"""The listener clients connect to: what happens to a request before and after the picker."""
+
+from pathlib import Path
+
+from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import HttpGrpcAccessLogConfig
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
+from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
+from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import DownstreamTlsContext
+
+from pilotage_api.calls import ACCEPT_ENCODING, STEERING_PREFIXES
+from pilotage_api.settings import DecisionHeaders, GatewaySettings, TlsFiles
+from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.lua.usage_filter import usage_filter
+from pilotage_extproc.envoy.xds.local_replies import local_reply_config
+from pilotage_extproc.envoy.xds.typed import (
+    FROM_EXTPROC,
+    Fields,
+    any_of,
+    extension,
+    extproc_service,
+    seconds,
+    socket_address,
+)
+
+_ASK_ANOTHER_ON = "connect-failure,refused-stream,reset,unavailable"
+"""When to ask another picker process, as long as the first has answered nothing."""
+_PICKER_INPUTS = (
+    "x-gateway-inference-fairness-id",
+    "x-gateway-inference-objective",
+    "x-slo-ttft-ms",
+    "x-slo-tpot-ms",
+)
+"""Request headers that clients may send to the picker, and no model server sees."""
+_FOREVER_SECONDS = 10 * 365 * 24 * 3600
+_LOG_FLUSH_SECONDS = 0.02
+_RETRY_ON = "5xx,connect-failure,reset,retriable-status-codes"
+
+
+def listener(settings: GatewaySettings, *, envoy_name: str, host: str, port: int) -> Fields:
+    """The gateway's listener."""
+    chain: Fields = {
+        "filters": [
+            extension(
+                "envoy.filters.network.http_connection_manager",
+                HttpConnectionManager,
+                _connection_manager(settings, envoy_name),
+            )
+        ]
+    }
+    if settings.tls.gateway is not None:
+        chain["transportSocket"] = _tls()
+    return {
+        "name": "gateway",
+        "address": socket_address(host, port),
+        "perConnectionBufferLimitBytes": settings.body.max_bytes,
+        "enableReusePort": False,  # a second gateway on the port must be an error, not half the traffic
+        "filterChains": [chain],
+    }
+
+
+def gateway_secret(files: TlsFiles) -> Fields:
+    """The listener's certificate, by file name: Envoy reads the files again when their folder changes."""
+    return {
+        "name": names.GATEWAY_SECRET,
+        "tlsCertificate": {
+            "certificateChain": {"filename": files.cert_file},
+            "privateKey": {"filename": files.key_file},
+            "watchedDirectory": {"path": str(Path(files.cert_file).parent)},
+        },
+    }
+
+
+def _tls() -> Fields:
+    secret = {"name": names.GATEWAY_SECRET, "sdsConfig": FROM_EXTPROC}
+    return extension(
+        "envoy.transport_sockets.tls",
+        DownstreamTlsContext,
+        {
+            "commonTlsContext": {
+                "alpnProtocols": ["h2", "http/1.1"],
+                "tlsCertificateSdsSecretConfigs": [secret],
+            }
+        },
+    )
+
+
+def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
+    idle = settings.upstream.stream_idle_timeout_seconds
+    return {
+        "statPrefix": "gateway",
+        "codecType": "AUTO",
+        "useRemoteAddress": True,
+        "normalizePath": True,
+        "mergeSlashes": True,
+        "pathWithEscapedSlashesAction": "KEEP_UNCHANGED",  # model names have slashes: /v1/models/org%2Fname
+        "generateRequestId": True,
+        "preserveExternalRequestId": True,
+        # without this Envoy writes its trace decision into the client's id
+        "requestIdExtension": {"typedConfig": any_of(UuidRequestIdConfig, {"packTraceReason": False})},
+        "alwaysSetRequestIdInResponse": True,
+        "streamIdleTimeout": seconds(idle),
+        "requestHeadersTimeout": seconds(30),
+        "requestTimeout": seconds(settings.body.receive_timeout_seconds),
+        "commonHttpProtocolOptions": {"idleTimeout": seconds(3600), "headersWithUnderscoresAction": "ALLOW"},
+        # clients of HTTP/1.0 need not name a host (spelt so: the types do not know these in camel case)
+        "httpProtocolOptions": {"accept_http_10": True, "default_host_for_http_10": "pilotage"},
+        "http2ProtocolOptions": {"maxConcurrentStreams": 1024},
+        "accessLog": [_access_log(envoy_name)],
+        "earlyHeaderMutationExtensions": [
+            extension(
+                "envoy.http.early_header_mutation.header_mutation",
+                HeaderMutation,
+                {
+                    "mutations": [
+                        {"removeOnMatch": {"keyMatcher": {"prefix": prefix, "ignoreCase": True}}}
+                        for prefix in (*STEERING_PREFIXES, ACCEPT_ENCODING)
+                    ]
+                },
+            )
+        ],
+        "localReplyConfig": local_reply_config(),
+        "routeConfig": _routes(settings),
+        "httpFilters": [
+            usage_filter(),
+            _picker(settings, envoy_name),
+            extension("envoy.filters.http.router", Router),
+        ],
+    }
+
+
+def _access_log(envoy_name: str) -> Fields:
+    """One entry a finished request, a few milliseconds after its end."""
+    return extension(
+        "envoy.access_loggers.http_grpc",
+        HttpGrpcAccessLogConfig,
+        {
+            "commonConfig": {
+                "logName": envoy_name,
+                "transportApiVersion": "V3",
+                "grpcService": extproc_service(envoy_name, timeout_seconds=0),
+                "bufferFlushInterval": seconds(_LOG_FLUSH_SECONDS),
+                "customTags": [
+                    # to the first byte of the body: model servers send headers before they prefill
+                    {"tag": names.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:us)%"},
+                ],
+            }
+        },
+    )
+
+
+def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
+    return extension(
+        "envoy.filters.http.ext_proc",
+        ExternalProcessor,
+        {
+            "grpcService": {
+                **extproc_service(envoy_name, timeout_seconds=_FOREVER_SECONDS),
+                "retryPolicy": {
+                    "numRetries": 2,
+                    "retryOn": _ASK_ANOTHER_ON,
+                    # Envoy's own begins at 1 s: a request would wait as long before it fails open, or fails
+                    "retryBackOff": {"baseInterval": seconds(0.02), "maxInterval": seconds(0.1)},
+                    # so soon, one that has just died still counts as there: really ask another
+                    "retryHostPredicate": [
+                        extension("envoy.retry_host_predicates.previous_hosts", PreviousHostsPredicate)
+                    ],
+                    "hostSelectionRetryMaxAttempts": 5,
+                },
+            },
+            "failureModeAllow": settings.fail_open_pool is not None,
+            "messageTimeout": seconds(settings.message_timeout_seconds),
+            "processingMode": {
+                "requestHeaderMode": "SEND",
+                "requestBodyMode": "BUFFERED",
+                "requestTrailerMode": "SKIP",
+                "responseHeaderMode": "SKIP",
+                "responseBodyMode": "NONE",
+                "responseTrailerMode": "SKIP",
+            },
+            "mutationRules": {"allowAllRouting": True, "allowEnvoy": True},
+            "metadataOptions": {
+                "receivingNamespaces": {"untyped": [names.LB_NAMESPACE, names.PILOTAGE_NAMESPACE]}
+            },
+        },
+    )
+
+
+def _routes(settings: GatewaySettings) -> Fields:
+    routes = [
+        {
+            "name": "picked",
+            "match": {"prefix": "/", "dynamicMetadata": [_pick_is_present()]},
+            "route": _forward(settings, names.MODELS_CLUSTER, retries=settings.max_attempts - 1),
+        }
+    ]
+    if settings.fail_open_pool is not None:
+        routes.append(
+            {
+                "name": "fail-open",
+                "match": {"prefix": "/"},
+                "route": _forward(settings, names.FAIL_OPEN_CLUSTER, retries=1),
+                # with a pick the picker strips these: removed by its route they would cost the pick
+                "requestHeadersToRemove": list(_PICKER_INPUTS),
+            }
+        )
+    else:
+        # the route a request has before its pick: only one without a pick stays on it
+        routes.append(
+            {
+                "name": "no-pick",
+                "match": {"prefix": "/"},
+                "route": _forward(settings, names.MODELS_CLUSTER, retries=0),
+            }
+        )
+    host: Fields = {
+        "name": "all",
+        "domains": ["*"],
+        "includeRequestAttemptCount": True,
+        "routes": routes,
+    }
+    if settings.decision_headers is not DecisionHeaders.OFF:
+        value = f"%DYNAMIC_METADATA({names.PILOTAGE_NAMESPACE}:{names.DECISION_RESPONSE_HEADER})%"
+        header = {"key": names.DECISION_RESPONSE_HEADER, "value": value}
+        host["responseHeadersToAdd"] = [{"header": header, "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD"}]
+    return {"name": "gateway", "virtualHosts": [host], "validateClusters": False}
+
+
+def _pick_is_present() -> Fields:
+    """Dynamic metadata, which only the picker writes: a client cannot forge its way onto this route."""
+    return {
+        "filter": names.LB_NAMESPACE,
+        "path": [{"key": names.DESTINATION}],
+        "value": {"presentMatch": True},
+    }
+
+
+def _forward(settings: GatewaySettings, cluster: str, *, retries: int) -> Fields:
+    upstream = settings.upstream
+    return {
+        "cluster": cluster,
+        "timeout": seconds(upstream.request_timeout_seconds),
+        "idleTimeout": seconds(upstream.stream_idle_timeout_seconds),
+        "retryPolicy": {
+            "retryOn": _RETRY_ON,
+            "retriableStatusCodes": [429],
+            "numRetries": retries,  # the pick lowers it to its own list's length less one
+            "retryBackOff": {"baseInterval": seconds(0.005), "maxInterval": seconds(0.05)},
+        },
+    }

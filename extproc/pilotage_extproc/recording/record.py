@@ -1,0 +1,121 @@
+"""What is kept of a decision: facts and packed columns, no prompt text, nothing formatted.
+
+A record is one flat object of plain values and arrays: tens of thousands are kept, and the garbage
+collector walks every container among them at its full collections.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotage_extproc.domain.decision import Decision
+from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.rules.routing_index import Route
+from pilotage_extproc.scheduling.scheduler import Ranking
+
+_FACTS_BYTES = 900
+_ARRAY_BYTES = 112
+
+
+@dataclass(slots=True)
+class DecisionRecord:
+    """One decision with all it was based on, and once settled what became of it."""
+
+    id: str
+    model: str
+    kind: CallKind
+    path: str
+    stream: bool
+    body_bytes: int
+    subset: str | None
+    """Addresses joined by commas."""
+    route: Route
+    snapshot_version: str
+    decided_at: float
+    """Monotonic seconds."""
+    decided_at_utc: float
+    """Seconds since the epoch, for people."""
+    order: tuple[int, ...]
+    """Candidate indices, best first."""
+    total: NDArray[np.float64]
+    scraped_at: NDArray[np.float64]
+    terms: NDArray[np.float64]
+    """One row a scorer of the route's profile."""
+    masks: tuple[NDArray[np.bool_], ...]
+    filter_names: tuple[str, ...]
+    skipped: tuple[str, ...]
+    prompt_tokens: float
+    """Estimated; 0 where no scorer read the prompt."""
+    cached_tokens: float
+    """Of them, expected in the pick's prefix cache."""
+    outcome: Outcome | None = None
+
+    @classmethod
+    def of(
+        cls,
+        decision: Decision,
+        route: Route,
+        ranking: Ranking,
+        *,
+        kind: CallKind,
+        path: str,
+        stream: bool,
+        body_bytes: int,
+        subset: tuple[str, ...] | None,
+        decided_at_utc: float,
+        features: RequestFeatures,
+    ) -> Self:
+        """Pack a decision."""
+        dropped = ranking.dropped
+        return cls(
+            decision.id,
+            decision.model,
+            kind,
+            path,
+            stream,
+            body_bytes,
+            None if subset is None else ",".join(subset),
+            route,
+            decision.snapshot_version,
+            decision.decided_at,
+            decided_at_utc,
+            tuple(ranking.order),
+            ranking.total,
+            ranking.scraped_at.copy(),  # a view would keep the candidates' other figures too
+            ranking.terms,
+            tuple(dropped.values()),
+            tuple(dropped),
+            (*features.skipped, *ranking.skipped),
+            features.prompt_tokens,
+            ranking.cached_tokens,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """What the record costs to keep; the route is shared."""
+        arrays = 3 + len(self.masks)
+        return (
+            _FACTS_BYTES
+            + arrays * _ARRAY_BYTES
+            + self.total.nbytes
+            + self.scraped_at.nbytes
+            + self.terms.nbytes
+            + len(self.masks) * len(self.total)
+        )
+
+    def addresses(self) -> list[str]:
+        """Addresses of the attempts, best first."""
+        targets = self.route.candidates.targets
+        return [targets[index].address for index in self.order]
+
+    def score(self) -> float:
+        """Weighted score of the pick, 0 to 1."""
+        return float(self.total[self.order[0]])
+
+    def dropped(self) -> dict[str, NDArray[np.bool_]]:
+        """By filter: which candidates it dropped."""
+        return dict(zip(self.filter_names, self.masks, strict=True))

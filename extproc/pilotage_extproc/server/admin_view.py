@@ -1,0 +1,223 @@
+"""What the admin address shows of a runtime."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.refusals import RequestRefused
+from pilotage_extproc.recording.explanation import explain
+from pilotage_extproc.server.runtime import Runtime
+from pilotage_extproc.telemetry.instruments import Reading
+from pilotage_kube.turns import Turns
+
+
+class RuntimeView:
+    """Reads a runtime; changes nothing."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.draining = False
+        self.cluster: Callable[[], dict[str, Any]] = dict
+        """What a replica in a cluster says of itself."""
+        for reading in self._readings():
+            runtime.telemetry.read(reading)
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+        return self._runtime.telemetry.exposition()
+
+    def ready(self) -> bool:
+        """Whether new requests should come here."""
+        return self._runtime.synced and not self.draining
+
+    def status(self) -> bytes:
+        """What this process runs, by which settings, and what of it is not as it should be."""
+        runtime = self._runtime
+        return orjson.dumps(
+            {
+                "process": runtime.process_id,
+                "ready": self.ready(),
+                "draining": self.draining,
+                "snapshot": runtime.snapshot.version,
+                "settings": runtime.settings.model_dump(mode="json", by_alias=True),
+                **self.cluster(),
+            }
+        )
+
+    def snapshot(self) -> bytes:
+        """The snapshot in force."""
+        return self._runtime.snapshot.model_dump_json(indent=2, by_alias=True).encode()
+
+    def endpoints(self) -> bytes:
+        """Every endpoint with its figures and their age."""
+        runtime, table = self._runtime, self._runtime.table
+        now = runtime.clock()
+        shown: list[dict[str, Any]] = []
+        for address, row in sorted(table.rows().items()):
+            facts = table.facts_of(address)
+            age = now - float(table.scraped_at[row])
+            shown.append(
+                {
+                    "address": address,
+                    "pools": list(facts.pools) if facts else [],
+                    "engine": facts.engine.value if facts else None,
+                    "admitted": bool(table.admitted[row]),
+                    "waiting": _figure(table.waiting[row]),
+                    "running": _figure(table.running[row]),
+                    "kvUsage": _figure(table.kv_usage[row]),
+                    "inflight": int(table.inflight[row]),
+                    "uncachedTokensInflight": round(float(table.tokens[row])),
+                    "metricsAgeSeconds": None if math.isinf(age) else round(age, 3),
+                    "scrapeFailures": int(table.failures[row]),
+                    "ejectedForSeconds": max(0.0, round(float(table.ejected_until[row]) - now, 3)),
+                }
+            )
+        return orjson.dumps(
+            {"process": runtime.process_id, "envoys": runtime.xds.connected, "endpoints": shown}
+        )
+
+    def recent_decisions(self, limit: int) -> bytes:
+        """The last decisions, newest first, at once."""
+        return self._listed(list(self._explained(limit)))
+
+    async def list_decisions(self, limit: int) -> bytes:
+        """As `recent_decisions`, in short turns: requests go on meanwhile."""
+        turns = Turns()
+        shown: list[bytes] = []
+        for explained in self._explained(limit):
+            shown.append(explained)
+            await turns.give()
+        return self._listed(shown)
+
+    def _explained(self, limit: int) -> Iterator[bytes]:
+        runtime = self._runtime
+        for record in list(islice(runtime.pipeline.decisions.newest(), limit)):
+            yield orjson.dumps(explain(record, runtime.process_id))
+
+    def _listed(self, explained: list[bytes]) -> bytes:
+        decisions = [orjson.Fragment(one) for one in explained]
+        return orjson.dumps({"process": self._runtime.process_id, "decisions": decisions})
+
+    def explain_here(self, decision_id: str) -> bytes | None:
+        """A decision this process holds."""
+        record = self._runtime.pipeline.decisions.find(decision_id)
+        if record is None:
+            return None
+        return orjson.dumps(explain(record, self._runtime.process_id))
+
+    async def explain(self, decision_id: str) -> bytes | None:
+        """A decision, from this process or the sibling that holds it."""
+        here = self.explain_here(decision_id)
+        return here if here is not None else await self._runtime.peers.explain(decision_id)
+
+    def explain_request(self, request: bytes) -> bytes:
+        """What would be decided now for `{path, headers, body}`; nothing is placed. Raises ValueError."""
+        head, body = read_request(request)
+        runtime = self._runtime
+        try:
+            record = runtime.pipeline.consider(head, body)
+        except RequestRefused as refused:
+            return orjson.dumps(
+                {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
+            )
+        return orjson.dumps(explain(record, runtime.process_id))
+
+    def _readings(self) -> list[Reading]:
+        runtime = self._runtime
+
+        def endpoints() -> Mapping[tuple[str, ...], float]:
+            counts = runtime.table.counts(runtime.clock())
+            return {(state,): count for state, count in counts.items()}
+
+        def ages() -> Mapping[tuple[str, ...], float]:
+            now = runtime.clock()
+            scraped = [float(runtime.table.scraped_at[row]) for row in runtime.table.rows().values()]
+            known = [at for at in scraped if not math.isinf(at)]
+            shown: dict[tuple[str, ...], float] = {("snapshot",): now - runtime.snapshot_at}
+            if runtime.pods is not None:
+                shown[("pods",)] = runtime.pods.age_seconds()
+            if known:
+                shown[("metrics",)] = now - min(known)
+            return shown
+
+        return [
+            Reading("pilotage_endpoints", "Endpoints by state.", ("state",), endpoints),
+            Reading(
+                "pilotage_source_age_seconds",
+                "Age of what decisions are based on; of engine metrics the oldest in use.",
+                ("source",),
+                ages,
+            ),
+            Reading(
+                "pilotage_snapshot_info",
+                "1 for the version of the routing snapshot in force.",
+                ("version",),
+                lambda: {(runtime.snapshot.version,): 1},
+            ),
+            Reading(
+                "pilotage_inflight_requests", "Own requests in flight.", (), lambda: {(): len(runtime.ledger)}
+            ),
+            Reading(
+                "pilotage_healed_requests",
+                "Requests given up because their completion was never seen.",
+                (),
+                lambda: {(): runtime.ledger.healed},
+            ),
+            Reading(
+                "pilotage_streams", "Open ext_proc streams.", (), lambda: {(): runtime.processor.open_streams}
+            ),
+            Reading(
+                "pilotage_body_bytes", "Bytes of bodies held.", (), lambda: {(): runtime.bodies.held_bytes}
+            ),
+            Reading(
+                "pilotage_expected_body_bytes",
+                "Bytes of large bodies that were admitted and have yet to come.",
+                (),
+                lambda: {(): runtime.bodies.expected_bytes},
+            ),
+            Reading(
+                "pilotage_scrape_interval_seconds",
+                "Scrape interval in force for endpoints with (busy) and without own requests in flight.",
+                ("endpoints",),
+                lambda: {
+                    ("busy",): runtime.scraper.interval_seconds(busy=True),
+                    ("idle",): runtime.scraper.interval_seconds(busy=False),
+                },
+            ),
+            Reading(
+                "pilotage_prefix_blocks",
+                "Prompt blocks in the prefix index, each counted at every endpoint that holds it.",
+                (),
+                lambda: {(): runtime.knowledge.prefixes.block_count},
+            ),
+        ]
+
+
+def read_request(request: bytes) -> tuple[RequestHead, bytes]:
+    """A request described as JSON: `{path, method?, headers?, body}`. Raises ValueError."""
+    try:
+        described: Any = orjson.loads(request)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"the request is not JSON: {error}") from None
+    if not isinstance(described, dict) or "body" not in described:
+        raise ValueError('describe the request as {"path": "/v1/chat/completions", "body": {…}}')
+    headers = described.get("headers", {})
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise ValueError("headers must be an object of strings")
+    head = RequestHead(
+        method=str(described.get("method", "POST")),
+        path=str(described.get("path", "/v1/chat/completions")),
+        headers={str(name).lower(): value for name, value in headers.items()},
+    )
+    try:
+        return head, orjson.dumps(described["body"])
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"the body cannot be written as JSON: {error}") from None
+
+
+def _figure(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 4)

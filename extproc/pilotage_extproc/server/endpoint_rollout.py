@@ -1,0 +1,112 @@
+"""Bringing a snapshot and its endpoints into force, in an order that no request can fall between.
+
+New endpoints first get a row and are published to Envoy. Those that go get no new requests from the first
+step on, and keep their rows until the index that names them is out of use. All of it is done in short
+turns of the event loop: thousands of endpoints hold no request up.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_extproc.envoy.xds.ads import XdsServer
+from pilotage_extproc.pipeline.decide import Pipeline
+from pilotage_extproc.rules.routing_index import CandidateSets, build_index
+from pilotage_extproc.scheduling.feedback import Learner
+from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.sources.discovery import Discovery
+from pilotage_extproc.sources.scrape import Scraper
+from pilotage_extproc.sources.selection import Effect
+from pilotage_extproc.state.endpoints import EndpointTable
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.02
+"""How long changes of endpoints are gathered before they are brought into force together."""
+_REST_SHARE = 20
+"""A rollout is followed by so many times its length without one."""
+_LONGEST_REST_SECONDS = 1.0
+
+
+class Rollout:
+    """The one place that changes which endpoints there are."""
+
+    def __init__(
+        self,
+        *,
+        table: EndpointTable,
+        discovery: Discovery,
+        xds: XdsServer,
+        learner: Learner,
+        pipeline: Pipeline,
+        profiles: ProfileBook,
+        scraper: Scraper,
+        fail_open_pool: str | None,
+        on_added: Callable[[frozenset[str]], None],
+    ) -> None:
+        self._table = table
+        self._discovery = discovery
+        self._xds = xds
+        self._learner = learner
+        self._pipeline = pipeline
+        self._profiles = profiles
+        self._scraper = scraper
+        self._fail_open_pool = fail_open_pool
+        self._on_added = on_added
+        self._sets = CandidateSets()
+        self._snapshot: RoutingSnapshot | None = None
+        self._changed = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        self.count = 0
+        """Rollouts so far."""
+
+    async def follow(self, snapshot: RoutingSnapshot) -> None:
+        """Bring a snapshot into force. Returns once the next request will follow it."""
+        async with self._one_at_a_time:
+            await self._discovery.follow(snapshot)
+            self._snapshot = snapshot
+            await self._roll_out(snapshot)
+
+    def endpoints_changed(self) -> None:
+        """Discovery has found other endpoints; they come into force soon, from `run`."""
+        self._changed.set()
+
+    def pods_changed(self, effect: Effect) -> None:
+        """Pods have changed: who may not be picked any more is left out at once, the rest follows."""
+        self._table.rest(effect.rest)
+        self._table.wake(effect.wake)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Follow changes of endpoints until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            began = clock()
+            async with self._one_at_a_time:
+                self._changed.clear()
+                if self._snapshot is not None:
+                    try:
+                        await self._roll_out(self._snapshot)
+                    except Exception:
+                        log.exception("changed endpoints could not be brought into force")
+            await asyncio.sleep(min(_LONGEST_REST_SECONDS, _REST_SHARE * (clock() - began)))
+
+    async def _roll_out(self, snapshot: RoutingSnapshot) -> None:
+        table = self._table
+        wanted, membership = self._discovery.wanted(), self._discovery.membership()
+        change = table.prepare(wanted)
+        table.rest_only(table.rows().keys() - {one for found in membership.values() for one in found})
+        await asyncio.sleep(0)
+        self._xds.publish(sorted(wanted), membership.get(self._fail_open_pool or "", ()))
+        await asyncio.sleep(0)
+        index = await build_index(snapshot, table, membership, self._profiles, self._sets)
+        self._pipeline.install(index)
+        for row in table.release(change.removed):
+            self._learner.forget(row)
+        self._scraper.follow()
+        self.count += 1
+        if change.added:
+            self._on_added(change.added)
