@@ -21,11 +21,10 @@ from bench.stack import manifest
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
-from pilotage_extproc.domain.decision import Placement
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome
-from pilotage_extproc.pipeline.decide import Pipeline
-from pilotage_extproc.request.call import Call
+from pilotage_extproc.pipeline.pipeline import Pipeline
+from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.server.garbage import tune_garbage_collection
 from pilotage_extproc.server.offline import offline_pipeline
 
@@ -41,25 +40,27 @@ async def pipeline_of(count: int) -> Pipeline:
     settings = GatewaySettings()
     compiled = compile_resources(load_texts([("pool.yaml", manifest(count, 8000))]), settings)
     assert not compiled.has_errors, compiled.findings
-    return await offline_pipeline(compiled.snapshot, settings)
+    pipeline, _ = await offline_pipeline(compiled.snapshot, settings)
+    return pipeline
 
 
-def measure(pipeline: Pipeline, bodies: list[bytes]) -> float:
+async def measure(pipeline: Pipeline, bodies: list[bytes]) -> float:
     """Median microseconds of placing and settling one request."""
     head = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
-    waiting: list[Placement] = []
+    waiting: list[Exchange] = []
     taken = []
     for number in range(MEASURED + 200):
         began = time.perf_counter()
-        call = pipeline.begin(head)
-        assert isinstance(call, Call)
-        placement = pipeline.place(call, bodies[number % len(bodies)])
-        assert isinstance(placement, Placement)
+        exchange = Exchange(head)
+        assert await pipeline.begin(exchange) is None
+        exchange.received(bodies[number % len(bodies)])
+        assert await pipeline.decide(exchange) is None
+        exchange.release()
         if len(waiting) == OPEN:
             ended = waiting.pop(0).decision
             pipeline.settle(Outcome(ended.id, 200, ended.targets[0].address, 1, 0.1, 0.05))
         taken.append(time.perf_counter() - began)
-        waiting.append(placement)
+        waiting.append(exchange)
     return statistics.median(taken[200:]) * 1e6
 
 
@@ -80,7 +81,7 @@ async def main() -> None:
             with tempfile.TemporaryDirectory(prefix="pilotage-bodies-") as folder:
                 write_bodies(Path(folder), size, 100)
                 bodies = [Path(folder, f"{index}.json").read_bytes() for index in range(100)]
-            microseconds = measure(pipeline, bodies)
+            microseconds = await measure(pipeline, bodies)
             results.append({"endpoints": count, "body_bytes": size, "microseconds": microseconds})
             cells.append(f"{microseconds:.0f}")
         table.add_row(f"{count:,}", *cells)

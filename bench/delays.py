@@ -18,11 +18,11 @@ from rich.table import Table
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
-from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import RequestRefused
-from pilotage_extproc.pipeline.decide import Pipeline
-from pilotage_extproc.request.call import Call
+from pilotage_extproc.pipeline.pipeline import Pipeline
+from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.server.garbage import tune_garbage_collection
 from pilotage_extproc.server.offline import offline_pipeline
 
@@ -89,16 +89,15 @@ async def longest_delay_seconds(pipeline: Pipeline, body: bytes) -> float:
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
-    call = pipeline.begin(RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"}))
-    assert isinstance(call, Call)
+    head = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
+    exchange = Exchange(head)
     try:
-        if pipeline.needs_patience(call, body):
-            placement = await pipeline.place_patiently(call, body)
-        else:
-            placement = pipeline.place(call, body)
-        assert not isinstance(placement, DirectAnswer)
+        assert await pipeline.begin(exchange) is None
+        exchange.received(body)
+        assert await pipeline.decide(exchange) is None
     except RequestRefused:
         pass
+    pipeline.abandon(exchange, Outcome.abandoned())
     await asyncio.sleep(0)
     done = True
     await watching
@@ -111,7 +110,7 @@ async def main() -> None:
     options = parser.parse_args()
     settings = GatewaySettings()
     compiled = compile_resources(load_texts([("pool.yaml", _MANIFEST)]), settings)
-    pipeline = await offline_pipeline(compiled.snapshot, settings)
+    pipeline, _ = await offline_pipeline(compiled.snapshot, settings)
     tune_garbage_collection()
     table = Table(title="longest delay of others in ms")
     results: list[dict[str, object]] = []

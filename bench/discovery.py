@@ -237,7 +237,7 @@ async def holds(plane: ControlPlane, client: ApiClient, pods: int) -> dict[str, 
     began = time.monotonic()
     await one.start()
     runtime = one.server.runtime
-    while sum(count.ready for count in runtime.pool_counts().values()) != pods:
+    while sum(count.ready for count in runtime.following.pool_counts().values()) != pods:
         await asyncio.sleep(0.01)
     full = time.monotonic() - began
     tune_garbage_collection()
@@ -258,8 +258,8 @@ async def holds(plane: ControlPlane, client: ApiClient, pods: int) -> dict[str, 
     churning = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.cluster_pods", str(plane.kubeconfig), "10")
     )
-    before = runtime.rollout.count
-    while runtime.rollout.count == before and churning.returncode is None:
+    before = runtime.reconciler.count
+    while runtime.reconciler.count == before and churning.returncode is None:
         await asyncio.sleep(0.1)
     recorded.start_over()
     if await churning.wait():
@@ -267,7 +267,7 @@ async def holds(plane: ControlPlane, client: ApiClient, pods: int) -> dict[str, 
     result["churning"] = {
         "p99_ms": 1000 * recorded.wait(0.99),
         "longest_ms": 1000 * max(recorded.holds),
-        "rollouts": runtime.rollout.count - before,
+        "rollouts": runtime.reconciler.count - before,
     }
     recording.cancel()
     await one.stop()

@@ -18,17 +18,14 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from bench.upstream import addresses
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.pick_writer import Pick, PickWriter
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.resources import served_resources
 
 
 def fixed_pick(address: str) -> bytes:
     """The answer to every body."""
-    metadata = {
-        messages.LB_NAMESPACE: {messages.DESTINATION: address},
-        messages.PILOTAGE_NAMESPACE: {"decision": "floor-1", "owner": "floor"},
-    }
-    return messages.pick_on_body(messages.PickHeaders({messages.MAX_RETRIES: "0"}, None, metadata))
+    return PickWriter("floor").bundled(Pick(address, 1, "floor-1"), on_body=True)
 
 
 async def main(port: int, upstream_port: int, count: int) -> None:

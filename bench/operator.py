@@ -59,7 +59,7 @@ class Watched:
             tasks.create_task(self._policies.run())
             while True:
                 await asyncio.sleep(0.002)
-                snapshot = self._picker.server.runtime.snapshot
+                snapshot = self._picker.server.runtime.following.snapshot
                 if snapshot.version != self._version:
                     self._version, now = snapshot.version, time.monotonic()
                     for route in snapshot.routes:

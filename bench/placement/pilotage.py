@@ -20,7 +20,6 @@ from bench.placement.constants import (
 from bench.placement.requests import Request
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import Engine, ProfileSnapshot
-from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.prompt_blocks import prompt_blocks
@@ -34,7 +33,7 @@ from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.health import HealthLedger
-from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.inflight import InflightCounts
 from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_sim.http.metrics import metrics_page
 
@@ -61,7 +60,7 @@ class Pilotage:
         self._learner = Learner(
             self._table,
             self._knowledge,
-            InflightLedger[Placed](self._table, ttl_seconds=settings.inflight_ttl_seconds),
+            InflightCounts(self._table),
             HealthLedger(self._table),
             TokenCalibration(),
         )
@@ -72,6 +71,8 @@ class Pilotage:
         self._random = Random(seed)
         self._scrapes = [(self._interval * self._random.random(), server) for server in range(servers)]
         heapq.heapify(self._scrapes)
+        self._placed: dict[int, Placed] = {}
+        """By number of the request."""
         self._ended: list[tuple[float, int, str]] = []
         """Requests that ended and are not settled: when to, their number, and who served."""
 
@@ -88,8 +89,9 @@ class Pilotage:
             candidates, self._profile, request=features, subset=None, limit=1, tier_order=None, now=now
         )
         target = candidates.targets[ranking.order[0]]
-        decision = Decision(str(request.number), (target,), model, None, None, "", now)
-        self._learner.placed(decision, features, ranking.cached_tokens)
+        self._placed[request.number] = self._learner.placed(
+            str(request.number), (target,), features, cached_tokens=ranking.cached_tokens, now=now
+        )
         return self._server_of[target.row]
 
     def finished(self, number: int, server: int, now: float) -> None:
@@ -104,7 +106,8 @@ class Pilotage:
         """Settle and scrape what is due."""
         while self._ended and self._ended[0][0] <= now:
             _, number, address = heapq.heappop(self._ended)
-            self._learner.settled(Outcome(str(number), 200, address, 1, None, None), now)
+            outcome = Outcome(str(number), 200, address, 1, None, None)
+            self._learner.settled(self._placed.pop(number), outcome, now)
         while self._scrapes[0][0] <= now:
             at, server = self._scrapes[0]
             page = metrics_page(engine_at(server), MODEL, now_seconds=now, started_at_seconds=0.0)
@@ -117,7 +120,7 @@ class Pilotage:
         reader, row = self._readers[server], self._row(server)
         load = reader.load(page)
         self._table.measured(row, now, load.waiting, load.running, load.kv_usage)
-        self._learner.ledger.scraped(row, now, idle=load.waiting + load.running == 0)
+        self._learner.inflight.scraped(row, now, idle=load.waiting + load.running == 0)
         if server not in self._sized:
             self._sized.add(server)
             self._learner.size_cache(row, reader.cache_tokens(page))

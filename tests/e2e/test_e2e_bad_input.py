@@ -9,6 +9,9 @@ import aiohttp
 import pytest
 from gateway_rig import GatewayRig
 
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.request.exchange import Exchange
+
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
 JSON = {"content-type": "application/json"}
 
@@ -96,7 +99,7 @@ async def test_a_client_that_leaves_mid_body_leaves_nothing_behind(gateway):
         await writer.wait_closed()
         await gateway.until(lambda: runtime.processor.open_streams == 0)
     assert runtime.bodies.held_bytes == 0
-    assert len(runtime.ledger) == 0
+    assert len(runtime.state.ledger) == 0
 
 
 async def test_large_bodies_that_do_not_fit_are_refused_before_they_come(start_gateway, session):
@@ -144,13 +147,13 @@ async def test_many_small_bodies_of_unknown_length_are_all_served(gateway, sessi
 async def test_nothing_leaks_over_many_good_and_bad_requests(gateway, session):
     good = json.dumps(CHAT).encode()
     await asyncio.gather(*(send(session, gateway, good) for _ in range(10)))
-    await gateway.until(lambda: len(gateway.runtime.ledger) == 0)
+    await gateway.until(lambda: len(gateway.runtime.state.ledger) == 0)
     tasks = len(asyncio.all_tasks())
     for _ in range(5):
         bodies = [good, b"{", b"[" * 5000] * 20
         await asyncio.gather(*(send(session, gateway, body) for body in bodies))
     runtime = gateway.runtime
-    await gateway.until(lambda: len(runtime.ledger) == 0 and not runtime.processor.open_streams)
+    await gateway.until(lambda: len(runtime.state.ledger) == 0 and not runtime.processor.open_streams)
     await gateway.until(lambda: len(asyncio.all_tasks()) <= tasks + 2)
     assert gateway.runtime.bodies.held_bytes == 0
 
@@ -168,13 +171,15 @@ async def test_an_eight_megabyte_body_delays_others_by_less_than_100_ms(gateway,
             delays.append(time.perf_counter() - began - 0.001)
 
     watching = asyncio.create_task(watch_the_loop())
-    call = gateway.runtime.pipeline.begin
+    pipeline = gateway.runtime.deciding.pipeline
     await asyncio.sleep(0.1)
     delays.clear()
-    head = _head()
     for _ in range(3):
-        placement = await gateway.runtime.pipeline.place_patiently(call(head), large)
-        gateway.runtime.ledger.settle(placement.decision.id)
+        exchange = Exchange(_head())
+        await pipeline.begin(exchange)
+        exchange.received(large)
+        await pipeline.decide(exchange)
+        pipeline.abandon(exchange, Outcome.abandoned())
         await asyncio.sleep(0.02)
     done.set()
     await watching

@@ -220,7 +220,7 @@ async def test_the_admin_address_shows_the_snapshot_in_camel_case_as_all_else(ga
     [pool] = shown["pools"]
     assert pool["streamUsage"] == "inject"
     assert shown["names"]["sql-lora"][0]["upstreamModel"] == "sql-lora"
-    assert RoutingSnapshot.model_validate(shown) == gateway.runtime.snapshot
+    assert RoutingSnapshot.model_validate(shown) == gateway.runtime.following.snapshot
 
 
 async def test_metrics_tell_of_requests_endpoints_and_the_snapshot(gateway, session):
@@ -232,6 +232,6 @@ async def test_metrics_tell_of_requests_endpoints_and_the_snapshot(gateway, sess
     assert 'pilotage_requests_total{outcome="placed",reason=""} 1.0' in page
     assert 'pilotage_endpoints{state="ready"} 3.0' in page
     assert 'pilotage_pick_served_total{against="first"} 1.0' in page
-    assert f'pilotage_snapshot_info{{version="{gateway.runtime.snapshot.version}"}} 1.0' in page
+    assert f'pilotage_snapshot_info{{version="{gateway.runtime.following.snapshot.version}"}} 1.0' in page
     assert 'pilotage_source_age_seconds{source="metrics"}' in page
     assert 'pilotage_decision_seconds_count{stage="place"} 1.0' in page

@@ -98,17 +98,17 @@ async def test_a_burst_spreads_over_all_servers(start_gateway, session):
 async def test_in_flight_counts_return_to_zero(start_gateway, session):
     rig = await start_gateway(small=3)
     await asyncio.gather(*(unstreamed(session, rig.url, 3) for _ in range(30)))
-    await rig.until(lambda: len(rig.runtime.ledger) == 0)
-    assert int(rig.runtime.table.inflight.sum()) == 0
+    await rig.until(lambda: len(rig.runtime.state.ledger) == 0)
+    assert int(rig.runtime.state.table.inflight.sum()) == 0
 
 
 async def test_a_client_that_leaves_is_settled(start_gateway, session):
     rig = await start_gateway(small=1, time_scale=1.0)
     rig.servers[0].faults.slow = 20.0
     task = asyncio.create_task(unstreamed(session, rig.url, 200))
-    await rig.until(lambda: len(rig.runtime.ledger) == 1)
+    await rig.until(lambda: len(rig.runtime.state.ledger) == 1)
     task.cancel()
-    await rig.until(lambda: len(rig.runtime.ledger) == 0)
+    await rig.until(lambda: len(rig.runtime.state.ledger) == 0)
     assert rig.runtime.telemetry.settled.value("client_gone") == 1
 
 

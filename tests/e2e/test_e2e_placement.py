@@ -62,7 +62,7 @@ async def test_a_fleet_in_trouble_answers_every_request(start_gateway, session):
         await mortal.kill()
         await load.more(rig, 200)
         await mortal.restart()
-        await rig.until(lambda: rig.runtime.table.counts(rig.runtime.clock())["ejected"] == 0)
+        await rig.until(lambda: rig.runtime.state.table.counts(rig.runtime.clock())["ejected"] == 0)
         await load.more(rig, 300)
         assert served_by(rig, 200)[mortal.address] > 0, "it gets requests again"
         for server in (liar, staller, endless):
@@ -91,14 +91,14 @@ async def test_a_server_that_is_gone_is_left_out_within_a_scrape_and_taken_back_
     assert decision["cachedTokens"] > 0.8 * decision["request"]["promptTokens"]
     [server] = [one for one in rig.servers if one.address == home]
     await server.kill()
-    await rig.until(lambda: rig.runtime.table.counts(rig.runtime.clock())["ejected"] == 1, 2)
+    await rig.until(lambda: rig.runtime.state.table.counts(rig.runtime.clock())["ejected"] == 1, 2)
     assert await ask(session, rig, LONG + " Well?") == 200
     decision = await rig.settled_decision()
     assert decision["outcome"]["attempts"] == 1, "nobody tried the server that is gone"
     away = {one["address"]: one["dropped"] for one in decision["candidates"]}
     assert away[home] == ["failing or unreachable"]
     await server.restart()
-    await rig.until(lambda: rig.runtime.table.counts(rig.runtime.clock())["ejected"] == 0, 3)
+    await rig.until(lambda: rig.runtime.state.table.counts(rig.runtime.clock())["ejected"] == 0, 3)
     assert await ask(session, rig, LONG + " Now?") == 200
     [back] = [one for one in (await rig.settled_decision())["candidates"] if one["address"] == home]
     assert back["terms"]["uncached-prefill"] > 0.9 * decision["request"]["promptTokens"], "its cache is empty"

@@ -30,7 +30,7 @@ async def test_a_new_policy_takes_effect_without_cutting_a_stream(start_gateway,
         rig.write("small.yaml", pool("small", free_ports(1), SMALL))
         server = rig.servers_of("llama-8b")[0]
         await rig.recompiled(3)
-        assert rig.runtime.table.row_of(address) is None
+        assert rig.runtime.state.table.row_of(address) is None
         assert server not in rig.servers
         assert (await stream.content.read()).endswith(b"data: [DONE]\n\n")
     await rig.until(lambda: not server.alive)
@@ -50,7 +50,7 @@ async def test_a_pool_that_is_gone_finishes_its_streams_and_can_come_back_meanwh
         (rig.folder / "small.yaml").write_text(manifest)
         await rig.recompiled(3)
         assert (await stream.content.read()).endswith(b"data: [DONE]\n\n")
-    await rig.until(lambda: not rig.runtime.table.pending)
+    await rig.until(lambda: not rig.runtime.state.table.pending)
     assert await ask(session, rig, "small") == (200, "llama-8b")
     assert rig.servers_of("llama-8b") == [server]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,16 +14,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_api.snapshot import Binding, Engine, NameKind, PoolSnapshot, RoutingSnapshot, StreamUsage
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_handler
-from pilotage_extproc.envoy.contract import REBIND_ROLE, ROLE_HEADER
+from pilotage_extproc.envoy.contract import REWRITE_ROLE, ROLE_HEADER
 from pilotage_extproc.envoy.ext_proc import messages
-from pilotage_extproc.envoy.ext_proc.attempt_rewrite import serve_rebind
-from pilotage_extproc.envoy.ext_proc.messages import PickHeaders
+from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 from pilotage_extproc.envoy.xds.resources import served_resources
+from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.rules.attempt_table import AttemptTable, AttemptTables
 from pilotage_extproc.server.tls import port_certificate
 
 CHAT = "/v1/chat/completions"
@@ -116,8 +118,49 @@ async def _read_request(reader: asyncio.StreamReader) -> Received:
     return Received(method, path, headers, body)
 
 
-Choice = PickHeaders | RequestRefused | None
+@dataclass
+class ScriptedPick:
+    """What an answer that carries a pick says."""
+
+    headers: Mapping[str, str]
+    body: bytes | None
+    metadata: Mapping[str, Mapping[str, Any]]
+    snapshot: RoutingSnapshot | None
+    """What later attempts are looked up in."""
+
+    def answer(self, *, on_body: bool) -> bytes:
+        response = ext_proc_pb2.ProcessingResponse()
+        common = (response.request_body if on_body else response.request_headers).response
+        common.clear_route_cache = True
+        if not on_body:
+            common.header_mutation.remove_headers.extend((*messages.INPUT_HEADERS, messages.DESTINATION))
+        for key, value in self.headers.items():
+            option = common.header_mutation.set_headers.add(append_action=messages.OVERWRITE)
+            option.header.key = key
+            option.header.raw_value = value.encode()
+        if self.body is not None:
+            common.body_mutation.body = self.body
+        response.dynamic_metadata.update(self.metadata)
+        return response.SerializeToString()
+
+
+Choice = ScriptedPick | RequestRefused | None
 """A pick, a refusal, or None: the answer is never sent."""
+
+
+def snapshot_of(models: Iterable[str]) -> RoutingSnapshot:
+    """One pool that serves these models."""
+    pool = PoolSnapshot(
+        key="default/a",
+        engine=Engine.OPENAI,
+        endpoints=(),
+        stream_usage=StreamUsage.LEAVE,
+        models=tuple(models),
+    )
+    names = {
+        model: (Binding(pool=pool.key, upstream_model=model, kind=NameKind.MODEL),) for model in pool.models
+    }
+    return RoutingSnapshot(pools=(pool,), names=names).sealed()
 
 
 def pick(
@@ -127,16 +170,22 @@ def pick(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     more: Mapping[str, str] | None = None,
-) -> PickHeaders:
+) -> ScriptedPick:
     """What the real processor answers for these endpoints, in order."""
     ours: dict[str, Any] = {"decision": decision, "owner": "p1", **(more or {})}
+    snapshot = None
     if rebind:
-        ours["rebind"] = rebind
+        snapshot = snapshot_of(sorted(set(rebind.values())))
+        table = AttemptTable(snapshot)
+        numbers = {
+            address: table.number(Attempt.at(snapshot.pools[0], model)) for address, model in rebind.items()
+        }
+        ours |= {"snapshot": snapshot.version, "attempts": numbers, "usage_edit": 0}
     set_headers = {"x-envoy-max-retries": str(len(addresses) - 1), **(headers or {})}
     if body is not None:
         set_headers["content-length"] = str(len(body))
     metadata = {"envoy.lb": {"x-gateway-destination-endpoint": ",".join(addresses)}, "pilotage": ours}
-    return PickHeaders(set_headers, body, metadata)
+    return ScriptedPick(set_headers, body, metadata, snapshot)
 
 
 @dataclass
@@ -149,8 +198,8 @@ class Rig:
     acknowledged: set[str] = field(default_factory=set)
     replies: list[str] = field(default_factory=list)
     picker_metadata: list[dict[str, str]] = field(default_factory=list)
-    rebinds: int = 0
-    rebind_streams: int = 0
+    rewritten: int = 0
+    rewrite_streams: int = 0
 
     def __post_init__(self) -> None:
         self.extproc = grpc.aio.server(
@@ -161,6 +210,8 @@ class Rig:
             on_acknowledged=self.acknowledged.update,
             on_reply=self.replies.append,
         )
+        self.attempts = AttemptTables()
+        self.rewriter = AttemptRewriter(self.attempts, self._count_rewritten)
         self.url = ""
         self.port = 0
         self.extproc_port = 0
@@ -226,9 +277,9 @@ class Rig:
 
     async def _process(self, _requests: object, context: Any) -> None:
         metadata = dict(context.invocation_metadata())
-        if metadata.get(ROLE_HEADER) == REBIND_ROLE:
-            self.rebind_streams += 1
-            await serve_rebind(context, self._rebound)
+        if metadata.get(ROLE_HEADER) == REWRITE_ROLE:
+            self.rewrite_streams += 1
+            await self.rewriter.process(context)
             return
         self.picker_metadata.append(metadata)
         head: Mapping[str, str] = {}
@@ -246,14 +297,14 @@ class Rig:
                 await asyncio.Event().wait()
             elif isinstance(choice, RequestRefused):
                 await context.write(messages.refusal(choice))
-            elif message.HasField("request_body"):
-                await context.write(messages.pick_on_body(choice))
             else:
-                await context.write(messages.pick_on_headers(choice))
+                if choice.snapshot is not None:
+                    self.attempts.of(choice.snapshot)
+                await context.write(choice.answer(on_body=message.HasField("request_body")))
             return
 
-    def _rebound(self) -> None:
-        self.rebinds += 1
+    def _count_rewritten(self) -> None:
+        self.rewritten += 1
 
     async def chat(self, body: object = CHAT_BODY, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and body of a chat call."""

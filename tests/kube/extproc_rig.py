@@ -117,13 +117,13 @@ class Cluster:
 
     def addresses(self, pool: str) -> set[str]:
         """What may be picked of a pool, by the routing index and the endpoint table."""
-        route = self.runtime.pipeline.index.pool_routes.get(pool)
-        if route is None:
+        rule = self.runtime.deciding.current.index.pool_rules.get(pool)
+        if rule is None:
             return set()
-        table = self.runtime.table
+        table = self.runtime.state.table
         return {
             target.address
-            for target in route.candidates.targets
+            for target in rule.route.candidates.targets
             if table.admitted[target.row] and not table.resting[target.row]
         }
 

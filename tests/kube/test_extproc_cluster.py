@@ -28,7 +28,7 @@ async def test_it_starts_from_the_published_snapshot_with_no_operator_there(clie
     await SnapshotPublisher(client, namespace=namespace).publish(snapshot)
     async with picker_in(control_plane.connection(), client, namespace) as cluster:
         await cluster.ready()
-        assert cluster.runtime.snapshot.version == snapshot.version
+        assert cluster.runtime.following.snapshot.version == snapshot.version
         await cluster.has(f"{namespace}/small", "10.0.0.1:8000")
 
 
@@ -129,7 +129,7 @@ async def test_a_damaged_snapshot_leaves_the_last_good_one(client, control_plane
             CONFIG_MAPS, "pilotage-snapshot", {"data": {"manifest": "{", "snapshot": "{"}}, namespace
         )
         await asyncio.sleep(0.5)
-        assert cluster.runtime.snapshot.version == good.version
+        assert cluster.runtime.following.snapshot.version == good.version
         await client.delete(CONFIG_MAPS, "pilotage-snapshot", namespace)
         await until(lambda: cluster.follower.reporter.report.problem)
         assert cluster.addresses(f"{namespace}/small") == {"10.0.0.1:8000"}
@@ -161,7 +161,7 @@ async def test_siblings_find_each_other_by_their_reports_and_settle_for_each_oth
         await one.has(f"{namespace}/small", "10.0.0.1:8000")
         async with gateway_at(one.picker.server.address, one.runtime.own_certificate()) as gateway:
             await gateway.ask("model-small")
-        record = next(iter(one.runtime.pipeline.decisions.newest()))
+        record = next(iter(one.runtime.state.decisions.newest()))
         # the access-log entry reaches another process than the one that decided
         two.runtime.settler.log_entry(
             Outcome(record.id, 200, "10.0.0.1:8000", 1, 0.5, 0.1),
@@ -197,7 +197,7 @@ async def test_siblings_follow_a_certificate_that_is_renewed_on_disk(
         port_tls("files of their own", tmp_path / "pod-a")
         async with gateway_at(one.picker.server.address, one.runtime.own_certificate()) as gateway:
             await gateway.ask("model-small")
-        record = next(iter(one.runtime.pipeline.decisions.newest()))
+        record = next(iter(one.runtime.state.decisions.newest()))
         outcome = Outcome(record.id, 200, "10.0.0.1:8000", 1, 0.5, 0.1)
         two.runtime.settler.log_entry(outcome, one.runtime.process_id)
         await until(lambda: record.outcome is not None)

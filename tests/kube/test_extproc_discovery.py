@@ -50,7 +50,7 @@ async def test_only_ready_pods_are_picked_and_one_that_recovers_keeps_what_is_kn
     async with picker_in(control_plane.connection(), client, namespace) as cluster:
         await cluster.publisher.publish(snapshot_with(pool_of(namespace)))
         await cluster.has(pool, "10.0.0.1:8000")
-        table = cluster.runtime.table
+        table = cluster.runtime.state.table
         assert "10.0.0.2:8000" not in table.rows()
         row = table.row_of("10.0.0.1:8000")
         table.failures[row] = 3
@@ -75,7 +75,7 @@ async def test_a_terminating_pod_is_picked_no_more_within_200_ms_while_its_strea
         async with gateway_at(cluster.picker.server.address) as gateway:
             _, picked, _ = await gateway.ask("model-small")
             first = picked[0]
-            assert len(cluster.runtime.ledger) == 1
+            assert len(cluster.runtime.state.ledger) == 1
             name = f"pod-{first.split(':')[0][-1]}"
             await pods.terminate(name)
             # counted from the API server's answer, which comes after or just before the watch event
@@ -89,7 +89,7 @@ async def test_a_terminating_pod_is_picked_no_more_within_200_ms_while_its_strea
         # Envoy keeps what it was told for a moment, and streams under way for as long as they last
         assert cluster.runtime.xds.synced
         await pods.remove(name)
-        assert len(cluster.runtime.ledger) >= 1
+        assert len(cluster.runtime.state.ledger) >= 1
 
 
 async def test_a_pool_whose_pods_all_went_is_answered_503(client, control_plane, namespace):

@@ -85,7 +85,7 @@ async def test_a_pool_gets_the_port_it_names_and_any_model_goes_through_unchange
     async with gateway_at(f"127.0.0.1:{port}") as gateway:
         status, picked, body = await gateway.ask("a-name-no-policy-knows")
         assert (status, picked, body) == (200, ["10.0.0.1:8000"], b"")
-    record = next(iter(cluster.runtime.pipeline.decisions.newest()))
+    record = next(iter(cluster.runtime.state.decisions.newest()))
     assert record.route.candidates.targets[0].pool == f"inferencepool/{namespace}/mine"
     # on the picker's own port the policies decide
     async with gateway_at(cluster.picker.server.address) as gateway:
@@ -173,11 +173,12 @@ async def test_a_request_that_may_be_shed_gets_429_where_all_servers_are_full(
     await listening(cluster, port)
     pool = f"inferencepool/{namespace}/mine"
     await cluster.has(pool, "10.0.0.1:8000")
-    await until(lambda: cluster.runtime.pipeline.priorities == {(pool, "batch"): -1, (pool, "chat"): 1})
+    objectives = cluster.runtime.state.objectives
+    await until(lambda: objectives.priority(pool, "batch") == -1 and objectives.priority(pool, "chat") == 1)
     objective = "x-gateway-inference-objective"
     async with gateway_at(f"127.0.0.1:{port}") as gateway:
         assert (await gateway.ask("m", **{objective: "batch"}))[0] == 200
-        table = cluster.runtime.table
+        table = cluster.runtime.state.table
         table.waiting[table.row_of("10.0.0.1:8000")] = 5
         table.scraped_at[table.row_of("10.0.0.1:8000")] = cluster.runtime.clock() + 60
         status, _, body = await gateway.ask("m", **{objective: "batch"})

@@ -43,7 +43,7 @@ async def _show_gateway(console: Console, example: Path) -> None:
         )
         await gateway.start()
         try:
-            count = len(gateway.server.runtime.table)
+            count = len(gateway.server.runtime.state.table)
             console.print(
                 f"1. Envoy on {gateway.address}, the picker, {count} simulated servers", highlight=False
             )

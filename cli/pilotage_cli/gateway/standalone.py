@@ -153,7 +153,7 @@ class Gateway(Picker):
 
     async def _endpoints_admitted(self) -> None:
         """Until Envoy has the endpoints, so that the first request does not meet a 503."""
-        table = self.server.runtime.table
+        table = self.server.runtime.state.table
         for _ in range(200):
             if not table.pending:
                 return
@@ -181,7 +181,7 @@ class Gateway(Picker):
     @property
     def requests_under_way(self) -> int:
         """Requests placed and not known to have ended."""
-        return len(self.server.runtime.ledger)
+        return len(self.server.runtime.state.ledger)
 
     async def _envoy_ended(self) -> str:
         assert self.envoy is not None

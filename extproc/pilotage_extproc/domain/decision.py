@@ -1,10 +1,7 @@
 """A decision: the ordered list of attempts for one request, and what it was based on."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Target(NamedTuple):
@@ -36,17 +33,6 @@ class Decision:
     snapshot_version: str
     decided_at: float
     """Monotonic seconds."""
-
-
-@dataclass(slots=True)
-class Placement:
-    """What must be told to the gateway: where to, and what changes in the request."""
-
-    decision: Decision
-    body: bytes | None = None
-    """The whole new body, or None when it goes on unchanged."""
-    rebind: "Mapping[str, str]" = field(default_factory=dict)
-    """Address → upstream model, for attempts whose model differs from the first's; else empty."""
 
 
 @dataclass(slots=True)

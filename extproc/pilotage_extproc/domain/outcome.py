@@ -1,7 +1,7 @@
 """What became of a request: one per request, from Envoy's access log or from the response itself."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 _TRUNCATING_FLAGS: Final = frozenset(
     {
@@ -45,11 +45,30 @@ class Outcome:
     response_id: str | None = None
     """Id of a stored Responses object, to find its server again."""
     upstream_model: str | None = None
+    given_up: bool = False
+    """Whether nobody knows how the request ended: its end was not seen in time."""
+
+    @classmethod
+    def unknown(cls, decision_id: str) -> Self:
+        """Of a request whose end was not seen in time."""
+        return cls(decision_id, 0, None, 0, None, None, given_up=True)
+
+    @classmethod
+    def answered(cls, http_status: int) -> Self:
+        """Of a request that the gateway answered or refused itself."""
+        return cls("", http_status, None, 0, None, None)
+
+    @classmethod
+    def abandoned(cls) -> Self:
+        """Of a request whose client left before a decision."""
+        return cls("", 0, None, 0, None, None)
 
     @property
     def result(self) -> str:
-        """One word for how the request ended: ok, truncated, client_gone, client_error, server_error."""
+        """How the request ended: ok, truncated, client_gone, client_error, server_error, unknown."""
         flags = self.response_flags
+        if self.given_up:
+            return "unknown"
         if self.http_status == 0 or (flags and not _CLIENT_LEFT_FLAGS.isdisjoint(flags)):
             return "client_gone"
         if self.http_status >= 500:
@@ -69,6 +88,8 @@ class Settled:
     """What settling found out about the pick."""
 
     known: bool
-    """False when the decision is not (or no longer) open: a duplicate, or healed before."""
+    """False when the decision is not (or no longer) known: a duplicate, or another process's."""
+    late: bool = False
+    """Whether the request had been given up before."""
     against: str = "none"
     """Which endpoint answered against the pick: `first`, `fallback`, `other`, `none`."""

@@ -10,12 +10,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_extproc.domain.decision import Decision
-from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.outcome import Outcome
-from pilotage_extproc.rules.routing_index import Route
-from pilotage_extproc.scheduling.scheduler import Ranking
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.trial import Trial
+from pilotage_extproc.scheduling.route import Route
 
 _FACTS_BYTES = 900
 _ARRAY_BYTES = 112
@@ -52,34 +51,24 @@ class DecisionRecord:
     """Estimated; 0 where no scorer read the prompt."""
     cached_tokens: float
     """Of them, expected in the pick's prefix cache."""
+    trials: tuple[Trial, ...] = ()
+    """The rules that were tried, in order."""
     outcome: Outcome | None = None
 
     @classmethod
-    def of(
-        cls,
-        decision: Decision,
-        route: Route,
-        ranking: Ranking,
-        *,
-        kind: CallKind,
-        path: str,
-        stream: bool,
-        body_bytes: int,
-        subset: tuple[str, ...] | None,
-        decided_at_utc: float,
-        features: RequestFeatures,
-    ) -> Self:
-        """Pack a decision."""
-        dropped = ranking.dropped
+    def of(cls, exchange: Exchange, decided_at_utc: float) -> Self:
+        """The frozen projection of a decided exchange; it shares the ranking's columns."""
+        decision, ranking, features = exchange.decision, exchange.ranking, exchange.features
+        subset, dropped = exchange.head.subset, ranking.dropped
         return cls(
             decision.id,
             decision.model,
-            kind,
-            path,
-            stream,
-            body_bytes,
+            exchange.call.kind,
+            exchange.call.path,
+            exchange.document.stream,
+            len(exchange.body),
             None if subset is None else ",".join(subset),
-            route,
+            exchange.route,
             decision.snapshot_version,
             decision.decided_at,
             decided_at_utc,
@@ -89,10 +78,16 @@ class DecisionRecord:
             ranking.terms,
             tuple(dropped.values()),
             tuple(dropped),
-            (*features.skipped, *ranking.skipped),
+            (*exchange.skipped, *features.skipped, *ranking.skipped),
             features.prompt_tokens,
             ranking.cached_tokens,
+            exchange.trials,
         )
+
+    def complete(self, outcome: Outcome) -> None:
+        """The request has ended; a known end replaces an unknown one."""
+        if self.outcome is None or self.outcome.given_up:
+            self.outcome = outcome
 
     @property
     def nbytes(self) -> int:

@@ -1,18 +1,19 @@
-"""A call between its head and its placement."""
+"""Which call a request is, once its head has been read."""
 
 from dataclasses import dataclass
 
-from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.domain.head import CallKind
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Call:
-    """A request whose head has been identified."""
+    """What method and path say of a request."""
 
-    head: RequestHead
     kind: CallKind
     path: str
-    """Without its query."""
+    """Without its query, as engines know it."""
+    written_path: str
+    """With its query, as the client wrote it."""
     response_id: str | None = None
     """Of a call on a stored response."""
     forward_pool: str | None = None
@@ -23,7 +24,7 @@ class Call:
 
         Of inference calls only: what was decided for a chat must be one to the server too.
         """
-        target = self.head.path
+        target = self.written_path
         if target == self.path or self.kind in (CallKind.OTHER, CallKind.RESPONSE_OBJECT):
             return None
         written, mark, query = target.partition("?")

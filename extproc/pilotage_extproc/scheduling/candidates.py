@@ -47,8 +47,8 @@ class CandidateSet:
     targets: "GroupTargets"
     """Endpoint, pool and upstream model, by candidate."""
     tier_count: int
-    one_model: bool
-    """Whether all candidates have the same upstream model."""
+    one_way: bool
+    """Whether all candidates are asked alike: in one pool, for one upstream model."""
     models: tuple[tuple[int, NDArray[np.intp]], ...]
     """Roots of the upstream models' prompt blocks, and which candidates have each."""
     adapters: tuple[tuple[str, NDArray[np.intp]], ...]
@@ -236,7 +236,7 @@ def candidate_set(
         tiers=columns.tiers,
         targets=GroupTargets(groups),
         tier_count=tier_count,
-        one_model=len(models) <= 1,
+        one_way=len({(group.pool, group.upstream_model) for group in groups if group.addresses}) <= 1,
         models=tuple([(root_of(name), _joined(found, every)) for name, found in models.items()]),
         adapters=tuple([(name, _joined(found, every)) for name, found in adapters.items()]),
         full_queue=columns.full_queue,

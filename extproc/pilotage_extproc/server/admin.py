@@ -44,7 +44,7 @@ class AdminView(Protocol):
     async def explain(self, decision_id: str) -> bytes | None:
         """One decision, from this process or the sibling that holds it."""
 
-    def explain_request(self, request: bytes) -> bytes:
+    async def explain_request(self, request: bytes) -> bytes:
         """What would be decided for a described request now; nothing is placed. Raises ValueError."""
 
 
@@ -134,7 +134,7 @@ class AdminServer:
 
     async def _explain(self, request: web.Request) -> web.Response:
         try:
-            return _json(self._view.explain_request(await request.read()))
+            return _json(await self._view.explain_request(await request.read()))
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
 

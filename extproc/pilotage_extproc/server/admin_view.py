@@ -32,7 +32,7 @@ class RuntimeView:
 
     def ready(self) -> bool:
         """Whether new requests should come here."""
-        return self._runtime.synced and not self.draining
+        return self._runtime.following.synced and not self.draining
 
     def status(self) -> bytes:
         """What this process runs, by which settings, and what of it is not as it should be."""
@@ -42,7 +42,7 @@ class RuntimeView:
                 "process": runtime.process_id,
                 "ready": self.ready(),
                 "draining": self.draining,
-                "snapshot": runtime.snapshot.version,
+                "snapshot": runtime.following.snapshot.version,
                 "settings": runtime.settings.model_dump(mode="json", by_alias=True),
                 **self.cluster(),
             }
@@ -50,11 +50,11 @@ class RuntimeView:
 
     def snapshot(self) -> bytes:
         """The snapshot in force."""
-        return self._runtime.snapshot.model_dump_json(indent=2, by_alias=True).encode()
+        return self._runtime.following.snapshot.model_dump_json(indent=2, by_alias=True).encode()
 
     def endpoints(self) -> bytes:
         """Every endpoint with its figures and their age."""
-        runtime, table = self._runtime, self._runtime.table
+        runtime, table = self._runtime, self._runtime.state.table
         now = runtime.clock()
         shown: list[dict[str, Any]] = []
         for address, row in sorted(table.rows().items()):
@@ -95,7 +95,7 @@ class RuntimeView:
 
     def _explained(self, limit: int) -> Iterator[bytes]:
         runtime = self._runtime
-        for record in list(islice(runtime.pipeline.decisions.newest(), limit)):
+        for record in list(islice(runtime.state.decisions.newest(), limit)):
             yield orjson.dumps(explain(record, runtime.process_id))
 
     def _listed(self, explained: list[bytes]) -> bytes:
@@ -104,7 +104,7 @@ class RuntimeView:
 
     def explain_here(self, decision_id: str) -> bytes | None:
         """A decision this process holds."""
-        record = self._runtime.pipeline.decisions.find(decision_id)
+        record = self._runtime.state.decisions.find(decision_id)
         if record is None:
             return None
         return orjson.dumps(explain(record, self._runtime.process_id))
@@ -114,12 +114,12 @@ class RuntimeView:
         here = self.explain_here(decision_id)
         return here if here is not None else await self._runtime.peers.explain(decision_id)
 
-    def explain_request(self, request: bytes) -> bytes:
+    async def explain_request(self, request: bytes) -> bytes:
         """What would be decided now for `{path, headers, body}`; nothing is placed. Raises ValueError."""
         head, body = read_request(request)
         runtime = self._runtime
         try:
-            record = runtime.pipeline.consider(head, body)
+            record = await runtime.deciding.pipeline.consider(head, body)
         except RequestRefused as refused:
             return orjson.dumps(
                 {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
@@ -130,14 +130,16 @@ class RuntimeView:
         runtime = self._runtime
 
         def endpoints() -> Mapping[tuple[str, ...], float]:
-            counts = runtime.table.counts(runtime.clock())
+            counts = runtime.state.table.counts(runtime.clock())
             return {(state,): count for state, count in counts.items()}
 
         def ages() -> Mapping[tuple[str, ...], float]:
             now = runtime.clock()
-            scraped = [float(runtime.table.scraped_at[row]) for row in runtime.table.rows().values()]
+            scraped = [
+                float(runtime.state.table.scraped_at[row]) for row in runtime.state.table.rows().values()
+            ]
             known = [at for at in scraped if not math.isinf(at)]
-            shown: dict[tuple[str, ...], float] = {("snapshot",): now - runtime.snapshot_at}
+            shown: dict[tuple[str, ...], float] = {("snapshot",): now - runtime.following.snapshot_at}
             if runtime.pods is not None:
                 shown[("pods",)] = runtime.pods.age_seconds()
             if known:
@@ -156,16 +158,19 @@ class RuntimeView:
                 "pilotage_snapshot_info",
                 "1 for the version of the routing snapshot in force.",
                 ("version",),
-                lambda: {(runtime.snapshot.version,): 1},
+                lambda: {(runtime.following.snapshot.version,): 1},
             ),
             Reading(
-                "pilotage_inflight_requests", "Own requests in flight.", (), lambda: {(): len(runtime.ledger)}
+                "pilotage_inflight_requests",
+                "Own requests in flight.",
+                (),
+                lambda: {(): len(runtime.state.ledger)},
             ),
             Reading(
-                "pilotage_healed_requests",
+                "pilotage_expired_requests",
                 "Requests given up because their completion was never seen.",
                 (),
-                lambda: {(): runtime.ledger.healed},
+                lambda: {(): runtime.state.ledger.expired},
             ),
             Reading(
                 "pilotage_streams", "Open ext_proc streams.", (), lambda: {(): runtime.processor.open_streams}
@@ -192,7 +197,7 @@ class RuntimeView:
                 "pilotage_prefix_blocks",
                 "Prompt blocks in the prefix index, each counted at every endpoint that holds it.",
                 (),
-                lambda: {(): runtime.knowledge.prefixes.block_count},
+                lambda: {(): runtime.state.knowledge.prefixes.block_count},
             ),
         ]
 

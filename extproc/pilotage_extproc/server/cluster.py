@@ -94,7 +94,7 @@ class ClusterFollower:
             tasks.create_task(self._follow_inference(), name="follow InferencePools")
             while True:
                 self.report()
-                await asyncio.sleep(_REPORT_SECONDS if self._server.runtime.synced else 0.05)
+                await asyncio.sleep(_REPORT_SECONDS if self._server.runtime.following.synced else 0.05)
 
     async def leave(self) -> None:
         """Take the report back: this replica is gone, and the operator waits for it no longer."""
@@ -116,7 +116,7 @@ class ClusterFollower:
             ],
             "pools": {
                 key: {"ready": one.ready, "total": one.total}
-                for key, one in self._server.runtime.pool_counts().items()
+                for key, one in self._server.runtime.following.pool_counts().items()
             },
             "inferencePools": {pool: port for port, pool in self._server.pool_ports.ports.items()},
             "siblings": self._server.runtime.peers.process_ids(),
@@ -130,7 +130,7 @@ class ClusterFollower:
             ready=self._server.view.ready(),
             refusals=self._refusals(),
             problem=self.reader.problem or "",
-            pools=runtime.pool_counts(),
+            pools=runtime.following.pool_counts(),
             certificate=runtime.own_certificate(),
         )
 
@@ -139,7 +139,7 @@ class ClusterFollower:
         refusals = list(self._served.refusals)
         refusals += [self._refusal(key, "PortUnusable", why) for key, why in self._port_failures.items()]
         unseen = {} if runtime.pods is None else runtime.pods.problems()
-        for pool in (*runtime.snapshot.pools, *runtime.inference_pools):
+        for pool in (*runtime.following.snapshot.pools, *runtime.following.inference_pools):
             namespace = pool.key.split("/")[-2]
             if pool.selector and namespace in unseen:
                 message = f"pods in {namespace} cannot be seen: {unseen[namespace]}"
@@ -166,11 +166,11 @@ class ClusterFollower:
             await self._inference_changed.wait()
             self._inference_changed.clear()
             served = self._inference.served()
-            self._server.runtime.pipeline.priorities = self._inference.priorities()
+            self._server.runtime.state.objectives.follow(self._inference.priorities())
             for refusal in set(served.refusals) - set(self._served.refusals):
                 log.warning("%s is not served: %s", refusal.resource, refusal.message)
             if served.pools != self._served.pools:
-                await self._server.runtime.follow_inference_pools(served.pools)
+                await self._server.runtime.following.follow_inference_pools(served.pools)
             self._served = served
             failures = await self._server.pool_ports.follow(served.ports)
             for pool, why in sorted(failures.items() - self._port_failures.items()):

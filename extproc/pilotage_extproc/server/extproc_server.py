@@ -46,13 +46,13 @@ class ExtProcServer:
         """Listen. Raises AddressError where an address is taken or cannot be used, TlsError."""
         runtime = self.runtime
         self._port.add(
-            ext_proc_handler(runtime.processor, runtime.telemetry.rebinds.add),
+            ext_proc_handler(runtime.processor, runtime.rewriter),
             access_log_handler(runtime.take_log_entry),
             runtime.xds.handler(),
             peer_service(
                 runtime.process_id,
-                settle=runtime.settle_for_peer,
-                learn=runtime.pipeline.learn,
+                settle=runtime.settler.settle,
+                learn=runtime.state.owners.learn_from,
                 explain=self.view.explain_here,
             ),
         )
@@ -76,7 +76,7 @@ class ExtProcServer:
 
     async def apply(self, snapshot: RoutingSnapshot) -> None:
         """Follow a snapshot; the first makes the process ready."""
-        await self.runtime.apply(snapshot)
+        await self.runtime.following.apply(snapshot)
         if not self.view.draining:
             await self._set_serving(serving=True)
 

@@ -6,9 +6,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from pilotage_extproc.envoy.contract import ENVOY_HEADER, REBIND_ROLE, ROLE_HEADER
-from pilotage_extproc.envoy.ext_proc.attempt_rewrite import serve_rebind
+from pilotage_extproc.envoy.contract import CONTRACT_HEADER, ENVOY_HEADER, REWRITE_ROLE, ROLE_HEADER
+from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.ext_proc.processor import Processor
+from pilotage_extproc.envoy.ext_proc.request_stream import Asker
 from pilotage_extproc.envoy.ext_proc.stream import Stream
 from pilotage_extproc.server.addresses import join_address
 from pilotage_extproc.server.tls import PortCertificate
@@ -63,15 +64,16 @@ class GrpcPort:
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
 
-def ext_proc_handler(processor: Processor, count_rebind: Callable[[], None]) -> grpc.GenericRpcHandler:
+def ext_proc_handler(processor: Processor, rewriter: AttemptRewriter) -> grpc.GenericRpcHandler:
     """ext_proc for any pool, of bundled Envoys and of others."""
 
     async def process(_requests: object, context: Stream) -> None:
         metadata = dict(context.invocation_metadata() or ())
-        if metadata.get(ROLE_HEADER) == REBIND_ROLE:
-            await serve_rebind(context, count_rebind)
+        if metadata.get(ROLE_HEADER) == REWRITE_ROLE:
+            await rewriter.process(context)
         else:
-            await processor.process(context, metadata.get(ENVOY_HEADER))
+            contract = str(metadata.get(CONTRACT_HEADER, "1"))
+            await processor.process(context, Asker(metadata.get(ENVOY_HEADER), contract))
 
     return _service(process)
 
@@ -80,7 +82,7 @@ def pool_ext_proc_handler(processor: Processor, pool: Callable[[], str]) -> grpc
     """ext_proc for one pool, which the gateway has fixed by asking on this port."""
 
     async def process(_requests: object, context: Stream) -> None:
-        await processor.process(context, None, pool())
+        await processor.process(context, Asker(pool=pool()))
 
     return _service(process)
 

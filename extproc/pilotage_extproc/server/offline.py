@@ -8,24 +8,15 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.domain.refusals import RequestRefused
-from pilotage_extproc.pipeline.decide import Pipeline
-from pilotage_extproc.recording.decision_log import DecisionLog
+from pilotage_extproc.pipeline.pipeline import Pipeline
 from pilotage_extproc.recording.explanation import explain
-from pilotage_extproc.recording.record import DecisionRecord
-from pilotage_extproc.rules.routing_index import build_index
-from pilotage_extproc.scheduling.candidates import Knowledge
-from pilotage_extproc.scheduling.feedback import Learner, Placed
 from pilotage_extproc.scheduling.profile import ProfileBook
-from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.server.admin_view import read_request
+from pilotage_extproc.server.deciding import new_deciding
+from pilotage_extproc.server.state import ProcessState, new_state
 from pilotage_extproc.sources.discovery import Discovery
-from pilotage_extproc.state.affinity import AdapterSlots, Sessions
-from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
-from pilotage_extproc.state.inflight import InflightLedger
-from pilotage_extproc.state.prefix_index import PrefixIndex
-from pilotage_extproc.state.responses import ResponseOwners
 
 _PROCESS = "offline"
 
@@ -35,41 +26,28 @@ async def explain_offline(
 ) -> dict[str, Any]:
     """Explain a described request (see `read_request`). Raises ValueError."""
     head, body = read_request(request)
-    pipeline = await offline_pipeline(snapshot, settings)
+    pipeline, _ = await offline_pipeline(snapshot, settings)
     try:
-        record = pipeline.consider(head, body)
+        record = await pipeline.consider(head, body)
     except RequestRefused as refused:
         return {"refused": {"status": refused.reason.http_status, **orjson.loads(refused.body())["error"]}}
     return explain(record, _PROCESS)
 
 
-async def offline_pipeline(snapshot: RoutingSnapshot, settings: GatewaySettings) -> Pipeline:
-    """A pipeline that knows what the snapshot says and nothing else."""
+async def offline_pipeline(
+    snapshot: RoutingSnapshot, settings: GatewaySettings
+) -> tuple[Pipeline, ProcessState]:
+    """A pipeline that knows what the snapshot says and nothing else, and its state."""
     discovery = Discovery(lambda: None, resolve=_as_written)
     await discovery.follow(snapshot)
     await discovery.stop()
     table = EndpointTable()
     table.sync(discovery.wanted())
     table.admit(table.rows())
-    prefixes = PrefixIndex(max_bytes=settings.prefix_index_bytes)
-    knowledge = Knowledge(prefixes, AdapterSlots(), Sessions())
-    pipeline = Pipeline(
-        process_id=_PROCESS,
-        settings=settings,
-        scheduler=Scheduler(table, knowledge),
-        learner=Learner(
-            table,
-            knowledge,
-            InflightLedger[Placed](table, ttl_seconds=settings.inflight_ttl_seconds),
-            HealthLedger(table),
-            TokenCalibration(),
-        ),
-        owners=ResponseOwners(),
-        decisions=DecisionLog[DecisionRecord](max_bytes=0),
-        clock=monotonic,
-    )
-    pipeline.install(await build_index(snapshot, table, discovery.membership(), ProfileBook()))
-    return pipeline
+    state = new_state(settings, table, HealthLedger(table))
+    deciding = new_deciding(settings, state, ProfileBook(), process_id=_PROCESS, clock=monotonic)
+    deciding.current.install(await deciding.builder.build(snapshot, discovery.membership()))
+    return deciding.pipeline, state
 
 
 async def _as_written(name: str) -> list[str]:

@@ -4,10 +4,25 @@ from typing import Any
 
 import orjson
 
-from pilotage_extproc.rules.routing_index import RoutingIndex
+from pilotage_extproc.rules.routing_index import CurrentIndex, RoutingIndex
 
 _CREATED = 0
 """OpenAI's `created` has no meaning for a name that several pools serve: constant, so pages compare equal."""
+
+
+class ModelsPage:
+    """The page of the index in force, made once for each."""
+
+    def __init__(self, current: CurrentIndex) -> None:
+        self._current = current
+        self._made: tuple[RoutingIndex, bytes] | None = None
+
+    def page(self) -> bytes:
+        """The list as OpenAI clients read it."""
+        index = self._current.index
+        if self._made is None or self._made[0] is not index:
+            self._made = (index, models_page(index))
+        return self._made[1]
 
 
 def models_page(index: RoutingIndex) -> bytes:

@@ -1,10 +1,10 @@
 """What the pipeline reads of a request body; the rest is the model server's business."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from pilotage_extproc.dialects.document import Document
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.stages.body_structure import check_structure
@@ -21,27 +21,13 @@ STREAM_USAGE_KINDS = frozenset({CallKind.CHAT, CallKind.COMPLETIONS})
 """Calls whose streams carry usage only if `stream_options` asks for it."""
 
 
-@dataclass(slots=True)
-class ParsedBody:
-    """What is known of a body that is ours; lives as long as its request is decided on."""
-
-    model: str
-    stream: bool
-    members: dict[str, Any]
-    """All of the body, parsed."""
-    stream_options: Any = None
-    """As the client wrote it; None also where it is missing."""
-    has_stream_options: bool = False
-    previous_response_id: str | None = None
-
-
-def parse_body(kind: CallKind, body: bytes, *, max_structure: int) -> ParsedBody:
+def parse_body(kind: CallKind, body: bytes, *, max_structure: int) -> Document:
     """Check and parse a body. Raises RequestRefused (400) that names the field and the fix."""
     check_structure(body, max_structure)
     return read_body(kind, body)
 
 
-def read_body(kind: CallKind, body: bytes) -> ParsedBody:
+def read_body(kind: CallKind, body: bytes) -> Document:
     """Parse a body whose structure has been checked. Raises RequestRefused (400)."""
     try:
         members = orjson.loads(body)
@@ -65,7 +51,7 @@ def read_body(kind: CallKind, body: bytes) -> ParsedBody:
             message = "`previous_response_id` must be a string."
             raise RequestRefused(Refusal.INVALID_FIELD, message, param="previous_response_id")
     _check_prompt(kind, members)
-    return ParsedBody(
+    return Document(
         model, bool(stream), members, members.get("stream_options"), "stream_options" in members, previous
     )
 

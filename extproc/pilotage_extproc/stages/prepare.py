@@ -1,66 +1,65 @@
-"""What changes in a request body: the model name, and asking streams for their token usage."""
+"""What changes in a request for its first attempt, and again for each later one."""
 
-from pilotage_api.snapshot import Engine, StreamUsage
-from pilotage_extproc.dialects.splice import (
-    MODEL,
-    STREAM_OPTIONS,
-    Edit,
-    check_single,
-    edited,
-    members_added,
-    string_set,
-    value_start,
+import orjson
+
+from pilotage_api.snapshot import StreamUsage
+from pilotage_extproc.dialects.splice import MODEL, Edit, check_single, edited, string_set
+from pilotage_extproc.dialects.stream_usage import (
+    STREAM_USAGE_KINDS,
+    UsageEdit,
+    usage_asked,
+    usage_unasked,
 )
-from pilotage_extproc.request.call import Call
-from pilotage_extproc.stages.parse import STREAM_USAGE_KINDS, ParsedBody
-
-CONTINUOUS_USAGE_ENGINES = frozenset({Engine.VLLM, Engine.SGLANG})
-"""Engines that can put usage in every chunk, so that a cut stream's usage is known too.
-
-vLLM: https://github.com/vllm-project/vllm/pull/5742; SGLang, since October 2025 and ignored before:
-https://github.com/sgl-project/sglang/pull/12241.
-"""
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import Step
 
 
-def rewritten(
-    body: bytes,
-    call: Call,
-    parsed: ParsedBody,
-    *,
-    upstream_model: str,
-    engine: Engine,
-    stream_usage: StreamUsage,
-) -> bytes | None:
-    """The body as the first target gets it, or None where nothing changes.
+class Prepare(Step):
+    """Splices the first attempt's model name into the body, and asks its stream for usage."""
 
-    Raises RequestRefused (400) where `model`, or `stream_options` if that is to change, stands more
-    than once.
+    name = "prepare"
+
+    def apply(self, exchange: Exchange) -> None:
+        """Edit the body. Raises RequestRefused (400) where a member to change stands more than once."""
+        document, body = exchange.document, exchange.body
+        attempts = _attempts(exchange)
+        first = attempts[0]
+        edits: list[Edit] = []
+        if first.upstream_model == document.model:
+            check_single(body, MODEL)
+        else:
+            edits.append(string_set(body, MODEL, first.upstream_model))
+        how = UsageEdit.NONE
+        if document.stream:
+            kind = exchange.call.kind
+            asked, how = usage_asked(body, kind, document.members, first.engine, first.stream_usage)
+            edits += asked
+        differ = len(attempts) > 1 and len(set(attempts)) > 1
+        exchange.prepared(edited(body, edits) if edits else None, how, attempts if differ else ())
+
+
+def _attempts(exchange: Exchange) -> tuple[Attempt, ...]:
+    """One for each target; a single one where all are alike."""
+    pools, targets = exchange.route.pools, exchange.decision.targets
+    if exchange.route.candidates.one_way:
+        targets = targets[:1]
+    return tuple([Attempt.at(pools[target.pool], target.upstream_model) for target in targets])
+
+
+def later_attempt(body: bytes, kind: CallKind, how: UsageEdit, attempt: Attempt) -> bytes | None:
+    """The body of a later attempt, made of the first one's; None where nothing changes.
+
+    Raises RequestRefused or KeyError where it is not one that `Prepare` has seen.
     """
-    edits: list[Edit] = []
-    if upstream_model == parsed.model:
-        check_single(body, MODEL)
-    else:
-        edits.append(string_set(body, MODEL, upstream_model))
-    if parsed.stream and stream_usage is StreamUsage.INJECT and call.kind in STREAM_USAGE_KINDS:
-        edits += _usage_asked(body, parsed, engine)
-    return edited(body, edits) if edits else None
-
-
-def _usage_asked(body: bytes, parsed: ParsedBody, engine: Engine) -> list[Edit]:
-    """Edits by which a stream carries its usage; none where the client has said what it wants.
-
-    A client that sets `include_usage`, to true or false, is left alone: its usage is then as known
-    as it chose.
-    """
-    options = parsed.stream_options
-    if options is not None and (not isinstance(options, dict) or "include_usage" in options):
-        return []
-    asked = b'"include_usage":true'
-    if engine in CONTINUOUS_USAGE_ENGINES and not (options and "continuous_usage_stats" in options):
-        asked += b',"continuous_usage_stats":true'
-    if not parsed.has_stream_options:
-        return [members_added(body.index(b"{"), b'"stream_options":{%b}' % asked, alone=False)]
-    start = value_start(body, STREAM_OPTIONS)
-    if options is None:
-        return [Edit(start, start + len(b"null"), b"{%b}" % asked)]
-    return [members_added(start, asked, alone=not options)]
+    changed = body
+    undone = usage_unasked(body, how) if how else None
+    if undone is not None:
+        changed = edited(body, [undone])
+    edits = [string_set(changed, MODEL, attempt.upstream_model)]
+    if kind in STREAM_USAGE_KINDS and attempt.stream_usage is StreamUsage.INJECT and b'"stream"' in changed:
+        members = orjson.loads(changed)
+        edits += usage_asked(changed, kind, members, attempt.engine, attempt.stream_usage)[0]
+    changed = edited(changed, edits)
+    return None if changed == body else changed

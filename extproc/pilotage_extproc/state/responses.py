@@ -4,6 +4,8 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from pilotage_extproc.domain.outcome import Outcome
+
 
 @dataclass(slots=True, frozen=True)
 class ResponseOwner:
@@ -39,6 +41,11 @@ class ResponseOwners:
         for future in self._waiters.pop(response_id, ()):
             if not future.done():
                 future.set_result(owner)
+
+    def learn_from(self, outcome: Outcome) -> None:
+        """A stored response lives where it was made."""
+        if outcome.response_id is not None and outcome.upstream_address is not None:
+            self.learn(outcome.response_id, outcome.upstream_address)
 
     def find(self, response_id: str) -> ResponseOwner | None:
         """The server of a response, if known now."""

@@ -43,7 +43,9 @@ class Telemetry:
         self.peer_drops = Count(
             "pilotage_peer_dropped", "Settlements that a peer could not be given in time."
         )
-        self.rebinds = Count("pilotage_rebinds", "Later attempts whose model name was rewritten.")
+        self.rewritten_attempts = Count(
+            "pilotage_rewritten_attempts", "Later attempts whose request was rewritten."
+        )
         self.xds = Count(
             "pilotage_xds_responses", "xDS responses by Envoy's reply: acked, nacked.", ("reply",)
         )
@@ -68,7 +70,7 @@ class Telemetry:
                 self.tokens,
                 self.usage_unknown,
                 self.peer_drops,
-                self.rebinds,
+                self.rewritten_attempts,
                 self.xds,
                 self.ejections,
                 self.plugin_trouble,

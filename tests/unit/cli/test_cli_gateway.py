@@ -47,7 +47,7 @@ async def test_manifests_that_cannot_be_brought_into_force_are_told_tried_again_
     await picker.start()
     membership = picker.server.runtime.discovery.membership
     try:
-        follow, tries = picker.server.runtime.rollout.follow, 0
+        follow, tries = picker.server.runtime.reconciler.follow, 0
 
         async def fails_twice(snapshot: RoutingSnapshot) -> None:
             nonlocal tries
@@ -56,7 +56,7 @@ async def test_manifests_that_cannot_be_brought_into_force_are_told_tried_again_
                 raise UnicodeError("label too long")
             await follow(snapshot)
 
-        monkeypatch.setattr(picker.server.runtime.rollout, "follow", fails_twice)
+        monkeypatch.setattr(picker.server.runtime.reconciler, "follow", fails_twice)
         (tmp_path / "pool.yaml").write_text(POOL.format(address="10.0.0.2"))
         async with asyncio.timeout(10):
             while len(compiled) < 2:

@@ -9,7 +9,7 @@ from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Ranking, Scheduler
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
-from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.inflight import InflightCounts
 from pilotage_extproc.state.prefix_index import PrefixIndex
 
 FACTS = EndpointFacts(Engine.VLLM, ("default/a",))
@@ -55,7 +55,7 @@ class Fleet:
         )
         self.knowledge = Knowledge(PrefixIndex(max_bytes=1 << 26), AdapterSlots(), Sessions())
         self.scheduler = Scheduler(self.table, self.knowledge)
-        self.ledger = InflightLedger(self.table, ttl_seconds=60)
+        self.inflight = InflightCounts(self.table)
         self.clock = lambda: self.now
         self.now = NOW
         self.troubles: list[tuple[str, str]] = []

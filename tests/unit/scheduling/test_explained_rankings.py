@@ -13,12 +13,13 @@ from scheduling_fleet import NOW, Fleet
 from pilotage_api.snapshot import ProfileSnapshot, StepSnapshot, WeightedSnapshot
 from pilotage_cli.explanation import print_explanation
 from pilotage_extproc.domain.decision import Decision
-from pilotage_extproc.domain.features import NO_FEATURES
-from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.recording.record import DecisionRecord
-from pilotage_extproc.rules.routing_index import Route
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.plan import NO_PLAN
 from pilotage_extproc.scheduling.plugins import ENTRY_POINT_GROUP
+from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.scheduler import Ranking
 
 
@@ -79,21 +80,12 @@ def scored_by(*names: str) -> ProfileSnapshot:
 def explained(fleet: Fleet, snapshot: ProfileSnapshot, ranking: Ranking | None = None):
     profile = fleet.profiles.profile(snapshot)
     ranking = ranking or fleet.rank(snapshot)
-    route = Route(fleet.candidates, None, None, None, ("m0",), profile)
+    route = Route(fleet.candidates, None, None, None, ("m0",), profile, {})
     targets = tuple(fleet.candidates.targets[index] for index in ranking.order)
-    record = DecisionRecord.of(
-        Decision("x-1", targets, "m0", None, None, "v", NOW),
-        route,
-        ranking,
-        kind=CallKind.CHAT,
-        path="/v1/chat/completions",
-        stream=False,
-        body_bytes=10,
-        subset=None,
-        decided_at_utc=0.0,
-        features=NO_FEATURES,
-    )
-    return orjson.loads(orjson.dumps(explain(record, "x")))
+    exchange = Exchange(RequestHead("POST", "/v1/chat/completions", {}))
+    exchange.routed(route, NO_PLAN, "v")
+    exchange.decided(ranking, Decision("x-1", targets, "m0", None, None, "v", NOW))
+    return orjson.loads(orjson.dumps(explain(DecisionRecord.of(exchange, 0.0), "x")))
 
 
 def printed(explanation) -> str:

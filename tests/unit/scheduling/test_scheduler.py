@@ -32,7 +32,7 @@ def test_a_burst_between_two_scrapes_spreads_over_the_fleet():
     for number in range(1000):
         first = fleet.rank().order[0]
         picks[first] += 1
-        fleet.ledger.begin(f"d-{number}", int(fleet.candidates.rows[first]), NOW + 1)
+        fleet.inflight.begin(f"d-{number}", int(fleet.candidates.rows[first]), NOW + 1)
     assert max(picks.values()) - min(picks.values()) <= 12, picks
 
 
@@ -40,8 +40,8 @@ def test_a_request_placed_just_before_a_scrape_still_counts():
     fleet = Fleet(2)
     row = int(fleet.candidates.rows[0])
     for number in range(10):
-        fleet.ledger.begin(f"d-{number}", row, NOW - 0.001)
-    fleet.ledger.scraped(row, NOW, idle=False)  # the engine has not seen them: it says 0 running
+        fleet.inflight.begin(f"d-{number}", row, NOW - 0.001)
+    fleet.inflight.scraped(row, NOW, idle=False)  # the engine has not seen them: it says 0 running
     assert fleet.rank().order[0] == 1
 
 
@@ -58,7 +58,7 @@ def test_figures_that_are_too_old_are_not_used():
     fleet.set("scraped_at", NOW - 10, NOW)
     fleet.table.unmeasured = 0
     fleet.table.expire_older_than(NOW - 2)
-    fleet.ledger.begin("d-1", int(fleet.candidates.rows[1]), NOW)
+    fleet.inflight.begin("d-1", int(fleet.candidates.rows[1]), NOW)
     ranking = fleet.rank()
     assert ranking.order[0] == 0, "it may be idle by now"
     assert ranking.scraped_at.tolist() == [-np.inf, NOW]
@@ -75,7 +75,7 @@ def test_an_endpoint_that_stops_telling_its_load_is_taken_for_an_average_one():
     for number in range(200):
         first = fleet.rank().order[0]
         picks[first] += 1
-        fleet.ledger.begin(f"d-{number}", int(fleet.candidates.rows[first]), NOW + 1)
+        fleet.inflight.begin(f"d-{number}", int(fleet.candidates.rows[first]), NOW + 1)
     assert 30 < picks[0] < 70, picks
 
 
@@ -83,7 +83,7 @@ def test_own_requests_count_where_no_engine_tells_its_load():
     fleet = Fleet(2)
     fleet.set("scraped_at", -np.inf, -np.inf)
     fleet.table.unmeasured = 2
-    fleet.ledger.begin("d-1", int(fleet.candidates.rows[0]), NOW)
+    fleet.inflight.begin("d-1", int(fleet.candidates.rows[0]), NOW)
     assert fleet.rank().order[0] == 1
 
 

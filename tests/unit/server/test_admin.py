@@ -33,11 +33,11 @@ NAMES = {"m": (Binding(pool=POOL.key, upstream_model="m", kind=NameKind.MODEL),)
 
 async def test_decisions_are_listed_up_to_a_hundred_and_others_get_their_turn_meanwhile():
     runtime = Runtime(GatewaySettings())
-    await runtime.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
-    runtime.table.admit(runtime.table.rows())
+    await runtime.following.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
+    runtime.state.table.admit(runtime.state.table.rows())
     for number in range(150):
-        record = runtime.pipeline.consider(HEAD, BODY)
-        runtime.pipeline.decisions.add(f"d-{number}", record)
+        record = await runtime.deciding.pipeline.consider(HEAD, BODY)
+        runtime.state.decisions.add(f"d-{number}", record)
     view = RuntimeView(runtime)
     admin = AdminServer(view, "127.0.0.1:0", None)
     await admin.start()

@@ -1,4 +1,4 @@
-"""In-flight counts: counted at once, settled once, healed, without drift."""
+"""In-flight counts: counted at once, released once, given up where an engine is idle, without drift."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -6,105 +6,102 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pilotage_api.snapshot import Engine
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
-from pilotage_extproc.state.inflight import IDLE_GRACE_SECONDS, InflightLedger
+from pilotage_extproc.state.inflight import IDLE_GRACE_SECONDS, Hold, InflightCounts
 
 FACTS = EndpointFacts(Engine.VLLM, ("default/a",))
 ADDRESSES = [f"10.0.0.{index}:8000" for index in range(5)]
 
 
-def one_endpoint(ttl_seconds: float = 60) -> tuple[EndpointTable, InflightLedger, int]:
-    """A table of one endpoint, its ledger, and the row."""
+def one_endpoint() -> tuple[EndpointTable, InflightCounts, int]:
+    """A table of one endpoint, its counts, and the row."""
     table = EndpointTable()
     table.sync({"a:1": FACTS})
     row = table.row_of("a:1")
     assert row is not None
-    return table, InflightLedger(table, ttl_seconds=ttl_seconds), row
+    return table, InflightCounts(table), row
 
 
-def test_a_request_counts_until_it_is_settled_and_settles_once():
-    table, ledger, row = one_endpoint()
-    ledger.begin("d-1", row, 10.0)
-    assert (table.inflight[row], table.unseen[row]) == (1, 1)
-    assert ledger.settle("d-1") is not None
-    assert ledger.settle("d-1") is None
-    assert (table.inflight[row], table.unseen[row]) == (0, 0)
+def test_a_request_counts_until_it_ends_and_ends_once():
+    table, counts, row = one_endpoint()
+    hold = counts.begin("d-1", row, 10.0, 5.0)
+    assert (table.inflight[row], table.unseen[row], len(counts)) == (1, 1, 1)
+    assert counts.end(hold)
+    assert not counts.end(hold)
+    assert (table.inflight[row], table.unseen[row], table.tokens[row], len(counts)) == (0, 0, 0, 0)
 
 
 def test_a_scrape_sees_requests_that_began_before_it():
-    table, ledger, row = one_endpoint()
-    ledger.begin("before", row, 10.0)
-    ledger.begin("after", row, 12.0)
+    table, counts, row = one_endpoint()
+    before = counts.begin("before", row, 10.0)
+    counts.begin("after", row, 12.0)
     table.scraped_at[row] = 11.0
-    ledger.scraped(row, 11.0, idle=False)
+    counts.scraped(row, 11.0, idle=False)
     assert (table.inflight[row], table.unseen[row]) == (2, 1)
-    ledger.settle("before")
+    counts.end(before)
     assert (table.inflight[row], table.unseen[row]) == (1, 1)
 
 
+def test_a_scrape_looks_at_newer_requests_only():
+    _, counts, row = one_endpoint()
+    for number in range(1000):
+        counts.begin(f"old-{number}", row, 10.0)
+    counts.begin("new", row, 12.0)
+
+    class Counting(dict):
+        """The holds of a row, which says how many were looked at."""
+
+        looked_at = 0
+
+        def __reversed__(self):
+            for hold in super().__reversed__():
+                self.looked_at += 1
+                yield hold
+
+    counts._by_row[row] = Counting(counts._by_row[row])
+    counts.scraped(row, 11.0, idle=False)
+    assert counts._by_row[row].looked_at == 2
+
+
 def test_what_has_ended_since_the_scrape_leaves_its_figure():
-    table, ledger, row = one_endpoint()
-    for number in range(3):
-        ledger.begin(f"seen-{number}", row, 10.0)
+    table, counts, row = one_endpoint()
+    holds = [counts.begin(f"seen-{number}", row, 10.0) for number in range(3)]
     # the engine had begun two of the three, and none for others
     table.measured(row, 11.0, 0, 2, 0.0)
-    ledger.scraped(row, 11.0, idle=False)
+    counts.scraped(row, 11.0, idle=False)
     left = []
-    for number in range(3):
-        ledger.settle(f"seen-{number}")
+    for hold in holds:
+        counts.end(hold)
         left.append(table.running[row])
     assert left == [1, 0, 0]
-    ledger.begin("after", row, 12.0)
-    ledger.settle("after")
+    counts.end(counts.begin("after", row, 12.0))
     assert (table.running[row], table.unseen[row]) == (0, 0)
 
 
 def test_requests_of_others_stay_in_the_scraped_figure():
-    table, ledger, row = one_endpoint()
+    table, counts, row = one_endpoint()
     table.measured(row, 11.0, 0, 5, 0.0)
-    ledger.scraped(row, 11.0, idle=False)
-    ledger.begin("own", row, 12.0)
-    ledger.settle("own")
+    counts.scraped(row, 11.0, idle=False)
+    counts.end(counts.begin("own", row, 12.0))
     assert table.running[row] == 5
 
 
-def test_an_idle_engine_heals_requests_whose_completion_was_never_seen():
-    table, ledger, row = one_endpoint(ttl_seconds=900)
-    ledger.begin("lost", row, 10.0)
-    ledger.begin("on its way", row, 21.0)
+def test_an_idle_engine_gives_up_requests_whose_completion_was_never_seen():
+    table, counts, row = one_endpoint()
+    counts.begin("lost", row, 10.0)
+    counts.begin("on its way", row, 21.0)
     for at, idle in ((19.0, True), (19.5, False), (20.0, True), (20.0 + IDLE_GRACE_SECONDS - 0.1, True)):
-        ledger.scraped(row, at, idle=idle)
-        assert ledger.healed == 0, "a page may lag: it must stay idle for some time"
-    ledger.scraped(row, 20.0 + IDLE_GRACE_SECONDS, idle=True)
-    assert (table.inflight[row], ledger.healed, len(ledger)) == (1, 1, 1)
-
-
-def test_a_request_that_was_given_up_and_ends_all_the_same_is_known_once():
-    table, ledger, row = one_endpoint()
-    ledger.begin("slow", row, 10.0, 5.0, note="what it was")
-    ledger.expire(100.0)
-    assert table.inflight[row] == table.tokens[row] == 0
-    entry = ledger.settle("slow")
-    assert entry is not None
-    assert entry.note == "what it was"
-    assert ledger.settle("slow") is None
-    assert table.inflight[row] == table.tokens[row] == 0
-
-
-def test_time_heals_the_rest():
-    table, ledger, row = one_endpoint()
-    ledger.begin("old", row, 10.0)
-    ledger.begin("new", row, 50.0)
-    ledger.expire(71.0)
-    assert (table.inflight[row], ledger.healed) == (1, 1)
+        assert counts.scraped(row, at, idle=idle) == [], "a page may lag: it must stay idle for some time"
+    assert counts.scraped(row, 20.0 + IDLE_GRACE_SECONDS, idle=True) == ["lost"]
+    assert (table.inflight[row], len(counts)) == (1, 1)
 
 
 def test_a_row_used_again_is_not_touched_by_requests_of_its_former_life():
-    table, ledger, row = one_endpoint()
-    ledger.begin("former", row, 10.0)
+    table, counts, row = one_endpoint()
+    former = counts.begin("former", row, 10.0)
     table.sync({"b:1": FACTS})
     assert table.row_of("b:1") == row
-    ledger.begin("latter", row, 11.0)
-    ledger.settle("former")
+    counts.begin("latter", row, 11.0)
+    counts.end(former)
     assert (table.inflight[row], table.unseen[row]) == (1, 1)
 
 
@@ -114,9 +111,10 @@ class Drift(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.table = EndpointTable()
-        self.ledger = InflightLedger(self.table, ttl_seconds=50)
+        self.counts = InflightCounts(self.table)
         self.now = 100.0
         self.sequence = 0
+        self.holds: dict[str, Hold] = {}
         self.open: dict[str, tuple[str, int, float]] = {}
         self.idle_since: dict[str, float] = {}
         self.scraped_running: dict[str, int] = {}
@@ -137,12 +135,15 @@ class Drift(RuleBasedStateMachine):
             self.sequence += 1
             self.now += 0.01
             row = self.table.row_of(address)
-            self.ledger.begin(f"d-{self.sequence}", row, self.now)
+            key = f"d-{self.sequence}"
+            self.holds[key] = self.counts.begin(key, row, self.now)
             self.open[f"d-{self.sequence}"] = (address, row, self.now)
 
     @rule(choice=st.integers(0, 1000))
     def a_request_ends_or_an_unknown_one_is_reported(self, choice):
-        self.ledger.settle(f"d-{choice}")
+        hold = self.holds.get(f"d-{choice}")
+        if hold is not None:
+            self.counts.end(hold)
         self.open.pop(f"d-{choice}", None)
 
     @precondition(lambda self: len(self.table))
@@ -152,7 +153,7 @@ class Drift(RuleBasedStateMachine):
         row, idle = self.table.row_of(address), not running
         self.table.measured(row, self.now, 0, running, 0.0)
         self.scraped_running[address] = running
-        self.ledger.scraped(row, self.now, idle=idle)
+        self.counts.scraped(row, self.now, idle=idle)
         if not idle:
             self.idle_since.pop(address, None)
         elif self.now - self.idle_since.setdefault(address, self.now) >= IDLE_GRACE_SECONDS:
@@ -162,8 +163,6 @@ class Drift(RuleBasedStateMachine):
     @rule(seconds=st.floats(0, 30))
     def time_passes(self, seconds):
         self.now += seconds
-        self.ledger.expire(self.now)
-        self.open = {k: v for k, v in self.open.items() if v[2] > self.now - 50}
 
     @invariant()
     def counts_are_a_recount(self):

@@ -1,66 +1,143 @@
-"""Later attempts: the model name rewritten for the endpoint Envoy chose for this attempt.
+"""Later attempts: the request rewritten for the endpoint Envoy chose for this attempt.
 
-An upstream ext_proc filter, skipped on the first attempt, asks here. It is stateless: the decision's
-metadata travels with the request, so any process can answer. The body starts again from the first
-attempt's on each attempt; header changes of one attempt are still there in the next, so every header
-is set every time.
+An upstream ext_proc filter, skipped on the first attempt, asks here. It is stateless: the pick's numbers
+travel with the request, and what they stand for is looked up in the snapshot they name, so any process that
+follows it, or followed it lately, can answer. The body starts again from the first attempt's on each
+attempt; header changes of one attempt are still there in the next, so every header is set every time.
 """
 
+import logging
 from collections.abc import Callable
+from typing import Final, Protocol
 
 import grpc
+import orjson
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.splice import splice_model
-from pilotage_extproc.domain.refusals import RequestRefused
+from pilotage_extproc.dialects.stream_usage import UsageEdit
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.stream import Stream
+from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.stages.identify import identify
+from pilotage_extproc.stages.prepare import later_attempt
 
-_ATTRIBUTES = "envoy.filters.http.ext_proc"
-_UPSTREAM_ADDRESS = "upstream.address"
+log = logging.getLogger(__name__)
+
+_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
+_UPSTREAM_ADDRESS: Final = "upstream.address"
+
+Rewrite = Callable[[bytes], bytes]
 
 
-async def serve_rebind(stream: Stream, on_rebound: Callable[[], None]) -> None:
-    """One attempt's stream: head, then body."""
-    model: str | None = None
-    while True:
-        raw = await stream.read()
-        if raw is grpc.aio.EOF:
-            return
-        message = ext_proc_pb2.ProcessingRequest.FromString(raw)
-        if message.HasField("request_headers"):
-            model = upstream_model(message)
-            await stream.write(messages.CONTINUE_REBIND_HEADERS)
-            if message.request_headers.end_of_stream:
+class AttemptBook(Protocol):
+    """The attempts of the last snapshots, by number."""
+
+    def find(self, version: str, number: int) -> Attempt | None:
+        """None where the version is not known here, or has no such number."""
+
+
+class AttemptRewriter:
+    """Serves the streams of later attempts."""
+
+    def __init__(self, attempts: AttemptBook, on_rewritten: Callable[[], None]) -> None:
+        self._attempts = attempts
+        self._on_rewritten = on_rewritten
+
+    async def process(self, stream: Stream) -> None:
+        """One attempt's stream: head, then body."""
+        try:
+            await self._process(stream)
+        except RequestRefused as refused:
+            await stream.write(messages.refusal(refused))
+
+    async def _process(self, stream: Stream) -> None:
+        rewrite: Rewrite = _unchanged
+        while True:
+            raw = await stream.read()
+            if raw is grpc.aio.EOF:
                 return
-        elif message.HasField("request_body"):
-            body = message.request_body.body
-            changed = _rebound(body, model)
-            if changed is not None:
-                on_rebound()
-            await stream.write(_body_answer(changed, len(body if changed is None else changed)))
-            return
+            message = ext_proc_pb2.ProcessingRequest.FromString(raw)
+            if message.HasField("request_headers"):
+                rewrite = self.rewrite_for(message)
+                await stream.write(messages.CONTINUE_ATTEMPT_HEADERS)
+                if message.request_headers.end_of_stream:
+                    return
+            elif message.HasField("request_body"):
+                body = message.request_body.body
+                changed = rewrite(body)
+                if changed is not body:
+                    self._on_rewritten()
+                await stream.write(_body_answer(None if changed is body else changed, len(changed)))
+                return
+
+    def rewrite_for(self, message: ext_proc_pb2.ProcessingRequest) -> Rewrite:
+        """What this attempt changes in the body. Raises RequestRefused where that cannot be known here."""
+        if _ATTRIBUTES not in message.attributes:
+            return _unchanged
+        address = message.attributes[_ATTRIBUTES].fields[_UPSTREAM_ADDRESS].string_value
+        namespace = message.metadata_context.filter_metadata.get(names.PILOTAGE_NAMESPACE)
+        if namespace is None:
+            return _unchanged
+        pick = namespace.fields
+        if names.ATTEMPTS in pick:
+            numbers = pick[names.ATTEMPTS].struct_value.fields
+            if address not in numbers:
+                return _unchanged
+            version = pick[names.SNAPSHOT].string_value
+            attempt = self._attempts.find(version, int(numbers[address].number_value))
+            if attempt is None:
+                log.warning("a later attempt belongs to an unknown snapshot", extra={"snapshot": version})
+                message_text = "The gateway's configuration changed while this request was tried again."
+                raise RequestRefused(Refusal.OVERLOADED, message_text, retry_after_seconds=1)
+            return _Rewriting(_kind_of(message), UsageEdit(int(pick[names.USAGE_EDIT].number_value)), attempt)
+        if names.MODELS_BY_ADDRESS in pick:
+            models = pick[names.MODELS_BY_ADDRESS].struct_value.fields
+            if address in models:
+                return _NamingModel(models[address].string_value)
+        return _unchanged
 
 
-def upstream_model(message: ext_proc_pb2.ProcessingRequest) -> str | None:
-    """The model for the attempt's endpoint, where the decision's targets differ in theirs."""
-    if _ATTRIBUTES not in message.attributes:
-        return None
-    address = message.attributes[_ATTRIBUTES].fields[_UPSTREAM_ADDRESS].string_value
-    namespace = message.metadata_context.filter_metadata.get(messages.PILOTAGE_NAMESPACE)
-    if namespace is None or "rebind" not in namespace.fields:
-        return None
-    models = namespace.fields["rebind"].struct_value.fields
-    return models[address].string_value if address in models else None
+class _Rewriting:
+    """As this process's snapshot says."""
+
+    def __init__(self, kind: CallKind, how: UsageEdit, attempt: Attempt) -> None:
+        self._kind = kind
+        self._how = how
+        self._attempt = attempt
+
+    def __call__(self, body: bytes) -> bytes:
+        try:
+            changed = later_attempt(body, self._kind, self._how, self._attempt)
+        except (RequestRefused, KeyError, TypeError, orjson.JSONDecodeError):
+            return body  # a body that is not ours goes on as it is
+        return body if changed is None else changed
 
 
-def _rebound(body: bytes, model: str | None) -> bytes | None:
-    if model is None:
-        return None
-    try:
-        return splice_model(body, model)
-    except (RequestRefused, KeyError):
-        return None  # a body that is not ours goes on as it is
+class _NamingModel:
+    """As a pick of the version before says: for one version, while its processes drain."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def __call__(self, body: bytes) -> bytes:
+        try:
+            changed = splice_model(body, self._model)
+        except (RequestRefused, KeyError):
+            return body
+        return body if changed == body else changed
+
+
+def _unchanged(body: bytes) -> bytes:
+    return body
+
+
+def _kind_of(message: ext_proc_pb2.ProcessingRequest) -> CallKind:
+    headers = messages.header_map(message.request_headers.headers.headers)
+    return identify(headers.get(":method", ""), headers.get(":path", "")).kind
 
 
 def _body_answer(changed: bytes | None, length: int) -> bytes:

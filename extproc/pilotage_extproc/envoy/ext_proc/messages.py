@@ -4,8 +4,7 @@ Constant answers are serialised once, here: on the request path only what depend
 is built.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -14,6 +13,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import RequestRefused
+from pilotage_extproc.envoy.ext_proc.wire import field
 
 DESTINATION = "x-gateway-destination-endpoint"
 """Header and `envoy.lb` metadata key that names the pick (endpoint-picker protocol)."""
@@ -41,6 +41,7 @@ INPUT_HEADERS = (
 )
 """Meant for the picker, for steering, or (the last) in the way of reading usage: no server sees them."""
 
+_END_OF_STREAM = b"\x10\x01"  # StreamedBodyResponse.end_of_stream (2): true
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -52,19 +53,6 @@ class BodyMode(IntEnum):
     BUFFERED = 2
     BUFFERED_PARTIAL = 3
     FULL_DUPLEX_STREAMED = 4
-
-
-@dataclass(slots=True)
-class PickHeaders:
-    """What the answer that carries a pick changes in the request."""
-
-    set_headers: Mapping[str, str]
-    body: bytes | None
-    """The new body of a buffered request, or None."""
-    metadata: Mapping[str, Mapping[str, str | Mapping[str, str]]]
-    """Dynamic metadata by namespace."""
-    remove_headers: Sequence[str] = ()
-    """Of the request, beside `INPUT_HEADERS`."""
 
 
 def read_head(
@@ -173,22 +161,6 @@ def _add_headers(mutation: ext_proc_pb2.HeaderMutation, headers: Mapping[str, st
         option.header.raw_value = value.encode()
 
 
-def _add_metadata(
-    response: ext_proc_pb2.ProcessingResponse,
-    metadata: Mapping[str, Mapping[str, str | Mapping[str, str]]],
-) -> None:
-    namespaces = response.dynamic_metadata.fields
-    for namespace, values in metadata.items():
-        fields = namespaces[namespace].struct_value.fields
-        for key, value in values.items():
-            if isinstance(value, str):
-                fields[key].string_value = value
-            else:
-                nested = fields[key].struct_value.fields
-                for name, text in value.items():
-                    nested[name].string_value = text
-
-
 def request_headers_continue(remove: Sequence[str] = ()) -> bytes:
     """Answer to request headers whose body is still to come: strip what is not for model servers."""
     response = ext_proc_pb2.ProcessingResponse()
@@ -206,36 +178,11 @@ def _constant(field: str) -> bytes:
 
 
 CONTINUE_REQUEST_HEADERS = request_headers_continue()
-CONTINUE_REBIND_HEADERS = _constant("request_headers")
+CONTINUE_ATTEMPT_HEADERS = _constant("request_headers")
 CONTINUE_REQUEST_TRAILERS = _constant("request_trailers")
 CONTINUE_RESPONSE_HEADERS = _constant("response_headers")
 CONTINUE_RESPONSE_BODY = _constant("response_body")
 CONTINUE_RESPONSE_TRAILERS = _constant("response_trailers")
-
-
-def pick_on_body(pick: PickHeaders) -> bytes:
-    """The pick as the answer to a buffered body."""
-    response = ext_proc_pb2.ProcessingResponse()
-    common = response.request_body.response
-    common.clear_route_cache = True
-    _add_headers(common.header_mutation, pick.set_headers)
-    if pick.body is not None:
-        common.body_mutation.body = pick.body
-    _add_metadata(response, pick.metadata)
-    return _serialized(response)
-
-
-def pick_on_headers(pick: PickHeaders) -> bytes:
-    """The pick as the answer to request headers (no body, or a full-duplex one that follows)."""
-    response = ext_proc_pb2.ProcessingResponse()
-    common = response.request_headers.response
-    common.clear_route_cache = True
-    common.header_mutation.remove_headers.extend((*INPUT_HEADERS, *pick.remove_headers))
-    if DESTINATION not in pick.set_headers:
-        common.header_mutation.remove_headers.append(DESTINATION)
-    _add_headers(common.header_mutation, pick.set_headers)
-    _add_metadata(response, pick.metadata)
-    return _serialized(response)
 
 
 def response_headers_with(headers: Mapping[str, str]) -> bytes:
@@ -245,19 +192,20 @@ def response_headers_with(headers: Mapping[str, str]) -> bytes:
     return _serialized(response)
 
 
-def streamed_chunks(body: bytes, *, end_of_stream: bool, response: bool) -> Iterable[bytes]:
+def streamed_chunks(body: bytes, *, end_of_stream: bool, response: bool) -> Iterator[bytes]:
     """Full-duplex body answers of at most 62,000 bytes each; an empty body still yields one.
 
     `end_of_stream` is set on the last chunk only. `response` tells which direction.
     """
-    view = memoryview(body)
+    # response_body (4) or request_body (3), BodyResponse.response (1), CommonResponse.body_mutation (3),
+    # BodyMutation.streamed_response (3), StreamedBodyResponse.body (1) and .end_of_stream (2)
+    direction = 4 if response else 3
     for start in range(0, len(body) or 1, BODY_CHUNK_BYTES):
-        message = ext_proc_pb2.ProcessingResponse()
-        target = message.response_body if response else message.request_body
-        chunk = target.response.body_mutation.streamed_response
-        chunk.body = bytes(view[start : start + BODY_CHUNK_BYTES])
-        chunk.end_of_stream = end_of_stream and start + BODY_CHUNK_BYTES >= len(body)
-        yield _serialized(message)
+        chunk = body[start : start + BODY_CHUNK_BYTES]
+        streamed = field(1, chunk) if chunk else b""
+        if end_of_stream and start + BODY_CHUNK_BYTES >= len(body):
+            streamed += _END_OF_STREAM
+        yield field(direction, field(1, field(3, field(3, streamed))))
 
 
 def immediate(

@@ -2,128 +2,145 @@
 
 It is the one large message of every request. Built with message objects it took 18 µs, so it is written
 here, field by field, with its constant parts made once; a test compares it with the message classes.
-Wire format: https://protobuf.dev/programming-guides/encoding/.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
+from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.wire import (
+    Kept,
+    number_value,
+    remove_header,
+    set_header,
+    string_value,
+    struct_entry,
+    struct_value,
+)
+from pilotage_extproc.envoy.ext_proc.wire import field as wire_field
 
-_MOST_KEPT = 4096
-_OVERWRITE_ACTION = b"\x18\x02"  # HeaderValueOption.append_action (3): OVERWRITE_IF_EXISTS_OR_ADD
-_CLEAR_ROUTE_CACHE = b"\x28\x01"  # CommonResponse.clear_route_cache (5): true
-
-
-def field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field."""
-    length = len(payload)
-    if length < 128:
-        return bytes((number << 3 | 2, length)) + payload
-    return bytes((number << 3 | 2,)) + _varint(length) + payload
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+_CLEAR_ROUTE_CACHE: Final = b"\x28\x01"  # CommonResponse.clear_route_cache (5): true
+_ON_HEADERS, _ON_BODY = 1, 3  # ProcessingResponse.request_headers, .request_body
+_STRIPPED: Final = b"".join([remove_header(name) for name in messages.INPUT_HEADERS])
+_STRIPPED_DESTINATION: Final = remove_header(messages.DESTINATION)
 
 
-def set_header(name: str, value: str) -> bytes:
-    """HeaderMutation.set_headers (1): HeaderValueOption of HeaderValue key (1), raw_value (3)."""
-    header = field(1, name.encode()) + field(3, value.encode())
-    return field(1, field(1, header) + _OVERWRITE_ACTION)
+@dataclass(slots=True, frozen=True)
+class Pick:
+    """What a pick changes in a request, and what travels with it."""
+
+    destination: str
+    """Addresses of the attempts, joined by commas."""
+    attempts: int
+    decision_id: str
+    body: bytes | None = None
+    """The new body, where it changes."""
+    path: str | None = None
+    """The new path and query, where it changes."""
+    shown: Mapping[str, str] = field(default_factory=dict)
+    """Response headers that show the decision; the bundled Envoy sets them from metadata."""
+    request_id: str | None = None
+    """Set as `x-request-id` where the client sent none."""
+    remove_headers: Sequence[str] = ()
+    """Request headers to strip, beside `INPUT_HEADERS`."""
+    later: "LaterAttempts | None" = None
+    """Where attempts are spoken to differently."""
 
 
-def struct_entry(key: str, value: bytes) -> bytes:
-    """Struct.fields (1): a map entry of key (1) and Value (2)."""
-    return field(1, field(1, key.encode()) + field(2, value))
+@dataclass(slots=True, frozen=True)
+class LaterAttempts:
+    """What whoever rewrites a later attempt needs to know: numbers, no text."""
 
-
-def string_value(text: str) -> bytes:
-    """Value.string_value (3)."""
-    return field(3, text.encode())
-
-
-def struct_value(entries: bytes) -> bytes:
-    """Value.struct_value (5)."""
-    return field(5, entries)
+    snapshot: str
+    """Version of the snapshot that the numbers belong to."""
+    usage_edit: int
+    """How the first attempt's body was made to ask for usage."""
+    numbers: Mapping[str, int]
+    """Of the attempts, by address."""
+    models: Mapping[str, str]
+    """Upstream models by address, for an Envoy of contract 1; else empty."""
 
 
 class PickWriter:
     """Writes the picks of one process. What repeats from request to request is made once and kept."""
 
     def __init__(self, process_id: str) -> None:
-        self._owner = struct_entry("owner", string_value(process_id))
+        self._owner = struct_entry(names.OWNER, string_value(process_id))
         self._destinations = Kept(_destination)
         self._retry_headers = Kept(lambda attempts: set_header(messages.MAX_RETRIES, str(attempts - 1)))
         self._length_headers = Kept(lambda length: set_header("content-length", str(length)))
         # of a decision id, and of all our metadata, only the length shapes the bytes before it
         self._before_id = Kept(
-            lambda length: _before(struct_entry("decision", string_value("x" * length)), length)
+            lambda length: _before(struct_entry(names.DECISION, string_value("x" * length)), length)
         )
         self._before_ours = Kept(_before_ours)
 
-    def on_body(
-        self,
-        *,
-        destination: str,
-        attempts: int,
-        decision_id: str,
-        body: bytes | None,
-        rebind: Mapping[str, str],
-        told: Mapping[str, str],
-        path: str | None = None,
-    ) -> bytes:
-        """The answer to a buffered body of the bundled Envoy.
-
-        `destination` is the comma-separated list of addresses, `rebind` the upstream model by address
-        where they differ, `told` response headers that tell of the decision, `path` a new path and query.
-        """
-        headers = self._retry_headers[attempts]
-        changed = b""
-        if path is not None:
-            headers += set_header(":path", path)
-        if body is not None:
-            headers += self._length_headers[len(body)]
-            changed = field(3, field(1, body))  # CommonResponse.body_mutation (3), BodyMutation.body (1)
-        identity = decision_id.encode()
+    def bundled(self, pick: Pick, *, on_body: bool) -> bytes:
+        """For the bundled Envoy: the pick in metadata alone, with all that its later filters need."""
+        headers = self._retry_headers[pick.attempts]
+        if not on_body:
+            headers += _STRIPPED + _STRIPPED_DESTINATION
+        identity = pick.decision_id.encode()
         ours = self._before_id[len(identity)] + identity + self._owner
-        if rebind:
-            models = b"".join([struct_entry(key, string_value(model)) for key, model in rebind.items()])
-            ours += struct_entry("rebind", struct_value(models))
-        for name, text in told.items():
+        if pick.later is not None:
+            ours += _later(pick.later)
+        for name, text in pick.shown.items():
             ours += struct_entry(name, string_value(text))
-        metadata = self._destinations[destination] + self._before_ours[len(ours)] + ours
-        # ProcessingResponse.request_body (3) of BodyResponse.response (1); dynamic_metadata (8)
-        common = field(2, headers) + changed + _CLEAR_ROUTE_CACHE
-        return field(3, field(1, common)) + field(8, metadata)
+        metadata = self._destinations[pick.destination] + self._before_ours[len(ours)] + ours
+        return self._written(pick, headers, metadata, on_body=on_body, sends_body=True)
 
+    def foreign(self, pick: Pick, *, on_body: bool, sends_body: bool) -> bytes:
+        """For other gateways: header and metadata, as the endpoint-picker protocol says.
 
-class Kept(dict[Any, bytes]):
-    """Bytes by what they are made from; forgotten all at once when they are too many."""
+        Without `sends_body` a changed body follows in messages of its own; only its length is set here.
+        """
+        headers = set_header(names.DESTINATION, pick.destination)
+        if pick.request_id is not None:
+            headers += set_header("x-request-id", pick.request_id)
+        if not on_body:
+            headers += _STRIPPED
+        for name in pick.remove_headers:
+            headers += remove_header(name)
+        metadata = self._destinations[pick.destination]
+        return self._written(pick, headers, metadata, on_body=on_body, sends_body=sends_body)
 
-    def __init__(self, make: Callable[[Any], bytes]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: Any) -> bytes:
-        if len(self) >= _MOST_KEPT:
-            self.clear()
-        made = self[key] = self._make(key)
-        return made
+    def _written(
+        self, pick: Pick, headers: bytes, metadata: bytes, *, on_body: bool, sends_body: bool
+    ) -> bytes:
+        changed = b""
+        if pick.path is not None:
+            headers += set_header(":path", pick.path)
+        if pick.body is not None:
+            headers += self._length_headers[len(pick.body)]
+            if sends_body:
+                # CommonResponse.body_mutation (3), BodyMutation.body (1)
+                changed = wire_field(3, wire_field(1, pick.body))
+        # response (1) of HeadersResponse and BodyResponse; dynamic_metadata (8)
+        common = wire_field(2, headers) + changed + _CLEAR_ROUTE_CACHE
+        answered = _ON_BODY if on_body else _ON_HEADERS
+        return wire_field(answered, wire_field(1, common)) + wire_field(8, metadata)
 
 
 def _destination(destination: str) -> bytes:
-    pick = struct_entry(messages.DESTINATION, string_value(destination))
-    return struct_entry(messages.LB_NAMESPACE, struct_value(pick))
+    pick = struct_entry(names.DESTINATION, string_value(destination))
+    return struct_entry(names.LB_NAMESPACE, struct_value(pick))
+
+
+def _later(later: LaterAttempts) -> bytes:
+    numbers = [struct_entry(address, number_value(number)) for address, number in later.numbers.items()]
+    written = struct_entry(names.SNAPSHOT, string_value(later.snapshot))
+    written += struct_entry(names.ATTEMPTS, struct_value(b"".join(numbers)))
+    written += struct_entry(names.USAGE_EDIT, number_value(later.usage_edit))
+    if later.models:
+        models = [struct_entry(address, string_value(model)) for address, model in later.models.items()]
+        written += struct_entry(names.MODELS_BY_ADDRESS, struct_value(b"".join(models)))
+    return written
 
 
 def _before_ours(length: int) -> bytes:
-    return _before(struct_entry(messages.PILOTAGE_NAMESPACE, struct_value(b"x" * length)), length)
+    return _before(struct_entry(names.PILOTAGE_NAMESPACE, struct_value(b"x" * length)), length)
 
 
 def _before(written: bytes, length: int) -> bytes:

@@ -11,7 +11,7 @@ from pilotage_extproc.envoy.ext_proc.stream import Stream
 from pilotage_extproc.envoy.ext_proc.usage_reader import ResponseReader
 
 
-class ResponseExchange:
+class ResponseFollower:
     """Passes a response through unchanged and reads status, served endpoint and usage out of it."""
 
     def __init__(

@@ -1,10 +1,6 @@
-"""What the protocol layer needs of its neighbours: a stream below, a pipeline that decides."""
+"""The gRPC stream that a processor serves."""
 
 from typing import Any, Protocol
-
-from pilotage_extproc.domain.decision import Decision, DirectAnswer, Placement
-from pilotage_extproc.domain.head import RequestHead
-from pilotage_extproc.request.call import Call
 
 
 class Stream(Protocol):
@@ -18,22 +14,3 @@ class Stream(Protocol):
 
     def invocation_metadata(self) -> Any:
         """Pairs of the stream's initial metadata."""
-
-
-class Placer(Protocol):
-    """The pipeline, as far as a processor needs it."""
-
-    def begin(self, head: RequestHead) -> Call | DirectAnswer:
-        """Identify the call; raises RequestRefused."""
-
-    def place(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
-        """Decide at once; raises RequestRefused."""
-
-    async def place_patiently(self, call: Call, body: bytes | None) -> Placement | DirectAnswer:
-        """Decide, yielding the loop or waiting for a sibling's news where that is needed."""
-
-    def needs_patience(self, call: Call, body: bytes | None) -> bool:
-        """Whether `place` would hold the loop too long or lack something that may yet arrive."""
-
-    def decision_headers(self, decision: Decision) -> dict[str, str]:
-        """Response headers that tell of a decision, as the settings allow."""

@@ -115,7 +115,7 @@ def models_cluster(settings: GatewaySettings) -> Fields:
     )
     codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
     held = [header_hold_filter()] if settings.upstream.hold_headers else []
-    filters = [_rebinder(settings), *held, codec]
+    filters = [_attempt_rewrite(settings), *held, codec]
     return _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
 
 
@@ -171,13 +171,13 @@ def _limits(settings: GatewaySettings) -> Fields:
     }
 
 
-def _rebinder(settings: GatewaySettings) -> Fields:
-    """Rewrites the model name for the endpoint of each attempt after the first, where names differ."""
+def _attempt_rewrite(settings: GatewaySettings) -> Fields:
+    """Rewrites the request for each attempt after the first, where attempts are spoken to differently."""
     processor = extension(
         "envoy.filters.http.ext_proc",
         ExternalProcessor,
         {
-            "grpcService": extproc_service(None, timeout_seconds=3600, role=names.REBIND_ROLE),
+            "grpcService": extproc_service(None, timeout_seconds=3600, role=names.REWRITE_ROLE),
             "messageTimeout": seconds(settings.message_timeout_seconds),
             "processingMode": {
                 "requestHeaderMode": "SEND",
@@ -191,7 +191,8 @@ def _rebinder(settings: GatewaySettings) -> Fields:
             "metadataOptions": {"forwardingNamespaces": {"untyped": [names.PILOTAGE_NAMESPACE]}},
         },
     )
-    skipped = {"orMatcher": {"predicate": [_first_attempt(), _without_rebind()]}}
+    alike = {"andMatcher": {"predicate": [_without(names.ATTEMPTS), _without(names.MODELS_BY_ADDRESS)]}}
+    skipped = {"orMatcher": {"predicate": [_first_attempt(), alike]}}
     skip = {"action": extension("skip", SkipFilter)}
     return extension(
         "envoy.filters.http.ext_proc",
@@ -212,16 +213,16 @@ def _first_attempt() -> Fields:
     return {"singlePredicate": {"input": attempt, "valueMatch": {"exact": "1"}}}
 
 
-def _without_rebind() -> Fields:
-    """All attempts send the same model name: nothing to ask."""
-    rebind = extension(
+def _without(key: str) -> Fields:
+    """The pick does not have this key: there is nothing to ask."""
+    value = extension(
         "envoy.matching.inputs.dynamic_metadata",
         DynamicMetadataInput,
-        {"filter": names.PILOTAGE_NAMESPACE, "path": [{"key": names.REBIND}]},
+        {"filter": names.PILOTAGE_NAMESPACE, "path": [{"key": key}]},
     )
     absent = extension(
         "envoy.matching.matchers.metadata_matcher",
         Metadata,
         {"value": {"presentMatch": True}, "invert": True},
     )
-    return {"singlePredicate": {"input": rebind, "customMatch": absent}}
+    return {"singlePredicate": {"input": value, "customMatch": absent}}

@@ -39,7 +39,7 @@ def socket_address(host: str, port: int) -> Fields:
 
 def extproc_service(envoy_name: str | None, *, timeout_seconds: float, role: str | None = None) -> Fields:
     """A gRPC service of extproc; initial metadata names the Envoy that calls, where it matters."""
-    metadata = []
+    metadata = [{"key": names.CONTRACT_HEADER, "value": names.CONTRACT}]
     if envoy_name is not None:
         metadata.append({"key": names.ENVOY_HEADER, "value": envoy_name})
     if role is not None:

@@ -65,32 +65,32 @@ class Fleet:
         self.told.selection.follow([pool])
         for number in range(count):
             self.tell(number)
-        await self.runtime.apply(RoutingSnapshot(pools=(pool,), names={"m": (binding,)}).sealed())
-        await self.until(lambda: not self.runtime.table.pending)
+        await self.runtime.following.apply(RoutingSnapshot(pools=(pool,), names={"m": (binding,)}).sealed())
+        await self.until(lambda: not self.runtime.state.table.pending)
 
     def tell(self, number: int, *, ready: bool = True, leaving: bool = False) -> None:
         name = f"pod-{number}"
         ready = ready and not leaving
         pod = Pod(name, name, self.ip(number), {"app": "vllm"}, ready, leaving)
-        self.runtime.rollout.pods_changed(self.told.selection.put(ObjectKey("ns", name), pod))
+        self.runtime.reconciler.pods_changed(self.told.selection.put(ObjectKey("ns", name), pod))
 
     @staticmethod
     def ip(number: int) -> str:
         return f"10.{number // 62500}.{number // 250 % 250}.{number % 250}"
 
     async def rolled_out(self) -> None:
-        before = self.runtime.rollout.count
-        await self.until(lambda: self.runtime.rollout.count > before)
+        before = self.runtime.reconciler.count
+        await self.until(lambda: self.runtime.reconciler.count > before)
 
     async def until(self, holds) -> None:
         async with asyncio.timeout(10):
             while not holds():
                 await asyncio.sleep(0)
 
-    def picks(self) -> set[str]:
+    async def picks(self) -> set[str]:
         head = RequestHead("POST", "/v1/chat/completions", {})
         body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
-        record = self.runtime.pipeline.consider(head, body)
+        record = await self.runtime.deciding.pipeline.consider(head, body)
         return set(record.addresses())
 
 
@@ -103,17 +103,17 @@ async def fleet() -> AsyncIterator[Fleet]:
 
 async def test_a_terminating_pod_is_out_of_picks_before_the_event_loop_turns_again(fleet):
     await fleet.begin(2)
-    assert fleet.picks() == {"10.0.0.0:8000", "10.0.0.1:8000"}
+    assert await fleet.picks() == {"10.0.0.0:8000", "10.0.0.1:8000"}
     fleet.tell(0, leaving=True)
-    assert fleet.picks() == {"10.0.0.1:8000"}
+    assert await fleet.picks() == {"10.0.0.1:8000"}
     fleet.tell(1, ready=False)
     with pytest.raises(RequestRefused):
-        fleet.picks()
+        await fleet.picks()
     fleet.tell(1)
-    assert fleet.picks() == {"10.0.0.1:8000"}
+    assert await fleet.picks() == {"10.0.0.1:8000"}
     await fleet.rolled_out()
-    assert fleet.picks() == {"10.0.0.1:8000"}
-    assert set(fleet.runtime.table.rows()) == {"10.0.0.1:8000"}
+    assert await fleet.picks() == {"10.0.0.1:8000"}
+    assert set(fleet.runtime.state.table.rows()) == {"10.0.0.1:8000"}
 
 
 async def test_a_request_between_two_steps_of_a_rollout_is_never_sent_to_another_pods_row(fleet):
@@ -122,11 +122,11 @@ async def test_a_request_between_two_steps_of_a_rollout_is_never_sent_to_another
         for number in range(10):
             fleet.tell(round_ * 10 + number, leaving=True)
             fleet.tell(50 + round_ * 10 + number)
-        before = fleet.runtime.rollout.count
-        while fleet.runtime.rollout.count == before:
-            for target in fleet.runtime.pipeline.index.names["m"].candidates.targets:
-                assert fleet.runtime.table.address_of(target.row) == target.address
-            assert fleet.picks()
+        before = fleet.runtime.reconciler.count
+        while fleet.runtime.reconciler.count == before:
+            for target in fleet.runtime.deciding.current.index.names["m"].route.candidates.targets:
+                assert fleet.runtime.state.table.address_of(target.row) == target.address
+            assert await fleet.picks()
             await asyncio.sleep(0)
 
 
@@ -152,5 +152,5 @@ async def test_changes_among_thousands_hold_the_event_loop_only_briefly(fleet):
     await asyncio.sleep(1.1)  # until those that left are taken from Envoy too
     beating.cancel()
     gc.unfreeze()
-    assert len(fleet.runtime.table) == COUNT
+    assert len(fleet.runtime.state.table) == COUNT
     assert max(holds) < LONGEST_HOLD_SECONDS

@@ -23,12 +23,14 @@ from pilotage_extproc.dialects.prompt_text import MEDIA_PART_BYTES, prompt_text
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.request.call import Call
-from pilotage_extproc.rules.routing_index import Route
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.plan import NO_PLAN
 from pilotage_extproc.scheduling.candidates import candidate_set
 from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.server.admin_view import read_request
 from pilotage_extproc.server.offline import offline_pipeline
-from pilotage_extproc.stages.features import features_of, session_of
+from pilotage_extproc.stages.describe import Describe, session_of
 from pilotage_extproc.stages.parse import read_body
 from pilotage_extproc.state.calibration import TokenCalibration
 
@@ -150,11 +152,19 @@ PROFILE = ProfileBook(plugins={}).profile(ProfileSnapshot())
 
 
 def features(members: dict[str, Any]) -> RequestFeatures:
-    head = RequestHead("POST", "/v1/chat/completions", {})
-    route = Route(candidate_set([], 1), None, None, None, ("m",), PROFILE)
-    body = orjson.dumps({"model": "m", **members})
-    parsed = read_body(CallKind.CHAT, body)
-    return features_of(Call(head, CallKind.CHAT, head.path), parsed, route, TokenCalibration())
+    exchange = chat_exchange(members)
+    exchange.routed(Route(candidate_set([], 1), None, None, None, ("m",), PROFILE, {}), NO_PLAN, "v")
+    Describe(TokenCalibration()).apply(exchange)
+    return exchange.features
+
+
+def chat_exchange(members: dict[str, Any], **headers: str) -> Exchange:
+    exchange = Exchange(RequestHead("POST", "/v1/chat/completions", headers))
+    exchange.recognised(Call(CallKind.CHAT, "/v1/chat/completions", "/v1/chat/completions"))
+    message = {"role": "user", "content": "hi"}
+    body = orjson.dumps({"model": "m", "messages": [message], **members})
+    exchange.read(read_body(CallKind.CHAT, body))
+    return exchange
 
 
 def test_prompts_of_different_cache_salts_share_no_block():
@@ -197,9 +207,9 @@ SERVED = {"m": (Binding(pool=POOL.key, upstream_model="m", kind=NameKind.MODEL),
     ids=["tools", "tool result", "tool calls", "media"],
 )
 async def test_json_of_any_depth_that_can_be_read_is_placed_and_the_prompt_skipped_where_need_be(body, depth):
-    pipeline = await offline_pipeline(RoutingSnapshot(pools=(POOL,), names=SERVED), GatewaySettings())
+    pipeline, _ = await offline_pipeline(RoutingSnapshot(pools=(POOL,), names=SERVED), GatewaySettings())
     head = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
-    record = pipeline.consider(head, ('{"model":"m",' + body % nested(depth) + "}").encode())
+    record = await pipeline.consider(head, ('{"model":"m",' + body % nested(depth) + "}").encode())
     assert record.addresses() == ["10.0.0.1:80"]
     if depth > 250:
         assert record.skipped == ("prompt: raised TypeError",)
@@ -253,7 +263,7 @@ def test_no_body_that_is_json_breaks_it(kind, members):
 
 
 def session(members: dict[str, Any], **headers: str) -> int | None:
-    return session_of(Call(RequestHead("POST", "/", headers), CallKind.CHAT, "/"), members)
+    return session_of(chat_exchange(members, **headers))
 
 
 def test_a_session_is_the_header_else_the_cache_key_else_the_user():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pilotage_api.snapshot import Engine, HealthSnapshot
-from pilotage_extproc.domain.decision import Decision, Target
+from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.prompt_blocks import prompt_blocks, root_of
@@ -16,7 +16,7 @@ from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.health import HealthLedger
-from pilotage_extproc.state.inflight import InflightLedger
+from pilotage_extproc.state.inflight import Hold, InflightCounts
 from pilotage_extproc.state.prefix_index import PrefixIndex
 
 FACTS = EndpointFacts(Engine.VLLM, ("default/a",), HealthSnapshot(consecutive_failures=1))
@@ -32,10 +32,11 @@ class Taught:
         self.table.sync(dict.fromkeys(ADDRESSES, FACTS))
         self.knowledge = Knowledge(PrefixIndex(max_bytes=1 << 22), AdapterSlots(), Sessions())
         self.calibration = TokenCalibration()
+        self.placed: dict[str, Placed] = {}
         self.learner = Learner(
             self.table,
             self.knowledge,
-            InflightLedger[Placed](self.table, ttl_seconds=60),
+            InflightCounts(self.table),
             HealthLedger(self.table),
             self.calibration,
         )
@@ -52,7 +53,10 @@ class Taught:
             Target(self.row(index), address, "default/a", "m", adapter)
             for index, address in enumerate(ADDRESSES)
         )
-        self.learner.placed(Decision(decision, targets, "m", None, None, "v", NOW), features, 0.0)
+        self.placed[decision] = self.learner.placed(decision, targets, features, cached_tokens=0.0, now=NOW)
+
+    def settle(self, outcome: Outcome) -> None:
+        self.learner.settled(self.placed[outcome.decision_id], outcome, NOW)
 
     def holders(self) -> list[int]:
         found = self.knowledge.prefixes.cached_bytes(PROMPT.of_model(root_of("m")), 64)
@@ -80,14 +84,14 @@ def test_a_placed_prompt_is_at_its_endpoint_at_once_and_its_tokens_count(taught)
     taught.place()
     assert taught.holders() == [0]
     assert taught.table.tokens[taught.row(0)] == pytest.approx(PROMPT.prompt_bytes / 4)
-    assert taught.learner.settled(ended(0), NOW)
+    taught.settle(ended(0))
     assert taught.holders() == [0]
     assert taught.table.tokens[taught.row(0)] == taught.table.inflight[taught.row(0)] == 0
 
 
 def test_the_endpoint_that_in_fact_served_is_the_one_that_holds_the_prompt(taught):
     taught.place()
-    taught.learner.settled(ended(2, attempts=3), NOW)
+    taught.settle(ended(2, attempts=3))
     assert taught.holders() == [2]
     assert taught.out() == [0, 1], "those tried before it failed"
 
@@ -107,7 +111,7 @@ def test_a_prompt_that_was_served_is_held_whatever_becomes_of_its_twin(
     other = "d-2" if which_ends_badly == "d-1" else "d-1"
     outcomes = [replace(ended(0), decision_id=other), replace(twin, decision_id=which_ends_badly)]
     for outcome in outcomes if served_first else reversed(outcomes):
-        assert taught.learner.settled(outcome, NOW)
+        taught.settle(outcome)
     assert taught.holders() == [0]
 
 
@@ -116,7 +120,7 @@ def test_what_only_the_failed_request_brought_is_unlearned_and_what_others_share
     longer = RequestFeatures(prompt=prompt_blocks(text + b"And of the sea. " * 200), bytes_per_token=4.0)
     taught.place(longer, decision="d-1")
     taught.place(decision="d-2")
-    taught.learner.settled(FAILED, NOW)
+    taught.settle(FAILED)
     assert taught.holders() == [0]
     assert taught.knowledge.prefixes.block_count == len(PROMPT.hashes)
 
@@ -150,21 +154,21 @@ def test_what_only_the_failed_request_brought_is_unlearned_and_what_others_share
 )
 def test_who_is_blamed_for_what(taught, outcome, out):
     taught.place()
-    taught.learner.settled(outcome, NOW)
+    taught.settle(outcome)
     assert taught.out() == out
 
 
 @pytest.mark.parametrize("outcome", [ended(0, 500), ended(0, 400), ended(None, 503)])
 def test_a_prompt_that_was_not_computed_is_at_nobodys(taught, outcome):
     taught.place()
-    taught.learner.settled(outcome, NOW)
+    taught.settle(outcome)
     assert taught.holders() == []
 
 
 def test_token_sizes_are_learned_from_the_engines_count(taught):
     taught.place()
     tokens = PROMPT.prompt_bytes // 5
-    taught.learner.settled(ended(0, usage=TokenUsage(input_tokens=tokens)), NOW)
+    taught.settle(ended(0, usage=TokenUsage(input_tokens=tokens)))
     assert taught.calibration.bytes_per_token("m") == pytest.approx(5.0, abs=0.1)
 
 
@@ -172,7 +176,7 @@ def test_an_endpoint_that_was_replaced_is_neither_blamed_nor_credited(taught):
     taught.place()
     taught.table.sync(dict.fromkeys(ADDRESSES[1:], FACTS))
     taught.table.sync(dict.fromkeys((*ADDRESSES[1:], "10.0.0.9:80"), FACTS))
-    taught.learner.settled(ended(0, 500), NOW)
+    taught.settle(ended(0, 500))
     row = taught.table.row_of("10.0.0.9:80")
     assert taught.table.ejected_until[row] == 0
     assert taught.table.inflight[row] == 0
@@ -186,11 +190,8 @@ def test_adapters_and_sessions_are_remembered_where_they_were_placed(taught):
 
 def test_a_restarted_endpoint_holds_nothing(taught):
     taught.place()
-    taught.learner.placed(
-        Decision("d-2", (Target(taught.row(1), ADDRESSES[1], "p", "a", True),), "a", None, None, "v", NOW),
-        NO_FEATURES,
-        0.0,
-    )
+    adapter = Target(taught.row(1), ADDRESSES[1], "p", "a", True)
+    taught.learner.placed("d-2", (adapter,), NO_FEATURES, cached_tokens=0.0, now=NOW)
     for index in range(2):
         taught.learner.forget(taught.row(index))
     assert taught.holders() == []
@@ -199,27 +200,26 @@ def test_a_restarted_endpoint_holds_nothing(taught):
 
 def test_counts_do_not_drift_in_a_million_random_events(taught):
     chance = random.Random(3)
-    ledger, table = taught.learner.ledger, taught.table
-    open_: list[tuple[str, int, float]] = []
+    counts, table = taught.learner.inflight, taught.table
+    open_: list[tuple[Hold, int, float]] = []
     now, sequence = NOW, 0
     for _ in range(1_000_000):
         now += 1e-4
         if chance.random() < 0.5 and len(open_) < 200:
             sequence += 1
             row, tokens = taught.row(sequence % 3), chance.random() * 1e4
-            ledger.begin(str(sequence), row, now, tokens)
-            open_.append((str(sequence), row, tokens))
+            open_.append((counts.begin(str(sequence), row, now, tokens), row, tokens))
         elif open_:
             at = chance.randrange(len(open_))
             open_[at], open_[-1] = open_[-1], open_[at]
-            ledger.settle(open_.pop()[0])
+            counts.end(open_.pop()[0])
     for index in range(3):
         row = taught.row(index)
         mine = [tokens for _, where, tokens in open_ if where == row]
         assert table.inflight[row] == len(mine)
         assert table.tokens[row] == pytest.approx(sum(mine), abs=1e-3)
-    for key, _, _ in open_:
-        ledger.settle(key)
+    for hold, _, _ in open_:
+        counts.end(hold)
     assert not table.inflight.any()
     assert not table.tokens.any()
     assert not table.unseen.any()

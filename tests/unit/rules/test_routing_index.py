@@ -14,7 +14,8 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_extproc.domain.decision import Target
-from pilotage_extproc.rules.routing_index import CandidateSets, build_index
+from pilotage_extproc.request.plan import Plan
+from pilotage_extproc.rules.build import IndexBuilder
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 
@@ -35,13 +36,16 @@ def snapshot(*pools: PoolSnapshot) -> RoutingSnapshot:
     return RoutingSnapshot(pools=pools, names=names)
 
 
+class NoPlans:
+    placing = in_pool = forwarded = Plan()
+
+
 class Builder:
     """Builds one index after another over one table."""
 
     def __init__(self) -> None:
         self.table = EndpointTable()
-        self.sets = CandidateSets()
-        self.profiles = ProfileBook(plugins={})
+        self.builder = IndexBuilder(self.table, ProfileBook(plugins={}), NoPlans())
         self.snapshot = snapshot(pool(A), pool(B))
 
     async def build(self, **membership: tuple[str, ...]):
@@ -50,23 +54,23 @@ class Builder:
             address: EndpointFacts(Engine.VLLM, (key,)) for key, found in named.items() for address in found
         }
         change = self.table.prepare(facts)
-        index = await build_index(self.snapshot, self.table, named, self.profiles, self.sets)
+        index = await self.builder.build(self.snapshot, named)
         self.table.release(change.removed)
         return index
 
 
-def addresses(route) -> list[str]:
-    return [target.address for target in route.candidates.targets]
+def addresses(rule) -> list[str]:
+    return [target.address for target in rule.route.candidates.targets]
 
 
 async def test_only_sets_with_a_changed_pool_are_made_anew():
     builder = Builder()
     before = await builder.build(a=("1:1", "2:1"), b=("3:1",))
     after = await builder.build(a=("1:1",), b=("3:1",))
-    assert after.names["m-b"].candidates is before.names["m-b"].candidates
+    assert after.names["m-b"].route.candidates is before.names["m-b"].route.candidates
     assert addresses(after.names["m-a"]) == ["1:1"]
     assert addresses(after.names["m"]) == ["1:1", "3:1"]
-    assert addresses(after.pool_routes[A]) == ["1:1"]
+    assert addresses(after.pool_rules[A]) == ["1:1"]
     assert after.by_address == {"1:1": A, "3:1": B}
 
 
@@ -75,8 +79,9 @@ async def test_an_address_that_went_and_came_back_has_its_new_row():
     await builder.build(a=("1:1", "2:1"), b=("3:1",))
     await builder.build(a=("2:1",), b=("3:1", "4:1"))
     index = await builder.build(a=("1:1", "2:1"), b=("3:1", "4:1"))
-    for route in (*index.names.values(), *index.pool_routes.values()):
-        for target, row in zip(route.candidates.targets, route.candidates.rows.tolist(), strict=True):
+    for rule in (*index.names.values(), *index.pool_rules.values()):
+        candidates = rule.route.candidates
+        for target, row in zip(candidates.targets, candidates.rows.tolist(), strict=True):
             assert target.row == row == builder.table.row_of(target.address)
 
 
@@ -85,9 +90,9 @@ async def test_a_pool_that_fills_sooner_has_its_sets_made_anew():
     before = await builder.build(a=("1:1",), b=("3:1",))
     builder.snapshot = snapshot(pool(A, saturation=SaturationSnapshot(queue_depth=2)), pool(B))
     after = await builder.build(a=("1:1",), b=("3:1",))
-    assert before.names["m-a"].candidates.full_queue is None
-    assert after.names["m-a"].candidates.full_queue.tolist() == [2]
-    assert after.names["m-b"].candidates is before.names["m-b"].candidates
+    assert before.names["m-a"].route.candidates.full_queue is None
+    assert after.names["m-a"].route.candidates.full_queue.tolist() == [2]
+    assert after.names["m-b"].route.candidates is before.names["m-b"].route.candidates
 
 
 async def test_hundreds_of_adapters_of_a_large_pool_share_its_columns_and_make_their_targets_on_demand():
@@ -106,7 +111,7 @@ async def test_hundreds_of_adapters_of_a_large_pool_share_its_columns_and_make_t
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 2_000_000, "200 sets of 2,000 targets each would take 30 MB"
-    first, last = (index.names[name].candidates for name in (adapters[0], adapters[-1]))
+    first, last = (index.names[name].route.candidates for name in (adapters[0], adapters[-1]))
     assert first.rows is last.rows
     assert first.targets[1998] == Target(
         builder.table.row_of(endpoints[-1]), endpoints[-1], A, "lora-0", True
@@ -117,7 +122,7 @@ async def test_hundreds_of_adapters_of_a_large_pool_share_its_columns_and_make_t
 
 async def test_targets_of_several_pools_stand_as_the_columns_do():
     index = await Builder().build(a=("1:1", "2:1"), b=("3:1",))
-    targets = index.names["m"].candidates.targets
+    targets = index.names["m"].route.candidates.targets
     assert [targets[position] for position in range(3)] == list(targets) == list(targets[:])
     assert [(one.address, one.pool) for one in targets] == [("1:1", A), ("2:1", A), ("3:1", B)]
     assert targets[-1].address == "3:1"
@@ -129,14 +134,14 @@ async def test_targets_of_several_pools_stand_as_the_columns_do():
 
 async def test_within_a_pool_any_model_goes_to_any_server_under_its_own_name():
     index = await Builder().build(a=("1:1", "2:1"), b=("3:1",))
-    route = index.in_pool(A, "whatever", adapter=False)
-    assert [(one.address, one.upstream_model) for one in route.candidates.targets] == [
+    rule = index.in_pool(A, "whatever", adapter=False)
+    assert [(one.address, one.upstream_model) for one in rule.route.candidates.targets] == [
         ("1:1", "whatever"),
         ("2:1", "whatever"),
     ]
-    assert route.candidates.adapters == ()
-    assert index.in_pool(A, "whatever", adapter=False) is route
-    [(name, members)] = index.in_pool(A, "lora", adapter=True).candidates.adapters
+    assert rule.route.candidates.adapters == ()
+    assert index.in_pool(A, "whatever", adapter=False) is rule
+    [(name, members)] = index.in_pool(A, "lora", adapter=True).route.candidates.adapters
     assert (name, members.tolist()) == ("lora", [0, 1])
     assert index.in_pool("ns/none", "whatever", adapter=False) is None
 

@@ -32,11 +32,11 @@ async def test_a_record_costs_what_is_counted(endpoints):
         models=("m",),
     )
     names = {"m": (Binding(pool=pool.key, upstream_model="m", kind=NameKind.MODEL),)}
-    pipeline = await offline_pipeline(RoutingSnapshot(pools=(pool,), names=names), GatewaySettings())
-    pipeline.consider(HEAD, BODY)
+    pipeline, _ = await offline_pipeline(RoutingSnapshot(pools=(pool,), names=names), GatewaySettings())
+    await pipeline.consider(HEAD, BODY)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    records = [pipeline.consider(HEAD, BODY) for _ in range(50)]
+    records = [await pipeline.consider(HEAD, BODY) for _ in range(50)]
     held = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert 0.6 < held / sum(record.nbytes for record in records) < 1.1

@@ -21,7 +21,7 @@ async def test_each_attempt_gets_the_model_name_of_its_endpoint(start_rig, start
         assert json.loads(request.body)["messages"] == CHAT_BODY["messages"]
     assert received[2].body == first
     assert received[3].body == first.replace(b'"small"', b'"hosted-gpt-with-a-long-name"')
-    assert rig.rebinds == 3
+    assert rig.rewritten == 3
 
 
 async def test_the_first_attempt_does_not_ask_the_rebinder(start_rig, start_server):
@@ -31,7 +31,7 @@ async def test_the_first_attempt_does_not_ask_the_rebinder(start_rig, start_serv
     )
     await rig.chat()
     assert server.received[0].model == "m"
-    assert rig.rebinds == 0
+    assert rig.rewritten == 0
 
 
 async def test_attempts_of_one_model_send_the_body_as_it_is(start_rig, start_server):
@@ -40,8 +40,8 @@ async def test_attempts_of_one_model_send_the_body_as_it_is(start_rig, start_ser
     rig = await start_rig(lambda head, body: pick(*addresses), addresses)
     await rig.chat()
     assert working.received[0].body == failing.received[0].body
-    assert rig.rebinds == 0
-    assert rig.rebind_streams == 0
+    assert rig.rewritten == 0
+    assert rig.rewrite_streams == 0
 
 
 async def test_a_request_without_a_body_can_be_tried_again(start_rig, start_server):

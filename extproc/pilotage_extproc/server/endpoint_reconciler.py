@@ -11,10 +11,8 @@ from collections.abc import Callable
 
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.envoy.xds.ads import XdsServer
-from pilotage_extproc.pipeline.decide import Pipeline
-from pilotage_extproc.rules.routing_index import CandidateSets, build_index
 from pilotage_extproc.scheduling.feedback import Learner
-from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.server.deciding import Deciding
 from pilotage_extproc.sources.discovery import Discovery
 from pilotage_extproc.sources.scrape import Scraper
 from pilotage_extproc.sources.selection import Effect
@@ -25,11 +23,11 @@ log = logging.getLogger(__name__)
 GATHER_SECONDS = 0.02
 """How long changes of endpoints are gathered before they are brought into force together."""
 _REST_SHARE = 20
-"""A rollout is followed by so many times its length without one."""
+"""A reconciliation is followed by so many times its length without one."""
 _LONGEST_REST_SECONDS = 1.0
 
 
-class Rollout:
+class EndpointReconciler:
     """The one place that changes which endpoints there are."""
 
     def __init__(
@@ -39,8 +37,7 @@ class Rollout:
         discovery: Discovery,
         xds: XdsServer,
         learner: Learner,
-        pipeline: Pipeline,
-        profiles: ProfileBook,
+        deciding: Deciding,
         scraper: Scraper,
         fail_open_pool: str | None,
         on_added: Callable[[frozenset[str]], None],
@@ -49,24 +46,22 @@ class Rollout:
         self._discovery = discovery
         self._xds = xds
         self._learner = learner
-        self._pipeline = pipeline
-        self._profiles = profiles
+        self._deciding = deciding
         self._scraper = scraper
         self._fail_open_pool = fail_open_pool
         self._on_added = on_added
-        self._sets = CandidateSets()
         self._snapshot: RoutingSnapshot | None = None
         self._changed = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self.count = 0
-        """Rollouts so far."""
+        """Reconciliations so far."""
 
     async def follow(self, snapshot: RoutingSnapshot) -> None:
         """Bring a snapshot into force. Returns once the next request will follow it."""
         async with self._one_at_a_time:
             await self._discovery.follow(snapshot)
             self._snapshot = snapshot
-            await self._roll_out(snapshot)
+            await self._reconcile(snapshot)
 
     def endpoints_changed(self) -> None:
         """Discovery has found other endpoints; they come into force soon, from `run`."""
@@ -89,12 +84,12 @@ class Rollout:
                 self._changed.clear()
                 if self._snapshot is not None:
                     try:
-                        await self._roll_out(self._snapshot)
+                        await self._reconcile(self._snapshot)
                     except Exception:
                         log.exception("changed endpoints could not be brought into force")
             await asyncio.sleep(min(_LONGEST_REST_SECONDS, _REST_SHARE * (clock() - began)))
 
-    async def _roll_out(self, snapshot: RoutingSnapshot) -> None:
+    async def _reconcile(self, snapshot: RoutingSnapshot) -> None:
         table = self._table
         wanted, membership = self._discovery.wanted(), self._discovery.membership()
         change = table.prepare(wanted)
@@ -102,8 +97,8 @@ class Rollout:
         await asyncio.sleep(0)
         self._xds.publish(sorted(wanted), membership.get(self._fail_open_pool or "", ()))
         await asyncio.sleep(0)
-        index = await build_index(snapshot, table, membership, self._profiles, self._sets)
-        self._pipeline.install(index)
+        deciding = self._deciding
+        deciding.current.install(await deciding.builder.build(snapshot, membership))
         for row in table.release(change.removed):
             self._learner.forget(row)
         self._scraper.follow()

@@ -3,14 +3,15 @@
 import orjson
 import pytest
 
+from pilotage_extproc.dialects.document import Document
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.stages.parse import MAX_MODEL_LENGTH, ParsedBody, parse_body
+from pilotage_extproc.stages.parse import MAX_MODEL_LENGTH, parse_body
 
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]'
 
 
-def parse(body: bytes, kind: CallKind = CallKind.CHAT) -> ParsedBody:
+def parse(body: bytes, kind: CallKind = CallKind.CHAT) -> Document:
     return parse_body(kind, body, max_structure=200_000)
 
 
@@ -22,7 +23,7 @@ def refusal(body: bytes, kind: CallKind = CallKind.CHAT) -> RequestRefused:
 
 def test_what_routing_needs_is_read_out_of_a_body():
     body = CHAT + b',"stream":true,"stream_options":{"include_usage":false}}'
-    assert parse(body) == ParsedBody("m", True, orjson.loads(body), {"include_usage": False}, True, None)
+    assert parse(body) == Document("m", True, orjson.loads(body), {"include_usage": False}, True, None)
 
 
 @pytest.mark.parametrize(

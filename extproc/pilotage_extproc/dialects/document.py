@@ -1,0 +1,22 @@
+"""A request's body, parsed: what is read of it; the rest is the model server's business."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(slots=True)
+class Document:
+    """What is known of a body that is ours; lives as long as its request is decided on."""
+
+    model: str
+    stream: bool
+    members: dict[str, Any] = field(default_factory=dict)
+    """All of the body, parsed."""
+    stream_options: Any = None
+    """As the client wrote it; None also where it is missing."""
+    has_stream_options: bool = False
+    previous_response_id: str | None = None
+
+
+NO_DOCUMENT: Final = Document("", False)
+"""Of a request without a body that is ours."""

@@ -1,0 +1,90 @@
+"""Asking streams for their token usage, and taking that back for a pool that is not to be asked."""
+
+from collections.abc import Callable
+from enum import IntFlag
+from typing import Any, Final
+
+from pilotage_api.snapshot import Engine, StreamUsage
+from pilotage_extproc.dialects.splice import STREAM_OPTIONS, Edit, members_added, value_start
+from pilotage_extproc.domain.head import CallKind
+
+STREAM_USAGE_KINDS: Final = frozenset({CallKind.CHAT, CallKind.COMPLETIONS})
+"""Calls whose streams carry usage only if `stream_options` asks for it."""
+CONTINUOUS_USAGE_ENGINES: Final = frozenset({Engine.VLLM, Engine.SGLANG})
+"""Engines that can put usage in every chunk, so that a cut stream's usage is known too.
+
+vLLM: https://github.com/vllm-project/vllm/pull/5742; SGLang, since October 2025 and ignored before:
+https://github.com/sgl-project/sglang/pull/12241.
+"""
+_INCLUDE: Final = b'"include_usage":true'
+_CONTINUOUS: Final = b',"continuous_usage_stats":true'
+
+
+class UsageEdit(IntFlag):
+    """How a body was made to ask for usage; travels with the pick as a number.
+
+    Later attempts start from the first one's body: what was added for it is taken out by this.
+    """
+
+    NONE = 0
+    MEMBER_ADDED = 1
+    """`stream_options` as a whole: the client sent none."""
+    FILLED = 2
+    """Put first into the client's own `stream_options`, which has other members."""
+    NULL_REPLACED = 4
+    """The client's `stream_options` was null."""
+    EMPTY_FILLED = 8
+    """The client's `stream_options` was an empty object."""
+    CONTINUOUS = 16
+    """Usage was asked for in every chunk."""
+
+
+def usage_asked(
+    body: bytes, kind: CallKind, members: dict[str, Any], engine: Engine, stream_usage: StreamUsage
+) -> tuple[list[Edit], UsageEdit]:
+    """Edits by which a stream carries its usage; none where the client has said what it wants.
+
+    A client that sets `include_usage`, to true or false, is left alone: its usage is then as known
+    as it chose. Raises RequestRefused (400) where `stream_options` stands more than once.
+    """
+    wanted = stream_usage is StreamUsage.INJECT and kind in STREAM_USAGE_KINDS
+    if not wanted or members.get("stream") is not True:
+        return [], UsageEdit.NONE
+    options = members.get("stream_options")
+    if options is not None and (not isinstance(options, dict) or "include_usage" in options):
+        return [], UsageEdit.NONE
+    asked, how = _INCLUDE, UsageEdit.NONE
+    if engine in CONTINUOUS_USAGE_ENGINES and not (options and "continuous_usage_stats" in options):
+        asked, how = _INCLUDE + _CONTINUOUS, UsageEdit.CONTINUOUS
+    if "stream_options" not in members:
+        edit = members_added(body.index(b"{"), b'"stream_options":{%b}' % asked, alone=False)
+        return [edit], how | UsageEdit.MEMBER_ADDED
+    start = value_start(body, STREAM_OPTIONS)
+    if options is None:
+        return [Edit(start, start + len(b"null"), b"{%b}" % asked)], how | UsageEdit.NULL_REPLACED
+    filled = UsageEdit.FILLED if options else UsageEdit.EMPTY_FILLED
+    return [members_added(start, asked, alone=not options)], how | filled
+
+
+def usage_unasked(body: bytes, how: UsageEdit) -> Edit | None:
+    """The edit that takes back what `usage_asked` did; None where the body does not have it."""
+    asked = _INCLUDE + (_CONTINUOUS if how & UsageEdit.CONTINUOUS else b"")
+    if how & UsageEdit.MEMBER_ADDED:
+        start = body.index(b"{") + 1
+        return _removed(body, start, b'"stream_options":{%b},' % asked, b"")
+    find = _REPLACED.get(how & ~UsageEdit.CONTINUOUS)
+    if find is None:
+        return None
+    written, before = find(asked)
+    return _removed(body, value_start(body, STREAM_OPTIONS), written, before)
+
+
+_REPLACED: Final[dict[UsageEdit, Callable[[bytes], tuple[bytes, bytes]]]] = {
+    UsageEdit.FILLED: lambda asked: (b"{%b," % asked, b"{"),
+    UsageEdit.NULL_REPLACED: lambda asked: (b"{%b}" % asked, b"null"),
+    UsageEdit.EMPTY_FILLED: lambda asked: (b"{%b" % asked, b"{"),
+}
+
+
+def _removed(body: bytes, start: int, written: bytes, before: bytes) -> Edit | None:
+    return Edit(start, start + len(written), before) if body.startswith(written, start) else None

@@ -1,0 +1,63 @@
+"""The pick of a decided exchange, for the bundled Envoy and for other gateways: one writer makes both."""
+
+from collections.abc import Callable, Mapping
+
+from pilotage_extproc.envoy.contract import CONTRACT
+from pilotage_extproc.envoy.ext_proc.messages import further_inputs
+from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
+from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.request.exchange import Exchange
+
+
+class Picks:
+    """Writes what an exchange's decision means to the gateway that asked."""
+
+    def __init__(self, process_id: str, number_of: Callable[[str, Attempt], int]) -> None:
+        """`number_of` gives an attempt's number in a version of the snapshot."""
+        self._writer = PickWriter(process_id)
+        self._number_of = number_of
+
+    def bundled(self, exchange: Exchange, shown: Mapping[str, str], *, on_body: bool, contract: str) -> bytes:
+        """The answer to a bundled Envoy; `shown` are response headers that show the decision."""
+        targets = exchange.decision.targets
+        pick = Pick(
+            destination=",".join([target.address for target in targets]),
+            attempts=len(targets),
+            decision_id=exchange.decision.id,
+            body=exchange.new_body,
+            path=exchange.call.path_to_send(),
+            shown=shown,
+            later=self._later(exchange, contract) if exchange.attempts else None,
+        )
+        return self._writer.bundled(pick, on_body=on_body)
+
+    def foreign(
+        self, exchange: Exchange, *, on_body: bool, sends_body: bool, request_id: str | None
+    ) -> bytes:
+        """The answer to another gateway; without `sends_body` the body follows in messages of its own."""
+        targets = exchange.decision.targets
+        pick = Pick(
+            destination=",".join([target.address for target in targets]),
+            attempts=len(targets),
+            decision_id=exchange.decision.id,
+            body=exchange.new_body,
+            path=exchange.call.path_to_send(),
+            request_id=request_id,
+            remove_headers=further_inputs(exchange.head.headers),
+        )
+        return self._writer.foreign(pick, on_body=on_body, sends_body=sends_body)
+
+    def _later(self, exchange: Exchange, contract: str) -> LaterAttempts:
+        version = exchange.decision.snapshot_version
+        attempts = {
+            target.address: attempt
+            for target, attempt in zip(exchange.decision.targets, exchange.attempts, strict=True)
+        }
+        return LaterAttempts(
+            version,
+            int(exchange.usage_edit),
+            {address: self._number_of(version, attempt) for address, attempt in attempts.items()},
+            {}
+            if contract == CONTRACT
+            else {address: attempt.upstream_model for address, attempt in attempts.items()},
+        )

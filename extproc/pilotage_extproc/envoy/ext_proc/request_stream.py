@@ -1,0 +1,220 @@
+"""One ext_proc stream: a request in, the pick out, and its response where the gateway sends that too.
+
+The bundled Envoy sends its body buffered and never its response; its stream ends with the pick.
+Third-party gateways send full-duplex or buffered bodies and may send the response too.
+"""
+
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+
+from pilotage_extproc.domain.decision import DirectAnswer
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.messages import BodyMode
+from pilotage_extproc.envoy.ext_proc.response import ResponseFollower
+from pilotage_extproc.envoy.ext_proc.stream import Stream
+from pilotage_extproc.request.exchange import Exchange
+
+if TYPE_CHECKING:
+    from pilotage_extproc.envoy.ext_proc.processor import Processor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class Asker:
+    """Who opened a stream."""
+
+    envoy: str | None = None
+    """Name that a bundled Envoy gave itself; None is a third-party gateway."""
+    contract: str = "1"
+    """Version of the names that a bundled Envoy was configured with."""
+    pool: str | None = None
+    """The pool that the port stands for it asked on; None leaves the pool open."""
+
+
+class RequestStream:
+    """A stream from its request's head to, at most, its response's end."""
+
+    def __init__(self, processor: "Processor", stream: Stream, asker: Asker) -> None:
+        self._processor = processor
+        self._stream = stream
+        self._asker = asker
+        self._mode = BodyMode.FULL_DUPLEX_STREAMED if asker.envoy is None else BodyMode.BUFFERED
+        self._held_bytes = 0
+        self._expected_bytes = 0
+        self._exchange: Exchange | None = None
+        self._outcome = Outcome.abandoned()
+
+    async def run(self) -> Outcome:
+        """Serve the stream; how its request ended, where that was without a pick. Raises RequestRefused."""
+        first = await self._read()
+        if first is None:
+            return Outcome.abandoned()
+        if not first.HasField("request_headers"):
+            log.warning("an ext_proc stream did not begin with request headers")
+            return Outcome.abandoned()
+        if first.HasField("protocol_config"):
+            self._mode = BodyMode(first.protocol_config.request_body_mode)
+        processor, asker = self._processor, self._asker
+        began_at = processor.clock()
+        head = messages.read_head(first, envoy=asker.envoy, pool=asker.pool, received_at=began_at)
+        exchange = self._exchange = Exchange(head)
+        answer = await processor.decider.begin(exchange)
+        if answer is not None:
+            await self._answer(answer)
+            return self._outcome
+        processor.telemetry.decision_seconds.observe(processor.clock() - began_at, "headers")
+        shown = await self._pick(exchange, has_body=not first.request_headers.end_of_stream)
+        if shown is None:
+            return self._outcome
+        self._exchange = None  # from here on its outcome settles it
+        if asker.envoy is None:
+            mode = BodyMode(first.protocol_config.response_body_mode)
+            del first, head
+            await self._follow_response(exchange.decision.id, began_at, shown, mode)
+        return self._outcome
+
+    def close(self, outcome: Outcome) -> None:
+        """Give back what the stream held; a request without a pick ends with this outcome."""
+        self._give_back()
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._processor.decider.abandon(exchange, outcome)
+
+    async def _pick(self, exchange: Exchange, *, has_body: bool) -> dict[str, str] | None:
+        """Take the body, decide and answer; None where there was no pick, else headers for the response."""
+        if not has_body:
+            return await self._decide(exchange, on_body=False)
+        if self._mode is BodyMode.BUFFERED:
+            return await self._pick_buffered(exchange)
+        if self._mode is BodyMode.FULL_DUPLEX_STREAMED:
+            return await self._pick_full_duplex(exchange)
+        raise RequestRefused(
+            Refusal.INTERNAL,
+            f"The gateway's ext_proc request body mode {self._mode.name} cannot be used: "
+            "set BUFFERED or FULL_DUPLEX_STREAMED.",
+        )
+
+    async def _pick_buffered(self, exchange: Exchange) -> dict[str, str] | None:
+        """A large body stands in memory several times on its way: each copy goes as soon as it has served."""
+        headers = exchange.head.headers
+        self._expected_bytes = await self._processor.bodies.expect(headers)
+        further = messages.further_inputs(headers) if self._asker.envoy is None else None
+        await self._stream.write(
+            messages.request_headers_continue(further) if further else messages.CONTINUE_REQUEST_HEADERS
+        )
+        message = await self._read()
+        if message is None:
+            return None  # the client left while it sent its body
+        self._arrived()
+        if message.HasField("request_body"):
+            body = message.request_body.body
+            self._hold(len(body))
+            exchange.received(body)
+            del body
+        del message
+        return await self._decide(exchange, on_body=True)
+
+    async def _pick_full_duplex(self, exchange: Exchange) -> dict[str, str] | None:
+        chunks: list[bytes] = []
+        trailers = False
+        while True:
+            message = await self._read()
+            if message is None:
+                return None
+            if message.HasField("request_trailers"):
+                trailers = True
+                break
+            if not message.HasField("request_body"):
+                continue
+            chunk = message.request_body.body
+            self._hold(len(chunk))
+            chunks.append(chunk)
+            if message.request_body.end_of_stream or message.request_body.end_of_stream_without_message:
+                break
+        exchange.received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        chunks.clear()
+        return await self._decide(exchange, on_body=False, follows=True, trailers=trailers)
+
+    async def _decide(
+        self, exchange: Exchange, *, on_body: bool, follows: bool = False, trailers: bool = False
+    ) -> dict[str, str] | None:
+        """Decide and answer. With `follows` the body is sent on in messages of its own."""
+        processor = self._processor
+        began_at = processor.clock()
+        answer = await processor.decider.decide(exchange)
+        processor.telemetry.decision_seconds.observe(processor.clock() - began_at, "place")
+        if answer is not None:
+            await self._answer(answer)
+            return None
+        processor.telemetry.requests.add("placed", "")
+        shown = processor.decider.decision_headers(exchange)
+        picks = processor.picks
+        if self._asker.envoy is None:
+            request_id = None if "x-request-id" in exchange.head.headers else str(uuid.uuid4())
+            message = picks.foreign(exchange, on_body=on_body, sends_body=not follows, request_id=request_id)
+        else:
+            message = picks.bundled(exchange, shown, on_body=on_body, contract=self._asker.contract)
+        sent = exchange.body if exchange.new_body is None else exchange.new_body
+        exchange.release()
+        await self._stream.write(message)
+        del message
+        if follows:
+            for chunk in messages.streamed_chunks(sent, end_of_stream=not trailers, response=False):
+                await self._stream.write(chunk)
+            if trailers:
+                await self._stream.write(messages.CONTINUE_REQUEST_TRAILERS)
+        self._give_back()  # an answer may take minutes, and needs nothing of the body
+        return shown
+
+    async def _answer(self, answer: DirectAnswer) -> None:
+        self._processor.telemetry.requests.add("answered", "")
+        self._outcome = Outcome.answered(answer.http_status)
+        await self._stream.write(
+            messages.immediate(
+                answer.body, http_status=answer.http_status, headers={"content-type": answer.content_type}
+            )
+        )
+
+    async def _follow_response(
+        self, decision_id: str, began_at: float, shown: dict[str, str], mode: BodyMode
+    ) -> None:
+        processor = self._processor
+        response = ResponseFollower(
+            self._stream,
+            decision_id,
+            began_at=began_at,
+            full_duplex=mode is BodyMode.FULL_DUPLEX_STREAMED,
+            headers=shown,
+            clock=processor.clock,
+        )
+        try:
+            await response.run()
+        finally:
+            processor.response_ended(response.outcome(), seen=response.seen)
+
+    async def _read(self) -> ext_proc_pb2.ProcessingRequest | None:
+        raw = await self._stream.read()
+        if raw is grpc.aio.EOF:
+            return None
+        return ext_proc_pb2.ProcessingRequest.FromString(raw)
+
+    def _arrived(self) -> None:
+        self._processor.bodies.came(self._expected_bytes)
+        self._expected_bytes = 0
+
+    def _hold(self, chunk_bytes: int) -> None:
+        self._processor.bodies.take(chunk_bytes, body_bytes=self._held_bytes + chunk_bytes)
+        self._held_bytes += chunk_bytes
+
+    def _give_back(self) -> None:
+        self._arrived()
+        self._processor.bodies.release(self._held_bytes)
+        self._held_bytes = 0

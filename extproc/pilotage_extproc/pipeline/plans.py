@@ -1,0 +1,81 @@
+"""Plans: which stages a request passes, compiled from what the gateway and its rule ask for."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.recording.decision_log import DecisionLog
+from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.request.plan import Plan
+from pilotage_extproc.request.stage import Stage
+from pilotage_extproc.rules.routing_index import CurrentIndex
+from pilotage_extproc.scheduling.feedback import Learner
+from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.stages.count import Count
+from pilotage_extproc.stages.decide import Decide
+from pilotage_extproc.stages.describe import Describe
+from pilotage_extproc.stages.find_response import FindResponse
+from pilotage_extproc.stages.models_page import ModelsPage
+from pilotage_extproc.stages.prepare import Prepare
+from pilotage_extproc.stages.read_body import ReadBody
+from pilotage_extproc.stages.read_head import ReadHead
+from pilotage_extproc.stages.record import Record
+from pilotage_extproc.stages.route import ChooseRule
+from pilotage_extproc.stages.shed import Shed
+from pilotage_extproc.state.objectives import Objectives
+from pilotage_extproc.state.responses import ResponseOwners
+
+
+@dataclass(slots=True, frozen=True)
+class StageParts:
+    """What stages are made of: the state and services of one process."""
+
+    process_id: str
+    settings: GatewaySettings
+    current: CurrentIndex
+    scheduler: Scheduler
+    learner: Learner
+    owners: ResponseOwners
+    objectives: Objectives
+    decisions: DecisionLog[DecisionRecord]
+    clock: Clock
+    chance: Callable[[], float] = random.random
+    utc_now: Callable[[], float] = time.time
+
+
+class PlanBook:
+    """The gateway's plan, and the plans of rules; equal plans share their stages."""
+
+    def __init__(self, parts: StageParts) -> None:
+        settings, current = parts.settings, parts.current
+        read_body = ReadBody(settings.body.max_structure)
+        self.on_head: tuple[Stage, ...] = (ReadHead(settings, ModelsPage(current).page),)
+        """The gateway's stages that need no body."""
+        self.on_body: tuple[Stage, ...] = (
+            read_body,
+            FindResponse(parts.owners, lambda address: address in current.index.by_address, read_body),
+            ChooseRule(current, parts.learner),
+        )
+        """The gateway's stages up to the rule that wins."""
+        self.utc_now = parts.utc_now
+        """Seconds since the epoch, for people."""
+        describe, prepare = Describe(parts.learner.calibration), Prepare()
+        decide = Decide(
+            parts.scheduler,
+            process_id=parts.process_id,
+            max_attempts=settings.max_attempts,
+            clock=parts.clock,
+            chance=parts.chance,
+        )
+        committing = (Count(parts.learner, parts.clock), Record(parts.decisions, parts.utc_now))
+        self.placing = Plan((), (describe, decide, prepare), committing)
+        """Of requests that a rule or a name takes; no field of a rule asks for governance yet."""
+        self.in_pool = Plan(
+            (Shed(parts.objectives, parts.scheduler),), (describe, decide, prepare), committing
+        )
+        """Of requests whose pool the gateway has fixed."""
+        self.forwarded = Plan((), (decide,), committing)
+        """Of requests that are not understood: by load alone, unchanged."""

@@ -1,0 +1,214 @@
+"""One request, from its head to its settlement: the object that every stage works on."""
+
+import logging
+from typing import Any, Final, Generic, TypeVar, cast
+
+from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
+from pilotage_extproc.dialects.stream_usage import UsageEdit
+from pilotage_extproc.domain.decision import Decision
+from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
+from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.request.call import Call
+from pilotage_extproc.request.plan import NO_PLAN, Plan
+from pilotage_extproc.request.stage import Stage
+from pilotage_extproc.request.trial import Trial
+from pilotage_extproc.scheduling.route import Route
+from pilotage_extproc.scheduling.scheduler import Ranking
+
+log = logging.getLogger(__name__)
+
+_GONE_HEAD: Final = RequestHead("", "", {})
+_UNREAD: Final = Call(CallKind.OTHER, "", "")
+_UNDECIDED: Final = Decision("", (), "", None, None, "", 0.0)
+
+T = TypeVar("T")
+
+
+class Note(Generic[T]):
+    """The key of what one stage keeps in an exchange between its `apply` and its `finish`."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Exchange:
+    """One request. It is changed by the methods below alone, in the order they stand.
+
+    From the pick on it holds no body, document or prompt text (`release`): streams may be open for hours.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_finished",
+        "_notes",
+        "_ranking",
+        "_route",
+        "attempts",
+        "body",
+        "call",
+        "decision",
+        "document",
+        "dry_run",
+        "features",
+        "fixed_address",
+        "head",
+        "new_body",
+        "outcome",
+        "plan",
+        "received_at",
+        "skipped",
+        "snapshot_version",
+        "trials",
+        "usage_edit",
+    )
+
+    def __init__(self, head: RequestHead, *, dry_run: bool = False) -> None:
+        """With `dry_run` nothing may be counted, kept or held for it."""
+        self.head = head
+        self.dry_run = dry_run
+        self.received_at = head.received_at
+        self.call = _UNREAD
+        self.body = b""
+        self.document = NO_DOCUMENT
+        self.fixed_address: str | None = None
+        """The one server that can answer, of calls on what it has stored."""
+        self._route: Route | None = None
+        self.plan = NO_PLAN
+        self.snapshot_version = ""
+        self.trials: tuple[Trial, ...] = ()
+        """The rules that were tried, in order."""
+        self.features = NO_FEATURES
+        self._ranking: Ranking | None = None
+        self.decision = _UNDECIDED
+        self.new_body: bytes | None = None
+        """The body as the first attempt gets it; None where it goes on unchanged."""
+        self.usage_edit = UsageEdit.NONE
+        """How that body was made to ask for usage."""
+        self.attempts: tuple[Attempt, ...] = ()
+        """One for each target of the decision, where they differ in how they are spoken to; else none."""
+        self.skipped: tuple[str, ...] = ()
+        """`step: why` of optional steps that did not count."""
+        self.outcome: Outcome | None = None
+        self._begun: tuple[Stage, ...] = ()
+        self._notes: dict[Note[Any], Any] | None = None
+        self._finished = False
+
+    @property
+    def route(self) -> Route:
+        """Where its rule lets it go; once it has been routed."""
+        if self._route is None:
+            raise LookupError("the request has not been routed")
+        return self._route
+
+    @property
+    def ranking(self) -> Ranking:
+        """What its decision was made of; from then until the pick."""
+        if self._ranking is None:
+            raise LookupError("the request has not been decided, or is open since")
+        return self._ranking
+
+    # its way, in order
+
+    def recognised(self, call: Call) -> None:
+        """The head has been read."""
+        self.call = call
+
+    def received(self, body: bytes) -> None:
+        """The whole body is there."""
+        self.body = body
+
+    def read(self, document: Document) -> None:
+        """The body has been parsed."""
+        self.document = document
+
+    def unread(self) -> None:
+        """The parsed body is dropped: it is many times its size while the request waits."""
+        self.document = NO_DOCUMENT
+
+    def bound_to(self, address: str) -> None:
+        """Only this server can answer."""
+        self.fixed_address = address
+
+    def routed(self, route: Route, plan: Plan, snapshot_version: str, trials: tuple[Trial, ...] = ()) -> None:
+        """A rule has won, of this version of the snapshot: from now on the request may be edited."""
+        self._route = route
+        self.plan = plan
+        self.snapshot_version = snapshot_version
+        self.trials = trials
+
+    def described(self, features: RequestFeatures) -> None:
+        """What scheduling may know of it has been computed."""
+        self.features = features
+
+    def decided(self, ranking: Ranking, decision: Decision) -> None:
+        """Where it goes, in order."""
+        self._ranking = ranking
+        self.decision = decision
+
+    def prepared(self, body: bytes | None, usage_edit: UsageEdit, attempts: tuple[Attempt, ...]) -> None:
+        """What changes in it for the first attempt, and what tells the others from it."""
+        self.new_body = body
+        self.usage_edit = usage_edit
+        self.attempts = attempts
+
+    def skip(self, step: str, why: str) -> None:
+        """An optional step did not count."""
+        self.skipped += (f"{step}: {why}",)
+
+    def release(self) -> None:
+        """The pick is on its way: forget all that is large or the client's own text."""
+        self.head = _GONE_HEAD
+        self.body = b""
+        self.document = NO_DOCUMENT
+        self.features = NO_FEATURES
+        self._ranking = None
+        self.new_body = None
+        self.attempts = ()
+        self.plan = NO_PLAN
+        self.trials = ()
+
+    # what stages keep, and how they end
+
+    def keep(self, note: Note[T], value: T) -> None:
+        """Keep something of a stage until the request has ended."""
+        if self._notes is None:
+            self._notes = {}
+        self._notes[note] = value
+
+    def kept(self, note: Note[T]) -> T | None:
+        """What a stage kept, or None."""
+        return None if self._notes is None else cast("T | None", self._notes.get(note))
+
+    def begin(self, stage: Stage) -> None:
+        """A stage is about to be applied; `finish` will reach it."""
+        self._begun += (stage,)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, as far as anyone knows."""
+        return self._finished
+
+    def finish(self, outcome: Outcome) -> None:
+        """End it: once, in reverse order, each stage whose `apply` began. Nothing of a stage escapes."""
+        if self._finished:
+            return
+        self._finished = True
+        self.outcome = outcome
+        for stage in reversed(self._begun):
+            try:
+                stage.finish(self, outcome)
+            except Exception:
+                log.exception("a stage failed to finish", extra={"stage": stage.name})
+
+    def amend(self, outcome: Outcome) -> None:
+        """Settle it after all: it had been given up, and its outcome has come."""
+        self.outcome = outcome
+        for stage in reversed(self._begun):
+            try:
+                stage.amend(self, outcome)
+            except Exception:
+                log.exception("a stage failed to take a late outcome", extra={"stage": stage.name})

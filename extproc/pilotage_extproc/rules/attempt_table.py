@@ -1,0 +1,66 @@
+"""How each upstream model of each pool is spoken to, by a number that any process can look up.
+
+The pick of a request names its attempts by these numbers and the version of the snapshot they belong to:
+whoever rewrites a later attempt finds here what it needs, and no text travels with the pick.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from pilotage_api.snapshot import Binding, RoutingSnapshot
+from pilotage_extproc.request.attempt import Attempt
+
+_MOST_VERSIONS: Final = 16
+"""Versions kept: requests that were decided under an older one cannot be rewritten any more."""
+
+
+class AttemptTable:
+    """The attempts of one snapshot, numbered in an order that depends on its content alone."""
+
+    def __init__(self, snapshot: RoutingSnapshot) -> None:
+        pools = {pool.key: pool for pool in snapshot.pools}
+        ways = {(one.pool, one.upstream_model) for one in _bindings(snapshot) if one.pool in pools}
+        self.version = snapshot.version
+        self.attempts = tuple([Attempt.at(pools[pool], model) for pool, model in sorted(ways)])
+        self._numbers = {(one.pool, one.upstream_model): at for at, one in enumerate(self.attempts)}
+
+    def number(self, attempt: Attempt) -> int:
+        """Its number. Raises KeyError for what is not in the snapshot."""
+        return self._numbers[attempt.pool, attempt.upstream_model]
+
+
+class AttemptTables:
+    """The tables of the last versions."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[str, AttemptTable] = OrderedDict()
+
+    def of(self, snapshot: RoutingSnapshot) -> AttemptTable:
+        """The table of a snapshot, kept from now on."""
+        table = self._tables.get(snapshot.version)
+        if table is None:
+            table = self._tables[snapshot.version] = AttemptTable(snapshot)
+        self._tables.move_to_end(snapshot.version)
+        if len(self._tables) > _MOST_VERSIONS:
+            self._tables.popitem(last=False)
+        return table
+
+    def number(self, version: str, attempt: Attempt) -> int:
+        """Its number in that version, which is one of the last. Raises KeyError."""
+        return self._tables[version].number(attempt)
+
+    def find(self, version: str, number: int) -> Attempt | None:
+        """The attempt behind a pick's number; None where the version is not known here, or has no such."""
+        table = self._tables.get(version)
+        if table is None or not 0 <= number < len(table.attempts):
+            return None
+        return table.attempts[number]
+
+
+def _bindings(snapshot: RoutingSnapshot) -> Iterable[Binding]:
+    for bindings in snapshot.names.values():
+        yield from bindings
+    for route in snapshot.routes:
+        for candidate in route.rule.candidates:
+            yield from candidate.bindings

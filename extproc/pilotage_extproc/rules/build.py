@@ -1,0 +1,160 @@
+"""The routing index made from a snapshot and the endpoints there are, in short turns of the event loop."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from pilotage_api.snapshot import (
+    Binding,
+    NameKind,
+    PolicyRoute,
+    PoolSnapshot,
+    ProfileSnapshot,
+    RoutingSnapshot,
+    RuleSnapshot,
+)
+from pilotage_extproc.request.plan import Plan
+from pilotage_extproc.rules.attempt_table import AttemptTables
+from pilotage_extproc.rules.candidate_sets import CandidateSets, Tiers
+from pilotage_extproc.rules.globs import glob_pattern
+from pilotage_extproc.rules.routing_index import PolicyEntry, RoutingIndex
+from pilotage_extproc.rules.rule import Policy, Rule
+from pilotage_extproc.scheduling.profile import Profile, ProfileBook
+from pilotage_extproc.scheduling.route import Route
+from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_kube.turns import Turns
+
+
+class Plans(Protocol):
+    """What is done for requests, by where they go."""
+
+    @property
+    def placing(self) -> Plan:
+        """For those that a rule or a name takes."""
+
+    @property
+    def in_pool(self) -> Plan:
+        """For those whose pool the gateway has fixed."""
+
+    @property
+    def forwarded(self) -> Plan:
+        """For those that are not understood."""
+
+
+class IndexBuilder:
+    """Builds one index after another, for one endpoint table."""
+
+    def __init__(self, table: EndpointTable, profiles: ProfileBook, plans: Plans) -> None:
+        self._table = table
+        self._profiles = profiles
+        self._plans = plans
+        self._sets = CandidateSets()
+        self.attempts = AttemptTables()
+        """Of the last snapshots: later attempts of requests decided under them are rewritten by these."""
+
+    async def build(self, snapshot: RoutingSnapshot, membership: Mapping[str, Iterable[str]]) -> RoutingIndex:
+        """Build an index. `membership` gives each pool's Envoy addresses, resolved.
+
+        The table must keep these addresses' rows until the index is in use.
+        """
+        turns, sets = Turns(), self._sets
+        sets.begin(membership, self._table)
+        make = _Builder(snapshot, self._profiles, sets, self._plans)
+        exact: dict[str, list[PolicyEntry]] = {}
+        globs: list[PolicyEntry] = []
+        any_model: list[PolicyEntry] = []
+        for route in snapshot.routes:
+            pattern = glob_pattern(route.model) if route.glob and route.model is not None else None
+            entry = PolicyEntry(make.policy(route), route.path, route.headers, pattern)
+            if route.model is None:
+                any_model.append(entry)
+            elif route.glob:
+                globs.append(entry)
+            else:
+                exact.setdefault(route.model, []).append(entry)
+            await turns.give()
+        names = {}
+        for name, bindings in snapshot.names.items():
+            names[name] = make.of_name(name, bindings)
+            await turns.give()
+        pool_rules = {}
+        by_address: dict[str, str] = {}
+        for pool in snapshot.pools:
+            pool_rules[pool.key] = make.of_pool(pool)
+            by_address.update(dict.fromkeys(sets.addresses(pool.key), pool.key))
+            await turns.give()
+        sets.end()
+        return RoutingIndex(
+            snapshot=snapshot,
+            exact={model: tuple(entries) for model, entries in exact.items()},
+            globs=tuple(globs),
+            any_model=tuple(any_model),
+            names=names,
+            pools=make.pools,
+            pool_rules=pool_rules,
+            by_address=by_address,
+            attempts=self.attempts.of(snapshot),
+            fixed_plan=self._plans.in_pool,
+        )
+
+
+def profiles_of(snapshot: RoutingSnapshot) -> list[ProfileSnapshot]:
+    """Every profile a snapshot uses."""
+    found = [pool.scheduling for pool in snapshot.pools]
+    found += [route.rule.scheduling for route in snapshot.routes if route.rule.scheduling is not None]
+    return [*found, ProfileSnapshot()]
+
+
+class _Builder:
+    """Makes rules; those with equal candidates share one candidate set."""
+
+    def __init__(
+        self, snapshot: RoutingSnapshot, profiles: ProfileBook, sets: CandidateSets, plans: Plans
+    ) -> None:
+        self.pools = {pool.key: pool for pool in snapshot.pools}
+        self._profiles = profiles
+        self._sets = sets
+        self._plans = plans
+        self._policies: dict[str, Policy] = {}
+
+    def policy(self, route: PolicyRoute) -> Policy:
+        """The policy of one way into it; all its ways have the same."""
+        known = self._policies.get(route.policy)
+        if known is None:
+            rules = (self._rule(route.policy, route.rule),)
+            known = self._policies[route.policy] = Policy(route.policy, rules)
+        return known
+
+    def _rule(self, policy: str, rule: RuleSnapshot) -> Rule:
+        candidates = rule.candidates
+        weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
+        tiers = tuple(candidate.bindings for candidate in candidates)
+        route = Route(
+            candidates=self._sets.of(tiers, self.pools),
+            policy=policy,
+            rule=rule.name,
+            weights=weights if len(weights) == len(candidates) > 1 else None,
+            models=tuple(candidate.model for candidate in candidates),
+            profile=self._profile(tiers, rule.scheduling),
+            pools=self.pools,
+        )
+        return Rule(route, self._plans.placing)
+
+    def of_name(self, name: str, bindings: tuple[Binding, ...]) -> Rule:
+        """What serves a name that no policy matches."""
+        return Rule(self._unruled((bindings,), name), self._plans.placing)
+
+    def of_pool(self, pool: PoolSnapshot) -> Rule:
+        """Any server of a pool."""
+        whatever = Binding(pool=pool.key, upstream_model="", kind=NameKind.MODEL)
+        return Rule(self._unruled(((whatever,),), ""), self._plans.forwarded)
+
+    def _unruled(self, tiers: Tiers, model: str) -> Route:
+        candidates = self._sets.of(tiers, self.pools)
+        return Route(candidates, None, None, None, (model,), self._profile(tiers, None), self.pools)
+
+    def _profile(self, tiers: Tiers, own: ProfileSnapshot | None) -> Profile:
+        """The policy's own profile, else that of the first pool with a candidate."""
+        if own is None:
+            pools = (self.pools.get(binding.pool) for bindings in tiers for binding in bindings)
+            own = next((pool.scheduling for pool in pools if pool is not None), ProfileSnapshot())
+        return self._profiles.profile(own)

@@ -1,0 +1,27 @@
+"""Where a request may go: candidates, how they are chosen among, and who says so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pilotage_api.snapshot import PoolSnapshot
+from pilotage_extproc.scheduling.candidates import CandidateSet
+from pilotage_extproc.scheduling.profile import Profile
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """One rule of a policy, or a name that no policy matches."""
+
+    candidates: CandidateSet
+    policy: str | None
+    rule: str | None
+    weights: tuple[int, ...] | None
+    """Chance of each tier to come first; None keeps the order written."""
+    models: tuple[str, ...]
+    """The model of each tier, as the rule or the client names it."""
+    profile: Profile
+    """How its candidates are chosen among."""
+    pools: Mapping[str, PoolSnapshot]
+    """All pools of the snapshot, by key."""
+    sticky_by: str | None = None
+    """Header by whose value the draw by weight is made; None draws anew for each request."""

@@ -1,0 +1,49 @@
+"""The pipeline of one process, and what builds the index it follows."""
+
+from dataclasses import dataclass
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.pipeline.pipeline import Pipeline
+from pilotage_extproc.pipeline.plans import PlanBook, StageParts
+from pilotage_extproc.rules.build import IndexBuilder
+from pilotage_extproc.rules.routing_index import CurrentIndex
+from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.server.state import ProcessState
+
+
+@dataclass(slots=True, frozen=True)
+class Deciding:
+    """What decides requests."""
+
+    pipeline: Pipeline
+    current: CurrentIndex
+    profiles: ProfileBook
+    builder: IndexBuilder
+
+
+def new_deciding(
+    settings: GatewaySettings, state: ProcessState, profiles: ProfileBook, *, process_id: str, clock: Clock
+) -> Deciding:
+    """A pipeline over some state; it follows an empty index until one is installed."""
+    current = CurrentIndex()
+    plans = PlanBook(
+        StageParts(
+            process_id=process_id,
+            settings=settings,
+            current=current,
+            scheduler=Scheduler(state.table, state.knowledge),
+            learner=state.learner,
+            owners=state.owners,
+            objectives=state.objectives,
+            decisions=state.decisions,
+            clock=clock,
+        )
+    )
+    return Deciding(
+        Pipeline(plans, state.ledger, settings),
+        current,
+        profiles,
+        IndexBuilder(state.table, profiles, plans),
+    )

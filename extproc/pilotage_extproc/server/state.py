@@ -1,0 +1,47 @@
+"""What one process knows and counts, apart from any request."""
+
+from dataclasses import dataclass
+
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.recording.decision_log import DecisionLog
+from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.request.ledger import Ledger
+from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.feedback import Learner
+from pilotage_extproc.state.affinity import AdapterSlots, Sessions
+from pilotage_extproc.state.calibration import TokenCalibration
+from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.health import HealthLedger
+from pilotage_extproc.state.inflight import InflightCounts
+from pilotage_extproc.state.objectives import Objectives
+from pilotage_extproc.state.prefix_index import PrefixIndex
+from pilotage_extproc.state.responses import ResponseOwners
+
+
+@dataclass(slots=True, frozen=True)
+class ProcessState:
+    """All state that decisions are based on."""
+
+    table: EndpointTable
+    health: HealthLedger
+    knowledge: Knowledge
+    learner: Learner
+    owners: ResponseOwners
+    objectives: Objectives
+    ledger: Ledger
+    decisions: DecisionLog[DecisionRecord]
+
+
+def new_state(settings: GatewaySettings, table: EndpointTable, health: HealthLedger) -> ProcessState:
+    """State that knows nothing yet."""
+    knowledge = Knowledge(PrefixIndex(max_bytes=settings.prefix_index_bytes), AdapterSlots(), Sessions())
+    return ProcessState(
+        table=table,
+        health=health,
+        knowledge=knowledge,
+        learner=Learner(table, knowledge, InflightCounts(table), health, TokenCalibration()),
+        owners=ResponseOwners(),
+        objectives=Objectives(),
+        ledger=Ledger(ttl_seconds=settings.inflight_ttl_seconds),
+        decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
+    )

@@ -1,0 +1,92 @@
+"""Where a request goes: the candidates of its rule, ranked, and the best of them in order."""
+
+from collections.abc import Callable
+from typing import Final
+
+from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.domain.decision import Decision
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import Step
+from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.scheduling.weighted_order import sticky_chances, weighted_order
+
+_RETRY_SECONDS: Final = 1
+
+
+class Decide(Step):
+    """Ranks candidates; the decision lists the attempts, best first."""
+
+    name = "decide"
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        process_id: str,
+        max_attempts: int,
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        """`chance` draws between 0 and 1, for splits by weight."""
+        self._scheduler = scheduler
+        self._process_id = process_id
+        self._max_attempts = max_attempts
+        self._clock = clock
+        self._chance = chance
+        self._sequence = 0
+
+    def apply(self, exchange: Exchange) -> None:
+        """Decide. Raises RequestRefused where no candidate is available."""
+        route, now = exchange.route, self._clock()
+        ranking = self._scheduler.rank(
+            route.candidates,
+            route.profile,
+            request=exchange.features,
+            subset=_allowed(exchange),
+            limit=self._max_attempts,
+            tier_order=None if route.weights is None else self._drawn(exchange, route.weights),
+            now=now,
+        )
+        if not ranking.order:
+            raise _nowhere(exchange)
+        targets = route.candidates.targets
+        self._sequence += 1
+        exchange.decided(
+            ranking,
+            Decision(
+                id=f"{self._process_id}-{self._sequence:x}",
+                targets=tuple([targets[index] for index in ranking.order]),
+                model=exchange.document.model,
+                policy=route.policy,
+                rule=route.rule,
+                snapshot_version=exchange.snapshot_version,
+                decided_at=now,
+            ),
+        )
+
+    def _drawn(self, exchange: Exchange, weights: tuple[int, ...]) -> list[int]:
+        """The order of models, by weight; the same for the same value of the header that makes it sticky."""
+        route = exchange.route
+        value = None if route.sticky_by is None else exchange.head.headers.get(route.sticky_by)
+        if value:
+            return weighted_order(weights, sticky_chances(value, route.models))
+        return weighted_order(weights, [self._chance() for _ in weights])
+
+
+def _allowed(exchange: Exchange) -> tuple[str, ...] | None:
+    subset, only = exchange.head.subset, exchange.fixed_address
+    if only is None:
+        return subset
+    return (only,) if subset is None or only in subset else ()
+
+
+def _nowhere(exchange: Exchange) -> RequestRefused:
+    if exchange.fixed_address is not None:
+        message = "The model server that holds the response is not available."
+        return RequestRefused(Refusal.RESPONSE_NOT_FOUND, message)
+    if exchange.head.subset is not None:
+        message = "The gateway's endpoint subset holds no available endpoint of this model."
+        return RequestRefused(Refusal.SUBSET_EMPTY, message)
+    message = "No endpoint of this model is available."
+    return RequestRefused(Refusal.NO_ENDPOINTS, message, retry_after_seconds=_RETRY_SECONDS)

@@ -1,0 +1,75 @@
+"""What scheduling may know of a request: computed only as far as its rule's profile asks."""
+
+from typing import Any, Final
+
+import xxhash
+
+from pilotage_extproc.dialects.prompt_text import prompt_text
+from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.domain.prompt_blocks import PromptBlocks, prompt_blocks
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import OnError, Step
+from pilotage_extproc.state.calibration import TokenCalibration
+
+SESSION_HEADER: Final = "x-session-id"
+_SESSION_FIELDS: Final = ("prompt_cache_key", "user")
+"""Body members that name a session where the header does not: OpenAI's cache key, then its user."""
+
+
+class Describe(Step):
+    """Hashes the prompt and finds the session, where a scorer of the profile reads them."""
+
+    name = "describe"
+    on_error = OnError.SKIP
+
+    def __init__(self, calibration: TokenCalibration) -> None:
+        self._calibration = calibration
+
+    def apply(self, exchange: Exchange) -> None:
+        """Describe the request to scheduling."""
+        route = exchange.route
+        profile, targets = route.profile, route.candidates.targets
+        if not profile.reads_prompt and not profile.reads_session:
+            return
+        document = exchange.document
+        model = targets[0].upstream_model if targets else document.model
+        prompt: PromptBlocks | None = None
+        skipped: tuple[str, ...] = ()
+        if profile.reads_prompt:
+            prompt, skipped = _prompt_of(exchange)
+        exchange.described(
+            RequestFeatures(
+                prompt=prompt,
+                bytes_per_token=self._calibration.bytes_per_token(model),
+                session=session_of(exchange) if profile.reads_session else None,
+                skipped=skipped,
+            )
+        )
+
+
+def _prompt_of(exchange: Exchange) -> tuple[PromptBlocks | None, tuple[str, ...]]:
+    """The prompt's blocks, or why there are none: a request can be placed without them."""
+    members = exchange.document.members
+    try:
+        return prompt_blocks(prompt_text(exchange.call.kind, members), _salt_of(members)), ()
+    except Exception as error:  # noqa: BLE001 - shown in the record; deep JSON cannot be written, for one
+        return None, (f"prompt: raised {type(error).__name__}",)
+
+
+def _salt_of(members: dict[str, Any]) -> int:
+    """vLLM keeps the caches of different `cache_salt`s apart."""
+    salt = members.get("cache_salt")
+    if not isinstance(salt, str) or not salt:
+        return 0
+    return xxhash.xxh3_64_intdigest(salt.encode("utf-8", "surrogatepass"))
+
+
+def session_of(exchange: Exchange) -> int | None:
+    """Hash of what the client calls its session, or None."""
+    members = exchange.document.members
+    name = exchange.head.headers.get(SESSION_HEADER)
+    if not name:
+        name = next((value for field in _SESSION_FIELDS if (value := members.get(field))), None)
+    if not isinstance(name, str) or not name:
+        return None
+    return xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,55 @@
+"""The server that holds a stored response: calls on it, and what follows on it, must go there."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import Step
+from pilotage_extproc.stages.read_body import LARGE_BODY_BYTES, ReadBody
+from pilotage_extproc.state.responses import ResponseOwners
+
+WAIT_SECONDS: Final = 1.0
+"""How long a call on a stored response waits for its server to be known: the access-log entry that says so
+may be on its way."""
+
+
+class FindResponse(Step):
+    """Binds a request to the server of the stored response that it names."""
+
+    name = "stored response"
+
+    def __init__(self, owners: ResponseOwners, is_known: Callable[[str], bool], read_body: ReadBody) -> None:
+        """`is_known` says whether an address is still one of ours."""
+        self._owners = owners
+        self._is_known = is_known
+        self._read_body = read_body
+
+    def apply(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Find it, waiting a little. Raises RequestRefused (404)."""
+        call = exchange.call
+        if call.forward_pool is not None:
+            return None
+        if call.kind is CallKind.RESPONSE_OBJECT:
+            return self._bind(exchange, call.response_id or "", "response_id")
+        previous = exchange.document.previous_response_id
+        return None if previous is None else self._follow(exchange, previous)
+
+    async def _follow(self, exchange: Exchange, response_id: str) -> None:
+        if len(exchange.body) <= LARGE_BODY_BYTES or self._owners.find(response_id) is not None:
+            await self._bind(exchange, response_id, "previous_response_id")
+            return
+        exchange.unread()  # rather parsed again than many waiting, each many times its size
+        await self._bind(exchange, response_id, "previous_response_id")
+        await self._read_body.read_large(exchange)
+
+    async def _bind(self, exchange: Exchange, response_id: str, param: str) -> None:
+        owner = await self._owners.wait_for(response_id, WAIT_SECONDS)
+        if owner is None or not self._is_known(owner.address):
+            raise RequestRefused(
+                Refusal.RESPONSE_NOT_FOUND,
+                f"No model server here is known to hold the response {response_id[:100]!r}.",
+                param=param,
+            )
+        exchange.bound_to(owner.address)

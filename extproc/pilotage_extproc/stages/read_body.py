@@ -1,0 +1,44 @@
+"""The body, checked and parsed; large ones in turn and with pauses, so that they hold nobody up."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final
+
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import Step
+from pilotage_extproc.stages.body_structure import structure_checked
+from pilotage_extproc.stages.parse import parse_body, read_body
+
+LARGE_BODY_BYTES: Final = 1 << 20
+"""Bodies above this yield the loop between steps, so that other requests are not held up."""
+
+
+class ReadBody(Step):
+    """Parses the body of a call that is ours."""
+
+    name = "body"
+
+    def __init__(self, max_structure: int) -> None:
+        self._max_structure = max_structure
+        self._one_parsing = asyncio.Lock()
+        """Large bodies are read one at a time: parsed, each is in memory twice."""
+
+    def apply(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Parse it. Raises RequestRefused (400) that names the field and the fix."""
+        call = exchange.call
+        if call.forward_pool is not None or call.kind is CallKind.RESPONSE_OBJECT:
+            return None
+        if len(exchange.body) > LARGE_BODY_BYTES:
+            return self.read_large(exchange)
+        exchange.read(parse_body(call.kind, exchange.body, max_structure=self._max_structure))
+        return None
+
+    async def read_large(self, exchange: Exchange) -> None:
+        """Parse a large body, in turn. Raises RequestRefused (400)."""
+        async with self._one_parsing:
+            for _ in structure_checked(exchange.body, self._max_structure):
+                await asyncio.sleep(0)
+            document = read_body(exchange.call.kind, exchange.body)
+            await asyncio.sleep(0)
+        exchange.read(document)

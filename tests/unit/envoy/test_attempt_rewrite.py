@@ -1,0 +1,222 @@
+"""The stream of a later attempt: its head, then its body, rewritten by the snapshot that the pick names."""
+
+import json
+
+import grpc
+import pytest
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+
+from pilotage_api.snapshot import (
+    Binding,
+    Engine,
+    NameKind,
+    PoolSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
+from pilotage_extproc.dialects.stream_usage import UsageEdit
+from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
+from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.rules.attempt_table import AttemptTables
+
+ADDRESS = "10.0.0.2:8000"
+BOTH = b'"include_usage":true,"continuous_usage_stats":true'
+ASKED = b'"stream_options":{%b},' % BOTH
+
+
+def pool(name: str, usage: StreamUsage, engine: Engine = Engine.VLLM) -> PoolSnapshot:
+    return PoolSnapshot(key=f"ns/{name}", engine=engine, endpoints=(), stream_usage=usage, models=("m",))
+
+
+POOLS = {
+    "ns/asks": pool("asks", StreamUsage.INJECT),
+    "ns/leaves": pool("leaves", StreamUsage.LEAVE),
+    "ns/plain": pool("plain", StreamUsage.INJECT, Engine.OPENAI),
+}
+
+
+def snapshot(*models: str) -> RoutingSnapshot:
+    bindings = {
+        model: tuple(Binding(pool=key, upstream_model=model, kind=NameKind.MODEL) for key in POOLS)
+        for model in models
+    }
+    return RoutingSnapshot(pools=tuple(POOLS.values()), names=bindings).sealed()
+
+
+class OneStream:
+    """What Envoy sends, and what it gets."""
+
+    def __init__(self, *sent) -> None:
+        self._sent = [message.SerializeToString() for message in sent]
+        self.got: list[ext_proc_pb2.ProcessingResponse] = []
+
+    async def read(self):
+        return self._sent.pop(0) if self._sent else grpc.aio.EOF
+
+    async def write(self, message: bytes) -> None:
+        self.got.append(ext_proc_pb2.ProcessingResponse.FromString(message))
+
+    def invocation_metadata(self):
+        return ()
+
+
+def head(pick: dict, *, end_of_stream: bool = False):
+    message = ext_proc_pb2.ProcessingRequest()
+    message.request_headers.end_of_stream = end_of_stream
+    for name, value in ((":method", "POST"), (":path", "/v1/chat/completions")):
+        header = message.request_headers.headers.headers.add(key=name)
+        header.raw_value = value.encode()
+    message.attributes["envoy.filters.http.ext_proc"].update({"upstream.address": ADDRESS})
+    message.metadata_context.filter_metadata["pilotage"].update({"decision": "a-1", **pick})
+    return message
+
+
+def body(content: bytes):
+    message = ext_proc_pb2.ProcessingRequest()
+    message.request_body.body = content
+    message.request_body.end_of_stream = True
+    return message
+
+
+class Rewriting:
+    """A process that follows some snapshots."""
+
+    def __init__(self, *snapshots: RoutingSnapshot) -> None:
+        self.tables = AttemptTables()
+        for one in snapshots:
+            self.tables.of(one)
+        self.counted = 0
+        self.rewriter = AttemptRewriter(self.tables, self._count)
+
+    def _count(self) -> None:
+        self.counted += 1
+
+    def pick(self, version: RoutingSnapshot, pool: str, model: str, usage_edit: UsageEdit = UsageEdit.NONE):
+        number = AttemptTables().of(version).number(Attempt.at(POOLS[pool], model))
+        return {"snapshot": version.version, "attempts": {ADDRESS: number}, "usage_edit": int(usage_edit)}
+
+    async def rewritten(self, pick: dict, content: bytes) -> tuple[bytes | None, str]:
+        stream = OneStream(head(pick), body(content))
+        await self.rewriter.process(stream)
+        first, second = stream.got
+        assert first.HasField("request_headers")
+        common = second.request_body.response
+        [option] = common.header_mutation.set_headers
+        assert option.header.key == "content-length"
+        changed = common.body_mutation.body if common.HasField("body_mutation") else None
+        return changed, option.header.raw_value.decode()
+
+
+VERSION = snapshot("m", "a much longer name")
+
+
+async def test_the_model_becomes_the_attempts_and_nothing_else_changes():
+    process = Rewriting(VERSION)
+    content = b'{ "messages":[{"role":"user","content":"\\u00e4"}] , "model" : "small", "n":1.0 }'
+    changed, length = await process.rewritten(
+        process.pick(VERSION, "ns/leaves", "a much longer name"), content
+    )
+    assert changed == content.replace(b'"small"', b'"a much longer name"')
+    assert (length, process.counted) == (str(len(changed)), 1)
+
+
+PLAIN = b'{"model":"m","messages":[1],"stream":true}'
+
+
+@pytest.mark.parametrize(
+    ("written", "as_client_sent", "how"),
+    [
+        (b"{" + ASKED + PLAIN[1:], PLAIN, UsageEdit.MEMBER_ADDED),
+        (
+            b'{"model":"m","stream":true,"stream_options":{%b,"x":1}}' % BOTH,
+            b'{"model":"m","stream":true,"stream_options":{"x":1}}',
+            UsageEdit.FILLED,
+        ),
+        (
+            b'{"model":"m","stream":true,"stream_options": {%b}}' % BOTH,
+            b'{"model":"m","stream":true,"stream_options": null}',
+            UsageEdit.NULL_REPLACED,
+        ),
+        (
+            b'{"model":"m","stream":true,"stream_options":{%b} }' % BOTH,
+            b'{"model":"m","stream":true,"stream_options":{} }',
+            UsageEdit.EMPTY_FILLED,
+        ),
+    ],
+)
+async def test_a_pool_that_is_not_to_be_asked_for_usage_gets_what_the_client_sent(
+    written, as_client_sent, how
+):
+    process = Rewriting(VERSION)
+    pick = process.pick(VERSION, "ns/leaves", "m", how | UsageEdit.CONTINUOUS)
+    changed, length = await process.rewritten(pick, written)
+    assert changed == as_client_sent
+    assert length == str(len(as_client_sent))
+
+
+async def test_a_pool_of_another_engine_is_asked_in_its_own_way():
+    process = Rewriting(VERSION)
+    how = UsageEdit.MEMBER_ADDED | UsageEdit.CONTINUOUS
+    changed, _ = await process.rewritten(
+        process.pick(VERSION, "ns/plain", "m", how), b"{" + ASKED + PLAIN[1:]
+    )
+    assert changed == b'{"stream_options":{"include_usage":true},' + PLAIN[1:]
+
+
+async def test_a_pool_that_asks_does_so_where_the_first_did_not():
+    process = Rewriting(VERSION)
+    changed, _ = await process.rewritten(process.pick(VERSION, "ns/asks", "m"), PLAIN)
+    assert changed == b"{" + ASKED + PLAIN[1:]
+
+
+async def test_a_process_on_a_newer_version_still_answers_for_the_one_before():
+    newer = snapshot("m", "another", "a much longer name")
+    process = Rewriting(VERSION, newer)
+    changed, _ = await process.rewritten(process.pick(VERSION, "ns/leaves", "a much longer name"), PLAIN)
+    assert json.loads(changed)["model"] == "a much longer name"
+
+
+async def test_a_version_that_is_not_known_here_fails_the_attempt():
+    process = Rewriting(snapshot("m"))
+    stream = OneStream(head(process.pick(VERSION, "ns/leaves", "m")), body(PLAIN))
+    await process.rewriter.process(stream)
+    [answer] = stream.got
+    assert answer.immediate_response.status.code == 503
+
+
+async def test_the_length_is_set_again_where_nothing_changes_since_headers_of_attempts_add_up():
+    process = Rewriting(VERSION)
+    pick = process.pick(VERSION, "ns/leaves", "m")
+    assert await process.rewritten(pick, PLAIN) == (None, str(len(PLAIN)))
+    pick["attempts"] = {"10.0.0.9:1": 0}
+    assert await process.rewritten(pick, PLAIN) == (None, str(len(PLAIN)))
+    assert process.counted == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", b'{"prompt":"x"}', b'{"model":"a","model":"b"}'])
+async def test_a_body_that_has_no_one_model_goes_on_as_it_is(content):
+    process = Rewriting(VERSION)
+    assert await process.rewritten(process.pick(VERSION, "ns/asks", "m"), content) == (
+        None,
+        str(len(content)),
+    )
+
+
+async def test_a_pick_of_the_version_before_names_models():
+    process = Rewriting()
+    changed, _ = await process.rewritten({"rebind": {ADDRESS: "other"}}, PLAIN)
+    assert changed == PLAIN.replace(b'"m"', b'"other"')
+
+
+async def test_a_request_without_a_body_needs_one_answer():
+    process = Rewriting(VERSION)
+    stream = OneStream(head(process.pick(VERSION, "ns/asks", "m"), end_of_stream=True))
+    await process.rewriter.process(stream)
+    assert len(stream.got) == 1
+
+
+async def test_an_envoy_that_gives_up_ends_the_stream():
+    process = Rewriting(VERSION)
+    stream = OneStream(head(process.pick(VERSION, "ns/asks", "m")))
+    await process.rewriter.process(stream)
+    assert len(stream.got) == 1

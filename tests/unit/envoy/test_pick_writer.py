@@ -1,0 +1,110 @@
+"""The hand-written pick is what the message classes would write."""
+
+from envoy.config.core.v3 import base_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
+
+texts = st.text(max_size=200)
+later_attempts = st.builds(
+    LaterAttempts,
+    texts,
+    st.integers(0, 31),
+    st.dictionaries(texts, st.integers(0, 1 << 20), max_size=3),
+    st.dictionaries(texts, texts, max_size=3),
+)
+picks = st.builds(
+    Pick,
+    destination=texts,
+    attempts=st.integers(1, 16),
+    decision_id=texts,
+    body=st.none() | st.binary(max_size=70_000),
+    path=st.none() | texts,
+    shown=st.dictionaries(st.sampled_from(["x-pilotage-decision"]), texts),
+    request_id=st.none() | texts,
+    remove_headers=st.lists(texts, max_size=2),
+    later=st.none() | later_attempts,
+)
+OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def written_by_classes(
+    pick: Pick, process_id: str | None, *, on_body: bool, sends_body: bool
+) -> ext_proc_pb2.ProcessingResponse:
+    response = ext_proc_pb2.ProcessingResponse()
+    answered = response.request_body if on_body else response.request_headers
+    common = answered.response
+    common.clear_route_cache = True
+    mutation = common.header_mutation
+
+    def set_header(name: str, value: str) -> None:
+        option = mutation.set_headers.add(append_action=OVERWRITE)
+        option.header.key = name
+        option.header.raw_value = value.encode()
+
+    if process_id is None:
+        set_header(messages.DESTINATION, pick.destination)
+        if pick.request_id is not None:
+            set_header("x-request-id", pick.request_id)
+    else:
+        set_header(messages.MAX_RETRIES, str(pick.attempts - 1))
+    if not on_body:
+        mutation.remove_headers.extend(messages.INPUT_HEADERS)
+        if process_id is not None:
+            mutation.remove_headers.append(messages.DESTINATION)
+    if process_id is None:
+        mutation.remove_headers.extend(pick.remove_headers)
+    if pick.path is not None:
+        set_header(":path", pick.path)
+    if pick.body is not None:
+        set_header("content-length", str(len(pick.body)))
+        if sends_body:
+            common.body_mutation.body = pick.body
+    metadata = response.dynamic_metadata
+    metadata.update({messages.LB_NAMESPACE: {messages.DESTINATION: pick.destination}})
+    if process_id is not None:
+        ours = {"decision": pick.decision_id, "owner": process_id}
+        if pick.later is not None:
+            ours |= {
+                "snapshot": pick.later.snapshot,
+                "attempts": dict(pick.later.numbers),
+                "usage_edit": pick.later.usage_edit,
+            }
+            if pick.later.models:
+                ours["rebind"] = dict(pick.later.models)
+        metadata.update({messages.PILOTAGE_NAMESPACE: ours | dict(pick.shown)})
+    return response
+
+
+@given(pick=picks, process_id=texts, on_body=st.booleans())
+def test_a_pick_for_the_bundled_envoy_reads_as_the_message_it_stands_for(pick, process_id, on_body):
+    expected = written_by_classes(pick, process_id, on_body=on_body, sends_body=True)
+    writer = PickWriter(process_id)
+    for _ in range(2):  # the second time from what was kept
+        written = writer.bundled(pick, on_body=on_body)
+        assert ext_proc_pb2.ProcessingResponse.FromString(written) == expected
+
+
+@given(pick=picks, on_body=st.booleans(), sends_body=st.booleans())
+def test_a_pick_for_another_gateway_reads_as_the_message_it_stands_for(pick, on_body, sends_body):
+    expected = written_by_classes(pick, None, on_body=on_body, sends_body=sends_body)
+    written = PickWriter("process").foreign(pick, on_body=on_body, sends_body=sends_body)
+    assert ext_proc_pb2.ProcessingResponse.FromString(written) == expected
+
+
+@given(body=st.binary(max_size=200_000), end_of_stream=st.booleans(), response=st.booleans())
+def test_streamed_chunks_are_the_bytes_the_message_classes_write(body, end_of_stream, response):
+    chunks = list(messages.streamed_chunks(body, end_of_stream=end_of_stream, response=response))
+    put_together = b""
+    for index, chunk in enumerate(chunks):
+        message = ext_proc_pb2.ProcessingResponse.FromString(chunk)
+        assert message.SerializeToString() == chunk
+        answer = message.response_body if response else message.request_body
+        streamed = answer.response.body_mutation.streamed_response
+        assert len(streamed.body) <= messages.BODY_CHUNK_BYTES
+        assert streamed.end_of_stream == (end_of_stream and index == len(chunks) - 1)
+        put_together += streamed.body
+    assert put_together == body
