@@ -7,7 +7,14 @@ from typing import Final
 
 from pilotage_api.findings import ResourceKey
 from pilotage_api.routepolicy import RoutePolicy
-from pilotage_api.snapshot import HeaderMatch, PathMatch, PolicyRoute, RuleSnapshot
+from pilotage_api.snapshot import (
+    HeaderMatch,
+    Otherwise,
+    OverridesSnapshot,
+    PathMatch,
+    PolicyRoute,
+    RuleSnapshot,
+)
 
 ANY_MODEL: Final = "*"
 _MAX_VARIED_HEADERS = 4
@@ -32,8 +39,8 @@ def is_glob(model: str) -> bool:
     return "*" in model or "?" in model
 
 
-def ways_in(policy: RoutePolicy, rule: RuleSnapshot) -> list[WayIn]:
-    """All ways into a policy.
+def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...]) -> list[WayIn]:
+    """All ways into a policy with those rules.
 
     Ranks order them totally: exact model before glob before none, then exact path before longer
     prefix, then more headers, then the older policy, then namespace/name, then how they are written.
@@ -50,6 +57,10 @@ def ways_in(policy: RoutePolicy, rule: RuleSnapshot) -> list[WayIn]:
         PathMatch(value=path.value, prefix=path.type == "Prefix") for path in match.paths
     ] or [None]
     models: list[str | None] = [*match.models] or [None]
+    chosen = policy.spec.overrides
+    overrides = None
+    if chosen is not None:
+        overrides = OverridesSnapshot(header=chosen.header.lower(), rules=tuple(chosen.rules))
     found = []
     for model, path in product(models, paths):
         glob = model is not None and is_glob(model)
@@ -62,7 +73,16 @@ def ways_in(policy: RoutePolicy, rule: RuleSnapshot) -> list[WayIn]:
             model or "",
             path.value if path is not None else "",
         )
-        route = PolicyRoute(policy=key.key, model=model, glob=glob, path=path, headers=headers, rule=rule)
+        route = PolicyRoute(
+            policy=key.key,
+            model=model,
+            glob=glob,
+            path=path,
+            headers=headers,
+            rules=rules,
+            otherwise=Otherwise(policy.spec.otherwise),
+            overrides=overrides,
+        )
         found.append(WayIn(key, rank, route))
     return found
 
@@ -72,14 +92,16 @@ def takers(ordered: list[WayIn]) -> dict[ResourceKey, list[ResourceKey | None]]:
 
     Finds an equal match, a `prefix*` glob that covers a longer one, a header with any value that covers
     one with a value, and the pattern `*` beside no model at all: it ranks before it, however wide its
-    other parts are. Wider matches of other kinds come later by their rank.
+    other parts are. Wider matches of other kinds come later by their rank. A policy that passes requests
+    on (`otherwise: next`) takes none altogether.
     """
     first: dict[object, ResourceKey] = {}
     found: dict[ResourceKey, list[ResourceKey | None]] = {}
     for way in ordered:
         taker = next((first[match] for match in _covering(way.route) if match in first), None)
         found.setdefault(way.policy, []).append(None if taker == way.policy else taker)
-        first.setdefault(_match(way.route.model, way.route.path, way.route.headers), way.policy)
+        if way.route.always_answers:
+            first.setdefault(_match(way.route.model, way.route.path, way.route.headers), way.policy)
     return found
 
 

@@ -39,7 +39,6 @@ ReservedObject = Annotated[Any, Field(default=None, json_schema_extra={RESERVED:
 ReservedObjects = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "objects"})]
 ReservedStrings = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "strings"})]
 ReservedInteger = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "integer"})]
-ReservedString = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "string"})]
 
 
 def unique_by(*keys: str) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """`RoutePolicy`: which requests go to which models."""
 
+import difflib
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from pilotage_api.credentials import is_credential
 from pilotage_api.resource import (
     API_VERSION,
     UNIQUE,
@@ -15,7 +17,6 @@ from pilotage_api.resource import (
     Problem,
     ReservedObject,
     ReservedObjects,
-    ReservedString,
     cel,
     unique_by,
 )
@@ -28,6 +29,8 @@ RuleName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$", min_length=1, max_length=63)
 ]
 """Goes into a response header and onto terminals as it is: letters, digits, `-`, `_` and `.`."""
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+"""CEL text."""
 
 
 class HeaderRule(Block):
@@ -89,6 +92,15 @@ class Candidate(Block):
     """Chance to be tried first, relative to the others; on all candidates of a rule or on none."""
 
 
+NO_CREDENTIAL: Final = "names a header that holds credentials"
+
+
+def _credential(path: str, header: str | None) -> Iterable[Problem]:
+    """Rules never depend on what a client authenticates with."""
+    if header is not None and is_credential(header.lower()):
+        yield Problem("credential-header", path, NO_CREDENTIAL, "name a header of your own")
+
+
 ALL_OR_NONE: Final = "all candidates of a rule have a weight, or none has"
 NOT_ALL_ZERO: Final = "at least one weight must be above 0"
 
@@ -113,17 +125,20 @@ class Rule(Block):
 
     name: RuleName | None = None
     """Shown in explanations; `rules[i]` when left out. Letters, digits, `-`, `_` and `.`."""
+    when: Expression | None = None
+    """A CEL expression over the request and the pools (docs/rules.md). A rule without one always holds."""
     candidates: list[Candidate] = Field(min_length=1, max_length=16, json_schema_extra=unique_by("model"))
     """In order of preference, or with weights; the rest are fallbacks."""
-    when: ReservedString
-    """A CEL expression over the request's features."""
+    sticky_by: HeaderName | None = None
+    """With weights: requests with the same value of this header go to the same candidate first."""
     objective: ReservedObject
     """Weights of quality, cost and latency."""
     output_budget: ReservedObject
     """Levels of output tokens, and whether they are enforced."""
 
     def problems(self) -> Iterable[Problem]:
-        """Weights that do not say who comes first."""
+        """Weights that do not say who comes first, and a credential to draw by."""
+        yield from _credential("stickyBy", self.sticky_by)
         given = [one.weight for one in self.candidates if one.weight is not None]
         if not given:
             return
@@ -133,13 +148,49 @@ class Rule(Block):
             yield Problem("invalid-weights", "candidates", NOT_ALL_ZERO, "give at least one a weight above 0")
 
 
+class Overrides(Block):
+    """A header by which clients choose a rule."""
+
+    header: HeaderName
+    """Its value is the name of the rule, which is then taken whether its `when` holds or not."""
+    rules: list[RuleName] = Field(min_length=1, max_length=32, json_schema_extra=UNIQUE)
+    """Names of rules that may be chosen; any other value has no effect."""
+
+    def problems(self) -> Iterable[Problem]:
+        """A credential as the header."""
+        return _credential("header", self.header)
+
+
+RULE_NAME_TWICE: Final = "two rules of a policy have different names"
+NO_SUCH_RULE: Final = "overrides name rules of the policy"
+
+
 class RoutePolicySpec(Block):
     """Which requests go to which models."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "self.rules.all(r, !has(r.name) || "
+                "self.rules.exists_one(o, has(o.name) && o.name == r.name))",
+                RULE_NAME_TWICE,
+            ),
+            (
+                "!has(self.overrides) || self.overrides.rules.all(n, "
+                "self.rules.exists(r, has(r.name) && r.name == n))",
+                NO_SUCH_RULE,
+            ),
+        )
+    )
 
     match: Match = Match()
     """Which requests; all when left out."""
     rules: list[Rule] = Field(min_length=1, max_length=32)
-    """The first rule takes effect."""
+    """The first whose `when` holds wins."""
+    otherwise: Literal["refuse", "next"] = "refuse"
+    """When no rule holds: `refuse` answers 404 `no_rule_matched`, `next` goes to the next matching policy."""
+    overrides: Overrides | None = None
+    """Lets a header choose among the rules."""
     scheduling: Scheduling | None = None
     """For this policy's requests, instead of the pool's."""
     fallback: ReservedObjects
@@ -150,6 +201,21 @@ class RoutePolicySpec(Block):
     """Changes to the request: system prompt, bounds on parameters."""
     rollout: ReservedObject
     """Shadow and canary traffic."""
+
+    def problems(self) -> Iterable[Problem]:
+        """Rules of one name, and overrides that name no rule."""
+        names = [rule.name for rule in self.rules]
+        for index, name in enumerate(names):
+            if name is not None and name in names[:index]:
+                message = f"the same name as rules[{names.index(name)}]"
+                yield Problem("duplicate-item", f"rules[{index}].name", message, "use another name")
+        known = [name for name in names if name is not None]
+        for index, name in enumerate(() if self.overrides is None else self.overrides.rules):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                fix = f"did you mean {near[0]!r}?" if near else "name a rule that has a name"
+                message = f"the policy has no rule {name!r}"
+                yield Problem("no-such-rule", f"overrides.rules[{index}]", message, fix)
 
 
 class RoutePolicy(BaseModel):

@@ -132,8 +132,31 @@ class RuleSnapshot(Part):
     name: str
     """The rule's own name, or `rules[i]`."""
     candidates: tuple[CandidateModel, ...]
+    when: str | None = None
+    """CEL text in which pools stand as `namespace/name`; None always holds."""
+    reads: tuple[str, ...] = ()
+    """What `when` reads, sorted: `request.model`, `headers["x-user"]`, `poolReady("default/small")`."""
+    sticky_by: str | None = None
+    """Header, in lower case, whose equal values draw the same order of weighted candidates."""
     scheduling: ProfileSnapshot | None = None
     """The policy's own profile; None is that of the first candidate's pool."""
+
+
+class Otherwise(StrEnum):
+    """What becomes of a request for which no rule of its policy holds."""
+
+    REFUSE = "refuse"
+    NEXT = "next"
+    """The next policy that matches it."""
+
+
+class OverridesSnapshot(Part):
+    """A header by which clients choose a rule."""
+
+    header: str
+    """In lower case."""
+    rules: tuple[str, ...]
+    """Names of rules that may be chosen; each is one of the policy's."""
 
 
 class HeaderMatch(Part):
@@ -163,7 +186,15 @@ class PolicyRoute(Part):
     glob: bool
     path: PathMatch | None
     headers: tuple[HeaderMatch, ...]
-    rule: RuleSnapshot
+    rules: tuple[RuleSnapshot, ...]
+    """At least one; the first whose `when` holds wins."""
+    otherwise: Otherwise = Otherwise.REFUSE
+    overrides: OverridesSnapshot | None = None
+
+    @property
+    def always_answers(self) -> bool:
+        """Whether no request that matches is passed on to another policy."""
+        return self.otherwise is Otherwise.REFUSE or any(rule.when is None for rule in self.rules)
 
 
 class RoutingSnapshot(Part):

@@ -17,7 +17,6 @@ _RESERVED_FORMS: dict[str, dict[str, Any]] = {
     "strings": {"type": "array", "maxItems": 64, "items": {"type": "string"}},
     "integers": {"type": "array", "maxItems": 64, "items": {"type": "integer"}},
     "integer": {"type": "integer", "format": "int64"},
-    "string": {"type": "string", "maxLength": 16384},
 }
 _TAKEN_OVER = (
     "enum",

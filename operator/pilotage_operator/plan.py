@@ -185,8 +185,13 @@ def _columns(key: ResourceKey, stored: Stored, pickers: Pickers, *, keep_counts:
     spec = spec if isinstance(spec, dict) else {}
     if key.kind == "RoutePolicy":
         rules = spec.get("rules")
-        first = rules[0] if isinstance(rules, list) and rules and isinstance(rules[0], dict) else {}
-        shown = _listed(first.get("candidates"), "model")
+        lists = (
+            [one.get("candidates") for one in rules if isinstance(one, dict)]
+            if isinstance(rules, list)
+            else []
+        )
+        named = [one for found in lists if isinstance(found, list) for one in found]
+        shown = _listed(named, "model")
         return {"candidates": shown} if shown else {}
     columns: dict[str, Any] = {}
     if shown := _listed(spec.get("models"), "name"):
@@ -206,7 +211,8 @@ def _columns(key: ResourceKey, stored: Stored, pickers: Pickers, *, keep_counts:
 def _listed(blocks: Any, field_name: str) -> str:
     """Names in a list of blocks, as one short text."""
     items = blocks if isinstance(blocks, list) else []
-    names = [str(one[field_name]) for one in items if isinstance(one, dict) and field_name in one]
+    found = (str(one[field_name]) for one in items if isinstance(one, dict) and field_name in one)
+    names = list(dict.fromkeys(found))
     shown = ""
     for index, name in enumerate(names):
         text = f"{shown},{name}" if shown else name

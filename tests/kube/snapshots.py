@@ -44,7 +44,7 @@ def snapshot_of(policies: int, noise: int = 0) -> RoutingSnapshot:
                 glob=False,
                 path=None,
                 headers=(),
-                rule=rule,
+                rules=(rule,),
             )
             for number in range(policies)
         ),

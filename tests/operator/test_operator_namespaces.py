@@ -16,7 +16,7 @@ async def test_a_namespace_cannot_take_over_a_name_of_another(operators):
     await operators.says(mine, "True True True")
     [binding] = picker.snapshot.names["small"]
     assert binding.pool == f"{victim}/small"
-    [candidate] = picker.snapshot.routes[0].rule.candidates
+    [candidate] = picker.snapshot.routes[0].rules[0].candidates
     assert {one.pool for one in candidate.bindings} == {f"{victim}/small"}
     # a policy there is not obeyed, and says so
     taken = policy("taken", "auto", "trap")

@@ -47,8 +47,8 @@ def test_a_quickstart_compiles_to_pools_names_and_a_route():
         None,
         (),
     )
-    assert route.rule.name == "rules[0]"
-    assert [(one.model, one.weight, one.bindings[0].pool) for one in route.rule.candidates] == [
+    assert route.rules[0].name == "rules[0]"
+    assert [(one.model, one.weight, one.bindings[0].pool) for one in route.rules[0].candidates] == [
         ("small", None, "default/small"),
         ("strong", None, "default/strong"),
     ]
@@ -57,7 +57,7 @@ def test_a_quickstart_compiles_to_pools_names_and_a_route():
 def test_a_rules_own_name_and_weights_reach_the_snapshot():
     rules = [{"name": "split", "candidates": [{"model": "a", "weight": 9}, {"model": "b", "weight": 0}]}]
     [route] = compiled(pool("p", ["a", "b"]), policy("auto", rules=rules)).snapshot.routes
-    assert (route.rule.name, [one.weight for one in route.rule.candidates]) == ("split", [9, 0])
+    assert (route.rules[0].name, [one.weight for one in route.rules[0].candidates]) == ("split", [9, 0])
 
 
 def test_a_snapshot_survives_json():
@@ -81,7 +81,7 @@ def test_equal_content_has_an_equal_version_whatever_the_order():
 def test_the_same_model_in_several_pools_is_one_candidate_set():
     result = compiled(pool("b", ["m"]), pool("a", ["m"]), policy("auto", candidates=["m"]))
     assert [one.pool for one in result.snapshot.names["m"]] == ["default/a", "default/b"]
-    assert [one.pool for one in result.snapshot.routes[0].rule.candidates[0].bindings] == [
+    assert [one.pool for one in result.snapshot.routes[0].rules[0].candidates[0].bindings] == [
         "default/a",
         "default/b",
     ]
@@ -96,7 +96,7 @@ def test_a_candidate_no_pool_serves_is_a_warning_and_stays_in_the_rule():
         "no-such-model",
         "spec.rules[0].candidates[1].model",
     )
-    assert [len(one.bindings) for one in result.snapshot.routes[0].rule.candidates] == [1, 0]
+    assert [len(one.bindings) for one in result.snapshot.routes[0].rules[0].candidates] == [1, 0]
 
 
 def test_a_policy_none_of_whose_candidates_is_served_is_an_error_and_still_matches():
@@ -107,15 +107,6 @@ def test_a_policy_none_of_whose_candidates_is_served_is_an_error_and_still_match
     ]
     assert result.has_errors
     assert len(result.snapshot.routes) == 1
-
-
-def test_later_rules_are_told_to_be_unreachable():
-    rules = [{"candidates": [{"model": "m"}]}] * 3
-    result = compiled(pool("p", ["m"]), policy("auto", rules=rules))
-    assert brief(result.findings) == [
-        ("warning", "unreachable-rule", "spec.rules[1]"),
-        ("warning", "unreachable-rule", "spec.rules[2]"),
-    ]
 
 
 def test_a_pool_without_endpoints_is_a_warning():

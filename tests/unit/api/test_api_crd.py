@@ -83,7 +83,7 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
     assert set(reserved) == {
         "external",
         "models[].contextWindow", "models[].capabilities", "models[].pricing", "models[].quality",
-        "rules[].when", "rules[].objective", "rules[].outputBudget",
+        "rules[].objective", "rules[].outputBudget",
         "fallback", "governance", "transform", "rollout",
     }  # fmt: skip
     for one in reserved.values():
@@ -143,6 +143,11 @@ places = st.sampled_from(
         ("RoutePolicy", ("match", "paths", 0, "type")),
         ("RoutePolicy", ("rules",)),
         ("RoutePolicy", ("rules", 0, "name")),
+        ("RoutePolicy", ("rules", 0, "when")),
+        ("RoutePolicy", ("rules", 0, "stickyBy")),
+        ("RoutePolicy", ("otherwise",)),
+        ("RoutePolicy", ("overrides", "header")),
+        ("RoutePolicy", ("overrides", "rules")),
         ("RoutePolicy", ("rules", 0, "candidates")),
         ("RoutePolicy", ("rules", 0, "candidates", 0, "model")),
         ("RoutePolicy", ("rules", 0, "candidates", 0, "weight")),
@@ -160,7 +165,8 @@ def full(kind: str) -> dict[str, Any]:
         "headers": [{"name": "h", "value": "v"}],
         "paths": [{"value": "/v1", "type": "Exact"}],
     }
-    return policy("r", match, rules=[{"name": "n", "candidates": [{"model": "m", "weight": 1}]}])
+    rule = {"name": "n", "candidates": [{"model": "m", "weight": 1}]}
+    return policy("r", match, rules=[rule], overrides={"header": "h", "rules": ["n"]})
 
 
 @settings(max_examples=300, deadline=None)

@@ -17,7 +17,7 @@ def served_by(result: Compiled, name: str) -> list[tuple[str, str]]:
 
 def candidates(result: Compiled, policy_key: str) -> list[list[tuple[str, str]]]:
     [route] = [one for one in result.snapshot.routes if one.policy == policy_key]
-    return [[(b.pool, b.upstream_model) for b in one.bindings] for one in route.rule.candidates]
+    return [[(b.pool, b.upstream_model) for b in one.bindings] for one in route.rules[0].candidates]
 
 
 def test_of_two_meanings_of_a_name_the_older_resource_wins():

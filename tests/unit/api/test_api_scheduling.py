@@ -39,7 +39,7 @@ def test_a_pool_that_says_nothing_has_the_defaults():
 def test_a_policy_overrides_the_profile_for_its_requests():
     rules = [{"candidates": [{"model": "model-of-small"}]}]
     found = compiled(pool("small"), policy("auto", rules=rules, scheduling={"scorers": SCORERS}))
-    scheduling = found.snapshot.routes[0].rule.scheduling
+    scheduling = found.snapshot.routes[0].rules[0].scheduling
     assert scheduling is not None
     assert [one.type for one in scheduling.scorers] == ["prefix-cache", "queue-depth"]
 
