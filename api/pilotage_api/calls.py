@@ -5,9 +5,21 @@ from typing import Final
 INFERENCE_PATHS: Final = (
     "/v1/chat/completions",
     "/v1/completions",
-    "/v1/embeddings",
     "/v1/responses",
     "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/embeddings",
+    "/v1/rerank",
+    "/rerank",
+    "/v2/rerank",
+    "/v1/score",
+    "/score",
+    "/classify",
+    "/pooling",
+    "/tokenize",
+    "/detokenize",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
 )
 """Of the calls that policies are for, as they are matched: decoded, without query or slash at the end."""
 STEERING_PREFIXES: Final = (

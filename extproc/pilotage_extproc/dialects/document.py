@@ -9,6 +9,7 @@ class Document:
     """What is known of a body that is ours; lives as long as its request is decided on."""
 
     model: str
+    """Empty where the call may do without one and does."""
     stream: bool
     members: dict[str, Any] = field(default_factory=dict)
     """All of the body, parsed."""

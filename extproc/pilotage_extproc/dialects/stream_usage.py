@@ -5,11 +5,9 @@ from enum import IntFlag
 from typing import Any, Final
 
 from pilotage_api.snapshot import Engine, StreamUsage
+from pilotage_extproc.dialects.call import Dialect
 from pilotage_extproc.dialects.splice import STREAM_OPTIONS, Edit, members_added, value_start
-from pilotage_extproc.domain.head import CallKind
 
-STREAM_USAGE_KINDS: Final = frozenset({CallKind.CHAT, CallKind.COMPLETIONS})
-"""Calls whose streams carry usage only if `stream_options` asks for it."""
 CONTINUOUS_USAGE_ENGINES: Final = frozenset({Engine.VLLM, Engine.SGLANG})
 """Engines that can put usage in every chunk, so that a cut stream's usage is known too.
 
@@ -40,14 +38,14 @@ class UsageEdit(IntFlag):
 
 
 def usage_asked(
-    body: bytes, kind: CallKind, members: dict[str, Any], engine: Engine, stream_usage: StreamUsage
+    body: bytes, dialect: Dialect, members: dict[str, Any], engine: Engine, stream_usage: StreamUsage
 ) -> tuple[list[Edit], UsageEdit]:
     """Edits by which a stream carries its usage; none where the client has said what it wants.
 
     A client that sets `include_usage`, to true or false, is left alone: its usage is then as known
     as it chose. Raises RequestRefused (400) where `stream_options` stands more than once.
     """
-    wanted = stream_usage is StreamUsage.INJECT and kind in STREAM_USAGE_KINDS
+    wanted = stream_usage is StreamUsage.INJECT and dialect.usage_when_asked
     if not wanted or members.get("stream") is not True:
         return [], UsageEdit.NONE
     options = members.get("stream_options")

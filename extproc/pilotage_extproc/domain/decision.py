@@ -1,6 +1,7 @@
 """A decision: the ordered list of attempts for one request, and what it was based on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -42,3 +43,5 @@ class DirectAnswer:
     body: bytes
     http_status: int = 200
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside the content type."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class CallKind(StrEnum):
-    """Which API call a request is."""
+    """Which API call a request is; `dialects/table.py` says what is known of each."""
 
     CHAT = "chat"
     COMPLETIONS = "completions"
@@ -14,10 +14,24 @@ class CallKind(StrEnum):
     RESPONSES = "responses"
     MESSAGES = "messages"
     """Anthropic messages."""
+    COUNT_TOKENS = "count_tokens"
+    """Anthropic: how many tokens a message would be."""
+    RERANK = "rerank"
+    SCORE = "score"
+    CLASSIFY = "classify"
+    POOLING = "pooling"
+    TOKENIZE = "tokenize"
+    DETOKENIZE = "detokenize"
+    TRANSCRIPTIONS = "transcriptions"
+    TRANSLATIONS = "translations"
     MODELS = "models"
     """`GET /v1/models`: answered by the gateway."""
+    MODEL = "model"
+    """`GET /v1/models/{id}`: answered by the gateway."""
     RESPONSE_OBJECT = "response_object"
     """A call on a stored response: `GET`, `DELETE` or `POST …/cancel` of `/v1/responses/{id}`."""
+    OPTIONS = "options"
+    """Which methods a path takes: answered by the gateway."""
     OTHER = "other"
 
 

@@ -1,15 +1,24 @@
 """Every way a request can be refused: one table, each with its HTTP status and OpenAI error type."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
+from typing import Any, Final
 
 import orjson
+
+
+class ErrorShape(StrEnum):
+    """Whose error object a client expects."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
 
 
 class Refusal(Enum):
     """Reason for an immediate response: `(http status, OpenAI error type, OpenAI error code)`."""
 
     BAD_JSON = (400, "invalid_request_error", "invalid_json")
+    BAD_FORM = (400, "invalid_request_error", "invalid_form")
     TOO_COMPLEX = (400, "invalid_request_error", "body_too_complex")
     MISSING_MODEL = (400, "invalid_request_error", "missing_model")
     MISSING_PROMPT = (400, "invalid_request_error", "missing_prompt")
@@ -36,6 +45,26 @@ class Refusal(Enum):
         return str(self.value[2])
 
 
+ANTHROPIC_ERROR_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""By HTTP status (https://docs.anthropic.com/en/api/errors)."""
+
+
+def anthropic_error_type(http_status: int) -> str:
+    """The `error.type` of a status: its own, else that of its class."""
+    of_class = "api_error" if http_status >= 500 else "invalid_request_error"
+    return ANTHROPIC_ERROR_TYPES.get(http_status, of_class)
+
+
 @dataclass(eq=False)
 class RequestRefused(Exception):
     """A request that gets an immediate answer instead of an endpoint. Never holds prompt text."""
@@ -44,12 +73,31 @@ class RequestRefused(Exception):
     message: str
     param: str | None = None
     retry_after_seconds: int | None = None
+    allow: tuple[str, ...] = ()
+    """Methods the path does take; for 405."""
 
     def __str__(self) -> str:
         return self.message
 
-    def body(self) -> bytes:
-        """The OpenAI error object clients turn into their typed exceptions."""
-        _, kind, code = self.reason.value
-        error = {"message": self.message, "type": kind, "param": self.param, "code": code}
-        return orjson.dumps({"error": error})
+    def headers(self) -> dict[str, str]:
+        """Response headers beside the content type."""
+        headers = {}
+        if self.retry_after_seconds is not None:
+            headers["retry-after"] = str(self.retry_after_seconds)
+        if self.allow:
+            headers["allow"] = ", ".join(self.allow)
+        return headers
+
+    def body(self, shape: ErrorShape = ErrorShape.OPENAI, request_id: str | None = None) -> bytes:
+        """The error object that the API's clients turn into their typed exceptions."""
+        status, kind, code = self.reason.value
+        if shape is ErrorShape.OPENAI:
+            error = {"message": self.message, "type": kind, "param": self.param, "code": code}
+            return orjson.dumps({"error": error})
+        told: dict[str, Any] = {
+            "type": "error",
+            "error": {"type": anthropic_error_type(status), "message": self.message},
+        }
+        if request_id:
+            told["request_id"] = request_id
+        return orjson.dumps(told)

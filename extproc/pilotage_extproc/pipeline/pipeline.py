@@ -1,6 +1,7 @@
 """A request's way through the gateway's plan and its rule's, and its settlement."""
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.dialects.table import INFERENCE_KINDS
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome, Settled
@@ -11,7 +12,6 @@ from pilotage_extproc.recording.decision_headers import decision_headers
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.ledger import Ledger
-from pilotage_extproc.stages.read_head import INFERENCE_KINDS
 
 
 class Pipeline:

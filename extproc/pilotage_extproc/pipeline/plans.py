@@ -18,7 +18,6 @@ from pilotage_extproc.stages.count import Count
 from pilotage_extproc.stages.decide import Decide
 from pilotage_extproc.stages.describe import Describe
 from pilotage_extproc.stages.find_response import FindResponse
-from pilotage_extproc.stages.models_page import ModelsPage
 from pilotage_extproc.stages.prepare import Prepare
 from pilotage_extproc.stages.read_body import ReadBody
 from pilotage_extproc.stages.read_head import ReadHead
@@ -52,7 +51,7 @@ class PlanBook:
     def __init__(self, parts: StageParts) -> None:
         settings, current = parts.settings, parts.current
         read_body = ReadBody(settings.body.max_structure)
-        self.on_head: tuple[Stage, ...] = (ReadHead(settings, ModelsPage(current).page),)
+        self.on_head: tuple[Stage, ...] = (ReadHead(settings, current),)
         """The gateway's stages that need no body."""
         self.on_body: tuple[Stage, ...] = (
             read_body,

@@ -62,5 +62,6 @@ def _bindings(snapshot: RoutingSnapshot) -> Iterable[Binding]:
     for bindings in snapshot.names.values():
         yield from bindings
     for route in snapshot.routes:
-        for candidate in route.rule.candidates:
-            yield from candidate.bindings
+        for rule in route.rules:
+            for candidate in rule.candidates:
+                yield from candidate.bindings

@@ -91,6 +91,7 @@ class IndexBuilder:
             names=names,
             pools=make.pools,
             pool_rules=pool_rules,
+            unnamed=make.of_only_pool(),
             by_address=by_address,
             attempts=self.attempts.of(snapshot),
             fixed_plan=self._plans.in_pool,
@@ -100,7 +101,9 @@ class IndexBuilder:
 def profiles_of(snapshot: RoutingSnapshot) -> list[ProfileSnapshot]:
     """Every profile a snapshot uses."""
     found = [pool.scheduling for pool in snapshot.pools]
-    found += [route.rule.scheduling for route in snapshot.routes if route.rule.scheduling is not None]
+    found += [
+        rule.scheduling for route in snapshot.routes for rule in route.rules if rule.scheduling is not None
+    ]
     return [*found, ProfileSnapshot()]
 
 
@@ -120,7 +123,7 @@ class _Builder:
         """The policy of one way into it; all its ways have the same."""
         known = self._policies.get(route.policy)
         if known is None:
-            rules = (self._rule(route.policy, route.rule),)
+            rules = tuple([self._rule(route.policy, rule) for rule in route.rules])
             known = self._policies[route.policy] = Policy(route.policy, rules)
         return known
 
@@ -136,6 +139,7 @@ class _Builder:
             models=tuple(candidate.model for candidate in candidates),
             profile=self._profile(tiers, rule.scheduling),
             pools=self.pools,
+            sticky_by=rule.sticky_by,
         )
         return Rule(route, self._plans.placing)
 
@@ -147,6 +151,13 @@ class _Builder:
         """Any server of a pool."""
         whatever = Binding(pool=pool.key, upstream_model="", kind=NameKind.MODEL)
         return Rule(self._unruled(((whatever,),), ""), self._plans.forwarded)
+
+    def of_only_pool(self) -> Rule | None:
+        """Any server of the only pool; None where there are more, or none."""
+        if len(self.pools) != 1:
+            return None
+        [pool] = self.pools.values()
+        return Rule(self.of_pool(pool).route, self._plans.placing)
 
     def _unruled(self, tiers: Tiers, model: str) -> Route:
         candidates = self._sets.of(tiers, self.pools)

@@ -52,6 +52,8 @@ class RoutingIndex:
     pools: dict[str, PoolSnapshot] = field(default_factory=dict)
     pool_rules: dict[str, Rule] = field(default_factory=dict)
     """For calls that are forwarded to a pool without being understood."""
+    unnamed: Rule | None = None
+    """For calls that name no model, where there is but one pool."""
     by_address: dict[str, str] = field(default_factory=dict)
     """A pool (`namespace/name`) that has the address; for calls on stored responses."""
     attempts: AttemptTable = field(default_factory=lambda: AttemptTable(RoutingSnapshot()))

@@ -1,38 +1,67 @@
-"""`GET /v1/models`: every name a client may ask for, over all pools."""
+"""`GET /v1/models` and `/v1/models/{id}`: names a client may ask for, over all pools, in two APIs' shapes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from pilotage_extproc.rules.routing_index import CurrentIndex, RoutingIndex
+from pilotage_extproc.dialects.anthropic import VERSION_HEADER
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.rules.routing_index import RoutingIndex
 
 _CREATED = 0
 """OpenAI's `created` has no meaning for a name that several pools serve: constant, so pages compare equal."""
+_CREATED_AT = "1970-01-01T00:00:00Z"
 
 
-class ModelsPage:
-    """The page of the index in force, made once for each."""
+class ModelPages:
+    """What the two calls answer, for one index."""
 
-    def __init__(self, current: CurrentIndex) -> None:
-        self._current = current
-        self._made: tuple[RoutingIndex, bytes] | None = None
+    def __init__(self, index: RoutingIndex) -> None:
+        self.index = index
+        self._names = frozenset(index.model_names())
+        self._openai: bytes | None = None
+        self._anthropic: bytes | None = None
 
-    def page(self) -> bytes:
-        """The list as OpenAI clients read it."""
-        index = self._current.index
-        if self._made is None or self._made[0] is not index:
-            self._made = (index, models_page(index))
-        return self._made[1]
+    def listed(self, headers: Mapping[str, str]) -> bytes:
+        """All of them, as the client's API lists them; made once."""
+        if VERSION_HEADER in headers:
+            if self._anthropic is None:
+                self._anthropic = self._anthropic_page()
+            return self._anthropic
+        if self._openai is None:
+            data = [_openai_entry(self.index, name) for name in sorted(self._names)]
+            self._openai = orjson.dumps({"object": "list", "data": data})
+        return self._openai
+
+    def one(self, name: str, headers: Mapping[str, str]) -> bytes:
+        """One of them. Raises RequestRefused (404)."""
+        if name not in self._names:
+            message = f"The model `{name[:256]}` does not exist."
+            raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
+        if VERSION_HEADER in headers:
+            return orjson.dumps(_anthropic_entry(name))
+        return orjson.dumps(_openai_entry(self.index, name))
+
+    def _anthropic_page(self) -> bytes:
+        """One page with everything: `limit` and the ids to begin or end at have nothing to leave out."""
+        names = sorted(self._names)
+        page = {
+            "data": [_anthropic_entry(name) for name in names],
+            "has_more": False,
+            "first_id": names[0] if names else None,
+            "last_id": names[-1] if names else None,
+        }
+        return orjson.dumps(page)
 
 
-def models_page(index: RoutingIndex) -> bytes:
-    """The list as OpenAI clients read it."""
-    return orjson.dumps({"object": "list", "data": [_entry(index, name) for name in index.model_names()]})
-
-
-def _entry(index: RoutingIndex, name: str) -> dict[str, Any]:
+def _openai_entry(index: RoutingIndex, name: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": name, "object": "model", "created": _CREATED, "owned_by": "pilotage"}
     bindings = index.snapshot.names.get(name, ())
     if bindings:
         entry["root"] = bindings[0].upstream_model
     return entry
+
+
+def _anthropic_entry(name: str) -> dict[str, Any]:
+    return {"type": "model", "id": name, "display_name": name, "created_at": _CREATED_AT}

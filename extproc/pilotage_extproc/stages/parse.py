@@ -1,76 +1,57 @@
 """What the pipeline reads of a request body; the rest is the model server's business."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import orjson
 
+from pilotage_extproc.dialects.call import MAX_MODEL_LENGTH, BodyForm, Dialect, checked_model
 from pilotage_extproc.dialects.document import Document
+from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.stages.body_structure import check_structure
+from pilotage_extproc.stages.body_structure import structure_checked
 
-MAX_MODEL_LENGTH = 256
-_PROMPT_FIELD = {
-    CallKind.CHAT: "messages",
-    CallKind.MESSAGES: "messages",
-    CallKind.COMPLETIONS: "prompt",
-    CallKind.EMBEDDINGS: "input",
-    CallKind.RESPONSES: "input",
-}
-STREAM_USAGE_KINDS = frozenset({CallKind.CHAT, CallKind.COMPLETIONS})
-"""Calls whose streams carry usage only if `stream_options` asks for it."""
+__all__ = ["MAX_MODEL_LENGTH", "parse_body", "read_body", "structure_steps"]
 
 
 def parse_body(kind: CallKind, body: bytes, *, max_structure: int) -> Document:
     """Check and parse a body. Raises RequestRefused (400) that names the field and the fix."""
-    check_structure(body, max_structure)
+    for _ in structure_steps(kind, body, max_structure):
+        pass
     return read_body(kind, body)
+
+
+def structure_steps(kind: CallKind, body: bytes, max_structure: int) -> Iterator[None]:
+    """Check what parsing would cost, with a pause after each block. Raises RequestRefused (400)."""
+    if DIALECTS[kind].body is BodyForm.JSON:
+        yield from structure_checked(body, max_structure)
 
 
 def read_body(kind: CallKind, body: bytes) -> Document:
     """Parse a body whose structure has been checked. Raises RequestRefused (400)."""
+    return _read_json(DIALECTS[kind], body)
+
+
+def _read_json(dialect: Dialect, body: bytes) -> Document:
     try:
         members = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestRefused(Refusal.BAD_JSON, _json_message(body, error)) from None
     if not isinstance(members, dict):
         raise RequestRefused(Refusal.BAD_JSON, "The request body must be a JSON object.")
-    model = members.get("model")
-    if not isinstance(model, str) or not model:
-        raise RequestRefused(Refusal.MISSING_MODEL, "`model` must be a non-empty string.", param="model")
-    if len(model) > MAX_MODEL_LENGTH:
-        message = f"`model` is longer than {MAX_MODEL_LENGTH} characters."
-        raise RequestRefused(Refusal.INVALID_FIELD, message, param="model")
+    model = checked_model(dialect, members.get("model"))
     stream = members.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise RequestRefused(Refusal.INVALID_FIELD, "`stream` must be true or false.", param="stream")
-    previous = None
-    if kind is CallKind.RESPONSES:
-        previous = members.get("previous_response_id")
-        if previous is not None and not isinstance(previous, str):
-            message = "`previous_response_id` must be a string."
-            raise RequestRefused(Refusal.INVALID_FIELD, message, param="previous_response_id")
-    _check_prompt(kind, members)
+    dialect.check(members)
     return Document(
-        model, bool(stream), members, members.get("stream_options"), "stream_options" in members, previous
+        model,
+        bool(stream),
+        members,
+        members.get("stream_options"),
+        "stream_options" in members,
+        members.get("previous_response_id") if dialect.stored else None,
     )
-
-
-def _check_prompt(kind: CallKind, members: dict[str, Any]) -> None:
-    field = _PROMPT_FIELD[kind]
-    prompt = members.get(field)
-    if field == "messages":
-        if prompt is not None and not isinstance(prompt, list):
-            raise RequestRefused(Refusal.INVALID_FIELD, "`messages` must be a list.", param=field)
-        missing = not prompt
-    elif kind is CallKind.COMPLETIONS:
-        missing = prompt is None and members.get("prompt_embeds") is None
-    elif kind is CallKind.RESPONSES:
-        missing = prompt is None and members.get("prompt") is None
-    else:
-        missing = prompt is None and members.get("messages") is None
-    if missing:
-        raise RequestRefused(Refusal.MISSING_PROMPT, f"`{field}` is missing or empty.", param=field)
 
 
 def _json_message(body: bytes, error: orjson.JSONDecodeError) -> str:

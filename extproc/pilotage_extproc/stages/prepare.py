@@ -3,13 +3,22 @@
 import orjson
 
 from pilotage_api.snapshot import StreamUsage
-from pilotage_extproc.dialects.splice import MODEL, Edit, check_single, edited, string_set
+from pilotage_extproc.dialects.document import Document
+from pilotage_extproc.dialects.splice import (
+    MODEL,
+    Edit,
+    check_single,
+    edited,
+    members_added,
+    string_set,
+    value_start,
+)
 from pilotage_extproc.dialects.stream_usage import (
-    STREAM_USAGE_KINDS,
     UsageEdit,
     usage_asked,
     usage_unasked,
 )
+from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.exchange import Exchange
@@ -27,17 +36,33 @@ class Prepare(Step):
         attempts = _attempts(exchange)
         first = attempts[0]
         edits: list[Edit] = []
-        if first.upstream_model == document.model:
+        if not document.model:
+            edits += model_added(body, document, first.upstream_model)
+        elif first.upstream_model == document.model:
             check_single(body, MODEL)
         else:
             edits.append(string_set(body, MODEL, first.upstream_model))
         how = UsageEdit.NONE
         if document.stream:
-            kind = exchange.call.kind
-            asked, how = usage_asked(body, kind, document.members, first.engine, first.stream_usage)
+            dialect = DIALECTS[exchange.call.kind]
+            asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
             edits += asked
         differ = len(attempts) > 1 and len(set(attempts)) > 1
         exchange.prepared(edited(body, edits) if edits else None, how, attempts if differ else ())
+
+
+def model_added(body: bytes, document: Document, upstream_model: str) -> list[Edit]:
+    """Edits that name the model of a call that named none; none where the server is to choose."""
+    if "model" in document.members:
+        check_single(body, MODEL)
+    if not upstream_model:
+        return []
+    named = orjson.dumps(upstream_model)
+    if "model" in document.members:
+        start = value_start(body, MODEL)
+        return [Edit(start, start + len(b"null"), named)]
+    alone = not document.members
+    return [members_added(body.index(b"{"), b'"model":%b' % named, alone=alone)]
 
 
 def _attempts(exchange: Exchange) -> tuple[Attempt, ...]:
@@ -58,8 +83,9 @@ def later_attempt(body: bytes, kind: CallKind, how: UsageEdit, attempt: Attempt)
     if undone is not None:
         changed = edited(body, [undone])
     edits = [string_set(changed, MODEL, attempt.upstream_model)]
-    if kind in STREAM_USAGE_KINDS and attempt.stream_usage is StreamUsage.INJECT and b'"stream"' in changed:
+    dialect = DIALECTS[kind]
+    if dialect.usage_when_asked and attempt.stream_usage is StreamUsage.INJECT and b'"stream"' in changed:
         members = orjson.loads(changed)
-        edits += usage_asked(changed, kind, members, attempt.engine, attempt.stream_usage)[0]
+        edits += usage_asked(changed, dialect, members, attempt.engine, attempt.stream_usage)[0]
     changed = edited(changed, edits)
     return None if changed == body else changed

@@ -7,8 +7,7 @@ from typing import Final
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.stages.body_structure import structure_checked
-from pilotage_extproc.stages.parse import parse_body, read_body
+from pilotage_extproc.stages.parse import parse_body, read_body, structure_steps
 
 LARGE_BODY_BYTES: Final = 1 << 20
 """Bodies above this yield the loop between steps, so that other requests are not held up."""
@@ -37,7 +36,7 @@ class ReadBody(Step):
     async def read_large(self, exchange: Exchange) -> None:
         """Parse a large body, in turn. Raises RequestRefused (400)."""
         async with self._one_parsing:
-            for _ in structure_checked(exchange.body, self._max_structure):
+            for _ in structure_steps(exchange.call.kind, exchange.body, self._max_structure):
                 await asyncio.sleep(0)
             document = read_body(exchange.call.kind, exchange.body)
             await asyncio.sleep(0)

@@ -1,19 +1,15 @@
 """Which call a request is, by its head alone: ours, one that is forwarded, or answered at once."""
 
-from collections.abc import Callable
-from typing import Final
-
 from pilotage_api.settings import GatewaySettings, OtherTraffic
 from pilotage_extproc.domain.decision import DirectAnswer
-from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.stages.identify import INFERENCE_PATHS, Identity, identify
-
-INFERENCE_KINDS: Final = frozenset(INFERENCE_PATHS.values())
-_JSON_CODINGS: Final = ("", "identity")
+from pilotage_extproc.rules.routing_index import CurrentIndex
+from pilotage_extproc.stages.identify import Identity, identify, unread_because
+from pilotage_extproc.stages.models_page import ModelPages
 
 
 class ReadHead(Step):
@@ -21,48 +17,44 @@ class ReadHead(Step):
 
     name = "head"
 
-    def __init__(self, settings: GatewaySettings, models_page: Callable[[], bytes]) -> None:
+    def __init__(self, settings: GatewaySettings, current: CurrentIndex) -> None:
         self._settings = settings
-        self._models_page = models_page
+        self._current = current
+        self._pages = ModelPages(current.index)
 
     def apply(self, exchange: Exchange) -> DirectAnswer | None:
         """Recognise the call. Raises RequestRefused."""
         head = exchange.head
         identity = identify(head.method, head.path)
+        kind, dialect = identity.kind, identity.dialect
+        if kind is CallKind.OPTIONS:
+            return DirectAnswer(b"", 204, headers={"allow": ", ".join(identity.allow)})
+        unread = None if dialect is None else unread_because(dialect, head.headers)
+        forward_pool: str | None = None
         if head.pool is not None:
-            exchange.recognised(_call(head, identity, _pool_of_unknown(head, identity)))
-            return None
-        if identity.kind is CallKind.MODELS:
-            return DirectAnswer(self._models_page())
-        exchange.recognised(_call(head, identity, self._forward_pool(head, identity)))
+            # the gateway has fixed the pool: what is not understood goes there by load alone
+            if kind is not CallKind.RESPONSE_OBJECT and (dialect is None or unread is not None):
+                forward_pool = head.pool
+        elif kind is CallKind.MODELS:
+            return DirectAnswer(self._models().listed(head.headers))
+        elif kind is CallKind.MODEL:
+            return DirectAnswer(self._models().one(identity.model_id or "", head.headers))
+        elif kind is CallKind.OTHER:
+            message = "This path is not served."
+            forward_pool = _forwarded(self._settings.other_paths, Refusal.UNKNOWN_PATH, message)
+        elif unread is not None:
+            forward_pool = _forwarded(self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, unread)
+        exchange.recognised(_call(head.path, identity, forward_pool))
         return None
 
-    def _forward_pool(self, head: RequestHead, identity: Identity) -> str | None:
-        kind, pool = identity.kind, None
-        if kind is CallKind.OTHER:
-            return _forwarded(self._settings.other_paths, Refusal.UNKNOWN_PATH, "This path is not served.")
-        if kind is not CallKind.RESPONSE_OBJECT:
-            content_type = head.headers.get("content-type", "")
-            if content_type and "json" not in content_type.partition(";")[0].lower():
-                message = f"content-type must be application/json, not {content_type[:100]!r}."
-                pool = _forwarded(self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, message)
-            coding = head.headers.get("content-encoding", "")
-            if coding not in _JSON_CODINGS:
-                message = f"The body must be sent without content-encoding, not as {coding[:100]!r}."
-                pool = _forwarded(self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, message)
-        return pool
+    def _models(self) -> ModelPages:
+        if self._pages.index is not self._current.index:
+            self._pages = ModelPages(self._current.index)
+        return self._pages
 
 
-def _call(head: RequestHead, identity: Identity, forward_pool: str | None) -> Call:
-    return Call(identity.kind, identity.path, head.path, identity.response_id, forward_pool)
-
-
-def _pool_of_unknown(head: RequestHead, identity: Identity) -> str | None:
-    """The gateway has fixed the pool: what is not understood goes there by load alone."""
-    json = "json" in head.headers.get("content-type", "json").lower()
-    plain = head.headers.get("content-encoding", "") in _JSON_CODINGS
-    understood = identity.kind in INFERENCE_KINDS and json and plain
-    return None if understood or identity.kind is CallKind.RESPONSE_OBJECT else head.pool
+def _call(target: str, identity: Identity, forward_pool: str | None) -> Call:
+    return Call(identity.kind, identity.path, target, identity.response_id, forward_pool)
 
 
 def _forwarded(traffic: OtherTraffic, otherwise: Refusal, message: str) -> str:

@@ -56,8 +56,16 @@ def _by_policy(index: RoutingIndex, exchange: Exchange) -> Rule:
     model = exchange.document.model
     for policy in index.matching(model, exchange.call.path, exchange.head.headers):
         return policy.rules[0]
-    rule = index.names.get(model)
+    rule = index.names.get(model) if model else _only_pool(index)
     if rule is None:
         message = f"The model `{model}` does not exist."
         raise RequestRefused(Refusal.MODEL_NOT_FOUND, message, param="model")
     return rule
+
+
+def _only_pool(index: RoutingIndex) -> Rule:
+    """Where a call goes that names no model: engines take it for the one they serve."""
+    if index.unnamed is None:
+        message = "`model` must be a non-empty string: more than one pool, or none, is served here."
+        raise RequestRefused(Refusal.MISSING_MODEL, message, param="model")
+    return index.unnamed

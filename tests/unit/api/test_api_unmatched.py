@@ -4,7 +4,7 @@ import pytest
 from api_manifests import brief, compiled, only, policy, pool
 
 from pilotage_api.calls import INFERENCE_PATHS, STEERING_PREFIXES
-from pilotage_extproc.stages.identify import INFERENCE_PATHS as IDENTIFIED
+from pilotage_extproc.dialects.table import CALLS
 
 
 def found(match: dict) -> list[tuple[str, str, str]]:
@@ -12,7 +12,7 @@ def found(match: dict) -> list[tuple[str, str, str]]:
 
 
 def test_the_paths_told_are_those_the_picker_knows():
-    assert set(INFERENCE_PATHS) == set(IDENTIFIED)
+    assert set(INFERENCE_PATHS) == {path for call in CALLS for path in call.paths}
 
 
 @pytest.mark.parametrize(

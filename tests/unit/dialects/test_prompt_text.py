@@ -19,7 +19,8 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     StreamUsage,
 )
-from pilotage_extproc.dialects.prompt_text import MEDIA_PART_BYTES, prompt_text
+from pilotage_extproc.dialects.prompt_parts import MEDIA_PART_BYTES
+from pilotage_extproc.dialects.prompt_text import prompt_text
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.request.call import Call

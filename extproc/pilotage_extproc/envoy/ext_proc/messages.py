@@ -12,7 +12,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.domain.head import RequestHead
-from pilotage_extproc.domain.refusals import RequestRefused
+from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
 from pilotage_extproc.envoy.ext_proc.wire import field
 
 DESTINATION = "x-gateway-destination-endpoint"
@@ -221,14 +221,13 @@ def immediate(
     return _serialized(response)
 
 
-def refusal(refused: RequestRefused) -> bytes:
-    """A refused request's answer: an OpenAI error object."""
-    headers = {}
-    if refused.retry_after_seconds is not None:
-        headers["retry-after"] = str(refused.retry_after_seconds)
+def refusal(
+    refused: RequestRefused, shape: ErrorShape = ErrorShape.OPENAI, request_id: str | None = None
+) -> bytes:
+    """A refused request's answer: an error object of the API that its client speaks."""
     return immediate(
-        refused.body(),
+        refused.body(shape, request_id),
         http_status=refused.reason.http_status,
-        headers=headers,
+        headers=refused.headers(),
         details=refused.reason.code,
     )

@@ -8,7 +8,6 @@ from typing import Protocol
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker, RequestStream
@@ -67,13 +66,13 @@ class Processor:
         except RequestRefused as refused:
             outcome = Outcome.answered(refused.reason.http_status)
             self.telemetry.requests.add("refused", refused.reason.code)
-            await stream.write(messages.refusal(refused))
+            await stream.write(request.refusal(refused))
         except Exception:
             log.exception("a request failed in the picker")
             failed = RequestRefused(Refusal.INTERNAL, "The gateway could not process this request.")
             outcome = Outcome.answered(failed.reason.http_status)
             self.telemetry.requests.add("refused", failed.reason.code)
-            await stream.write(messages.refusal(failed))
+            await stream.write(request.refusal(failed))
         finally:
             self.open_streams -= 1
             request.close(outcome)

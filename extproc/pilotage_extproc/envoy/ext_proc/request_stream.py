@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
+from pilotage_extproc.dialects.table import error_shape
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
@@ -51,6 +52,14 @@ class RequestStream:
         self._expected_bytes = 0
         self._exchange: Exchange | None = None
         self._outcome = Outcome.abandoned()
+
+    def refusal(self, refused: RequestRefused) -> bytes:
+        """The answer to a refused request, as its client's API has errors."""
+        if self._exchange is None:
+            return messages.refusal(refused)
+        head = self._exchange.head
+        shape = error_shape(head.path, head.headers)
+        return messages.refusal(refused, shape, head.headers.get("x-request-id"))
 
     async def run(self) -> Outcome:
         """Serve the stream; how its request ended, where that was without a pick. Raises RequestRefused."""
@@ -179,7 +188,9 @@ class RequestStream:
         self._outcome = Outcome.answered(answer.http_status)
         await self._stream.write(
             messages.immediate(
-                answer.body, http_status=answer.http_status, headers={"content-type": answer.content_type}
+                answer.body,
+                http_status=answer.http_status,
+                headers={"content-type": answer.content_type, **answer.headers},
             )
         )
 

@@ -1,0 +1,132 @@
+"""Anthropic messages, and the count of their tokens.
+
+https://docs.anthropic.com/en/api/messages
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_messages, no_prompt
+from pilotage_extproc.dialects.conversation import (
+    audio_in,
+    digest_of,
+    distinct,
+    images_in,
+    objects,
+    text_of,
+    texts_in,
+)
+from pilotage_extproc.dialects.prompt_parts import add_content, add_messages
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import ErrorShape
+
+VERSION_HEADER: Final = "anthropic-version"
+"""Every client of this API sends it; on paths that two APIs share it tells whose answer is expected."""
+_BILLING: Final = "x-anthropic-billing-header"
+"""How Claude Code begins a system block that is new with each request; vLLM takes it out of the prompt."""
+
+
+def _system(members: Members) -> Any:
+    """The system prompt without what is new with each request and never reaches the model."""
+    system = members.get("system")
+    if isinstance(system, str):
+        return "" if system.startswith(_BILLING) else system
+    if isinstance(system, list) and any(map(_is_billing, system)):
+        return [block for block in system if not _is_billing(block)]
+    return system
+
+
+def _is_billing(block: Any) -> bool:
+    text = block.get("text") if isinstance(block, dict) else None
+    return isinstance(text, str) and text.startswith(_BILLING)
+
+
+def _prompt(members: Members, parts: list[bytes]) -> None:
+    system = _system(members)
+    if system:
+        add_content(system, parts)
+    add_messages(members.get("messages"), parts)
+
+
+def _is_result(message: dict[str, Any]) -> bool:
+    """Whether a message of the user only hands back results of tools."""
+    content = message.get("content")
+    if not isinstance(content, list) or not content:
+        return False
+    return all(isinstance(part, dict) and _is_result_type(part.get("type")) for part in content)
+
+
+def _is_result_type(kind: Any) -> bool:
+    return isinstance(kind, str) and kind.endswith("tool_result")
+
+
+def _turns(members: Members) -> int:
+    messages = objects(members.get("messages"))
+    return sum(1 for message in messages if message.get("role") == "user" and not _is_result(message))
+
+
+def _last_role(members: Members) -> str | None:
+    messages = members.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not isinstance(last, dict):
+        return None
+    role = text_of(last.get("role"))
+    return "tool" if role == "user" and _is_result(last) else role
+
+
+def _tool_names(members: Members) -> tuple[str, ...]:
+    return distinct(tool.get("name") for tool in objects(members.get("tools")))
+
+
+def _tools_used(members: Members) -> tuple[str, ...]:
+    return distinct(part.get("name") for part in _parts(members) if _is_use(part.get("type")))
+
+
+def _is_use(kind: Any) -> bool:
+    return isinstance(kind, str) and kind.endswith("tool_use")
+
+
+def _parts(members: Members) -> Iterator[dict[str, Any]]:
+    for message in objects(members.get("messages")):
+        yield from objects(message.get("content"))
+
+
+def _json_schema(members: Members) -> bool:
+    wanted = members.get("output_config")
+    form = wanted.get("format") if isinstance(wanted, dict) else members.get("output_format")
+    return isinstance(form, dict) and form.get("type") == "json_schema"
+
+
+FACTS: Final = Facts(
+    turns=_turns,
+    last_role=_last_role,
+    tool_names=_tool_names,
+    tools_used=_tools_used,
+    images=lambda members: images_in(members.get("messages")),
+    audio=lambda members: audio_in(members.get("messages")),
+    json_schema=_json_schema,
+    system_digest=lambda members: digest_of(texts_in(_system(members))),
+)
+
+MESSAGES: Final = Dialect(
+    kind=CallKind.MESSAGES,
+    paths=("/v1/messages",),
+    errors=ErrorShape.ANTHROPIC,
+    check=check_messages,
+    prompt=_prompt,
+    facts=FACTS,
+    streams=True,
+    output_limits=("max_tokens",),
+    usage=("usage", "message.usage"),
+)
+
+COUNT_TOKENS: Final = replace(
+    MESSAGES,
+    kind=CallKind.COUNT_TOKENS,
+    paths=("/v1/messages/count_tokens",),
+    prompt=no_prompt,  # nothing is prefilled
+    streams=False,
+    output_limits=(),
+    usage=(),
+)

@@ -1,0 +1,136 @@
+"""What one kind of call is: the contract every module of this folder fills in for its API."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
+
+Members = dict[str, Any]
+"""A parsed body: the members of a JSON object, or the short text fields of a form."""
+
+
+class BodyForm(StrEnum):
+    """How a call's body is written."""
+
+    JSON = "json"
+    MULTIPART = "multipart"
+    """`multipart/form-data`."""
+
+
+def no_prompt(members: Members, parts: list[bytes]) -> None:
+    """Of calls without a prompt that could be cached."""
+
+
+def no_check(members: Members) -> None:
+    """Of calls whose input is the model server's business alone."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Facts:
+    """What rules may ask of a body, each computed only when asked; none of them raises.
+
+    Members of the wrong type count as missing: what they mean is the model server's business.
+    """
+
+    turns: Callable[[Members], int] = lambda _: 0
+    """Messages of the user that are not only results of tools."""
+    last_role: Callable[[Members], str | None] = lambda _: None
+    """Of the last message: `user`, `assistant`, `tool`, `system`, `developer`; None without messages."""
+    tool_names: Callable[[Members], tuple[str, ...]] = lambda _: ()
+    """Tools that are offered to the model."""
+    tools_used: Callable[[Members], tuple[str, ...]] = lambda _: ()
+    """Tools that the model has called in the conversation so far, each once."""
+    images: Callable[[Members], int] = lambda _: 0
+    audio: Callable[[Members], int] = lambda _: 0
+    json_schema: Callable[[Members], bool] = lambda _: False
+    """Whether the answer is bound to a JSON schema."""
+    system_digest: Callable[[Members], str | None] = lambda _: None
+    """16 hexadecimal digits of the system prompt's hash; None without one."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Dialect:
+    """One kind of call, as one API has it."""
+
+    kind: CallKind
+    paths: tuple[str, ...]
+    """The first is the one it is documented under."""
+    body: BodyForm = BodyForm.JSON
+    errors: ErrorShape = ErrorShape.OPENAI
+    model_required: bool = True
+    """False where engines serve a call that names no model: it goes to the only pool there is."""
+    check: Callable[[Members], None] = no_check
+    """Raises RequestRefused (400) where the prompt is missing or of the wrong type."""
+    prompt: Callable[[Members, list[bytes]], None] = no_prompt
+    """Adds the prompt's parts, in the order an engine's prefix cache has them."""
+    facts: Facts = Facts()
+    streams: bool = False
+    """Whether `stream` is a member of its body."""
+    usage_when_asked: bool = False
+    """Whether its streams carry usage only if `stream_options` asks for it."""
+    stored: bool = False
+    """Whether it may go on from a stored response (`previous_response_id`)."""
+    output_limits: tuple[str, ...] = ()
+    """Members that bound the output's tokens; each may stand, the last one is put in where none does."""
+    usage: tuple[str, ...] = ("usage",)
+    """Members of an answer, or of a stream's events, that hold its usage; empty where there is none."""
+
+    method: str = "POST"
+
+    @property
+    def path(self) -> str:
+        """The path it is documented under."""
+        return self.paths[0]
+
+
+def max_tokens(dialect: Dialect, members: Members) -> int | None:
+    """Most tokens of output the client lets the model make, or None: the least of its limits."""
+    limits = [
+        limit
+        for name in dialect.output_limits
+        if isinstance(limit := members.get(name), int) and not isinstance(limit, bool)
+    ]
+    return min(limits, default=None)
+
+
+def missing(field: str) -> RequestRefused:
+    """The refusal of a body without its prompt."""
+    return RequestRefused(Refusal.MISSING_PROMPT, f"`{field}` is missing or empty.", param=field)
+
+
+def check_messages(members: Members) -> None:
+    """Refuse (400) a body whose `messages` are missing, empty or no list."""
+    messages = members.get("messages")
+    if messages is not None and not isinstance(messages, list):
+        raise RequestRefused(Refusal.INVALID_FIELD, "`messages` must be a list.", param="messages")
+    if not messages:
+        raise missing("messages")
+
+
+def check_any(*fields: str) -> Callable[[Members], None]:
+    """A check that one of some members is there; the first is the one a refusal names."""
+
+    def check(members: Members) -> None:
+        if all(members.get(field) is None for field in fields):
+            raise missing(fields[0])
+
+    return check
+
+
+MAX_MODEL_LENGTH: Final = 256
+"""Characters."""
+
+
+def checked_model(dialect: Dialect, model: Any) -> str:
+    """The model's name; empty where a call may do without one and does. Raises RequestRefused (400)."""
+    if model is None and not dialect.model_required:
+        return ""
+    if not isinstance(model, str) or not model:
+        raise RequestRefused(Refusal.MISSING_MODEL, "`model` must be a non-empty string.", param="model")
+    if len(model) > MAX_MODEL_LENGTH:
+        message = f"`model` is longer than {MAX_MODEL_LENGTH} characters."
+        raise RequestRefused(Refusal.INVALID_FIELD, message, param="model")
+    return model

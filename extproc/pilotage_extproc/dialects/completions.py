@@ -1,0 +1,31 @@
+"""OpenAI completions.
+
+https://platform.openai.com/docs/api-reference/completions; `prompt_embeds` is vLLM's.
+"""
+
+from typing import Final
+
+from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_any
+from pilotage_extproc.dialects.chat import asks_engine_for_json
+from pilotage_extproc.dialects.prompt_parts import add_content, only_prompt
+from pilotage_extproc.domain.head import CallKind
+
+
+def _prompt(members: Members, parts: list[bytes]) -> None:
+    add_content(only_prompt(members.get("prompt")), parts)
+
+
+COMPLETIONS: Final = Dialect(
+    kind=CallKind.COMPLETIONS,
+    paths=("/v1/completions",),
+    check=check_any("prompt", "prompt_embeds"),
+    prompt=_prompt,
+    facts=Facts(
+        turns=lambda _: 1,
+        last_role=lambda _: "user",
+        json_schema=asks_engine_for_json,
+    ),
+    streams=True,
+    usage_when_asked=True,
+    output_limits=("max_tokens",),
+)
