@@ -3,7 +3,9 @@
 import orjson
 
 from pilotage_api.snapshot import StreamUsage
+from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.document import Document
+from pilotage_extproc.dialects.forms import Form, read_form, text_added, text_set
 from pilotage_extproc.dialects.splice import (
     MODEL,
     Edit,
@@ -36,7 +38,9 @@ class Prepare(Step):
         attempts = _attempts(exchange)
         first = attempts[0]
         edits: list[Edit] = []
-        if not document.model:
+        if document.form is not None:
+            edits += form_model(document.form, document.model, first.upstream_model)
+        elif not document.model:
             edits += model_added(body, document, first.upstream_model)
         elif first.upstream_model == document.model:
             check_single(body, MODEL)
@@ -49,6 +53,13 @@ class Prepare(Step):
             edits += asked
         differ = len(attempts) > 1 and len(set(attempts)) > 1
         exchange.prepared(edited(body, edits) if edits else None, how, attempts if differ else ())
+
+
+def form_model(form: Form, model: str, upstream_model: str) -> list[Edit]:
+    """Edits that name the model in a form; none where it does already, or the server is to choose."""
+    if upstream_model in ("", model):
+        return []
+    return [text_set(form, "model", upstream_model) if model else text_added(form, "model", upstream_model)]
 
 
 def model_added(body: bytes, document: Document, upstream_model: str) -> list[Edit]:
@@ -73,17 +84,23 @@ def _attempts(exchange: Exchange) -> tuple[Attempt, ...]:
     return tuple([Attempt.at(pools[target.pool], target.upstream_model) for target in targets])
 
 
-def later_attempt(body: bytes, kind: CallKind, how: UsageEdit, attempt: Attempt) -> bytes | None:
+def later_attempt(
+    body: bytes, kind: CallKind, content_type: str, how: UsageEdit, attempt: Attempt
+) -> bytes | None:
     """The body of a later attempt, made of the first one's; None where nothing changes.
 
     Raises RequestRefused or KeyError where it is not one that `Prepare` has seen.
     """
+    dialect = DIALECTS[kind]
+    if dialect.body is BodyForm.MULTIPART:
+        form = read_form(body, content_type)
+        edits = form_model(form, form.text(body, "model") or "", attempt.upstream_model)
+        return edited(body, edits) if edits else None
     changed = body
     undone = usage_unasked(body, how) if how else None
     if undone is not None:
         changed = edited(body, [undone])
     edits = [string_set(changed, MODEL, attempt.upstream_model)]
-    dialect = DIALECTS[kind]
     if dialect.usage_when_asked and attempt.stream_usage is StreamUsage.INJECT and b'"stream"' in changed:
         members = orjson.loads(changed)
         edits += usage_asked(changed, dialect, members, attempt.engine, attempt.stream_usage)[0]

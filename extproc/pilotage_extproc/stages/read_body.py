@@ -30,7 +30,11 @@ class ReadBody(Step):
             return None
         if len(exchange.body) > LARGE_BODY_BYTES:
             return self.read_large(exchange)
-        exchange.read(parse_body(call.kind, exchange.body, max_structure=self._max_structure))
+        content_type = exchange.head.headers.get("content-type", "")
+        document = parse_body(
+            call.kind, exchange.body, max_structure=self._max_structure, content_type=content_type
+        )
+        exchange.read(document)
         return None
 
     async def read_large(self, exchange: Exchange) -> None:
@@ -38,6 +42,7 @@ class ReadBody(Step):
         async with self._one_parsing:
             for _ in structure_steps(exchange.call.kind, exchange.body, self._max_structure):
                 await asyncio.sleep(0)
-            document = read_body(exchange.call.kind, exchange.body)
+            content_type = exchange.head.headers.get("content-type", "")
+            document = read_body(exchange.call.kind, exchange.body, content_type)
             await asyncio.sleep(0)
         exchange.read(document)

@@ -16,7 +16,6 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.splice import splice_model
 from pilotage_extproc.dialects.stream_usage import UsageEdit
-from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
@@ -93,7 +92,8 @@ class AttemptRewriter:
                 log.warning("a later attempt belongs to an unknown snapshot", extra={"snapshot": version})
                 message_text = "The gateway's configuration changed while this request was tried again."
                 raise RequestRefused(Refusal.OVERLOADED, message_text, retry_after_seconds=1)
-            return _Rewriting(_kind_of(message), UsageEdit(int(pick[names.USAGE_EDIT].number_value)), attempt)
+            how = UsageEdit(int(pick[names.USAGE_EDIT].number_value))
+            return _Rewriting(message, how, attempt)
         if names.MODELS_BY_ADDRESS in pick:
             models = pick[names.MODELS_BY_ADDRESS].struct_value.fields
             if address in models:
@@ -104,14 +104,16 @@ class AttemptRewriter:
 class _Rewriting:
     """As this process's snapshot says."""
 
-    def __init__(self, kind: CallKind, how: UsageEdit, attempt: Attempt) -> None:
-        self._kind = kind
+    def __init__(self, message: ext_proc_pb2.ProcessingRequest, how: UsageEdit, attempt: Attempt) -> None:
+        headers = messages.header_map(message.request_headers.headers.headers)
+        self._kind = identify(headers.get(":method", ""), headers.get(":path", "")).kind
+        self._content_type: str = headers.get("content-type", "")
         self._how = how
         self._attempt = attempt
 
     def __call__(self, body: bytes) -> bytes:
         try:
-            changed = later_attempt(body, self._kind, self._how, self._attempt)
+            changed = later_attempt(body, self._kind, self._content_type, self._how, self._attempt)
         except (RequestRefused, KeyError, TypeError, orjson.JSONDecodeError):
             return body  # a body that is not ours goes on as it is
         return body if changed is None else changed
@@ -133,11 +135,6 @@ class _NamingModel:
 
 def _unchanged(body: bytes) -> bytes:
     return body
-
-
-def _kind_of(message: ext_proc_pb2.ProcessingRequest) -> CallKind:
-    headers = messages.header_map(message.request_headers.headers.headers)
-    return identify(headers.get(":method", ""), headers.get(":path", "")).kind
 
 
 def _body_answer(changed: bytes | None, length: int) -> bytes:
