@@ -1,7 +1,7 @@
 """What concerns the gateway and no pool: one typed model for `pilotage.yaml`, flags and chart values."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +12,7 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -30,6 +31,9 @@ def _host_and_port(text: str) -> str:
 
 ListenAddress = Annotated[str, AfterValidator(_host_and_port)]
 """`HOST:PORT`, IPv6 in brackets."""
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*,]+)$", max_length=255)]
+"""`SCHEME://HOST[:PORT]`, as browsers send it, or `*`."""
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=100)]
 ObeyedNamespace = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")]
 
 
@@ -143,6 +147,31 @@ class UpstreamSettings(SettingsPart):
     """Retries at one time over all requests."""
 
 
+class CorsSettings(SettingsPart):
+    """Which pages of browsers may call the gateway; the bundled Envoy answers their preflight requests."""
+
+    allow_origins: tuple[Origin, ...] = ()
+    """Origins such as `https://chat.example.com`; `*` is any, and stands alone. Empty is none: no CORS."""
+    allow_headers: tuple[HeaderName, ...] = ("authorization", "content-type")
+    """Request headers that pages may set beside the always allowed ones."""
+    expose_headers: tuple[HeaderName, ...] = ()
+    """Response headers that pages may read, such as `x-request-id`."""
+    max_age_seconds: int = Field(default=600, ge=0, le=86_400)
+    """How long a browser may keep the answer to a preflight request."""
+    allow_credentials: bool = False
+    """Whether pages may send cookies; not with `*`."""
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if "*" in self.allow_origins and len(self.allow_origins) > 1:
+            raise ValueError("allowOrigins: `*` is any origin: name it alone")
+        if "*" in self.allow_origins and self.allow_credentials:
+            raise ValueError(
+                "allowCredentials with `*` would let any page act for its user: name the origins"
+            )
+        return self
+
+
 class ScrapeSettings(SettingsPart):
     """How engine metrics are read."""
 
@@ -185,7 +214,7 @@ class GatewaySettings(SettingsPart):
     other_paths: OtherTraffic = OtherTraffic()
     """Paths that are not inference calls."""
     other_bodies: OtherTraffic = OtherTraffic()
-    """Inference paths whose body is not JSON by its content type (audio, multipart …)."""
+    """Inference paths whose body is not what the call takes, by its content type: JSON, or a form (audio)."""
     fail_open_pool: str | None = None
     """`namespace/name` of the pool that serves requests when the picker is away; unset fails closed."""
     decision_headers: Annotated[DecisionHeaders, BeforeValidator(_off_unquoted)] = DecisionHeaders.OFF
@@ -205,6 +234,7 @@ class GatewaySettings(SettingsPart):
     for 400,000 tokens. Past it what an endpoint used longest ago is forgotten."""
     decision_history_bytes: int = Field(default=64 << 20, ge=1 << 16)
     """Memory for decision records that can be explained afterwards."""
+    cors: CorsSettings = CorsSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     scrape: ScrapeSettings = ScrapeSettings()
     peers: tuple[str, ...] = ()

@@ -104,3 +104,18 @@ def test_peers_whose_certificates_nobody_could_verify_are_refused_with_the_fix()
 )
 def test_peers_and_tls_that_go_together_are_read(spec):
     assert load(document(spec)).settings == GatewaySettings.model_validate(spec)
+
+
+@pytest.mark.parametrize(
+    "cors",
+    [
+        {"allowOrigins": ["*", "https://a.example"]},
+        {"allowOrigins": ["*"], "allowCredentials": True},
+        {"allowOrigins": ["https://a.example/path"]},
+        {"allowOrigins": ["a.example"]},
+        {"allowHeaders": ["x y"]},
+    ],
+)
+def test_cors_that_browsers_would_refuse_or_that_lets_in_anyone_is_an_error(cors):
+    with pytest.raises(ValidationError):
+        GatewaySettings.model_validate({"cors": cors})

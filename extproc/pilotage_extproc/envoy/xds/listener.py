@@ -15,6 +15,7 @@ from pilotage_api.calls import ACCEPT_ENCODING, STEERING_PREFIXES
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, TlsFiles
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.lua.usage_filter import usage_filter
+from pilotage_extproc.envoy.xds.cors import cors_filters, cors_policy
 from pilotage_extproc.envoy.xds.local_replies import local_reply_config
 from pilotage_extproc.envoy.xds.typed import (
     FROM_EXTPROC,
@@ -125,6 +126,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "localReplyConfig": local_reply_config(),
         "routeConfig": _routes(settings),
         "httpFilters": [
+            *cors_filters(settings.cors),
             usage_filter(),
             _picker(settings, envoy_name),
             extension("envoy.filters.http.router", Router),
@@ -222,6 +224,7 @@ def _routes(settings: GatewaySettings) -> Fields:
         "includeRequestAttemptCount": True,
         "routes": routes,
     }
+    host |= cors_policy(settings.cors)
     if settings.decision_headers is not DecisionHeaders.OFF:
         value = f"%DYNAMIC_METADATA({names.PILOTAGE_NAMESPACE}:{names.DECISION_RESPONSE_HEADER})%"
         header = {"key": names.DECISION_RESPONSE_HEADER, "value": value}

@@ -1,7 +1,10 @@
-"""Envoy's own errors, shaped as OpenAI error objects: client libraries raise their typed exceptions."""
+"""Envoy's own errors, shaped as the client's API has them: client libraries raise their typed exceptions."""
 
 from envoy_data_plane.envoy.extensions.access_loggers.filters.cel.v3 import ExpressionFilter
 
+from pilotage_extproc.dialects.anthropic import VERSION_HEADER
+from pilotage_extproc.dialects.table import ANTHROPIC_PREFIX, SHARED_PATH
+from pilotage_extproc.domain.refusals import anthropic_error_type
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.typed import Fields, extension
 
@@ -39,31 +42,54 @@ def local_reply_config() -> Fields:
                     "contentType": "application/json",
                 },
             },
-            *(_mapper(status) for status in _ERRORS),
+            *(
+                _mapper(_both(_anthropic_client(), _is(status)), status, _anthropic(status))
+                for status in _ERRORS
+            ),
+            *(_mapper(_is(status), status, _openai(status)) for status in _ERRORS),
         ]
     }
 
 
-def _mapper(status: int) -> Fields:
-    message, kind, code = _ERRORS[status]
+def _mapper(access_filter: Fields, status: int, body: Fields) -> Fields:
     mapper: Fields = {
-        "filter": {
-            "statusCodeFilter": {
-                "comparison": {
-                    "op": "EQ",
-                    "value": {"defaultValue": status, "runtimeKey": f"pilotage.{status}"},
-                }
-            }
-        },
-        "bodyFormatOverride": {
-            "jsonFormat": {"error": {"message": message, "type": kind, "param": None, "code": code}},
-            "contentType": "application/json",
-        },
+        "filter": access_filter,
+        "bodyFormatOverride": {"jsonFormat": body, "contentType": "application/json"},
     }
     if status in _RETRY_AFTER_SECONDS:
         header = {"key": "retry-after", "value": str(_RETRY_AFTER_SECONDS[status])}
         mapper["headersToAdd"] = [{"header": header, "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD"}]
     return mapper
+
+
+def _openai(status: int) -> Fields:
+    message, kind, code = _ERRORS[status]
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def _anthropic(status: int) -> Fields:
+    error = {"type": anthropic_error_type(status), "message": _ERRORS[status][0]}
+    return {"type": "error", "error": error, "request_id": "%REQ(X-REQUEST-ID)%"}
+
+
+def _is(status: int) -> Fields:
+    value = {"defaultValue": status, "runtimeKey": f"pilotage.{status}"}
+    return {"statusCodeFilter": {"comparison": {"op": "EQ", "value": value}}}
+
+
+def _anthropic_client() -> Fields:
+    """As `dialects.table.error_shape` decides, by the path as it came."""
+    by_version = {"headerFilter": {"header": {"name": VERSION_HEADER, "presentMatch": True}}}
+    return {"orFilter": {"filters": [_under(ANTHROPIC_PREFIX), _both(_under(SHARED_PATH), by_version)]}}
+
+
+def _under(prefix: str) -> Fields:
+    matcher = {"name": ":path", "stringMatch": {"safeRegex": {"regex": f"{prefix}([/?#].*)?"}}}
+    return {"headerFilter": {"header": matcher}}
+
+
+def _both(one: Fields, other: Fields) -> Fields:
+    return {"andFilter": {"filters": [one, other]}}
 
 
 def _cel(expression: str) -> Fields:
