@@ -5,7 +5,8 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
@@ -14,15 +15,24 @@ from pilotage_sim.config import SimConfig
 from pilotage_sim.driver import EngineDriver
 from pilotage_sim.engine.tokens import token_count
 from pilotage_sim.faults import Faults, MetricsFault
-from pilotage_sim.http import answers, requests, shapes
+from pilotage_sim.http import answers, audio, pooling, requests, shapes, tokens
 from pilotage_sim.http.answers import Dialect, ServerDied
 from pilotage_sim.http.metrics import metrics_page
-from pilotage_sim.http.requests import BadRequest, GenerationRequest
+from pilotage_sim.http.requests import BadRequest, GenerationRequest, Members
 
 _MAX_BODY_BYTES = 64 << 20
 _MAX_STORED_RESPONSES = 10_000
 _VERSION = "0.32.0"
-_EMBEDDING_SIZE = 8
+_POOLING: Final = {
+    "/v1/embeddings": pooling.embeddings,
+    "/pooling": pooling.pooling,
+    "/classify": pooling.classify,
+    "/score": pooling.score,
+    "/v1/score": pooling.score,
+    "/rerank": pooling.rerank,
+    "/v1/rerank": pooling.rerank,
+    "/v2/rerank": pooling.rerank,
+}
 
 
 class SimApi:
@@ -49,12 +59,17 @@ class SimApi:
             [
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/completions", self._completions),
-                web.post("/v1/embeddings", self._embeddings),
                 web.post("/v1/messages", self._messages),
+                web.post("/v1/messages/count_tokens", self._count_tokens),
                 web.post("/v1/responses", self._responses),
                 web.get("/v1/responses/{id}", self._response),
                 web.post("/v1/responses/{id}/cancel", self._response),
                 web.get("/v1/models", self._models),
+                web.post("/tokenize", self._tokenize),
+                web.post("/detokenize", self._detokenize),
+                web.post("/v1/audio/transcriptions", self._audio),
+                web.post("/v1/audio/translations", self._audio),
+                *(web.post(path, partial(self._pool, pool)) for path, pool in _POOLING.items()),
                 web.post("/v1/load_lora_adapter", self._load_adapter),
                 web.post("/v1/unload_lora_adapter", self._unload_adapter),
                 web.get("/health", self._health),
@@ -73,28 +88,31 @@ class SimApi:
         try:
             return await handler(request)
         except BadRequest as error:
-            return web.json_response(error.body, status=error.status)
+            anthropic = request.path.startswith("/v1/messages")
+            return web.json_response(error.anthropic if anthropic else error.body, status=error.status)
         except ServerDied:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()  # to nobody; an exception would be logged as a defect
 
-    def _checked(self, wanted: GenerationRequest) -> tuple[str, str | None]:
-        """The base model and the adapter of a name. Raises BadRequest."""
+    def _checked(self, name: str) -> tuple[str, str | None]:
+        """The base model and the adapter of a name; no name is the base model. Raises BadRequest."""
         self.requests_seen += 1
         if self._faults.error_rate and self._random.random() < self._faults.error_rate:
             raise BadRequest(500, "Internal server error", "InternalServerError", None)
-        if wanted.model in self._config.models:
-            return wanted.model, None
-        if wanted.model in self._adapters:
-            return self._config.models[0], wanted.model
-        message = f"The model `{wanted.model}` does not exist."
+        if not name:
+            return self._config.models[0], None
+        if name in self._config.models:
+            return name, None
+        if name in self._adapters:
+            return self._config.models[0], name
+        message = f"The model `{name}` does not exist."
         raise BadRequest(404, message, "NotFoundError", "model")
 
     async def _generate(
         self, request: web.Request, wanted: GenerationRequest, id_: str, dialect: Dialect
     ) -> web.StreamResponse:
-        model, adapter = self._checked(wanted)
+        model, adapter = self._checked(wanted.model)
         limit = wanted.max_tokens or self._config.default_max_tokens
         length = token_count(wanted.prompt) + limit
         longest = self._driver.engine.config.max_model_tokens
@@ -161,27 +179,40 @@ class SimApi:
             self._driver.abort(id_)
         return web.json_response(stored)
 
-    async def _embeddings(self, request: web.Request) -> web.Response:
+    async def _pool(self, pool: Callable[[Members, str], Members], request: web.Request) -> web.Response:
+        body, model = await self._named(request)
+        return web.json_response(pool(body, model))
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body, _ = await self._named(request)
+        return web.json_response(tokens.tokenize(body, self._driver.engine.config.max_model_tokens))
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        body, _ = await self._named(request)
+        return web.json_response(tokens.detokenize(body))
+
+    async def _count_tokens(self, request: web.Request) -> web.Response:
+        body, _ = await self._named(request)
+        return web.json_response(tokens.count(body))
+
+    async def _named(self, request: web.Request) -> tuple[Members, str]:
+        """A body, and the model it is for. Raises BadRequest."""
         body = requests.parse(await request.read())
-        wanted = requests.generation(body, "input")
-        self._checked(wanted)
-        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
-        tokens = sum(token_count(str(text).encode()) for text in texts)
-        rows = [
-            {"index": index, "object": "embedding", "embedding": [self._random.random()] * _EMBEDDING_SIZE}
-            for index in range(len(texts))
-        ]
-        counted = {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0}
-        return web.json_response(
-            {
-                "id": shapes.new_id("embd-"),
-                "object": "list",
-                "created": int(time.time()),
-                "model": wanted.model,
-                "data": rows,
-                "usage": counted | {"prompt_tokens_details": None},
-            }
+        name = str(body.get("model") or "")
+        base, _ = self._checked(name)
+        return body, name or base
+
+    async def _audio(self, request: web.Request) -> web.StreamResponse:
+        wanted = await audio.read(request)
+        kind = "translation" if request.path.endswith("translations") else "transcription"
+        generation = wanted.generation
+        dialect = audio.Audio(
+            generation.model or self._config.models[0], kind, wanted.seconds, generation.include_usage
         )
+        answer = await self._generate(request, generation, shapes.new_id(f"{kind}-"), dialect)
+        if wanted.text_only and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+            return web.Response(text=orjson.loads(answer.body)["text"])
+        return answer
 
     async def _models(self, _request: web.Request) -> web.Response:
         longest = self._driver.engine.config.max_model_tokens

@@ -13,6 +13,18 @@ class BadRequest(Exception):
         super().__init__(message)
         self.status = status
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
+        self.anthropic = {"type": "error", "error": {"type": kind, "message": message}}
+        """The same on Anthropic's paths."""
+
+
+Members = dict[str, Any]
+"""A parsed body, or an answer."""
+
+
+def missing(field: str) -> BadRequest:
+    """What vLLM says of a body without a field it needs."""
+    message = f"1 validation error:\n  {{'type': 'missing', 'loc': 'body.{field}'}}"
+    return BadRequest(400, message, "Bad Request", f"body.{field}")
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,8 +60,7 @@ def generation(body: dict[str, Any], prompt_field: str) -> GenerationRequest:
         )
         raise BadRequest(400, message, "Bad Request", "body.messages")
     if prompt is None:
-        message = f"1 validation error:\n  {{'type': 'missing', 'loc': 'body.{prompt_field}'}}"
-        raise BadRequest(400, message, "Bad Request", f"body.{prompt_field}")
+        raise missing(prompt_field)
     limit = body.get("max_completion_tokens", body.get("max_output_tokens", body.get("max_tokens")))
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise BadRequest(400, f"max_tokens must be at least 1, got {limit}.", "Bad Request", "max_tokens")
@@ -68,6 +79,21 @@ def generation(body: dict[str, Any], prompt_field: str) -> GenerationRequest:
         include_usage=bool(options.get("include_usage")),
         continuous_usage=bool(options.get("continuous_usage_stats")),
     )
+
+
+def prompt_tokens(body: Members) -> bytes:
+    """The text whose tokens count: a prompt, or a chat as its template renders it. Raises BadRequest."""
+    prompt = body.get("prompt", body.get("messages"))
+    if prompt is None:
+        raise missing("prompt")
+    if isinstance(prompt, str):
+        return prompt.encode()
+    return render(prompt, body.get("tools"), body.get("system"))
+
+
+def text_of(value: Any) -> str:
+    """A text as it is; what is not one (a document with parts) as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def render(prompt: Any, *preamble: Any) -> bytes:
