@@ -122,8 +122,10 @@ class Pilotage:
         self._table.measured(row, now, load.waiting, load.running, load.kv_usage)
         self._learner.inflight.scraped(row, now, idle=load.waiting + load.running == 0)
         if server not in self._sized:
-            self._sized.add(server)
-            self._learner.size_cache(row, reader.cache_tokens(page))
+            tokens = reader.cache_tokens(page)
+            if tokens is not None:
+                self._sized.add(server)
+                self._learner.size_cache(row, tokens)
         adapters = reader.adapters(page)
         if adapters is not None and adapters.slots:
             self._knowledge.adapters.scraped(row, adapters.slots, adapters.running, adapters.waiting)

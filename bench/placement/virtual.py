@@ -33,9 +33,17 @@ def run_virtual(
     return Run(servers, workload.warmup_seconds, serve(workload, balancer, requests, servers))
 
 
-def serve(workload: Workload, balancer: Balancer, requests: Iterable[Request], servers: int) -> list[Served]:
+def serve(
+    workload: Workload,
+    balancer: Balancer,
+    requests: Iterable[Request],
+    servers: int,
+    *,
+    prefix_caching: bool = True,
+) -> list[Served]:
     """Serve requests on a workload's fleet; what became of them in order of arrival."""
-    fleet = VirtualFleet(servers, SimConfig((MODEL,), preset=PRESET), workload.slow(servers))
+    config = SimConfig((MODEL,), preset=PRESET, prefix_caching=prefix_caching)
+    fleet = VirtualFleet(servers, config, workload.slow(servers))
     served: list[Served] = []
     numbers: dict[int, int] = {}
 

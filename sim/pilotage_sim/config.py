@@ -20,6 +20,8 @@ class SimConfig:
     max_loras: int = 4
     kv_cache_tokens: int | None = None
     """Overrides the preset's."""
+    prefix_caching: bool = True
+    """False is vLLM's `--no-enable-prefix-caching`."""
     default_max_tokens: int = 64
     """Length of an answer whose request sets no limit; a real model would stop by itself."""
 
@@ -39,6 +41,7 @@ class SimConfig:
             block_tokens=self.block_tokens,
             max_running=self.max_running,
             max_loras=self.max_loras,
+            prefix_caching=self.prefix_caching,
         )
 
 

@@ -271,7 +271,17 @@ class CandidateView:
     Steps share the columns, and must not change them; plug-ins get a `PluginView` instead.
     """
 
-    __slots__ = ("_cached_bytes", "_figures", "candidates", "knowledge", "now", "request", "subset", "table")
+    __slots__ = (
+        "_cached_bytes",
+        "_figures",
+        "candidates",
+        "knowledge",
+        "kv_unknown",
+        "now",
+        "request",
+        "subset",
+        "table",
+    )
 
     def __init__(
         self,
@@ -290,9 +300,21 @@ class CandidateView:
         self.subset = subset
         self.now = now
         self._figures: NDArray[np.float64] = table.figures.take(candidates.rows, axis=1)
+        self.kv_unknown: NDArray[np.bool_] | None = None
+        """Which candidates do not say their KV-cache use; None where all do."""
+        if table.kv_unknown:
+            self._assume_kv_usage()
         if table.unmeasured:
             self._assume()
         self._cached_bytes: NDArray[np.float64] | None = None
+
+    def _assume_kv_usage(self) -> None:
+        """Take a KV-cache use that an engine does not say for the worst that is known, never for none."""
+        usage = self._figures[KV_USAGE]
+        unknown = np.isnan(usage)
+        if unknown.any():
+            usage[unknown] = np.fmax.reduce(usage, initial=0.0)
+            self.kv_unknown = unknown
 
     def _assume(self) -> None:
         """Take what is not known of an engine for the mean of the others, and never for the best.
@@ -325,7 +347,7 @@ class CandidateView:
 
     @property
     def kv_usage(self) -> NDArray[np.float64]:
-        """Share of the KV cache in use, 0 to 1."""
+        """Share of the KV cache in use, 0 to 1; the worst known where an engine does not say."""
         return self._figure(KV_USAGE)
 
     @property

@@ -81,5 +81,7 @@ class NotSaturated:
             keep = view.waiting < candidates.full_queue
         if candidates.full_cache is not None:
             room = view.kv_usage < candidates.full_cache
+            if view.kv_unknown is not None:
+                room |= view.kv_unknown  # as bad as the worst, but nobody says that it is full
             keep = room if keep is None else keep & room
         return keep

@@ -60,7 +60,7 @@ class KvCacheUse:
     reads_prompt = False
 
     def score(self, view: CandidateView) -> NDArray[np.float64]:
-        """0 to 1 by candidate."""
+        """0 to 1 by candidate; the worst of the others for one that does not say."""
         return view.kv_usage
 
 

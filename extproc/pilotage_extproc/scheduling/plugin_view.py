@@ -53,7 +53,7 @@ class PluginView:
 
     @property
     def kv_usage(self) -> NDArray[np.float64]:
-        """Share of the KV cache in use, 0 to 1."""
+        """Share of the KV cache in use, 0 to 1; the worst known where an engine does not say."""
         return self._view.kv_usage.copy()
 
     @property

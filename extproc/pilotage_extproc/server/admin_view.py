@@ -60,18 +60,19 @@ class RuntimeView:
         for address, row in sorted(table.rows().items()):
             facts = table.facts_of(address)
             age = now - float(table.scraped_at[row])
+            known = not math.isinf(age)
             shown.append(
                 {
                     "address": address,
                     "pools": list(facts.pools) if facts else [],
                     "engine": facts.engine.value if facts else None,
                     "admitted": bool(table.admitted[row]),
-                    "waiting": _figure(table.waiting[row]),
-                    "running": _figure(table.running[row]),
-                    "kvUsage": _figure(table.kv_usage[row]),
+                    "waiting": _figure(table.waiting[row]) if known else None,
+                    "running": _figure(table.running[row]) if known else None,
+                    "kvUsage": _figure(table.kv_usage[row]) if known else None,
                     "inflight": int(table.inflight[row]),
                     "uncachedTokensInflight": round(float(table.tokens[row])),
-                    "metricsAgeSeconds": None if math.isinf(age) else round(age, 3),
+                    "metricsAgeSeconds": round(age, 3) if known else None,
                     "scrapeFailures": int(table.failures[row]),
                     "ejectedForSeconds": max(0.0, round(float(table.ejected_until[row]) - now, 3)),
                 }

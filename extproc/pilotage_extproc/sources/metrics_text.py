@@ -1,11 +1,18 @@
 """Read a few lines out of a Prometheus text page without parsing the page: a vLLM page is 52 KB."""
 
 import math
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from pilotage_extproc.sources.engines import STARTED_AT, CacheLabels, EngineMetrics, Metric
+from pilotage_extproc.sources.engines import (
+    STARTED_AT,
+    CacheLabels,
+    CacheValues,
+    EngineMetrics,
+    Metric,
+)
+from pilotage_extproc.sources.sample_lines import PageError, by_rank, label, latest_line, number, whole
 
 _SAMPLE_AFTER = (b"{", b" ")
 _MOST_LINES = 1024
@@ -17,10 +24,6 @@ _HINT_SLACK_BYTES = 2048
 """How much shorter a page may have become before a line."""
 
 
-class PageError(ValueError):
-    """A page without the metrics its engine must have, or with nonsense in them."""
-
-
 @dataclass(slots=True, frozen=True)
 class Load:
     """How busy an engine says it is."""
@@ -29,6 +32,10 @@ class Load:
     running: float
     kv_usage: float
     """0 to 1; NaN where the page has none."""
+
+
+NO_CACHE: Final = 0.0
+"""Tokens in the prefix cache of an engine that keeps none."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,8 +57,7 @@ class PageReader:
     def load(self, page: bytes) -> Load:
         """The load. Raises PageError."""
         metrics = self._metrics
-        waiting = list(self._values(page, metrics.waiting))
-        running = list(self._values(page, metrics.running))
+        waiting, running = self._values(page, metrics.waiting), self._values(page, metrics.running)
         if not waiting or not running:
             missing = metrics.waiting if not waiting else metrics.running
             raise PageError(f"the page has no {missing.name.decode()}")
@@ -60,55 +66,101 @@ class PageReader:
     def _share(self, page: bytes, metric: Metric) -> float:
         """A mean of shares; NaN where there is none that is a number: the counts are worth having alone."""
         try:
-            values = list(self._values(page, metric))
+            values = self._values(page, metric).values()
         except PageError:
             return math.nan
         return min(1.0, max(0.0, sum(values) / len(values))) if values else math.nan
 
     def started_at(self, page: bytes) -> float | None:
-        """When the server's process started, if the page says so. Raises PageError."""
-        return next(self._values(page, STARTED_AT), None)
+        """When the server's process started, if the page says so."""
+        try:
+            return next((number(line) for line in self._lines(page, STARTED_AT)), None)
+        except PageError:
+            return None
 
-    def cache_tokens(self, page: bytes) -> float:
-        """Tokens the prefix cache holds, over all data-parallel ranks; 0 is unknown. Raises PageError."""
-        cache = self._metrics.cache
-        if isinstance(cache, CacheLabels):
-            pairs = (
-                (_whole(_label(line, cache.block_tokens)), _whole(_label(line, cache.blocks)))
-                for line in self._lines(page, cache.info)
-            )
-            return float(sum(size * count for size, count in pairs))
+    def cache_tokens(self, page: bytes) -> float | None:
+        """Tokens the prefix cache holds, over all data-parallel ranks; None is unknown.
+
+        0 is an engine that caches no prefixes. Unknown too while any rank does not say: vLLM counts its
+        blocks some time after its first pages.
+        """
+        for cache in self._metrics.cache:
+            try:
+                found = (
+                    self._cache_labels(page, cache)
+                    if isinstance(cache, CacheLabels)
+                    else self._cache_values(page, cache)
+                )
+            except PageError:
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _cache_labels(self, page: bytes, cache: CacheLabels) -> float | None:
+        total, ranks = 0.0, 0
+        for line in self._lines(page, cache.info):
+            if cache.enabled is not None and label(line, cache.enabled) == b"False":
+                return NO_CACHE
+            tokens = None if cache.tokens is None else whole(label(line, cache.tokens))
+            if not tokens:
+                size, count = whole(label(line, cache.block_tokens)), whole(label(line, cache.blocks))
+                tokens = size * count if size and count else None
+            if not tokens:
+                return None
+            total += tokens
+            ranks += 1
+        return total if ranks else None
+
+    def _cache_values(self, page: bytes, cache: CacheValues) -> float | None:
         sizes, counts = self._values(page, cache.block_tokens), self._values(page, cache.blocks)
-        return max(0.0, sum(size * count for size, count in zip(sizes, counts, strict=False)))
+        total = sum(size * counts[rank] for rank, size in sizes.items() if rank in counts)
+        return total if total > 0 else None
 
     def adapters(self, page: bytes) -> Adapters | None:
-        """The LoRA adapters in use, if the page says so. Raises PageError."""
+        """The LoRA adapters in use, if the page says so: what its latest line says."""
         metric = self._metrics.adapters
         if metric is None:
             return None
-        latest = max(self._lines(page, metric), key=_number, default=None)
+        latest = latest_line(self._block(page, metric))
         if latest is None:
             return None
         running, waiting = (
             tuple(
                 name
-                for name in _label(latest, label).decode("utf-8", "replace").split(",", _MOST_ADAPTERS)
+                for name in label(latest, names).decode("utf-8", "replace").split(",", _MOST_ADAPTERS)
                 if name
             )
-            for label in (b"running_lora_adapters", b"waiting_lora_adapters")
+            for names in (b"running_lora_adapters", b"waiting_lora_adapters")
         )
         return Adapters(
-            min(_MOST_ADAPTERS, _whole(_label(latest, b"max_lora"))),
+            min(_MOST_ADAPTERS, whole(label(latest, b"max_lora")) or 0),
             running[:_MOST_ADAPTERS],
             waiting[:_MOST_ADAPTERS],
         )
 
-    def _values(self, page: bytes, metric: Metric) -> Iterator[float]:
-        """Values of all series of a metric."""
-        return (_number(line) for line in self._lines(page, metric))
+    def _values(self, page: bytes, metric: Metric) -> dict[bytes | int, float]:
+        """Values of a metric by data-parallel rank. Raises PageError."""
+        ranks = self._metrics.ranks
+        lines = self._lines(page, metric)
+        if ranks is None:
+            return {position: number(line) for position, line in enumerate(lines)}
+        return dict[bytes | int, float](by_rank(lines, ranks).items())
+
+    def _block(self, page: bytes, metric: Metric) -> bytes:
+        """All sample lines of a metric at once, empty where there are none: faster than one by one."""
+        first = self._first(page, metric.name)
+        if first < 0:
+            return b""
+        last = max(first, page.rfind(b"\n" + metric.name, first) + 1)
+        end = page.find(b"\n", last)
+        return page[first : len(page) if end < 0 else end]
 
     def _lines(self, page: bytes, metric: Metric) -> Iterator[bytes]:
-        """What follows the name in each sample line; all samples of a metric stand together."""
+        """What follows the name in each sample line; all samples of a metric stand together.
+
+        Raises PageError where there are too many.
+        """
         at = self._first(page, metric.name)
         lines = 0
         while at >= 0:
@@ -147,36 +199,8 @@ def _sample_line(page: bytes, name: bytes, start: int) -> int:
     return at + 1 if at >= 0 else -1
 
 
-def _count(values: list[float]) -> float:
-    total = sum(values)
+def _count(values: Mapping[bytes | int, float]) -> float:
+    total = sum(values.values())
     if not 0 <= total < _MOST_REQUESTS:
         raise PageError("a request count is negative, or more than any engine holds")
     return total
-
-
-def _number(rest: bytes) -> float:
-    """The value of a sample line, given what follows the name: `{labels} value [timestamp]`."""
-    exemplar = rest.find(b" # {")
-    if exemplar >= 0:  # OpenMetrics
-        rest = rest[:exemplar]
-    fields = rest[rest.rfind(b"}") + 1 :].split(None, 1)
-    if not fields or b"_" in fields[0]:  # Python takes 1_0 for a number
-        raise PageError("a sample line has no value")
-    try:
-        value = float(fields[0])
-    except ValueError:
-        raise PageError("a sample line has no value") from None
-    if not math.isfinite(value):
-        raise PageError("a sample is not a finite number")
-    return value
-
-
-def _label(rest: bytes, name: bytes) -> bytes:
-    """A label's value, empty where there is none; escapes in it are left as they are."""
-    found = re.search(rb'[{,]%b="([^"]*)"' % name, rest)
-    return found[1] if found else b""
-
-
-def _whole(text: bytes) -> int:
-    """A count in a label; 0 where it is none, such as `None`."""
-    return int(text) if text.isdigit() and len(text) < 12 else 0

@@ -21,7 +21,8 @@ from typing import Final, Protocol
 from pilotage_api.settings import ScrapeSettings
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.sources.engines import ENGINE_METRICS, EngineMetrics
-from pilotage_extproc.sources.metrics_text import PageError, PageReader
+from pilotage_extproc.sources.metrics_text import Adapters, PageReader
+from pilotage_extproc.sources.sample_lines import PageError
 from pilotage_extproc.sources.scrape_connection import ScrapeConnection
 from pilotage_extproc.state.endpoints import EndpointTable
 
@@ -31,6 +32,8 @@ CORE_SHARE: Final = 0.1
 """Most of one core that all scraping may take."""
 ENDPOINT_SHARE: Final = 0.01
 """Most of one core that scraping one endpoint may take."""
+ADAPTER_SHARE: Final = 0.005
+"""Most of one core that reading the adapters of one endpoint may take beside that."""
 BUSY_WEIGHT: Final = 4
 """How many times as often an endpoint with own requests in flight is scraped, where time is short."""
 _FIXED_COST_SECONDS: Final = 4e-5
@@ -56,7 +59,7 @@ class ScrapeSink(Protocol):
         """LoRA slots of the engine, and the adapters running in them or waiting for one."""
 
     def cache_size(self, row: int, tokens: float) -> None:
-        """Tokens the engine's prefix cache holds."""
+        """Tokens the engine's prefix cache holds; 0 where it caches no prefixes."""
 
     def restarted(self, row: int) -> None:
         """The server is another process than before: its caches are empty."""
@@ -85,6 +88,8 @@ class _Watched:
     busy: bool = False
     cost_seconds: float = 0.0
     """Moving average of CPU one scrape of it takes."""
+    adapters_due_at: float = 0.0
+    """When its adapters are read again, monotonic seconds."""
     gone: bool = False
     """No longer in the table."""
 
@@ -225,12 +230,12 @@ class Scraper:
         if one.gone:
             return
         started = time.perf_counter()
-        failed = ""
+        failed, apart = "", 0.0
         try:
-            self._take(one, page)
+            apart = self._take(one, page)
         except PageError as error:
             failed = str(error)
-        cost = time.perf_counter() - started + _FIXED_COST_SECONDS + len(page) * _BYTE_COST_SECONDS
+        cost = time.perf_counter() - started - apart + _FIXED_COST_SECONDS + len(page) * _BYTE_COST_SECONDS
         one.cost_seconds += 0.1 * (cost - one.cost_seconds)
         if failed:
             self._failed(one, failed)
@@ -240,28 +245,38 @@ class Scraper:
         interval = max(self.interval_seconds(busy=one.busy), one.cost_seconds / ENDPOINT_SHARE)
         self._again(one, interval * (1 + _JITTER * (2 * self._jitter() - 1)))
 
-    def _take(self, one: _Watched, page: bytes) -> None:
+    def _take(self, one: _Watched, page: bytes) -> float:
+        """Use a page; seconds spent on what is read apart from the load. Raises PageError."""
         reader, table, sink = one.reader, self._table, self._sink
-        load, started_at = reader.load(page), reader.started_at(page)
+        load = reader.load(page)  # the only part that a page must have
         facts, row = table.facts_of(one.address), table.row_of(one.address)
         if row is None or facts is None:
-            return
-        adapters = reader.adapters(page) if facts.adapters else None
-        tokens = 0.0 if one.sized else reader.cache_tokens(page)
-        # all has been read: what is wrong in a page is found before anything of it is used
-        self._notice_restart(one, row, started_at)
+            return 0.0
+        self._notice_restart(one, row, reader.started_at(page))
         table.measured(row, one.asked_at, load.waiting, load.running, load.kv_usage)
         sink.scraped(row, one.asked_at, idle=load.waiting + load.running == 0)
         if not one.sized:
-            one.sized = True
-            tokens = tokens or reader.cache_tokens(page)
-            if tokens:
+            tokens = reader.cache_tokens(page)
+            if tokens is not None:
+                one.sized = True
                 sink.cache_size(row, tokens)
-        if adapters is not None and adapters.slots:
-            sink.adapters(row, adapters.slots, adapters.running, adapters.waiting)
         busy = bool(table.inflight[row])
         self._busy += busy - one.busy
         one.busy = busy
+        return self._take_adapters(one, row, page) if facts.adapters else 0.0
+
+    def _take_adapters(self, one: _Watched, row: int, page: bytes) -> float:
+        """Read them as often as their share of a core allows, however many lines they are."""
+        now = self._clock()
+        if now < one.adapters_due_at:
+            return 0.0
+        started = time.perf_counter()
+        adapters: Adapters | None = one.reader.adapters(page)
+        seconds = time.perf_counter() - started
+        one.adapters_due_at = now + seconds / ADAPTER_SHARE
+        if adapters is not None and adapters.slots:
+            self._sink.adapters(row, adapters.slots, adapters.running, adapters.waiting)
+        return seconds
 
     def _notice_restart(self, one: _Watched, row: int, started_at: float | None) -> None:
         other = started_at is not None and one.started_at not in (None, started_at)

@@ -9,11 +9,14 @@ import re
 from collections.abc import Callable
 from typing import cast
 
-_MAX_PAGE_BYTES = 1 << 20
-"""Of what is sent, chunk sizes included; a real vLLM's page is 52 KB."""
+_MAX_PAGE_BYTES = 4 << 20
+"""Of what is sent, chunk sizes included; a real vLLM's page is 52 KB, that of 32 data-parallel engines
+1.36 MB."""
 _MAX_CHUNKS = 4096
 _MAX_HEAD_BYTES = 64 << 10
 _FIRST_BUFFER_BYTES = 64 << 10
+_KEPT_BUFFER_BYTES = 256 << 10
+"""A larger one is given up after its page: a thousand endpoints with large pages must not hold one each."""
 _CHUNKED = b"chunked"
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _UNKNOWN = -1
@@ -111,6 +114,8 @@ class ScrapeConnection(asyncio.BufferedProtocol):
         self._filled = self._body_start = 0
         self._body_end = _UNKNOWN
         self._chunks = []
+        if len(self._buffer) > _KEPT_BUFFER_BYTES:
+            self._buffer = bytearray(_FIRST_BUFFER_BYTES)
 
     def _page(self) -> bytes | None:
         """The body, once all of it is here."""

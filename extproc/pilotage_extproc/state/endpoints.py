@@ -51,7 +51,8 @@ _FIGURES = 8
 class EndpointTable:
     """Columns by row; a row is valid while an address holds it.
 
-    Figures of an engine that are unknown, or too old to be used, are 0 and `scraped_at` is -inf.
+    Figures of an engine that are unknown, or too old to be used, are 0 and `scraped_at` is -inf. Where only
+    its KV-cache use is unknown, that is NaN.
     """
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class EndpointTable:
         self.running: NDArray[np.float64]
         """Requests being answered by the engine, as last scraped, less own ones that have ended since."""
         self.kv_usage: NDArray[np.float64]
-        """Share of the KV cache in use, 0 to 1."""
+        """Share of the KV cache in use, 0 to 1; NaN where a page that was read does not say."""
         self.inflight: NDArray[np.float64]
         """This process's own requests at the endpoint."""
         self.unseen: NDArray[np.float64]
@@ -84,6 +85,8 @@ class EndpointTable:
         """Whether nobody listens there: a part of those left out."""
         self.unmeasured = 0
         """Addresses without figures of their engine that may be used."""
+        self.kv_unknown = 0
+        """Addresses whose KV-cache use alone is unknown."""
         self.pending = 0
         """Addresses not admitted yet."""
         self.ejections = 0
@@ -232,13 +235,15 @@ class EndpointTable:
         self.unmeasured -= math.isinf(self.scraped_at[row])
         self.waiting[row] = waiting
         self.running[row] = running
-        self.kv_usage[row] = 0.0 if math.isnan(kv_usage) else kv_usage
+        self.kv_unknown += math.isnan(kv_usage) - math.isnan(self.kv_usage[row])
+        self.kv_usage[row] = kv_usage
         self.scraped_at[row] = scraped_at
         self.failures[row] = 0
 
     def expire(self, row: int) -> None:
         """The engine's figures are too old to be used; own requests are all that is known."""
         self.unmeasured += not math.isinf(self.scraped_at[row])
+        self.kv_unknown -= math.isnan(self.kv_usage[row])
         self.waiting[row] = self.running[row] = self.kv_usage[row] = 0
         self.unseen[row] = self.inflight[row]
         self.scraped_at[row] = -np.inf

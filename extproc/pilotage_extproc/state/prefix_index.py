@@ -81,7 +81,7 @@ class PrefixIndex:
         )
 
     def size(self, row: int, capacity_tokens: float) -> None:
-        """The engine's cache holds so many tokens."""
+        """The engine's cache holds so many tokens; 0 where it caches no prefixes."""
         held = self._of(row)
         held.capacity_tokens = capacity_tokens
         self._shrink(held, row)
@@ -111,6 +111,8 @@ class PrefixIndex:
         Later blocks count as older, since vLLM too frees a sequence from its end.
         """
         held = self._of(row)
+        if held.capacity_tokens <= 0:
+            return NOTHING_LEARNED
         blocks, holders, bit = held.blocks, self._holders, 1 << row
         self._touch += 1
         touched = self._touch << _SIZE_BITS

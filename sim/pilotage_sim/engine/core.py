@@ -24,6 +24,7 @@ class EngineConfig:
     max_step_tokens: int = 8192
     max_loras: int = 4
     max_model_tokens: int = 131_072
+    prefix_caching: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -269,6 +270,8 @@ class Engine:
 
     def name_blocks(self, sequence: Sequence) -> None:
         """Let its full blocks be found. A block whose content another has may take its name later."""
+        if not self.config.prefix_caching:
+            return
         blocks, hashes = sequence.blocks, sequence.hashes
         if sequence.twins:
             sequence.twins = [

@@ -66,7 +66,7 @@ def metrics_page(engine: Engine, model: str, *, now_seconds: float, started_at_s
         (
             {
                 "block_size": str(config.block_tokens),
-                "enable_prefix_caching": "True",
+                "enable_prefix_caching": str(config.prefix_caching),
                 "engine": "0",
                 "num_gpu_blocks": str(engine.blocks.capacity),
             },

@@ -1,6 +1,7 @@
 """Runs in virtual time: the same again, real scheduling code on the fleet's clock, plots of what came."""
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from bench.placement.balancers import LeastRequest, RoundRobin
 from bench.placement.constants import SETTLE_DELAY_SECONDS, scrape_interval_seconds
 from bench.placement.pilotage import Pilotage
 from bench.placement.realtime.timing import Replayed, timing_error
+from bench.placement.requests import Request, Texts, system, user
 from bench.placement.suite import BALANCERS, Spec, run_spec
 from bench.placement.virtual import run_virtual, serve
 from bench.placement.workloads import WORKLOADS
@@ -97,6 +99,19 @@ def test_a_slower_first_token_is_told_as_an_error():
     error = timing_error(workload, requests, [None, *late[1:]], 8)
     assert error.ttft_median_ms == pytest.approx(10)
     assert error.ttft_mean_share > 0
+
+
+@pytest.mark.parametrize("caching", [True, False])
+def test_a_shared_prompt_draws_requests_together_only_where_engines_cache_prefixes(caching):
+    texts = Texts()
+    shared = system(texts, "shared", 9000)
+    requests = [
+        Request(number, 2 + 0.05 * number, (shared, user(texts, f"user {number}", 50)), 9050, 100)
+        for number in range(32)
+    ]
+    served = serve(WORKLOADS["shared-prefix"], Pilotage(4, 11), requests, 4, prefix_caching=caching)
+    most = max(Counter(one.server for one in served).values())
+    assert most >= 24 if caching else most <= 10, most
 
 
 def test_plots_are_svg_with_every_figure():

@@ -1,5 +1,6 @@
 """Ranking: what is kept, in which order, and how chance decides."""
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -237,3 +238,38 @@ def test_the_order_is_the_best_of_those_that_survive(count, limit, tiers, chance
     if tiers == 1 and len(rows):
         alive = ranking.total[table.admitted[candidates.rows]]
         assert ranking.total[ranking.order[0]] >= alive.max() - 0.005
+
+
+KV_USE = ProfileSnapshot(scorers=(WeightedSnapshot(type="kv-cache-use", weight=1),))
+
+
+def test_a_cache_use_that_an_engine_does_not_say_is_the_worst_known_and_never_an_empty_cache():
+    fleet = Fleet(4)
+    rows = fleet.candidates.rows
+    for row, usage in zip(rows, (0.2, math.nan, 0.7, 0.1), strict=True):
+        fleet.table.measured(int(row), NOW, 0, 0, usage)
+    ranking = fleet.rank(KV_USE)
+    assert fleet.term(ranking, "kv-cache-use", KV_USE) == [0.2, 0.7, 0.7, 0.1]
+    assert ranking.order[0] == 3
+    fleet.table.measured(int(rows[1]), NOW, 0, 0, 0.0)
+    assert fleet.rank(KV_USE).order[0] == 1
+    assert fleet.table.kv_unknown == 0
+
+
+def test_cache_uses_that_no_engine_says_are_all_alike():
+    fleet = Fleet(3)
+    for row in fleet.candidates.rows:
+        fleet.table.measured(int(row), NOW, 0, 0, math.nan)
+    assert fleet.table.kv_unknown == 3
+    assert len(set(fleet.term(fleet.rank(KV_USE), "kv-cache-use", KV_USE))) == 1
+    fleet.table.expire_older_than(NOW + 1)
+    assert fleet.table.kv_unknown == 0
+
+
+def test_an_engine_that_does_not_say_its_cache_use_is_not_full_because_another_is():
+    fleet = Fleet(2, saturation=SaturationSnapshot(kv_cache_utilization=0.9))
+    full, silent = map(int, fleet.candidates.rows)
+    fleet.table.measured(full, NOW, 0, 0, 0.95)
+    fleet.table.measured(silent, NOW, 0, 0, math.nan)
+    assert fleet.rank(KV_USE).order[0] == 1
+    assert not fleet.scheduler.full(fleet.candidates)

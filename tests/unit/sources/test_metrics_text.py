@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pilotage_api.snapshot import Engine
 from pilotage_extproc.sources.engines import ENGINE_METRICS
-from pilotage_extproc.sources.metrics_text import Adapters, Load, PageError, PageReader
+from pilotage_extproc.sources.metrics_text import NO_CACHE, Adapters, Load, PageReader
+from pilotage_extproc.sources.sample_lines import PageError
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 VLLM = ENGINE_METRICS[Engine.VLLM]
@@ -116,8 +117,47 @@ def test_garbage_is_an_error_or_figures_and_never_anything_else(page):
             b'vllm:cache_config_info{block_size="16",engine="1",num_gpu_blocks="500"} 1.0\n',
             24_000,
         ),
-        (Engine.VLLM, b'vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0\n', 0),
-        (Engine.VLLM, b"", 0),
+        (Engine.VLLM, b'vllm:cache_config_info{block_size="16",num_gpu_blocks="None"} 1.0\n', None),
+        (Engine.VLLM, b"", None),
+        (
+            Engine.VLLM,
+            b'vllm:cache_config_info{block_size="16",kv_cache_size_tokens="463459",'
+            b'num_gpu_blocks="320"} 1.0\n',
+            463_459,
+        ),
+        (
+            Engine.VLLM,
+            b'vllm:cache_config_info{block_size="16",kv_cache_size_tokens="None",'
+            b'num_gpu_blocks="1000"} 1.0\n',
+            16_000,
+        ),
+        (
+            Engine.VLLM,
+            b'vllm:cache_config_info{block_size="16",enable_prefix_caching="False",'
+            b'num_gpu_blocks="1000"} 1.0\n',
+            NO_CACHE,
+        ),
+        (
+            Engine.VLLM,
+            b'vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="1000"} 1.0\n'
+            b'vllm:cache_config_info{block_size="16",engine="1",num_gpu_blocks="None"} 1.0\n',
+            None,
+        ),
+        (
+            Engine.SGLANG,
+            b'sglang:page_size{model_name="m",tp_rank="0"} 64.0\n'
+            b'sglang:page_size{model_name="m",tp_rank="1"} 64.0\n'
+            b'sglang:num_pages{model_name="m",tp_rank="0"} 200.0\n'
+            b'sglang:num_pages{model_name="m",tp_rank="1"} 200.0\n',
+            12_800,
+        ),
+        (
+            Engine.SGLANG,
+            b'sglang:page_size{dp_rank="0"} 64.0\nsglang:page_size{dp_rank="1"} 64.0\n'
+            b'sglang:num_pages{dp_rank="0"} 200.0\nsglang:num_pages{dp_rank="1"} 100.0\n',
+            19_200,
+        ),
+        (Engine.SGLANG, b"sglang:page_size NaN\nsglang:num_pages 200.0\n", None),
         (Engine.SGLANG, b'sglang:cache_config_info{num_pages="200",page_size="64"} 1.0\n', 12_800),
         (
             Engine.TRTLLM,
@@ -142,6 +182,68 @@ def test_the_adapters_of_a_real_page_are_those_of_its_latest_line():
         2, ("chat-lora", "sql-lora"), ("chat-lora", "sql-lora")
     )
     assert PageReader(ENGINE_METRICS[Engine.SGLANG]).adapters(page) is None
+
+
+@pytest.mark.parametrize("count", [1100, 20_000])
+def test_the_adapters_of_a_long_lived_server_are_those_of_the_latest_of_its_lines(count):
+    lines = [
+        b'vllm:lora_requests_info{max_lora="2",running_lora_adapters="a%d",waiting_lora_adapters=""} %d.5\n'
+        % (number, 1_795_434_513 + (number * 7919) % count)
+        for number in range(count)
+    ]
+    latest = next(number for number in range(count) if (number * 7919) % count == count - 1)
+    page = b"vllm:num_requests_running 2\n" + b"".join(lines) + b"vllm:num_requests_waiting 1\n"
+    reader = PageReader(VLLM)
+    assert (reader.load(page).waiting, reader.load(page).running) == (1, 2)
+    found = reader.adapters(page)
+    assert found is not None
+    assert found.running == (f"a{latest}",)
+
+
+def test_nonsense_in_an_optional_part_leaves_the_others():
+    page = (
+        b'vllm:lora_requests_info{max_lora="2",running_lora_adapters="a",waiting_lora_adapters=""} 5\n'
+        b'vllm:lora_requests_info{max_lora="2",running_lora_adapters="b",waiting_lora_adapters=""} NaN\n'
+        b"process_start_time_seconds soon\n"
+        b"vllm:cache_config_info{ 1\n"
+        b"vllm:num_requests_running 2\nvllm:num_requests_waiting 1\n"
+    )
+    reader = PageReader(VLLM)
+    assert reader.load(page).running == 2
+    assert reader.started_at(page) is None
+    assert reader.cache_tokens(page) is None
+    found = reader.adapters(page)
+    assert found is not None
+    assert found.running == ("a",)
+
+
+SGLANG_LINES = [
+    ([(b'{priority=""}', 5), (b'{priority="0"}', 3), (b'{priority="10"}', 2)], 5),
+    ([(b'{priority="0"}', 3), (b'{priority="10"}', 2)], 5),
+    ([(b'{tp_rank="%d"}' % rank, 4) for rank in range(8)], 4),
+    ([(b'{tp_rank="0"}', 4), (b'{tp_rank="1"}', 5)], 5),
+    (
+        [
+            (b'{dp_rank="%d",priority="%b",tp_rank="%d"}' % (dp, priority, tp), value)
+            for dp in range(2)
+            for tp in range(2)
+            for priority, value in ((b"", 3 + dp), (b"0", 1 + dp), (b"9", 2))
+        ],
+        7,
+    ),
+    ([(b"", 6)], 6),
+]
+
+
+@pytest.mark.parametrize(("lines", "total"), SGLANG_LINES)
+def test_sglang_lines_are_summed_over_data_parallel_ranks_only(lines, total):
+    page = b"".join(
+        b"sglang:%b%b %d.0\n" % (name, labels, value)
+        for name in (b"num_running_reqs", b"num_queue_reqs")
+        for labels, value in lines
+    )
+    load = PageReader(ENGINE_METRICS[Engine.SGLANG]).load(page)
+    assert (load.running, load.waiting) == (total, total)
 
 
 def test_the_start_of_a_real_server_is_read():

@@ -270,6 +270,74 @@ async def test_cache_size_and_adapters_of_a_real_page_are_told():
     assert told["adapters"] == (fleet.row, 2, ("chat-lora", "sql-lora"), ("chat-lora", "sql-lora"))
 
 
+def told_sizes(fleet: Fleet) -> list[float]:
+    return [one[2] for one in fleet.sink.told if one[0] == "cache_size"]
+
+
+async def test_a_cache_is_sized_when_its_number_comes():
+    info = b'vllm:cache_config_info{block_size="16",num_gpu_blocks="%b"} 1.0\n'
+    server, port = await serve(
+        [whole(PAGE + info % b"None"), whole(PAGE + info % b"None"), whole(PAGE + info % b"1000")]
+    )
+    fleet = Fleet(port)
+    async with server:
+        fleet.scraper.follow()
+        await fleet.until("cache_size")
+        await fleet.scraper.stop()
+    assert told_sizes(fleet) == [16_000]
+
+
+async def test_an_engine_without_prefix_caching_is_told_as_holding_nothing():
+    info = b'vllm:cache_config_info{block_size="16",enable_prefix_caching="False",num_gpu_blocks="9"} 1.0\n'
+    server, port = await serve([whole(PAGE + info)])
+    fleet = Fleet(port)
+    async with server:
+        fleet.scraper.follow()
+        await fleet.until("cache_size")
+        await fleet.scraper.stop()
+    assert told_sizes(fleet) == [0]
+
+
+async def test_thousands_of_adapter_lines_cost_neither_the_load_nor_its_freshness():
+    lines = b"".join(
+        b'vllm:lora_requests_info{max_lora="2",running_lora_adapters="a%d",waiting_lora_adapters=""} %d\n'
+        % (number, number)
+        for number in range(8000)
+    )
+    server, port = await serve([whole(lines + PAGE)])
+    fleet = Fleet(port)
+    async with server:
+        fleet.scraper.follow()
+        await fleet.until("adapters")
+        async with asyncio.timeout(5):
+            while sum(one[0] == "scraped" for one in fleet.sink.told) < 20:
+                await asyncio.sleep(0.01)
+        await fleet.scraper.stop()
+    assert ("adapters", fleet.row, 2, ("a7999",), ()) in fleet.sink.told
+    adapters, scraped = (sum(one[0] == name for one in fleet.sink.told) for name in ("adapters", "scraped"))
+    assert adapters < scraped / 2, "adapters are read less often than the load where they are dear"
+
+
+async def test_the_page_of_many_data_parallel_engines_is_read():
+    real = (CAPTURES / "metrics.prom").read_bytes().splitlines(keepends=True)
+    page = b"".join(
+        line
+        if line.startswith(b"#") or b'engine="0"' not in line
+        else b"".join(line.replace(b'engine="0"', b'engine="%d"' % rank) for rank in range(32))
+        for line in real
+    )
+    assert len(page) > 1 << 20
+    server, port = await serve([whole(page)])
+    fleet = Fleet(port)
+    async with server:
+        fleet.scraper.follow()
+        await fleet.until("cache_size")
+        await fleet.until("scraped")
+        await fleet.scraper.stop()
+    assert told_sizes(fleet) == [32 * 1_048_576]
+    assert not fleet.table.failures[fleet.row]
+
+
 def snapshot(*addresses: str) -> RoutingSnapshot:
     endpoints = tuple(EndpointSnapshot(address=address, port=80) for address in addresses)
     pool = PoolSnapshot(
