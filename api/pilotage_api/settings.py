@@ -84,9 +84,9 @@ class BodyLimits(SettingsPart):
     two and a half times as much must be there."""
     receive_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long a client of the bundled Envoy may take to send its request; past it 408."""
-    max_structure: int = Field(default=200_000, ge=100)
-    """Most brackets, braces, commas and, counted twice, colons in one body, outside of strings; past it
-    400."""
+    max_structure: int = Field(default=262_144, ge=100)
+    """Most brackets, braces, commas and colons in one body, outside of strings; colons count twice, commas
+    right behind a number half; past it 400."""
 
 
 class TlsFiles(SettingsPart):

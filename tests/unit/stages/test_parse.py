@@ -12,7 +12,7 @@ CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]'
 
 
 def parse(body: bytes, kind: CallKind = CallKind.CHAT) -> Document:
-    return parse_body(kind, body, max_structure=200_000)
+    return parse_body(kind, body, max_structure=262_144)
 
 
 def refusal(body: bytes, kind: CallKind = CallKind.CHAT) -> RequestRefused:
