@@ -10,6 +10,7 @@ from pilotage_extproc.dialects.call import BodyForm, Dialect
 from pilotage_extproc.dialects.table import BY_PATH
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.stages.content_coding import is_identity
 
 _RESPONSE_OBJECT = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<rest>/cancel|/input_items)?")
 _RESPONSE_ID: Final = "resp_"
@@ -17,7 +18,6 @@ _RESPONSE_ID: Final = "resp_"
 _MAX_ID_LENGTH = 256
 _MODELS: Final = "/v1/models"
 _OPTIONS: Final = "OPTIONS"
-_CODINGS: Final = ("", "identity")
 
 
 @dataclass(slots=True, frozen=True)
@@ -101,6 +101,6 @@ def unread_because(dialect: Dialect, headers: Mapping[str, str]) -> str | None:
     elif content_type and "json" not in media_type:
         return f"content-type must be application/json, not {content_type[:100]!r}."
     coding = headers.get("content-encoding", "")
-    if coding.strip().lower() not in _CODINGS:
+    if not is_identity(coding):
         return f"The body must be sent without content-encoding, not as {coding[:100]!r}."
     return None
