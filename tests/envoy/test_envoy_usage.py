@@ -81,7 +81,11 @@ CACHED = {
         '{"response":{"usage":{"input_tokens":9,"output_tokens":4,"input_tokens_details":{"cached_tokens":5}}}}',
         5,
     ),
-    "anthropic": ('{"usage":{"input_tokens":9,"output_tokens":4,"cache_read_input_tokens":7}}', 7),
+    "anthropic": (
+        '{"usage":{"input_tokens":1,"output_tokens":4,"cache_read_input_tokens":7,'
+        '"cache_creation_input_tokens":1}}',
+        7,
+    ),
 }
 
 
@@ -112,6 +116,20 @@ async def test_the_first_event_of_messages_does_not_say_how_long_the_answer_is(s
     await rig.chat()
     [logged] = await rig.logged()
     assert logged.outcome.usage == TokenUsage(11, None, None)
+
+
+async def test_tokens_that_anthropic_counts_apart_belong_to_the_input_whatever_later_events_say(
+    start_rig, start_server
+):
+    started = b'{"type":"message_start","message":{"usage":{"input_tokens":3100,"output_tokens":1,%b}}}'
+    cached = b'"cache_read_input_tokens":9050,"cache_creation_input_tokens":20'
+    ended = b'{"type":"message_delta","usage":{"input_tokens":3101,"output_tokens":7}}'
+    said = b"".join(b"data: %b\n\n" % event for event in (started % cached, ended))
+    server = await start_server(fixed(200, said, "text/event-stream"))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    await rig.chat()
+    [logged] = await rig.logged()
+    assert logged.outcome.usage == TokenUsage(3101 + 9050 + 20, 7, 9050)
 
 
 async def test_a_stream_that_is_cut_keeps_the_usage_it_had_told(start_rig, start_server):

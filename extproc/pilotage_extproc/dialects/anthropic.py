@@ -17,7 +17,7 @@ from pilotage_extproc.dialects.conversation import (
     text_of,
     texts_in,
 )
-from pilotage_extproc.dialects.prompt_parts import add_content, add_messages
+from pilotage_extproc.dialects.prompt_parts import Parts, add_content, add_messages
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import ErrorShape
 
@@ -29,12 +29,14 @@ _BILLING: Final = "x-anthropic-billing-header"
 
 def _system(members: Members) -> Any:
     """The system prompt without what is new with each request and never reaches the model."""
-    system = members.get("system")
-    if isinstance(system, str):
-        return "" if system.startswith(_BILLING) else system
-    if isinstance(system, list) and any(map(_is_billing, system)):
-        return [block for block in system if not _is_billing(block)]
-    return system
+    return _unattributed(members.get("system"))
+
+
+def _unattributed(system: Any) -> Any:
+    """As vLLM gives a system prompt to the model: without blocks that say who asks."""
+    if not isinstance(system, list) or not any(map(_is_billing, system)):
+        return system
+    return [block for block in system if not _is_billing(block)]
 
 
 def _is_billing(block: Any) -> bool:
@@ -42,11 +44,21 @@ def _is_billing(block: Any) -> bool:
     return isinstance(text, str) and text.startswith(_BILLING)
 
 
-def _prompt(members: Members, parts: list[bytes]) -> None:
+def _prompt(members: Members, parts: Parts) -> None:
     system = _system(members)
     if system:
         add_content(system, parts)
-    add_messages(members.get("messages"), parts)
+    messages = members.get("messages")
+    if isinstance(messages, list) and any(map(_is_system, messages)):
+        messages = [
+            {**message, "content": _unattributed(message.get("content"))} if _is_system(message) else message
+            for message in messages
+        ]
+    add_messages(messages, parts)
+
+
+def _is_system(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("role") == "system"
 
 
 def _is_result(message: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from pilotage_extproc.dialects.prompt_parts import Parts
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
 
@@ -20,7 +21,7 @@ class BodyForm(StrEnum):
     """`multipart/form-data`."""
 
 
-def no_prompt(members: Members, parts: list[bytes]) -> None:
+def no_prompt(members: Members, parts: Parts) -> None:
     """Of calls without a prompt that could be cached."""
 
 
@@ -64,8 +65,10 @@ class Dialect:
     """False where engines serve a call that names no model: it goes to the only pool there is."""
     check: Callable[[Members], None] = no_check
     """Raises RequestRefused (400) where the prompt is missing or of the wrong type."""
-    prompt: Callable[[Members, list[bytes]], None] = no_prompt
+    prompt: Callable[[Members, Parts], None] = no_prompt
     """Adds the prompt's parts, in the order an engine's prefix cache has them."""
+    stands_for_more: tuple[str, ...] = ()
+    """Members that stand for more of the prompt than they say, such as a stored response's id."""
     facts: Facts = Facts()
     streams: bool = False
     """Whether `stream` is a member of its body."""

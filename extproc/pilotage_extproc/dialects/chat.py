@@ -15,13 +15,13 @@ from pilotage_extproc.dialects.conversation import (
     text_of,
     texts_in,
 )
-from pilotage_extproc.dialects.prompt_parts import add_messages
+from pilotage_extproc.dialects.prompt_parts import Parts, add_messages
 from pilotage_extproc.domain.head import CallKind
 
 _SYSTEM_ROLES: Final = ("system", "developer")
 
 
-def _prompt(members: Members, parts: list[bytes]) -> None:
+def _prompt(members: Members, parts: Parts) -> None:
     add_messages(members.get("messages"), parts)
 
 

@@ -7,11 +7,11 @@ from typing import Final
 
 from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_any
 from pilotage_extproc.dialects.chat import asks_engine_for_json
-from pilotage_extproc.dialects.prompt_parts import add_content, only_prompt
+from pilotage_extproc.dialects.prompt_parts import Parts, add_content, only_prompt
 from pilotage_extproc.domain.head import CallKind
 
 
-def _prompt(members: Members, parts: list[bytes]) -> None:
+def _prompt(members: Members, parts: Parts) -> None:
     add_content(only_prompt(members.get("prompt")), parts)
 
 
@@ -20,6 +20,7 @@ COMPLETIONS: Final = Dialect(
     paths=("/v1/completions",),
     check=check_any("prompt", "prompt_embeds"),
     prompt=_prompt,
+    stands_for_more=("prompt_embeds",),
     facts=Facts(
         turns=lambda _: 1,
         last_role=lambda _: "user",

@@ -8,11 +8,11 @@ from typing import Final
 
 from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_any
 from pilotage_extproc.dialects.conversation import audio_in, images_in
-from pilotage_extproc.dialects.prompt_parts import add_content, add_messages, only_prompt
+from pilotage_extproc.dialects.prompt_parts import Parts, add_content, add_messages, only_prompt
 from pilotage_extproc.domain.head import CallKind
 
 
-def _prompt(members: Members, parts: list[bytes]) -> None:
+def _prompt(members: Members, parts: Parts) -> None:
     given = members.get("input")
     if given is None:
         add_messages(members.get("messages"), parts)

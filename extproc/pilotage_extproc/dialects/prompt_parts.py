@@ -32,7 +32,31 @@ _MEDIA_TYPES: Final = ("image_url", "image", "audio", "audio_url", "video", "vid
 _MORE_MEDIA_TYPES: Final = frozenset({"document", "image_generation_call"})
 
 
-def add_tools(tools: Any, parts: list[bytes]) -> None:
+class Parts(list[bytes]):
+    """The parts found so far."""
+
+    all_text = True
+    """Whether the engine sees this text and nothing else: no media, no token ids, nothing it has stored."""
+
+    def add_media(self, part: dict[str, Any]) -> None:
+        """A part that is no text."""
+        digest = xxhash.xxh3_128_digest(as_json(part))
+        self.append(digest * (MEDIA_PART_BYTES // len(digest)))
+        self.all_text = False
+
+    def add_unread(self, value: Any) -> None:
+        """JSON that has not been looked into: anything may be in it."""
+        self.append(as_json(value))
+        self.all_text = False
+
+    def add_values(self, values: Any) -> None:
+        """Texts or token ids of a completion."""
+        self.append(as_json(values))
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            self.all_text = False
+
+
+def add_tools(tools: Any, parts: Parts) -> None:
     """Tool definitions, without the markers of what a provider shall cache."""
     if tools:
         parts.append(as_json(_unmarked(tools) if isinstance(tools, list) else tools))
@@ -45,13 +69,13 @@ def only_prompt(given: Any) -> Any:
     return given
 
 
-def add_messages(messages: Any, parts: list[bytes]) -> None:
+def add_messages(messages: Any, parts: Parts) -> None:
     """Messages of a chat: of each its role, its content, and what else it has."""
     if not isinstance(messages, list):
         return
     for index, message in enumerate(messages):
         if len(parts) >= MOST_PARTS:
-            parts.append(as_json(messages[index:]))
+            parts.add_unread(messages[index:])
             return
         if not isinstance(message, dict):
             parts.append(as_json(message))
@@ -67,23 +91,23 @@ def add_messages(messages: Any, parts: list[bytes]) -> None:
             add_rest({name: value for name, value in message.items() if name not in _PLAIN_MESSAGE}, parts)
 
 
-def add_content(content: Any, parts: list[bytes], depth: int = 0) -> None:
+def add_content(content: Any, parts: Parts, depth: int = 0) -> None:
     """A message's content: text, or a list of parts; or prompts as strings or token ids."""
     if isinstance(content, str):
         parts.append(text_bytes(content))
     elif isinstance(content, list) and content and isinstance(content[0], dict):
         for index, part in enumerate(content):
             if len(parts) >= MOST_PARTS:
-                parts.append(as_json(content[index:]))
+                parts.add_unread(content[index:])
                 return
             _add_part(part, parts, depth)
     elif isinstance(content, dict):
         _add_part(content, parts, depth)
     elif content is not None:
-        parts.append(as_json(content))  # strings or token ids of a completion
+        parts.add_values(content)
 
 
-def _add_part(part: Any, parts: list[bytes], depth: int) -> None:
+def _add_part(part: Any, parts: Parts, depth: int) -> None:
     if not isinstance(part, dict):
         parts.append(as_json(part))
         return
@@ -94,19 +118,21 @@ def _add_part(part: Any, parts: list[bytes], depth: int) -> None:
         add_rest(part, parts, depth)
 
 
-def add_rest(part: dict[str, Any], parts: list[bytes], depth: int = 0) -> None:
+def add_rest(part: dict[str, Any], parts: Parts, depth: int = 0) -> None:
     """A part, or what a message has beside its role and content."""
     if _MARKER in part:
         part = {name: value for name, value in part.items() if name != _MARKER}
         if not part:
             return
     if is_media(part):
-        digest = xxhash.xxh3_128_digest(as_json(part))
-        parts.append(digest * (MEDIA_PART_BYTES // len(digest)))
+        parts.add_media(part)
         return
     nested = [name for name in _NESTED if isinstance(part.get(name), list | dict)]
-    if not nested or depth >= _DEEPEST:
+    if not nested:
         parts.append(as_json(part))
+        return
+    if depth >= _DEEPEST:
+        parts.add_unread(part)
         return
     parts.append(as_json({name: value for name, value in part.items() if name not in nested}))
     for name in nested:

@@ -1,18 +1,31 @@
 """A request's canonical prompt text: equal beginnings of it are equal beginnings to a prefix cache."""
 
+from dataclasses import dataclass
+
 from pilotage_extproc.dialects.call import Members
-from pilotage_extproc.dialects.prompt_parts import PART_END, add_tools
+from pilotage_extproc.dialects.prompt_parts import PART_END, Parts, add_tools
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.head import CallKind
 
 
-def prompt_text(kind: CallKind, members: Members) -> bytes:
+@dataclass(slots=True, frozen=True)
+class PromptText:
+    """What a prompt is told apart by."""
+
+    text: bytes
+    all_text: bool
+    """Whether the engine sees this text and nothing else: no media, no token ids, nothing it has stored."""
+
+
+def read_prompt(kind: CallKind, members: Members) -> PromptText:
     """The text of a body whose members have been checked; empty where there is none to speak of.
 
     Raises TypeError where a part is nested too deeply to be written down as JSON.
     """
-    parts: list[bytes] = []
+    parts = Parts()
     add_tools(members.get("tools"), parts)
-    DIALECTS[kind].prompt(members, parts)
+    dialect = DIALECTS[kind]
+    dialect.prompt(members, parts)
     parts.append(b"")
-    return PART_END.join(parts)
+    more = any(members.get(name) is not None for name in dialect.stands_for_more)
+    return PromptText(PART_END.join(parts), parts.all_text and not more)

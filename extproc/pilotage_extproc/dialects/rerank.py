@@ -6,7 +6,7 @@ https://docs.vllm.ai/en/latest/models/pooling_models/scoring/
 from typing import Final
 
 from pilotage_extproc.dialects.call import Dialect, Members, check_any, missing
-from pilotage_extproc.dialects.prompt_parts import add_content
+from pilotage_extproc.dialects.prompt_parts import Parts, add_content
 from pilotage_extproc.domain.head import CallKind
 
 _QUERIES: Final = ("query", "queries", "text_1", "data_1")
@@ -14,7 +14,7 @@ _DOCUMENTS: Final = ("documents", "items", "text_2", "data_2")
 """In the order of their coming into use; `text_1` and `text_2` are the oldest that still work."""
 
 
-def _prompt(members: Members, parts: list[bytes]) -> None:
+def _prompt(members: Members, parts: Parts) -> None:
     for name in (*_QUERIES, *_DOCUMENTS):
         given = members.get(name)
         if given is not None:

@@ -19,6 +19,7 @@ from pilotage_extproc.dialects.conversation import (
 )
 from pilotage_extproc.dialects.prompt_parts import (
     MOST_PARTS,
+    Parts,
     add_content,
     add_rest,
     as_json,
@@ -46,7 +47,7 @@ def _check(members: Members) -> None:
 _check_input = check_any("input", "prompt")
 
 
-def _prompt(members: Members, parts: list[bytes]) -> None:
+def _prompt(members: Members, parts: Parts) -> None:
     instructions = members.get("instructions")
     if isinstance(instructions, str):
         parts += (b"system", text_bytes(instructions))
@@ -58,10 +59,10 @@ def _prompt(members: Members, parts: list[bytes]) -> None:
         add_content(given, parts)
 
 
-def _add_items(items: list[Any], parts: list[bytes]) -> None:
+def _add_items(items: list[Any], parts: Parts) -> None:
     for index, item in enumerate(items):
         if len(parts) >= MOST_PARTS:
-            parts.append(as_json(items[index:]))
+            parts.add_unread(items[index:])
             return
         if not isinstance(item, dict):
             parts.append(as_json(item))
@@ -139,6 +140,7 @@ RESPONSES: Final = Dialect(
     paths=("/v1/responses",),
     check=_check,
     prompt=_prompt,
+    stands_for_more=("previous_response_id", "conversation", "prompt"),
     facts=Facts(
         turns=_turns,
         last_role=_last_role,

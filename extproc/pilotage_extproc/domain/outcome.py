@@ -21,6 +21,7 @@ class TokenUsage:
     """Tokens as the engine counted them. None is "unknown", never 0."""
 
     input_tokens: int | None = None
+    """The whole prompt, cached tokens included, whichever way the API counts them."""
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
 

@@ -27,14 +27,17 @@ class PromptBlocks:
     """Bytes of the prompt up to the end of each block."""
     prompt_bytes: int
     """Of the whole prompt, what is behind the last full block included."""
+    all_text: bool = True
+    """Whether it is text, all of it: the engine's count of its tokens tells how many bytes a token has."""
 
     def of_model(self, root: int) -> "PromptBlocks":
         """The same prompt as a model or adapter holds it: their caches hold different things."""
-        return PromptBlocks(tuple([block ^ root for block in self.hashes]), self.ends, self.prompt_bytes)
+        hashes = tuple([block ^ root for block in self.hashes])
+        return PromptBlocks(hashes, self.ends, self.prompt_bytes, self.all_text)
 
     def packed(self) -> "PackedBlocks":
         """The same in an eighth of the memory, to be kept while a request is open."""
-        return PackedBlocks(array("Q", self.hashes), self.prompt_bytes)
+        return PackedBlocks(array("Q", self.hashes), self.prompt_bytes, self.all_text)
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,10 +46,12 @@ class PackedBlocks:
 
     hashes: "array[int]"
     prompt_bytes: int
+    all_text: bool
 
     def blocks(self) -> PromptBlocks:
         """Ready to be compared again."""
-        return PromptBlocks(tuple(self.hashes), BLOCK_ENDS[: len(self.hashes)], self.prompt_bytes)
+        ends = BLOCK_ENDS[: len(self.hashes)]
+        return PromptBlocks(tuple(self.hashes), ends, self.prompt_bytes, self.all_text)
 
 
 def _ends() -> Iterator[int]:
@@ -61,7 +66,7 @@ BLOCK_ENDS = tuple(_ends())
 """Where blocks end, in bytes; the same for every prompt."""
 
 
-def prompt_blocks(prompt: bytes, salt: int = 0) -> PromptBlocks:
+def prompt_blocks(prompt: bytes, salt: int = 0, *, all_text: bool = True) -> PromptBlocks:
     """Chain the hashes of a prompt's full blocks; prompts of different salts share none."""
     hashes: list[int] = []
     digest, start, length = xxhash.xxh3_64_intdigest, 0, len(prompt)
@@ -73,7 +78,7 @@ def prompt_blocks(prompt: bytes, salt: int = 0) -> PromptBlocks:
         block = digest(view[start:end], block)
         hashes.append(block)
         start = end
-    return PromptBlocks(tuple(hashes), BLOCK_ENDS[: len(hashes)], length)
+    return PromptBlocks(tuple(hashes), BLOCK_ENDS[: len(hashes)], length, all_text)
 
 
 def root_of(model: str) -> int:

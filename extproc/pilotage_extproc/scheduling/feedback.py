@@ -150,5 +150,5 @@ class Learner:
                     ratio = self.calibration.bytes_per_token(model)
                     prefixes.learn(target.row, prompt.of_model(root_of(model)), ratio)
         tokens = outcome.usage.input_tokens
-        if computed and served is not None and tokens is not None:
+        if computed and served is not None and tokens is not None and packed.all_text:
             self.calibration.observe(placed.targets[served].upstream_model, packed.prompt_bytes, tokens)

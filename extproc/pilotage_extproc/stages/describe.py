@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import xxhash
 
-from pilotage_extproc.dialects.prompt_text import prompt_text
+from pilotage_extproc.dialects.prompt_text import read_prompt
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.prompt_blocks import PromptBlocks, prompt_blocks
 from pilotage_extproc.request.exchange import Exchange
@@ -51,7 +51,8 @@ def _prompt_of(exchange: Exchange) -> tuple[PromptBlocks | None, tuple[str, ...]
     """The prompt's blocks, or why there are none: a request can be placed without them."""
     members = exchange.document.members
     try:
-        return prompt_blocks(prompt_text(exchange.call.kind, members), _salt_of(members)), ()
+        read = read_prompt(exchange.call.kind, members)
+        return prompt_blocks(read.text, _salt_of(members), all_text=read.all_text), ()
     except Exception as error:  # noqa: BLE001 - shown in the record; deep JSON cannot be written, for one
         return None, (f"prompt: raised {type(error).__name__}",)
 

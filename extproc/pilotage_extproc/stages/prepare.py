@@ -37,15 +37,7 @@ class Prepare(Step):
         document, body = exchange.document, exchange.body
         attempts = _attempts(exchange)
         first = attempts[0]
-        edits: list[Edit] = []
-        if document.form is not None:
-            edits += form_model(document.form, document.model, first.upstream_model)
-        elif not document.model:
-            edits += model_added(body, document, first.upstream_model)
-        elif first.upstream_model == document.model:
-            check_single(body, MODEL)
-        else:
-            edits.append(string_set(body, MODEL, first.upstream_model))
+        edits = model_edits(body, document, first.upstream_model)
         how = UsageEdit.NONE
         if document.stream:
             dialect = DIALECTS[exchange.call.kind]
@@ -55,14 +47,29 @@ class Prepare(Step):
         exchange.prepared(edited(body, edits) if edits else None, how, attempts if differ else ())
 
 
-def form_model(form: Form, model: str, upstream_model: str) -> list[Edit]:
+def model_edits(body: bytes, document: Document, upstream_model: str) -> list[Edit]:
+    """Edits that give a body this model name; none where it has it.
+
+    Raises RequestRefused (400) where `model` stands more than once.
+    """
+    if document.form is not None:
+        return _form_model(document.form, document.model, upstream_model)
+    if not document.model:
+        return _model_added(body, document, upstream_model)
+    if upstream_model == document.model:
+        check_single(body, MODEL)
+        return []
+    return [string_set(body, MODEL, upstream_model)]
+
+
+def _form_model(form: Form, model: str, upstream_model: str) -> list[Edit]:
     """Edits that name the model in a form; none where it does already, or the server is to choose."""
     if upstream_model in ("", model):
         return []
     return [text_set(form, "model", upstream_model) if model else text_added(form, "model", upstream_model)]
 
 
-def model_added(body: bytes, document: Document, upstream_model: str) -> list[Edit]:
+def _model_added(body: bytes, document: Document, upstream_model: str) -> list[Edit]:
     """Edits that name the model of a call that named none; none where the server is to choose."""
     if "model" in document.members:
         check_single(body, MODEL)
@@ -94,7 +101,7 @@ def later_attempt(
     dialect = DIALECTS[kind]
     if dialect.body is BodyForm.MULTIPART:
         form = read_form(body, content_type)
-        edits = form_model(form, form.text(body, "model") or "", attempt.upstream_model)
+        edits = _form_model(form, form.text(body, "model") or "", attempt.upstream_model)
         return edited(body, edits) if edits else None
     changed = body
     undone = usage_unasked(body, how) if how else None

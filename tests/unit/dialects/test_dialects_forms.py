@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotage_api.snapshot import Engine, StreamUsage
+from pilotage_extproc.dialects.document import Document
 from pilotage_extproc.dialects.forms import MAX_PARTS, boundary_of, read_form
-from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.dialects.splice import edited
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.request.call import Call
-from pilotage_extproc.stages.parse import ParsedBody, parse_body
-from pilotage_extproc.stages.prepare import rewritten
+from pilotage_extproc.stages.parse import parse_body
+from pilotage_extproc.stages.prepare import model_edits
 
 TYPE = "multipart/form-data; boundary=xYx"
 SOUND = b"RIFF\x00\r\n--xY\r\n\r\n\xff"
@@ -38,7 +38,7 @@ FILE = part("file", SOUND, '; filename="a.wav"\r\nContent-Type: audio/wav')
 MODEL = part("model", b"whisper")
 
 
-def parsed(body: bytes, content_type: str = TYPE) -> ParsedBody:
+def parsed(body: bytes, content_type: str = TYPE) -> Document:
     return parse_body(CallKind.TRANSCRIPTIONS, body, max_structure=100, content_type=content_type)
 
 
@@ -50,15 +50,8 @@ def refused(body: bytes, content_type: str = TYPE) -> RequestRefused:
 
 
 def sent(body: bytes, upstream_model: str) -> bytes | None:
-    head = RequestHead("POST", "/v1/audio/transcriptions", {})
-    return rewritten(
-        body,
-        Call(head, CallKind.TRANSCRIPTIONS, head.path),
-        parsed(body),
-        upstream_model=upstream_model,
-        engine=Engine.VLLM,
-        stream_usage=StreamUsage.INJECT,
-    )
+    edits = model_edits(body, parsed(body), upstream_model)
+    return edited(body, edits) if edits else None
 
 
 def test_the_model_is_found_wherever_it_stands():

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pilotage_extproc.dialects.prompt_text import prompt_text
+from pilotage_extproc.dialects.prompt_text import read_prompt
 from pilotage_extproc.domain.head import CallKind
 
 USER = {"role": "user", "content": "Look it up."}
@@ -19,7 +19,7 @@ ANSWER = {
 
 
 def responses(*items: dict[str, Any], **more: Any) -> bytes:
-    return prompt_text(CallKind.RESPONSES, {"store": False, "input": list(items), **more})
+    return read_prompt(CallKind.RESPONSES, {"store": False, "input": list(items), **more}).text
 
 
 def test_a_later_stateless_turn_begins_with_all_of_the_earlier_one():
@@ -41,21 +41,20 @@ def test_what_only_the_api_counts_by_is_no_part_of_the_prompt():
 
 
 def test_text_alone_is_a_message_of_the_user():
-    alone = prompt_text(CallKind.RESPONSES, {"input": "hello", "instructions": "Be brief."})
+    alone = read_prompt(CallKind.RESPONSES, {"input": "hello", "instructions": "Be brief."}).text
     assert alone == responses({"role": "user", "content": "hello"}, instructions="Be brief.")
 
 
 def test_a_stateless_conversation_reads_like_its_chat():
     messages = [{"role": "system", "content": "Be brief."}, USER, {"role": "assistant", "content": "There."}]
-    assert responses(USER, ANSWER, instructions="Be brief.") == prompt_text(
-        CallKind.CHAT, {"messages": messages}
-    )
+    chat = read_prompt(CallKind.CHAT, {"messages": messages}).text
+    assert responses(USER, ANSWER, instructions="Be brief.") == chat
 
 
 def test_a_billing_line_that_is_new_each_time_is_no_part_of_the_prompt():
     def claude(header: str) -> bytes:
         system = [{"type": "text", "text": header}, {"type": "text", "text": "You are a helper."}]
-        return prompt_text(CallKind.MESSAGES, {"system": system, "messages": [USER]})
+        return read_prompt(CallKind.MESSAGES, {"system": system, "messages": [USER]}).text
 
     one = claude("x-anthropic-billing-header: cc_version=2; cch=a1b2;")
     assert one == claude("x-anthropic-billing-header: cc_version=2; cch=ffff;")

@@ -20,7 +20,7 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_extproc.dialects.prompt_parts import MEDIA_PART_BYTES
-from pilotage_extproc.dialects.prompt_text import prompt_text
+from pilotage_extproc.dialects.prompt_text import read_prompt
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.request.call import Call
@@ -39,6 +39,10 @@ SYSTEM = {"role": "system", "content": "You answer briefly."}
 USER = {"role": "user", "content": "Why is the sky blue?"}
 ANSWER = {"role": "assistant", "content": "Rayleigh scattering."}
 TOOL = {"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}
+
+
+def prompt_text(kind: CallKind, members: dict[str, Any]) -> bytes:
+    return read_prompt(kind, members).text
 
 
 def chat(*messages: dict[str, Any], **more: Any) -> bytes:
@@ -140,6 +144,55 @@ def test_markers_of_what_a_provider_shall_cache_are_no_part_of_the_prompt():
 
     assert turn(marked) == turn(lambda part: part)
     assert b"cache_control" not in turn(marked)
+
+
+def claude_code(cch: str, *more: dict[str, Any]) -> bytes:
+    """As Claude Code sends them: the first block of the system prompt differs each time."""
+    billing = f"x-anthropic-billing-header: cc_version=2.1.77; cc_entrypoint=cli; cch={cch};"
+    system = [{"type": "text", "text": billing}, {"type": "text", "text": "You are Claude Code."}]
+    return prompt_text(CallKind.MESSAGES, {"system": system, "messages": [USER, *more]})
+
+
+def test_what_claude_code_says_of_itself_for_billing_is_no_part_of_the_prompt():
+    assert claude_code("a1b2c").startswith(claude_code("fffff")[:-1])
+    late = {"role": "system", "content": [{"type": "text", "text": "x-anthropic-billing-header: cch=1;"}]}
+    none = {"role": "system", "content": []}
+    assert claude_code("a", late) == claude_code("a", none)
+
+
+def test_what_a_user_quotes_of_it_is_part_of_the_prompt():
+    def quoted(cch: str) -> bytes:
+        text = f"x-anthropic-billing-header: cch={cch};"
+        return claude_code("a", {"role": "user", "content": [{"type": "text", "text": text}]})
+
+    assert quoted("1") != quoted("2")
+    as_text = [{"system": f"x-anthropic-billing-header: {n}", "messages": [USER]} for n in (1, 2)]
+    told = [prompt_text(CallKind.MESSAGES, one) for one in as_text]
+    assert told[0] != told[1], "vLLM leaves a system prompt of one text as it is"
+
+
+@pytest.mark.parametrize(
+    ("kind", "members", "all_text"),
+    [
+        (CallKind.CHAT, {"messages": [SYSTEM, USER], "tools": [TOOL]}, True),
+        (CallKind.CHAT, {"messages": [{"role": "user", "content": [ANTHROPIC_IMAGE]}]}, False),
+        (CallKind.MESSAGES, {"messages": [{"role": "user", "content": [TOOL_RESULT]}]}, False),
+        (CallKind.CHAT, {"messages": [USER] * 3000}, False),
+        (CallKind.RESPONSES, {"input": "hello"}, True),
+        (CallKind.RESPONSES, {"input": "hello", "previous_response_id": None}, True),
+        (CallKind.RESPONSES, {"input": "hello", "previous_response_id": "resp_1"}, False),
+        (CallKind.RESPONSES, {"input": "hello", "conversation": "conv_1"}, False),
+        (CallKind.RESPONSES, {"prompt": {"id": "pmpt_1"}}, False),
+        (CallKind.COMPLETIONS, {"prompt": "hello"}, True),
+        (CallKind.COMPLETIONS, {"prompt": ["hello", "there"]}, True),
+        (CallKind.COMPLETIONS, {"prompt": [1, 2, 3]}, False),
+        (CallKind.COMPLETIONS, {"prompt": [[1, 2, 3]]}, False),
+        (CallKind.COMPLETIONS, {"prompt": "hello", "prompt_embeds": "AAAA"}, False),
+        (CallKind.EMBEDDINGS, {"input": [[1, 2], [3]]}, False),
+    ],
+)
+def test_only_a_prompt_of_text_alone_is_said_to_be_one(kind, members, all_text):
+    assert read_prompt(kind, members).all_text == all_text
 
 
 def test_a_list_of_one_prompt_is_that_prompt():

@@ -71,9 +71,17 @@ def test_missing_usage_is_unknown_and_never_zero() -> None:
 def test_cached_tokens_are_read_from_openai_and_anthropic_answers() -> None:
     details = b'"prompt_tokens_details":{"cached_tokens":8}'
     openai = b'{"usage":{"prompt_tokens":9,"completion_tokens":2,%b}}' % details
-    anthropic = b'{"usage":{"input_tokens":9,"output_tokens":2,"cache_read_input_tokens":8}}'
+    anthropic = b'{"usage":{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":8}}'
     for body in (openai, anthropic):
         assert read([body], event_stream=False).usage == TokenUsage(9, 2, 8)
+
+
+def test_tokens_that_anthropic_counts_apart_belong_to_the_input_whatever_later_events_say() -> None:
+    started = b'{"message":{"usage":{"input_tokens":3100,"output_tokens":1,%b}}}'
+    cached = b'"cache_read_input_tokens":9050,"cache_creation_input_tokens":20'
+    ended = b'{"usage":{"output_tokens":7}}'
+    said = b"".join(b"data: %b\n\n" % event for event in (started % cached, ended))
+    assert read([said], event_stream=True).usage == TokenUsage(3100 + 9050 + 20, 7, 9050)
 
 
 def test_a_line_without_end_is_not_held_for_ever() -> None:

@@ -1,8 +1,10 @@
 """The admin address: what it shows does not hold requests up."""
 
 import asyncio
+import math
 
 import aiohttp
+import orjson
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import (
@@ -64,3 +66,15 @@ async def test_decisions_are_listed_up_to_a_hundred_and_others_get_their_turn_me
     finally:
         await admin.stop()
         await runtime.stop()
+
+
+async def test_a_figure_that_is_not_known_is_null_and_never_0():
+    runtime = Runtime(GatewaySettings())
+    await runtime.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
+    row = runtime.table.row_of("10.0.0.0:80")
+    assert row is not None
+    runtime.table.measured(row, runtime.clock(), 2, 1, math.nan)
+    shown = {one["address"]: one for one in orjson.loads(RuntimeView(runtime).endpoints())["endpoints"]}
+    assert [shown["10.0.0.0:80"][name] for name in ("waiting", "running", "kvUsage")] == [2, 1, None]
+    never = shown["10.0.0.1:80"]
+    assert [never[name] for name in ("waiting", "running", "kvUsage", "metricsAgeSeconds")] == [None] * 4

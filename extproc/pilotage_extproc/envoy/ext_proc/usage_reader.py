@@ -25,6 +25,8 @@ class ResponseReader:
         self._held = bytearray()
         self._skip_line = False
         self._overflow = False
+        self._apart: dict[str, int] = {}
+        """Anthropic counts tokens that came from its cache, or went there, apart from the other input."""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
@@ -90,10 +92,12 @@ class ResponseReader:
             return
         details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
         cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+            if (count := _known(usage.get(name))) is not None:
+                self._apart[name] = count
+        whole = sum(self._apart.values()) if "input_tokens" in self._apart else None
         self.usage = TokenUsage(
-            input_tokens=_known(
-                usage.get("prompt_tokens"), usage.get("input_tokens"), self.usage.input_tokens
-            ),
+            input_tokens=_known(usage.get("prompt_tokens"), whole, self.usage.input_tokens),
             output_tokens=_known(
                 usage.get("completion_tokens"), usage.get("output_tokens"), self.usage.output_tokens
             ),

@@ -196,6 +196,8 @@ local function count(text, name, inside)
 end
 
 local function reader(seen)
+  -- Anthropic counts tokens that came from its cache, or went there, apart from the other input
+  local apart = { read = 0, created = 0 }
   return function(parent, name, text)
     if name == "id" then
       if parent ~= "message" and text:match("^resp_[%w_-]+$") then
@@ -203,7 +205,12 @@ local function reader(seen)
       end
       return
     end
-    seen.input = count(text, "prompt_tokens") or count(text, "input_tokens") or seen.input
+    apart.input = count(text, "input_tokens") or apart.input
+    apart.read = count(text, "cache_read_input_tokens") or apart.read
+    apart.created = count(text, "cache_creation_input_tokens") or apart.created
+    seen.input = count(text, "prompt_tokens")
+      or (apart.input and apart.input + apart.read + apart.created)
+      or seen.input
     if parent ~= "message" then -- where an Anthropic stream begins: its answer's length is not known yet
       seen.output = count(text, "completion_tokens") or count(text, "output_tokens") or seen.output
     end
