@@ -1,4 +1,7 @@
-"""Where a model server is: an IP address or a DNS name."""
+"""Where a model server is: an IP address or a DNS name, and the one spelling of it that is used everywhere.
+
+Envoy finds a picked host by its text, so two spellings of one address would be two servers.
+"""
 
 import ipaddress
 import re
@@ -33,3 +36,39 @@ def address_problem(address: str) -> str:
             return ADDRESS_MESSAGE
         return ""
     return "" if _DNS_NAME.fullmatch(address) else ADDRESS_MESSAGE
+
+
+def canonical_host(host: str) -> str:
+    """The spelling of an address that Envoy uses: IP addresses as RFC 5952 has them, names in lower case.
+
+    An IPv4 address mapped into IPv6 is that IPv4 address. What is neither is left as it is.
+    """
+    if ":" not in host:
+        # an IPv4 address has one spelling only: what has leading zeros is none
+        return host if _LIKE_IPV4.fullmatch(host) else host.lower()
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    low = int(address)
+    if 0xFFFF < low <= 0xFFFFFFFF and address.scope_id is None:
+        return f"::{ipaddress.IPv4Address(low)}"  # as inet_ntop writes it, and Envoy with it
+    return str(address)
+
+
+def canonical_place(place: str) -> str:
+    """`HOST:PORT`, IPv6 in brackets, with the host in its one spelling; also a host alone."""
+    host, colon, port = place.rpartition(":")
+    if place.endswith("]"):  # brackets without a port
+        host, colon, port = place, "", ""
+    elif not colon or (":" in host and not host.startswith("[")):
+        return canonical_host(place)
+    inner = host.removeprefix("[").removesuffix("]")
+    return f"{bracketed(canonical_host(inner))}{colon}{port}"
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host

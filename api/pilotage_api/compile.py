@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from pilotage_api.address import bracketed, canonical_host
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
 from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.load import SETTINGS_KEY, Loaded
@@ -81,9 +82,11 @@ def _find_in_pool(pool: ModelPool, installed: frozenset[str], find: Find) -> Non
         find(Severity.WARNING, "no-endpoints", message, key, "spec.endpoints", fix)
     seen: set[tuple[str, int]] = set()
     for index, endpoint in enumerate(pool.spec.endpoints):
-        place = (endpoint.address, endpoint.port)
+        host = canonical_host(endpoint.address)
+        place = (host, endpoint.port)
         if place in seen:
-            message = f"{endpoint.address}:{endpoint.port} stands twice; it counts once"
+            spelled = "" if host == endpoint.address else f", here as {endpoint.address}"
+            message = f"{bracketed(host)}:{endpoint.port} stands twice{spelled}; it counts once"
             path = f"spec.endpoints[{index}]"
             find(Severity.WARNING, "duplicate-endpoint", message, key, path, "remove one")
         seen.add(place)
@@ -138,7 +141,7 @@ def _used_pools(
 
 def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
     spec = pool.spec
-    places = dict.fromkeys((endpoint.address, endpoint.port) for endpoint in spec.endpoints)
+    places = dict.fromkeys((canonical_host(endpoint.address), endpoint.port) for endpoint in spec.endpoints)
     models = [name for model in spec.models for name in (model.name, *(one.name for one in model.adapters))]
     return PoolSnapshot(
         key=pool_key(pool).key,

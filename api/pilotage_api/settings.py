@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from pilotage_api.address import canonical_place
 from pilotage_api.resource import DNS_LABEL
 
 
@@ -251,7 +252,7 @@ class GatewaySettings(SettingsPart):
                 "a peer's self-signed certificate cannot be verified: name certFile and keyFile, the same for"
                 " all, in tls.extproc; in a cluster leave peers out, replicas find each other"
             )
-        return peers
+        return tuple(dict.fromkeys(map(canonical_place, peers)))
 
     @property
     def watched_namespaces(self) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import socket
 from collections import Counter
 
 import aiohttp
+import pytest
 from gateway_rig import SMALL, GatewayRig, free_ports, pool
 
 from pilotage_sim.faults import MetricsFault
@@ -136,3 +138,17 @@ async def test_a_policy_has_a_profile_of_its_own(start_gateway, session):
         places.add((await rig.settled_decision())["attempts"][0]["address"])
     assert len(places) == 1
     assert [one["name"] for one in (await rig.settled_decision())["scorers"]] == ["session-affinity"]
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+async def test_an_address_is_served_however_it_is_spelled(start_gateway, session):
+    [port] = free_ports(1)
+    six = pool("six", [port], [{"name": "six"}])
+    six["spec"]["endpoints"][0]["address"] = "0:0:0:0:0:0:0:1"
+    rig: GatewayRig = await start_gateway(small=1, policies=[six])
+    body = {"model": "six", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+    async with session.post(f"{rig.url}/v1/chat/completions", json=body) as answer:
+        assert answer.status == 200, await answer.text()
+    decision = await rig.settled_decision()
+    assert decision["outcome"]["servedBy"] == f"[::1]:{port}"
+    assert decision["attempts"][0]["address"] == f"[::1]:{port}"

@@ -7,6 +7,7 @@ import grpc
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
+from pilotage_api.address import bracketed, canonical_host
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.envoy.ext_proc.stream import Stream
 
@@ -70,8 +71,7 @@ def _address(common: accesslog_pb2.AccessLogCommon) -> str | None:
     if not common.HasField("upstream_remote_address"):
         return None
     socket = common.upstream_remote_address.socket_address
-    host = socket.address
-    return f"[{host}]:{socket.port_value}" if ":" in host else f"{host}:{socket.port_value}"
+    return f"{bracketed(canonical_host(socket.address))}:{socket.port_value}"
 
 
 def _flags(common: accesslog_pb2.AccessLogCommon) -> tuple[str, ...]:

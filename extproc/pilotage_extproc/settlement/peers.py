@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 import orjson
 
+from pilotage_api.address import canonical_place
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.settlement.link import SERVICE, CertificateFault, SiblingLink
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
@@ -148,8 +149,7 @@ class Peers:
         self._own_certificate = own_certificate
         self._announced: Mapping[str, str] = {}
         self._telemetry = telemetry
-        self._named = addresses
-        self._wanted = addresses
+        self._named = self._wanted = tuple(dict.fromkeys(map(canonical_place, addresses)))
         self._peers: dict[str, Peer] = {}
         self._greeting: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -166,8 +166,8 @@ class Peers:
         An empty certificate is one that serves plaintext. What is queued for one that has left is still
         sent there, once.
         """
-        self._announced = dict(certificates)
-        self._wanted = tuple(dict.fromkeys((*self._named, *certificates)))[:MAX_PEERS]
+        self._announced = {canonical_place(address): pem for address, pem in certificates.items()}
+        self._wanted = tuple(dict.fromkeys((*self._named, *self._announced)))[:MAX_PEERS]
         if self._running:
             self._meet()
 

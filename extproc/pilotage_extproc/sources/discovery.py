@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
+from pilotage_api.address import canonical_host
 from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
 from pilotage_extproc.sources.inference_pools import is_inference_pool
 from pilotage_extproc.sources.selection import PodSelection, join
@@ -154,7 +155,7 @@ class Discovery:
                 dict.fromkeys(
                     join(ip, endpoint.port)
                     for endpoint in pool.endpoints
-                    for ip in self._addresses(endpoint.address)
+                    for ip in self._addresses(canonical_host(endpoint.address))
                 )
             )
         return found
@@ -165,8 +166,8 @@ class Discovery:
         return self._pods.selection.resting(pool.key)
 
     def _names(self) -> set[str]:
-        addresses = {endpoint.address for pool in self._snapshot.pools for endpoint in pool.endpoints}
-        return {address for address in addresses if not is_ip(address)}
+        hosts = {canonical_host(one.address) for pool in self._snapshot.pools for one in pool.endpoints}
+        return {host for host in hosts if not is_ip(host)}
 
     def _addresses(self, address: str) -> list[str]:
         return [address] if is_ip(address) else self._resolved.get(address, [])
@@ -193,13 +194,13 @@ class Discovery:
     async def _ask(self, name: str) -> None:
         try:
             async with self._at_once, asyncio.timeout(LOOKUP_SECONDS):
-                found = (await self._resolve(name))[:_MAX_ADDRESSES]
+                answer = (await self._resolve(name))[:_MAX_ADDRESSES]
         except TimeoutError:
             self._fails(name, f"no answer within {LOOKUP_SECONDS:g} s")
         except Exception as error:  # noqa: BLE001 - resolvers fail in many ways, and one name harms no other
             self._fails(name, str(error) or type(error).__name__)
         else:
-            self._answers(name, found)
+            self._answers(name, list(dict.fromkeys(map(canonical_host, answer))))
 
     def _fails(self, name: str, why: str) -> None:
         if name not in self._wanted:

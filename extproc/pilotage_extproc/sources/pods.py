@@ -4,6 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
+from pilotage_api.address import canonical_host
+
 
 class Pod(msgspec.Struct, frozen=True):
     """One pod. Its Ready condition speaks for all its containers, hence for all its ports."""
@@ -56,4 +58,4 @@ def read_pod(raw: memoryview) -> Pod:
     leaving = meta.deletion is not None or status.phase in ("Succeeded", "Failed")
     said_ready = any(one.type == "Ready" and one.status == "True" for one in status.conditions)
     ready = said_ready and status.phase == "Running" and bool(status.ip) and not leaving
-    return Pod(meta.name, meta.uid, status.ip, meta.labels, ready, leaving)
+    return Pod(meta.name, meta.uid, canonical_host(status.ip), meta.labels, ready, leaving)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from pilotage_api.address import bracketed
 from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.sources.pods import Pod
 from pilotage_kube.resource import ObjectKey
@@ -209,4 +210,4 @@ def namespace_of(pool: PoolSnapshot) -> str:
 
 def join(ip: str, port: int) -> str:
     """An Envoy address."""
-    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+    return f"{bracketed(ip)}:{port}"

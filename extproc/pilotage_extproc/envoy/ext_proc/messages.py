@@ -11,6 +11,7 @@ from typing import Any
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
+from pilotage_api.address import canonical_place
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
 from pilotage_extproc.envoy.ext_proc.wire import field
@@ -137,8 +138,10 @@ def subset_hint(message: ext_proc_pb2.ProcessingRequest) -> tuple[str, ...] | No
         return None
     value = namespace.fields[SUBSET_KEY]
     if value.HasField("list_value"):
-        return tuple(item.string_value for item in value.list_value.values if item.string_value)
-    return tuple(part.strip() for part in value.string_value.split(",") if part.strip())
+        said = [item.string_value for item in value.list_value.values]
+    else:
+        said = value.string_value.split(",")
+    return tuple(canonical_place(place) for part in said if (place := part.strip()))
 
 
 def served_endpoint(message: ext_proc_pb2.ProcessingRequest) -> str | None:
@@ -146,7 +149,7 @@ def served_endpoint(message: ext_proc_pb2.ProcessingRequest) -> str | None:
     namespace = message.metadata_context.filter_metadata.get(LB_NAMESPACE)
     if namespace is None or DESTINATION_SERVED not in namespace.fields:
         return None
-    return namespace.fields[DESTINATION_SERVED].string_value or None
+    return canonical_place(namespace.fields[DESTINATION_SERVED].string_value) or None
 
 
 def _serialized(response: ext_proc_pb2.ProcessingResponse) -> bytes:
