@@ -50,7 +50,7 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
     else:  # a name that is cut is no name
         _print_candidates(console, explanation)
     _print_pick(console, explanation)
-    _print_outcome(console, explanation["outcome"])
+    _print_outcome(console, explanation["outcome"], given_up=explanation.get("givenUp", False))
 
 
 def _route(explanation: dict[str, Any]) -> str:
@@ -152,9 +152,12 @@ def _print_pick(console: Console, explanation: dict[str, Any]) -> None:
     console.print(f"pick     {first['address']} ({first['model']}): {margin}", highlight=False, markup=False)
 
 
-def _print_outcome(console: Console, outcome: dict[str, Any] | None) -> None:
+def _print_outcome(console: Console, outcome: dict[str, Any] | None, *, given_up: bool) -> None:
     if outcome is None:
-        console.print("outcome  not known (yet)", highlight=False)
+        given = (
+            "not told; no longer counted as in flight: its engine reports fewer requests, or it is too old"
+        )
+        console.print(f"outcome  {given if given_up else 'not known (yet)'}", highlight=False)
         return
     usage = outcome["usage"]
     console.print(

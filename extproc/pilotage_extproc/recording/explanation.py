@@ -62,6 +62,7 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
         "candidateCount": len(route.candidates),
         "cachedTokens": round(record.cached_tokens) if record.prompt_tokens else None,
         "runnerUp": _runner_up(record),
+        "givenUp": record.outcome is not None and record.outcome.given_up,
         "outcome": _outcome(record),
     }
 
@@ -151,7 +152,7 @@ def _runner_up(record: DecisionRecord) -> dict[str, Any] | None:
 
 def _outcome(record: DecisionRecord) -> dict[str, Any] | None:
     outcome = record.outcome
-    if outcome is None:
+    if outcome is None or outcome.given_up:
         return None
     usage = outcome.usage
     return {

@@ -1,13 +1,14 @@
 """Requests this process has placed and not seen finished: counted at once, released once.
 
 A count that is only ever decremented by a completion drifts upwards with each one that is lost. An engine
-that has reported itself idle for some time cannot hold older requests: its counts are given up then. What
-becomes of the requests themselves is their ledger's business.
+that has reported itself idle for some time cannot hold older requests, and one that reports some cannot
+hold more: those counts are given up. What becomes of the requests themselves is their ledger's business.
 """
 
 from dataclasses import dataclass
 
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.retirement import Retirement
 
 IDLE_GRACE_SECONDS = 5.0
 """How long an engine must have been idle without a break: a page may lag, and requests be on their way."""
@@ -37,6 +38,8 @@ class InflightCounts:
         """Oldest first."""
         self._idle_since: dict[int, tuple[int, float]] = {}
         """By row: its generation, and when its engine was first found idle without a break."""
+        self._retirements: dict[int, tuple[int, Retirement]] = {}
+        """By row with more own requests than its engine reports: its generation, and the watch on it."""
         self._count = 0
 
     def __len__(self) -> int:
@@ -83,8 +86,9 @@ class InflightCounts:
     def scraped(self, row: int, began_at: float, *, idle: bool) -> list[str]:
         """A scrape that began then has been written to the row; `idle` if the engine held nothing.
 
-        Returns the keys of requests that are no longer counted: an idle engine cannot hold them. Costs
-        time in proportion to the requests that began after the scrape, not to all that are open.
+        Returns the keys of requests that are no longer counted: the engine cannot hold them. Costs time in
+        proportion to the requests that began after the scrape, not to all that are open, unless there are
+        more than it reports.
         """
         idle_for = self._idle_seconds(row, began_at, idle=idle)
         of_row = self._by_row.get(row)
@@ -99,7 +103,8 @@ class InflightCounts:
                 gone.append(hold)
         for hold in gone:
             self.end(hold)
-        generation = self._table.generation[row]
+        generation = int(self._table.generation[row])
+        gone += self._retire(row, generation, began_at, idle=idle)
         unseen = 0
         for hold in reversed(of_row):
             if hold.began_at <= began_at:
@@ -107,6 +112,24 @@ class InflightCounts:
             unseen += hold.generation == generation
         self._table.unseen[row] = unseen
         return [hold.key for hold in gone]
+
+    def _retire(self, row: int, generation: int, scraped_at: float, *, idle: bool) -> list[Hold]:
+        """Stop counting requests beyond what the engine reports."""
+        table, of_row = self._table, self._by_row.get(row, {})
+        running = float(table.running[row])
+        reported = 0.0 if idle else max(1.0, float(table.waiting[row]) + running)
+        if len(of_row) <= reported:
+            self._retirements.pop(row, None)
+            return []
+        known = self._retirements.get(row)
+        if known is None or known[0] != generation:
+            known = self._retirements[row] = (generation, Retirement())
+        own = [hold for hold in of_row if hold.generation == generation]
+        ended = own[: known[1].due((hold.began_at for hold in own), reported, scraped_at)]
+        for hold in ended:
+            self.end(hold)
+        table.running[row] = running  # what is given up was not in it
+        return ended
 
     def _idle_seconds(self, row: int, now: float, *, idle: bool) -> float:
         if not idle:

@@ -83,3 +83,9 @@ async def test_the_route_says_why_the_pool_got_the_request(request_, route):
     explanation = await explained()
     explanation["request"].update(request_)
     assert f"route    {route}\n" in printed(explanation, 80)
+
+
+async def test_a_request_whose_end_nobody_told_is_shown_as_given_up():
+    explanation = await explained()
+    assert "outcome  not known (yet)" in printed(explanation, 300)
+    assert "no longer counted as in flight" in printed({**explanation, "givenUp": True}, 300)

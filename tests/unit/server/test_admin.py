@@ -17,8 +17,10 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.server.admin import AdminServer
 from pilotage_extproc.server.admin_view import RuntimeView
+from pilotage_extproc.server.engine_feedback import EngineFeedback
 from pilotage_extproc.server.runtime import Runtime
 
 HEAD = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
@@ -70,11 +72,34 @@ async def test_decisions_are_listed_up_to_a_hundred_and_others_get_their_turn_me
 
 async def test_a_figure_that_is_not_known_is_null_and_never_0():
     runtime = Runtime(GatewaySettings())
-    await runtime.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
-    row = runtime.table.row_of("10.0.0.0:80")
+    await runtime.following.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
+    row = runtime.state.table.row_of("10.0.0.0:80")
     assert row is not None
-    runtime.table.measured(row, runtime.clock(), 2, 1, math.nan)
+    runtime.state.table.measured(row, runtime.clock(), 2, 1, math.nan)
     shown = {one["address"]: one for one in orjson.loads(RuntimeView(runtime).endpoints())["endpoints"]}
     assert [shown["10.0.0.0:80"][name] for name in ("waiting", "running", "kvUsage")] == [2, 1, None]
     never = shown["10.0.0.1:80"]
     assert [never[name] for name in ("waiting", "running", "kvUsage", "metricsAgeSeconds")] == [None] * 4
+
+
+async def test_an_explanation_tells_that_a_request_was_given_up():
+    runtime = Runtime(GatewaySettings())
+    await runtime.following.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
+    table = runtime.state.table
+    table.admit(table.rows())
+    view = RuntimeView(runtime)
+    placed = []
+    while len({address for _, address in placed}) == len(placed):
+        exchange = Exchange(HEAD)
+        await runtime.deciding.pipeline.begin(exchange)
+        exchange.received(BODY)
+        await runtime.deciding.pipeline.decide(exchange)
+        placed.append((exchange.decision.id, exchange.decision.targets[0].address))
+    twice = placed[-1][1]
+    ended, still_open = (decision for decision, address in placed if address == twice)
+    row, now = table.row_of(twice), runtime.clock()
+    for at in (now + 10.0, now + 15.0):
+        table.measured(row, at, 0, 1, 0.0)
+        EngineFeedback(runtime.state, runtime.clock).scraped(row, at, idle=False)
+    given_up = [orjson.loads(view.explain_here(one) or b"null")["givenUp"] for one in (ended, still_open)]
+    assert given_up == [True, False]

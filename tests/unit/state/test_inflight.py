@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pilotage_api.snapshot import Engine
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.inflight import IDLE_GRACE_SECONDS, Hold, InflightCounts
+from pilotage_extproc.state.retirement import Retirement
 
 FACTS = EndpointFacts(Engine.VLLM, ("default/a",))
 ADDRESSES = [f"10.0.0.{index}:8000" for index in range(5)]
@@ -95,6 +96,20 @@ def test_an_idle_engine_gives_up_requests_whose_completion_was_never_seen():
     assert (table.inflight[row], len(counts)) == (1, 1)
 
 
+def test_requests_beyond_what_their_engine_reports_are_given_up_while_it_is_never_idle():
+    table, counts, row = one_endpoint()
+    for number in range(20):  # picks of a gateway that never says how they end
+        counts.begin(f"silent-{number}", row, 10.0 + number / 10)
+    gone = []
+    for tenth in range(80):
+        at = 13.0 + tenth / 10
+        table.measured(row, at, 1, 3, 0.0)
+        gone += counts.scraped(row, at, idle=False)
+    assert table.inflight[row] == 4
+    assert (table.waiting[row], table.running[row]) == (1, 3), "the engine's own figures stay"
+    assert gone == [f"silent-{number}" for number in range(16)]
+
+
 def test_a_row_used_again_is_not_touched_by_requests_of_its_former_life():
     table, counts, row = one_endpoint()
     former = counts.begin("former", row, 10.0)
@@ -118,6 +133,7 @@ class Drift(RuleBasedStateMachine):
         self.open: dict[str, tuple[str, int, float]] = {}
         self.idle_since: dict[str, float] = {}
         self.scraped_running: dict[str, int] = {}
+        self.retirements: dict[str, Retirement] = {}
 
     @rule(wanted=st.sets(st.sampled_from(ADDRESSES)))
     def endpoints_come_and_go(self, wanted):
@@ -126,6 +142,7 @@ class Drift(RuleBasedStateMachine):
         self.open = {key: value for key, value in self.open.items() if value[0] not in gone}
         self.idle_since = {key: value for key, value in self.idle_since.items() if key not in gone}
         self.scraped_running = {k: v for k, v in self.scraped_running.items() if k not in gone}
+        self.retirements = {key: value for key, value in self.retirements.items() if key not in gone}
 
     @precondition(lambda self: len(self.table))
     @rule(choice=st.integers(0, 10), count=st.integers(1, 20))
@@ -159,6 +176,12 @@ class Drift(RuleBasedStateMachine):
         elif self.now - self.idle_since.setdefault(address, self.now) >= IDLE_GRACE_SECONDS:
             limit = self.now - IDLE_GRACE_SECONDS
             self.open = {k: v for k, v in self.open.items() if v[0] != address or v[2] >= limit}
+        own = [key for key, value in self.open.items() if value[0] == address]
+        if not own:
+            return  # where nothing counts nothing is watched
+        watch = self.retirements.setdefault(address, Retirement())
+        for key in own[: watch.due((self.open[key][2] for key in own), running, self.now)]:
+            del self.open[key]
 
     @rule(seconds=st.floats(0, 30))
     def time_passes(self, seconds):
