@@ -37,9 +37,10 @@ class HeaderRule(Block):
     """A request header that must be there."""
 
     name: HeaderName
-    """Case does not matter."""
+    """Case does not matter. `host` is the authority that the client asked for."""
     value: str | None = Field(default=None, max_length=4096)
-    """The exact value; any value when left out."""
+    """The exact value; any value when left out. Of `host` case does not matter, and without a port it fits
+    any port."""
 
 
 class PathRule(Block):

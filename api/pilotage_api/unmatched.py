@@ -3,7 +3,8 @@
 import difflib
 from collections.abc import Iterator
 
-from pilotage_api.calls import INFERENCE_PATHS, is_dropped, is_under
+from pilotage_api.arriving_headers import obstacle
+from pilotage_api.calls import INFERENCE_PATHS, is_under
 from pilotage_api.resource import Problem
 from pilotage_api.routepolicy import Match, PathRule
 
@@ -19,9 +20,9 @@ def unmatched(match: Match) -> Iterator[Problem]:
             only = " and the policy never applies" if len(match.paths) == 1 else ""
             yield Problem(_CODE, f"paths[{index}]", f"no inference call has this path{only}", fix)
     for index, header in enumerate(match.headers):
-        if is_dropped(header.name.lower()):
-            message = "the bundled Envoy drops this header of clients, so the policy never applies there"
-            yield Problem(_CODE, f"headers[{index}].name", message, "match a header of your own")
+        found = obstacle(header.name, header.value)
+        if found is not None:
+            yield Problem(_CODE, f"headers[{index}].name", found.message, found.fix)
 
 
 def _fits_a_call(path: PathRule) -> bool:

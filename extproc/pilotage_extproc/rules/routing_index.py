@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pilotage_api.arriving_headers import HOST
 from pilotage_api.calls import is_under
 from pilotage_api.snapshot import HeaderMatch, PathMatch, PoolSnapshot, RoutingSnapshot
 from pilotage_extproc.request.plan import NO_PLAN, Plan
 from pilotage_extproc.rules.attempt_table import AttemptTable
+from pilotage_extproc.rules.authority import authority_fits
 from pilotage_extproc.rules.rule import Policy, Rule
 from pilotage_extproc.scheduling.candidates import renamed
 
@@ -33,6 +35,10 @@ class PolicyEntry:
         if want is not None and not (is_under(path, want.value) if want.prefix else path == want.value):
             return False
         for header in self.headers:
+            if header.name == HOST:
+                if not authority_fits(headers, header.value):
+                    return False
+                continue
             value = headers.get(header.name)
             if value is None or (header.value is not None and value != header.value):
                 return False

@@ -51,6 +51,42 @@ def test_a_header_that_envoy_drops_is_told(name):
     ]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"name": "Connection"},
+        {"name": "upgrade", "value": "websocket"},
+        {"name": "keep-alive"},
+        {"name": "transfer-encoding", "value": "chunked"},
+        {"name": "expect"},
+        {"name": "Expect", "value": "100-Continue"},
+        {"name": "te", "value": "gzip"},
+        {"name": "X-Forwarded-Proto", "value": "https"},
+        {"name": "x-forwarded-client-cert"},
+    ],
+)
+def test_a_header_that_is_never_passed_on_or_written_anew_is_told_with_what_to_do(header):
+    result = compiled(pool("p", ["m"]), policy("r", {"headers": [header]}, ["m"]))
+    finding = only(result.findings)
+    assert (finding.code, finding.path) == ("never-matches", "spec.match.headers[0].name")
+    assert "match a header of your own" in finding.fix
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"name": "Host", "value": "models.example"},
+        {"name": "te"},
+        {"name": "te", "value": "trailers"},
+        {"name": "expect", "value": "x-quick"},
+        {"name": "x-forwarded-proto"},
+        {"name": "x-forwarded-host", "value": "models.example"},
+    ],
+)
+def test_a_value_that_can_arrive_is_not(header):
+    assert found({"headers": [header]}) == []
+
+
 @pytest.mark.parametrize("name", ["x-tier", "x-envoy-internal", "x-gateway-inference-objective", "accept"])
 def test_a_header_that_arrives_is_not(name):
     assert found({"headers": [{"name": name}]}) == []
