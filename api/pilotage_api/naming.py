@@ -140,6 +140,15 @@ class NameRegistry:
             namespace == EVERY_NAMESPACE or admits(pool, namespace, self._labels) for namespace in namespaces
         )
 
+    def sees_pool(self, pool: ResourceKey, namespace: str) -> bool | None:
+        """Whether a namespace may use the pool of that name; None where there is none."""
+        found = self._pools.get(pool)
+        return None if found is None else self.sees(found, (namespace,))
+
+    def pool_names(self, namespace: str) -> list[str]:
+        """Names of a namespace's pools."""
+        return [pool.name for pool in self._pools if pool.namespace == namespace]
+
 
 def claims_of(pool: ModelPool) -> list[Claim]:
     """All names a pool claims, model names before aliases and adapters."""

@@ -1,11 +1,13 @@
 """Policies to routes, in order of precedence."""
 
+from collections.abc import Callable
+
 from pilotage_api.findings import Find, Severity
 from pilotage_api.naming import EVERY_NAMESPACE, Meaning, NameRegistry
 from pilotage_api.precedence import WayIn, policy_key, takers, ways_in
 from pilotage_api.profile_findings import find_in_override, find_in_profile
 from pilotage_api.routepolicy import RoutePolicy
-from pilotage_api.rules import MeaningOf, compile_rules
+from pilotage_api.rules import Names, compile_rules
 from pilotage_api.snapshot import PolicyRoute
 from pilotage_api.unmatched import unmatched
 
@@ -19,7 +21,7 @@ def compile_policies(
 ) -> tuple[PolicyRoute, ...]:
     """The routes of all policies that the gateway's namespaces hold, in order of precedence."""
     ways: list[WayIn] = []
-    meaning_of = _remembered(names)
+    nameable = Names(names, _remembered(names))
     for policy in policies:
         key = policy_key(policy)
         if EVERY_NAMESPACE in namespaces or key.namespace in namespaces:
@@ -28,7 +30,7 @@ def compile_policies(
             if policy.spec.scheduling is not None:
                 find_in_profile(policy.spec.scheduling, key, installed, find)
                 find_in_override(policy.spec.scheduling, key, find)
-            ways += ways_in(policy, compile_rules(policy, key, meaning_of, find))
+            ways += ways_in(policy, compile_rules(policy, key, nameable, find))
         else:
             obeyed = ", ".join(sorted(namespaces))
             message = f"has no effect: this gateway obeys policies of namespace {obeyed} only"
@@ -39,7 +41,7 @@ def compile_policies(
     return tuple(way.route for way in ways)
 
 
-def _remembered(names: NameRegistry) -> MeaningOf:
+def _remembered(names: NameRegistry) -> Callable[[str, str], Meaning]:
     known: dict[tuple[str, str], Meaning] = {}
 
     def meaning_of(name: str, namespace: str) -> Meaning:

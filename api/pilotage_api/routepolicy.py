@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from pilotage_api.conditions.check import check
+from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.credentials import is_credential
 from pilotage_api.resource import (
     API_VERSION,
@@ -102,6 +104,16 @@ def _credential(path: str, header: str | None) -> Iterable[Problem]:
         yield Problem("credential-header", path, NO_CREDENTIAL, "name a header of your own")
 
 
+def _condition(when: str | None) -> Iterable[Problem]:
+    if when is None:
+        return
+    try:
+        check(when)
+    except ConditionError as error:
+        for one in error.problems:
+            yield Problem(one.code, "when", str(one), one.fix)
+
+
 ALL_OR_NONE: Final = "all candidates of a rule have a weight, or none has"
 NOT_ALL_ZERO: Final = "at least one weight must be above 0"
 
@@ -138,7 +150,8 @@ class Rule(Block):
     """Levels of output tokens, and whether they are enforced."""
 
     def problems(self) -> Iterable[Problem]:
-        """Weights that do not say who comes first, and a credential to draw by."""
+        """A condition that cannot be evaluated, and weights that do not say who comes first."""
+        yield from _condition(self.when)
         yield from _credential("stickyBy", self.sticky_by)
         given = [one.weight for one in self.candidates if one.weight is not None]
         if not given:

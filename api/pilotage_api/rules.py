@@ -1,45 +1,104 @@
 """A policy's rules, compiled in order, and what is odd about them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from pilotage_api.calls import is_dropped
+from pilotage_api.conditions.check import Checked, check
+from pilotage_api.conditions.variables import header_of
 from pilotage_api.findings import Find, ResourceKey, Severity
-from pilotage_api.naming import Meaning
+from pilotage_api.naming import Meaning, NameRegistry
 from pilotage_api.routepolicy import RoutePolicy, Rule
 from pilotage_api.snapshot import CandidateModel, RuleSnapshot
 
-MeaningOf = Callable[[str, str], Meaning]
-"""What a name means to a namespace."""
+
+@dataclass(slots=True, frozen=True)
+class Names:
+    """What the rules of policies can name."""
+
+    registry: NameRegistry
+    meaning_of: Callable[[str, str], Meaning]
+    """What a model's name means to a namespace."""
+
+
 _DROPPED: Final = "the bundled Envoy drops this header of clients, so it is never there"
 
 
 def compile_rules(
-    policy: RoutePolicy, key: ResourceKey, meaning_of: MeaningOf, find: Find
+    policy: RoutePolicy, key: ResourceKey, names: Names, find: Find
 ) -> tuple[RuleSnapshot, ...]:
     """All rules of a policy, in order; those that are never reached too."""
-    rules = tuple(_rule(policy, index, key, meaning_of, find) for index in range(len(policy.spec.rules)))
-    _find_unreachable(policy, rules, key, find)
+    conditions = [
+        None if rule.when is None else check(rule.when, key.namespace) for rule in policy.spec.rules
+    ]
+    for index, condition in enumerate(conditions):
+        if condition is not None:
+            _find_in_condition(condition, key, f"spec.rules[{index}].when", names.registry, find)
+    own = policy.spec.scheduling
+    rules = tuple(
+        RuleSnapshot(
+            name=rule.name or f"rules[{index}]",
+            candidates=_candidates(rule, f"spec.rules[{index}]", key, names.meaning_of, find),
+            when=None if condition is None or condition.constant else condition.text,
+            reads=() if condition is None or condition.constant else condition.reads,
+            sticky_by=None if rule.sticky_by is None else rule.sticky_by.lower(),
+            scheduling=None if own is None else own.snapshot(),
+        )
+        for index, (rule, condition) in enumerate(zip(policy.spec.rules, conditions, strict=True))
+    )
+    _find_unreachable(policy, rules, conditions, key, find)
     _find_in_headers(policy, key, find)
     return rules
 
 
-def _rule(
-    policy: RoutePolicy, index: int, key: ResourceKey, meaning_of: MeaningOf, find: Find
-) -> RuleSnapshot:
-    rule, path = policy.spec.rules[index], f"spec.rules[{index}]"
-    own = policy.spec.scheduling
-    return RuleSnapshot(
-        name=rule.name or f"rules[{index}]",
-        candidates=_candidates(rule, path, key, meaning_of, find),
-        when=rule.when,
-        sticky_by=None if rule.sticky_by is None else rule.sticky_by.lower(),
-        scheduling=None if own is None else own.snapshot(),
-    )
+def _find_in_condition(
+    condition: Checked, key: ResourceKey, path: str, registry: NameRegistry, find: Find
+) -> None:
+    """Pools that are not there or not to be seen, and headers that never arrive."""
+    for use in condition.pools:
+        place = f"line {use.line}, column {use.column}"
+        pool = ResourceKey(
+            "ModelPool", *(use.pool if "/" in use.pool else f"{key.namespace}/{use.pool}").split("/")
+        )
+        seen = registry.sees_pool(pool, key.namespace)
+        if seen is None:
+            near = get_close_matches(pool.name, registry.pool_names(pool.namespace), n=1)
+            fix = f"did you mean {near[0]!r}?" if near else "name a ModelPool as name or namespace/name"
+            message = (
+                f"{place}: no pool {pool.key!r} exists: {use.function} is unknown, the rule does not hold"
+            )
+            find(Severity.ERROR, "no-such-pool", message, key, path, fix)
+        elif not seen:
+            message = f"{place}: {pool} does not let namespace {key.namespace} in"
+            find(
+                Severity.ERROR,
+                "pool-not-visible",
+                message,
+                key,
+                path,
+                f"let it in by allowedNamespaces of {pool}",
+            )
+    for read in condition.reads:
+        header = header_of(read)
+        if header is not None and is_dropped(header):
+            find(
+                Severity.WARNING,
+                "never-matches",
+                f"{header}: {_DROPPED}",
+                key,
+                path,
+                "read a header of your own",
+            )
 
 
 def _candidates(
-    rule: Rule, path: str, key: ResourceKey, meaning_of: MeaningOf, find: Find
+    rule: Rule,
+    path: str,
+    key: ResourceKey,
+    meaning_of: Callable[[str, str], Meaning],
+    find: Find,
 ) -> tuple[CandidateModel, ...]:
     candidates = []
     for index, candidate in enumerate(rule.candidates):
@@ -70,30 +129,40 @@ def _find_unserved(name: str, meaning: Meaning, key: ResourceKey, path: str, fin
 
 
 def _find_unreachable(
-    policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], key: ResourceKey, find: Find
+    policy: RoutePolicy,
+    rules: tuple[RuleSnapshot, ...],
+    conditions: list[Checked | None],
+    key: ResourceKey,
+    find: Find,
 ) -> None:
-    """Rules behind one that always holds, unless a header may choose them."""
+    """Rules that no request gets to, unless a header may choose them."""
     chosen = () if policy.spec.overrides is None else policy.spec.overrides.rules
-    always = next((index for index, rule in enumerate(rules) if rule.when is None), None)
-    if always is None:
-        return
-    for index in range(always + 1, len(rules)):
-        if rules[index].name not in chosen:
-            message = (
-                f"rule {rules[always].name!r} has no when and takes every request; this is never reached"
+    first: dict[bytes, str] = {}
+    always: str | None = None
+    for index, (rule, condition) in enumerate(zip(rules, conditions, strict=True)):
+        path, asked = f"spec.rules[{index}]", rule.name in chosen
+        same = None if condition is None else first.setdefault(condition.same_as, rule.name)
+        if condition is not None and condition.constant is not None and not asked:
+            word, fix = (
+                ("always", "remove it") if condition.constant else ("never", "correct it, or remove the rule")
             )
+            message = f"{word} holds, whatever the request is"
+            find(Severity.WARNING, f"{word}-holds", message, key, f"{path}.when", fix)
+        if asked:
+            pass
+        elif always is not None:
+            message = f"rule {always!r} always holds and takes every request; this is never reached"
             fix = "give that rule a when, move this one before it, or remove it"
-            find(Severity.WARNING, "unreachable-rule", message, key, f"spec.rules[{index}]", fix)
-    if policy.spec.otherwise == "next":
-        message = f"has no effect: rule {rules[always].name!r} has no when and takes every request"
-        find(
-            Severity.WARNING,
-            "no-effect",
-            message,
-            key,
-            "spec.otherwise",
-            "give that rule a when, or remove it",
-        )
+            find(Severity.WARNING, "unreachable-rule", message, key, path, fix)
+        elif same is not None and same != rule.name:
+            message = f"rule {same!r} has the same when and comes first; this is never reached"
+            find(Severity.WARNING, "unreachable-rule", message, key, path, "change its when, or remove it")
+        if rule.when is None and always is None:
+            always = rule.name
+    if always is not None and policy.spec.otherwise == "next":
+        message = f"has no effect: rule {always!r} always holds and takes every request"
+        fix = "give that rule a when, or remove otherwise"
+        find(Severity.WARNING, "no-effect", message, key, "spec.otherwise", fix)
 
 
 def _find_in_headers(policy: RoutePolicy, key: ResourceKey, find: Find) -> None:

@@ -1,7 +1,9 @@
 """What concerns the gateway and no pool: one typed model for `pilotage.yaml`, flags and chart values."""
 
+import difflib
 from enum import StrEnum
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +30,18 @@ def _host_and_port(text: str) -> str:
     if ":" in host and not bracketed:
         raise ValueError("write an IPv6 address in brackets, such as [::1]:8080")
     return text
+
+
+def _time_zone(name: str) -> str:
+    if name == "UTC":
+        return name
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = difflib.get_close_matches(name[:64], sorted(available_timezones()), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "write a name such as Europe/Berlin"
+        raise ValueError(f"no time zone of this name: {hint}") from None
+    return name
 
 
 ListenAddress = Annotated[str, AfterValidator(_host_and_port)]
@@ -220,6 +234,8 @@ class GatewaySettings(SettingsPart):
     """`namespace/name` of the pool that serves requests when the picker is away; unset fails closed."""
     decision_headers: Annotated[DecisionHeaders, BeforeValidator(_off_unquoted)] = DecisionHeaders.OFF
     """What `x-pilotage-decision` tells clients: `off`, `summary` (no addresses), `full`."""
+    time_zone: Annotated[str, Field(max_length=64), AfterValidator(_time_zone)] = "UTC"
+    """Of `request.hour` and `request.weekday` in rules: an IANA name, such as `Europe/Berlin`."""
     max_attempts: int = Field(default=3, ge=1, le=16)
     """Endpoints tried for one request, the first included."""
     message_timeout_seconds: float = Field(default=5.0, gt=0)

@@ -121,3 +121,68 @@ def test_a_policy_that_passes_requests_on_shadows_no_other(otherwise, shadowed):
     first = policy("a", match, rules=[{"when": LONG, "candidates": M}], otherwise=otherwise)
     found = compiled(POOL, first, policy("b", match, candidates=["m"])).findings
     assert [one.code for one in found] == (["shadowed"] if shadowed else [])
+
+
+def when(text: str, *pools: object, **spec: object):
+    """A policy whose only rule has that condition, compiled beside pools."""
+    done = compiled(POOL, *pools, policy("auto", rules=[{"when": text, "candidates": M}], **spec))
+    return done, done.snapshot.routes[0].rules[0]
+
+
+def test_names_of_pools_are_resolved_in_the_policys_namespace():
+    done, rule = when("poolReady('p') && poolQueue('default/p') > 3")
+    assert done.findings == ()
+    assert rule.when == "poolReady('default/p') && poolQueue('default/p') > 3"
+    assert rule.reads == ('poolQueue("default/p")', 'poolReady("default/p")')
+
+
+def test_a_pool_that_is_not_there_is_an_error_with_its_place_and_the_nearest_name():
+    done, _ = when("request.stream\n || poolReady('pp')")
+    finding = only(done.findings)
+    assert (finding.severity.value, finding.code, finding.path) == (
+        "error",
+        "no-such-pool",
+        "spec.rules[0].when",
+    )
+    assert "line 2, column 15" in finding.message
+    assert finding.fix == "did you mean 'p'?"
+
+
+def test_a_pool_of_another_namespace_has_to_let_the_policy_in():
+    hidden = pool("q", ["x"], namespace="other")
+    done, _ = when("poolReady('other/q')", hidden)
+    assert ("error", "pool-not-visible", "spec.rules[0].when") in brief(done.findings)
+    shown = pool("q", ["x"], namespace="other", allowedNamespaces={"from": "All"})
+    done, rule = when("poolReady('other/q')", shown)
+    assert done.findings == ()
+    assert rule.reads == ('poolReady("other/q")',)
+
+
+def test_a_header_that_never_arrives_is_told():
+    done, _ = when('headers["x-envoy-anything"] == "a"')
+    assert brief(done.findings) == [("warning", "never-matches", "spec.rules[0].when")]
+
+
+def test_a_rule_that_never_holds_is_told():
+    done, _ = when("request.stream && 1 > 2")
+    assert brief(done.findings) == [("warning", "never-holds", "spec.rules[0].when")]
+
+
+def test_a_rule_that_never_holds_may_be_there_for_a_header_to_choose():
+    named = [{"name": "debug", "when": "false", "candidates": M}, {"candidates": M}]
+    assert rules(*named, overrides={"header": "x-rule", "rules": ["debug"]}).findings == ()
+
+
+def test_a_condition_that_always_holds_is_as_none():
+    done = rules({"when": "true || request.stream", "candidates": M}, {"candidates": M})
+    assert brief(done.findings) == [
+        ("warning", "always-holds", "spec.rules[0].when"),
+        ("warning", "unreachable-rule", "spec.rules[1]"),
+    ]
+    [route] = done.snapshot.routes
+    assert (route.rules[0].when, route.rules[0].reads, route.always_answers) == (None, (), True)
+
+
+def test_a_rule_with_the_when_of_an_earlier_one_is_never_reached():
+    done = rules({"when": LONG, "candidates": M}, {"when": f"({LONG})", "candidates": M})
+    assert brief(done.findings) == [("warning", "unreachable-rule", "spec.rules[1]")]

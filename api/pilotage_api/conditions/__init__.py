@@ -1,0 +1,1 @@
+"""Conditions of rules: CEL expressions over typed variables, restricted so that each has a bounded cost."""
