@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-envoy-gateway cluster-demo kind-demo test-vllm lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ endif
 
 kind-demo: setup ## The same on kind (needs Docker, kind, kubectl, helm; VLLM=1: real vLLM)
 	hack/demo-on-kind $(if $(VLLM),vllm)
+
+fuzz: setup ## Time random conditions of rules with the worst values (EXAMPLES=20000)
+	PILOTAGE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/unit/rules/test_condition_fuzz.py --timeout=3600
 
 lint: setup ## ruff, mypy --strict, layer contracts, generated files
 	$(BIN)/ruff check .

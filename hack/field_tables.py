@@ -1,14 +1,15 @@
 """Renew the tables of fields in docs/, out of the types themselves: hack/field_tables.py [--check].
 
 A table stands between `<!-- fields: KIND -->` and `<!-- end -->`; the fields that this version refuses
-between `<!-- reserved: KIND -->` and `<!-- end -->`.
+between `<!-- reserved: KIND -->` and `<!-- end -->`; what conditions of rules read between
+`<!-- conditions: variables -->` or `<!-- conditions: pools -->` and `<!-- end -->`.
 """
 
 import enum
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from chart_values import ChartValues
 
+from pilotage_api.conditions.variables import POOL_FUNCTIONS, VARIABLES, Needs, Variable
 from pilotage_api.modelpool import ModelPoolSpec
 from pilotage_api.resource import RESERVED, marks
 from pilotage_api.routepolicy import RoutePolicySpec
@@ -32,7 +34,7 @@ KINDS: Final[dict[str, type[BaseModel]]] = {
     "GatewaySettings": GatewaySettings,
     "ChartValues": ChartValues,
 }
-_MARKED: Final = re.compile(r"(<!-- (fields|reserved): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED: Final = re.compile(r"(<!-- (fields|reserved|conditions): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PLAIN: Final[dict[Any, str]] = {
     str: "text",
     int: "whole number",
@@ -45,14 +47,25 @@ _TUPLES: Final = (list, tuple)
 
 def with_tables(text: str) -> str:
     """A Markdown text with all its tables renewed."""
-    return _MARKED.sub(lambda mark: mark[1] + _content(mark[2], KINDS[mark[3]]) + mark[4], text)
+    return _MARKED.sub(lambda mark: mark[1] + _content(mark[2], mark[3]) + mark[4], text)
 
 
-def _content(what: str, model: type[BaseModel]) -> str:
+def _content(what: str, kind: str) -> str:
+    if what == "conditions":
+        return _readings(POOL_FUNCTIONS if kind == "pools" else VARIABLES)
+    model = KINDS[kind]
     if what == "reserved":
         return ", ".join(f"`{path}`" for path in reserved(model)) + "\n"
     rows = ["| field | value | default | meaning |", "|---|---|---|---|"]
     rows += [f"| {' | '.join(_cell(one) for one in row)} |" for row in _rows(model, "")]
+    return "\n".join(rows) + "\n"
+
+
+def _readings(found: Mapping[str, Variable]) -> str:
+    rows = ["| name | type | from | meaning |", "|---|---|---|---|"]
+    for one in found.values():
+        name = f"{one.name}('pool')" if one.needs is Needs.POOLS else one.name
+        rows.append(f"| `{name}` | {one.type.value} | {one.needs.value} | {one.meaning} |")
     return "\n".join(rows) + "\n"
 
 

@@ -28,6 +28,7 @@ _UNRESOLVED: Final = {
     "no-candidates": "NoCandidates",
     "pool-not-visible": "PoolNotVisible",
     "no-such-model": "NoSuchModel",
+    "no-such-pool": "NoSuchPool",
     "no-endpoints": "NoEndpoints",
 }
 _SAID_OTHERWISE: Final = frozenset({"last-good"})

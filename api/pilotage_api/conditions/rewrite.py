@@ -21,7 +21,7 @@ def presence_of(header: str) -> str:
 
 def flatten(checked: Any, resolve: Callable[[str], str]) -> None:
     """Rewrite in place; `resolve` makes a pool's full name."""
-    for node in _nodes(checked.expr):
+    for node in reversed(_nodes(checked.expr)):  # what is below first: a glob takes its text along
         if node.WhichOneof("expr_kind") != "call_expr":
             continue
         if node.call_expr.function == "glob":

@@ -119,3 +119,23 @@ def test_peers_and_tls_that_go_together_are_read(spec):
 def test_cors_that_browsers_would_refuse_or_that_lets_in_anyone_is_an_error(cors):
     with pytest.raises(ValidationError):
         GatewaySettings.model_validate({"cors": cors})
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+def test_a_time_zone_is_one_that_there_is(zone):
+    loaded = load(document({"timeZone": zone}))
+    assert loaded.findings == []
+    assert loaded.settings is not None
+    assert loaded.settings.time_zone == zone
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berln", "", "../../etc/passwd", "/etc/passwd", "x" * 65, "\x00"])
+def test_an_unknown_time_zone_is_an_error(zone):
+    finding = only(load(document({"timeZone": zone})).findings)
+    assert (finding.code, finding.path) == ("invalid-value", "spec.timeZone")
+
+
+def test_an_unknown_time_zone_is_told_the_nearest():
+    assert (
+        "did you mean 'Europe/Berlin'?" in only(load(document({"timeZone": "Europe/Berln"})).findings).message
+    )

@@ -182,6 +182,11 @@ def test_a_header_is_read_by_its_lower_case_name_and_may_be_missing():
     assert program.eval(data={'headers["x-a"]': "2", '"x-b" in headers': False}).value() is False
 
 
+def test_a_header_can_be_matched_with_a_glob():
+    program = library.program(check("glob(headers['x-a'], 'a*') && glob(headers['x-a'], 'a*b')").program)
+    assert program.eval(data={'headers["x-a"]': "aab"}).value() is True
+
+
 patterns = st.text(alphabet="ab*?", max_size=8).filter(lambda one: glob_problem(one) is None)
 
 
