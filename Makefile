@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# a process for each core; one that has run out of tests takes some of another's
+UNIT   := -n auto --dist worksteal tests/unit
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
@@ -23,13 +25,13 @@ demo: setup ## Envoy, the picker and simulated model servers: one request, answe
 	$(BIN)/pilotage demo
 
 test: setup ## All tests that need no special hardware (fast ones first)
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest $(UNIT)
 	$(BIN)/python -m pytest tests/envoy tests/e2e
 	$(MAKE) test-kube
 	$(MAKE) test-operator
 
 test-unit: setup ## Only the fast, pure tests
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest $(UNIT)
 
 kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASSETS points, else in a cache
 	$(PYTHON) hack/kube/assets.py get

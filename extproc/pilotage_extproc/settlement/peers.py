@@ -32,21 +32,28 @@ MAX_PEERS = 64
 """Siblings past this are not met: each costs a connection and a greeting a second."""
 _QUEUE_LENGTH = 10_000
 _BATCH_LENGTH = 500
-_HELLO_INTERVAL_SECONDS = 1.0
+HELLO_INTERVAL_SECONDS = 1.0
 
 
 class Peer:
     """One sibling, by address; its process id is known once it has answered.
 
     `certificate` says which certificate it serves now, PEM, or that it serves plaintext (empty). It is
-    asked before each greeting, so a renewed one is followed within a second or two.
+    asked before each greeting, so a renewed one is followed within two intervals.
     """
 
-    def __init__(self, address: str, telemetry: Telemetry, certificate: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        telemetry: Telemetry,
+        certificate: Callable[[], str],
+        hello_interval_seconds: float,
+    ) -> None:
         self.address = address
         self.process_id: str | None = None
         self._telemetry = telemetry
         self._certificate = certificate
+        self._hello_interval_seconds = hello_interval_seconds
         self._refused: str | None = None
         self._link: SiblingLink | None = None
         self._owned: deque[Outcome] = deque()
@@ -71,7 +78,7 @@ class Peer:
                 await self._deliver_until_greeting(link)
             except (grpc.aio.AioRpcError, ValueError, TypeError, KeyError) as error:
                 log.debug("peer not reachable", extra={"peer": self.address, "error": str(error)})
-                await asyncio.sleep(_HELLO_INTERVAL_SECONDS)
+                await asyncio.sleep(self._hello_interval_seconds)
 
     async def _connect(self) -> SiblingLink:
         """The connection that trusts what the sibling serves now. Raises CertificateFault."""
@@ -91,7 +98,7 @@ class Peer:
 
     async def _deliver_until_greeting(self, link: SiblingLink) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + _HELLO_INTERVAL_SECONDS
+        until = loop.time() + self._hello_interval_seconds
         while (left := until - loop.time()) > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
@@ -144,9 +151,11 @@ class Peers:
         addresses: tuple[str, ...],
         telemetry: Telemetry,
         own_certificate: Callable[[], str],
+        hello_interval_seconds: float = HELLO_INTERVAL_SECONDS,
     ) -> None:
         self._process_id = process_id
         self._own_certificate = own_certificate
+        self._hello_interval_seconds = hello_interval_seconds
         self._announced: Mapping[str, str] = {}
         self._telemetry = telemetry
         self._named = self._wanted = tuple(dict.fromkeys(map(canonical_place, addresses)))
@@ -178,7 +187,8 @@ class Peers:
             leaving.add_done_callback(self._leaving.discard)
         for address in self._wanted:
             if address not in self._peers:
-                peer = Peer(address, self._telemetry, partial(self._certificate_of, address))
+                certificate = partial(self._certificate_of, address)
+                peer = Peer(address, self._telemetry, certificate, self._hello_interval_seconds)
                 self._peers[address] = peer
                 self._greeting[address] = asyncio.create_task(peer.run(), name=f"peer {address}")
 

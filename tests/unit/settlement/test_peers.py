@@ -1,6 +1,7 @@
 """Siblings are met over plaintext or TLS, and only those that hold the certificate announced for them."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -16,6 +17,7 @@ from pilotage_extproc.telemetry.metrics import Telemetry
 
 OUTCOME = Outcome("owner-1", 200, "10.0.0.1:8000", 1, 2.0, 0.5)
 SECONDS_TO_NOTICE = 10.0
+HELLO_INTERVAL_SECONDS = 0.05
 
 
 class Sibling:
@@ -74,7 +76,7 @@ async def start() -> AsyncIterator[Start]:
 @asynccontextmanager
 async def met(*named: str, own: str = "") -> AsyncIterator[Peers]:
     """The siblings of a process that itself serves `own`."""
-    peers = Peers("me", named, Telemetry(), lambda: own)
+    peers = Peers("me", named, Telemetry(), lambda: own, HELLO_INTERVAL_SECONDS)
     peers.start()
     try:
         yield peers
@@ -92,6 +94,25 @@ async def settled(sibling: Sibling, *decisions: str) -> None:
     async with asyncio.timeout(SECONDS_TO_NOTICE):
         while sibling.settled != list(decisions):
             await asyncio.sleep(0.01)
+
+
+Refused = Callable[[str], Awaitable[None]]
+
+
+@pytest.fixture
+def refused(caplog: pytest.LogCaptureFixture) -> Refused:
+    """Waits until greetings of an address have failed twice since it was last asked."""
+    caplog.set_level(logging.DEBUG, "pilotage_extproc.settlement.peers")
+    seen = 0
+
+    async def twice(address: str) -> None:
+        nonlocal seen
+        until = seen + 2
+        async with asyncio.timeout(SECONDS_TO_NOTICE):
+            while (seen := sum(getattr(one, "peer", "") == address for one in caplog.records)) < until:
+                await asyncio.sleep(0.01)
+
+    return twice
 
 
 def own_pair(name: str = "pilotage-extproc") -> Pair:
@@ -133,7 +154,9 @@ async def test_an_issued_certificate_is_trusted_whatever_it_names(start: Start, 
 
 
 @pytest.mark.parametrize("stranger", ["self-signed", "same issuer", "plaintext"])
-async def test_a_stranger_at_a_siblings_address_is_told_nothing(start: Start, stranger: str) -> None:
+async def test_a_stranger_at_a_siblings_address_is_told_nothing(
+    start: Start, refused: Refused, stranger: str
+) -> None:
     issuer = Issuer()
     announced = issuer.issue(dns("picker.test"))
     pairs = {"self-signed": own_pair("picker.test"), "same issuer": issuer.issue(dns("picker.test"))}
@@ -142,7 +165,7 @@ async def test_a_stranger_at_a_siblings_address_is_told_nothing(start: Start, st
     async with met() as peers:
         # the issuer's own certificate behind it, as files with a chain have, lets nobody else in
         peers.follow({address: (announced.certificate + issuer.certificate).decode()})
-        await asyncio.sleep(1.5)
+        await refused(address)
         assert peers.process_ids() == {address: None}
         assert not peers.deliver("owner", OUTCOME)
     assert sibling.settled == []
@@ -169,7 +192,7 @@ async def test_a_renewed_certificate_is_followed_while_the_sibling_runs(start: S
     sibling = Sibling(own_pair())
     address = await start(sibling)
     own = sibling.pair.certificate.decode()
-    peers = Peers("me", (address,), Telemetry(), lambda: own)
+    peers = Peers("me", (address,), Telemetry(), lambda: own, HELLO_INTERVAL_SECONDS)
     peers.start()
     try:
         await known(peers, address)
@@ -184,25 +207,27 @@ async def test_a_renewed_certificate_is_followed_while_the_sibling_runs(start: S
         await peers.stop()
 
 
-async def test_a_sibling_begins_to_serve_tls_at_the_same_address(start: Start) -> None:
+async def test_a_sibling_begins_to_serve_tls_at_the_same_address(start: Start, refused: Refused) -> None:
     sibling = Sibling(own_pair())
     address = await start(sibling)
     async with met() as peers:
         peers.follow({address: ""})
-        await asyncio.sleep(0.2)
+        await refused(address)
         assert peers.process_ids() == {address: None}
         peers.follow({address: sibling.pair.certificate.decode()})
         await known(peers, address)
 
 
-async def test_named_peers_are_taken_to_hold_the_certificate_this_process_holds(start: Start) -> None:
+async def test_named_peers_are_taken_to_hold_the_certificate_this_process_holds(
+    start: Start, refused: Refused
+) -> None:
     shared = Issuer().issue(dns("pickers.test"))
     sibling = Sibling(shared)
     address = await start(sibling)
     async with met(address, own=shared.certificate.decode()) as peers:
         await known(peers, address)
     async with met(address, own=own_pair().certificate.decode()) as peers:
-        await asyncio.sleep(1.2)
+        await refused(address)
         assert peers.process_ids() == {address: None}
 
 
@@ -215,13 +240,14 @@ async def test_what_a_sibling_announces_wins_over_what_named_peers_are_taken_for
 
 
 async def test_a_certificate_that_cannot_be_used_is_logged_once_and_never_means_plaintext(
-    start: Start, caplog: pytest.LogCaptureFixture
+    start: Start, refused: Refused, caplog: pytest.LogCaptureFixture
 ) -> None:
     sibling = Sibling()
     address = await start(sibling)
     async with met() as peers:
         peers.follow({address: own_pair().certificate.decode()[:200]})
-        await asyncio.sleep(2.5)
+        await refused(address)
+        await refused(address)
         assert peers.process_ids() == {address: None}
         peers.deliver("owner", OUTCOME)
     assert sibling.settled == []
