@@ -1,6 +1,5 @@
 """Resources out of text. Pure: text in, resources and findings out; one bad document spoils no other."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,14 +12,13 @@ from pilotage_api.modelpool import ModelPool
 from pilotage_api.resource import API_VERSION, DEFAULT_NAMESPACE, GROUP
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
+from pilotage_api.unidentified import SETTINGS_KIND, Meant, meant_for_us, meant_kind, other_version
 from pilotage_api.validation import block_findings, field_path, unknown_field, validated
 from pilotage_api.yaml_text import read_documents
 
 Resource = ModelPool | RoutePolicy
 _KINDS: dict[str, type[ModelPool] | type[RoutePolicy]] = {"ModelPool": ModelPool, "RoutePolicy": RoutePolicy}
-SETTINGS_KIND = "GatewaySettings"
 SETTINGS_KEY: Final = ResourceKey(SETTINGS_KIND, "", "pilotage")
-_OUR_KINDS: Final = (*_KINDS, SETTINGS_KIND)
 _TOP_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _METADATA_FIELDS: Final = (
     "annotations",
@@ -58,6 +56,8 @@ class Loaded:
     """Where each resource, namespace and the settings come from."""
     unreadable: set[str] = field(default_factory=set)
     """Files of which something cannot be told what it is: nobody knows what else they hold."""
+    foreign: set[tuple[str, str]] = field(default_factory=set)
+    """apiVersion and kind of what was skipped, each reported once."""
 
     def at(self, key: ResourceKey | None, path: str = "") -> str:
         """`FILE:LINE` of a resource's field; empty where it came from no file."""
@@ -111,18 +111,15 @@ def _take(value: Any, origin: Origin, loaded: Loaded) -> None:
     elif kind == "Namespace" and version == "v1":
         _take_namespace(value, origin, loaded)
     elif not isinstance(version, str) or version.partition("/")[0] != GROUP:
-        _take_foreign(kind, version, origin, loaded)
+        _take_foreign(value, origin, loaded)
     elif version != API_VERSION:
-        message = f"apiVersion {shown(version)} is not known"
-        _unidentified("unknown-version", message, "apiVersion", f"write {API_VERSION}", origin, loaded)
+        _take_meant(other_version(value), origin, loaded)
     elif kind == SETTINGS_KIND:
         _take_settings(value, origin, loaded)
     elif isinstance(kind, str) and kind in _KINDS:
         _take_resource(_KINDS[kind], value, origin, loaded)
     else:
-        near = difflib.get_close_matches(str(kind)[:64], _OUR_KINDS, n=1)
-        fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_OUR_KINDS)}"
-        _unidentified("unknown-kind", f"kind {shown(kind)} is not known", "kind", fix, origin, loaded)
+        _take_meant(meant_kind(value), origin, loaded)
 
 
 def _unidentified(code: str, message: str, path: str, fix: str, origin: Origin, loaded: Loaded) -> None:
@@ -136,14 +133,28 @@ def _doubt(origin: Origin, loaded: Loaded) -> None:
         loaded.unreadable.add(origin.file)
 
 
-def _take_foreign(kind: Any, version: Any, origin: Origin, loaded: Loaded) -> None:
-    group = version.partition("/")[0][:64] if isinstance(version, str) else ""
-    if kind in _OUR_KINDS and (not group or difflib.get_close_matches(group, (GROUP,), cutoff=0.7)):
-        message = f"apiVersion {shown(version)} is not known" if group else "apiVersion is missing"
-        _unidentified("unknown-version", message, "apiVersion", f"write {API_VERSION}", origin, loaded)
+def _take_meant(meant: Meant, origin: Origin, loaded: Loaded) -> None:
+    key = SETTINGS_KEY if meant.kind == SETTINGS_KIND else None
+    loaded.findings.append(
+        Finding(Severity.ERROR, meant.code, meant.message, key, meant.path, meant.fix, origin.at(meant.path))
+    )
+    _doubt(origin, loaded)
+
+
+def _take_foreign(value: dict[str, Any], origin: Origin, loaded: Loaded) -> None:
+    meant = meant_for_us(value, origin.file)
+    if meant is not None:
+        _take_meant(meant, origin, loaded)
         return
-    message = f"skipped {shown(version)} {shown(kind)}: not a resource of {GROUP}"
-    loaded.findings.append(Finding(Severity.INFO, "foreign", message, None, "", "", origin.at()))
+    named = (shown(value.get("apiVersion")), shown(value.get("kind")))
+    if named in loaded.foreign:
+        return
+    loaded.foreign.add(named)
+    missing = "apiVersion" not in value and "kind" not in value
+    what = "what has neither apiVersion nor kind" if missing else " ".join(named)
+    message = f"skipped {what}, like others of the kind: not a resource of {GROUP}"
+    fix = "keep other manifests in another folder"
+    loaded.findings.append(Finding(Severity.WARNING, "foreign", message, None, "", fix, origin.at()))
 
 
 def _take_namespace(value: dict[str, Any], origin: Origin, loaded: Loaded) -> None:

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
-from pilotage_api.findings import shown
+from pilotage_api.findings import Severity, shown
+from pilotage_api.load import SETTINGS_KEY
 from pilotage_api.settings import GatewaySettings
+from pilotage_api.unidentified import is_settings_file
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
 from pilotage_kube.connection import Connection
@@ -77,9 +79,14 @@ def _settings_in(folder: Path) -> GatewaySettings:
         raise CommandError(str(error)) from None
     if loaded.settings is not None:
         return loaded.settings
-    wrong = [one for one in loaded.findings if one.resource and one.resource.kind == "GatewaySettings"]
+    wrong = [
+        one
+        for one in loaded.findings
+        if one.severity is Severity.ERROR and (one.resource == SETTINGS_KEY or is_settings_file(one.file))
+    ]
     if wrong:
-        raise CommandError(f"{wrong[0].source} {wrong[0].path}: {wrong[0].message}; {wrong[0].fix}")
+        place = " ".join(part for part in (wrong[0].source, wrong[0].path) if part)
+        raise CommandError(f"{place}: {wrong[0].message}; {wrong[0].fix}")
     return GatewaySettings()
 
 

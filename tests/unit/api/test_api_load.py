@@ -247,7 +247,7 @@ def test_lists_are_taken_apart_and_lines_still_fit():
     loaded = load_texts([("list.yaml", text)])
     assert brief(loaded.findings) == [
         ("error", "unknown-field", "spec.match.modelz"),
-        ("info", "foreign", ""),
+        ("warning", "foreign", ""),
     ]
     assert text.splitlines()[(loaded.findings[0].line or 0) - 1].strip() == "modelz: []"
     assert set(loaded.resources) == {ResourceKey("ModelPool", "default", "a")}
@@ -270,6 +270,25 @@ def test_one_bad_document_spoils_no_other_of_its_file():
     ("change", "code", "fix"),
     [
         ({"kind": "ModelPol"}, "unknown-kind", "did you mean 'ModelPool'?"),
+        ({"kind": "modelpool"}, "unknown-kind", "did you mean 'ModelPool'?"),
+        ({"kind": "Pool"}, "unknown-kind", "write one of ModelPool, RoutePolicy, GatewaySettings"),
+        ({"kind": None}, "unknown-kind", "write kind: ModelPool"),
+        ({"apiVersion": "v1alpha1"}, "unknown-version", "write pilotage.dev/v1alpha1"),
+        (
+            {"apiVersion": "pilotage.io/v1alpha1", "kind": "ModelPol"},
+            "unknown-version",
+            "write pilotage.dev/v1alpha1 and kind: ModelPool",
+        ),
+        (
+            {"apiVersion": "pilotge.dev/v1alpha1", "kind": "Widget"},
+            "unknown-version",
+            "write pilotage.dev/v1alpha1",
+        ),
+        (
+            {"apiVersion": None, "kind": None},
+            "not-a-resource",
+            "write apiVersion: pilotage.dev/v1alpha1 and kind: ModelPool",
+        ),
         ({"apiVersion": "pilotage.dev/v2"}, "unknown-version", "write pilotage.dev/v1alpha1"),
         ({"apiVersion": "pilotge.dev/v1alpha1"}, "unknown-version", "write pilotage.dev/v1alpha1"),
         ({"apiVersion": None}, "unknown-version", "write pilotage.dev/v1alpha1"),
@@ -281,11 +300,60 @@ def test_a_resource_that_may_be_meant_for_us_is_an_error_not_foreign(change, cod
     assert (finding.severity, finding.code, finding.fix) == (Severity.ERROR, code, fix)
 
 
-def test_resources_of_others_are_skipped_with_a_note():
+def named(name, value):
+    return load_texts([(name, yaml.safe_dump(value))])
+
+
+@pytest.mark.parametrize("name", ["pilotage.yaml", "conf/pilotage.yml", "anything.yaml"])
+def test_settings_without_apiversion_and_kind_are_an_error(name):
+    loaded = named(name, {"listen": {"gateway": "127.0.0.1:8080"}, "decisionHeaders": "summary"})
+    finding = only(loaded.findings)
+    assert (finding.severity, finding.code) == (Severity.ERROR, "not-a-resource")
+    assert str(finding.resource) == "GatewaySettings pilotage"
+    assert finding.fix == (
+        "write apiVersion: pilotage.dev/v1alpha1 and kind: GatewaySettings, and put the fields below spec"
+    )
+    assert loaded.settings is None
+
+
+def test_a_file_with_the_name_of_the_settings_is_an_error_whatever_its_fields():
+    assert only(named("pilotage.yaml", {"port": 8080}).findings).severity is Severity.ERROR
+    assert only(named("values.yaml", {"port": 8080}).findings).severity is Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ({"match": {"models": ["auto"]}, "rules": []}, "RoutePolicy"),
+        ({"endpoints": [], "models": [], "colour": "red"}, "ModelPool"),
+        ({"metadata": {"name": "a"}, "spec": {"rules": []}}, "RoutePolicy"),
+    ],
+)
+def test_the_kind_that_was_meant_is_known_by_its_fields(value, kind):
+    assert f"kind: {kind}" in only(named("x.yaml", value).findings).fix
+
+
+def test_resources_of_others_are_skipped_with_a_warning():
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}}
-    assert brief(load(deployment).findings) == [("info", "foreign", "")]
-    assert brief(load({"apiVersion": "example.com/v1", "kind": "RoutePolicy"}).findings) == [
-        ("info", "foreign", "")
+    assert brief(load(deployment).findings) == [("warning", "foreign", "")]
+    for version, kind in (
+        ("example.com/v1", "RoutePolicy"),
+        ("inference.networking.k8s.io/v1", "InferencePool"),
+        ("knative.dev/v1", "Service"),
+        ("v1", "ConfigMap"),
+    ):
+        spec = {"selector": {}, "targetPorts": []}
+        found = load({"apiVersion": version, "kind": kind, "spec": spec}).findings
+        assert brief(found) == [("warning", "foreign", "")]
+
+
+def test_a_kind_of_others_is_warned_of_once():
+    others = [("apps/v1", "Deployment"), ("v1", "Service"), ("apps/v1", "Deployment"), ("v1", "Pod")]
+    loaded = load(*({"apiVersion": version, "kind": kind} for version, kind in others))
+    assert [one.message.partition(",")[0] for one in loaded.findings] == [
+        "skipped 'apps/v1' 'Deployment'",
+        "skipped 'v1' 'Service'",
+        "skipped 'v1' 'Pod'",
     ]
 
 
