@@ -2,6 +2,8 @@
 
 import os
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -11,21 +13,36 @@ from pilotage_cli.commands.demo import demo
 from pilotage_cli.commands.envoy import envoy, envoy_drain
 from pilotage_cli.commands.explain import explain
 from pilotage_cli.commands.extproc import extproc
+from pilotage_cli.commands.init import init
 from pilotage_cli.commands.operator import operator
 from pilotage_cli.commands.sim import sim
 from pilotage_cli.commands.up import up
 from pilotage_cli.failure import CommandError
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pilotage {version('pilotage')}")
+        raise typer.Exit
+
+
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Inference gateway extension: which model and which replica, for every LLM request."""
+
+
 def application() -> typer.Typer:
     """The command line."""
     app = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
-        help="Inference gateway extension: which model and which replica, for every LLM request.",
     )
-    for command in (demo, up, extproc, envoy, envoy_drain, operator, check, explain, sim, crds):
+    app.callback()(options)
+    for command in (demo, init, up, extproc, envoy, envoy_drain, operator, check, explain, sim, crds):
         app.command()(command)
     return app
 

@@ -35,7 +35,7 @@ def test_the_demo_runs_through_by_itself():
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "policy default/auto, rule small-first" in ran.stdout
     assert "outcome  200" in ran.stdout
-    assert "pilotage up -f examples/quickstart --sim" in ran.stdout
+    assert "pilotage up --sim" in ran.stdout
     assert ran.stderr == ""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -14,8 +15,10 @@ COMMAND = [sys.executable, "-c", "from pilotage_cli.main import run; run()"]
 class Up:
     """`pilotage up` as a child process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, program: Sequence[str] = COMMAND, named: bool = True) -> None:
+        """Not `named`: it is started inside the folder and not told of it."""
         self.folder = folder
+        self._command = [*program, "up", *(("-f", str(folder)) if named else ())]
         self.temporary = folder.parent / f"{folder.name}-temporary"
         """Where it keeps what should not outlive it."""
         self.gateway, self.extproc, self.admin = free_ports(3)
@@ -27,13 +30,11 @@ class Up:
         listen = ["--listen", f"127.0.0.1:{self.gateway}", "--extproc-listen", f"127.0.0.1:{self.extproc}"]
         listen += ["--admin", f"127.0.0.1:{self.admin}"]
         self.process = await asyncio.create_subprocess_exec(
-            *COMMAND,
-            "up",
-            "-f",
-            str(self.folder),
+            *self._command,
             "--sim",
             *listen,
             *more,
+            cwd=self.folder,
             env={**os.environ, "TMPDIR": str(self.temporary)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

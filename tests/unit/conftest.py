@@ -4,6 +4,6 @@ from datetime import timedelta
 
 from hypothesis import settings
 
-# An example that takes 200 ms, as by default, says that the machine is busy: each core runs a process of tests.
+# An example that takes over 200 ms, the default, says that the machine is busy: each core runs a process.
 settings.register_profile("pilotage", deadline=timedelta(seconds=5))
 settings.load_profile("pilotage")

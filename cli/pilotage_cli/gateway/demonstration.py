@@ -1,7 +1,6 @@
 """The main job once, by itself: real Envoy, real picker, simulated model servers."""
 
 import asyncio
-import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
 from pilotage_cli.gateway.envoy import EnvoyError
 from pilotage_cli.gateway.standalone import Gateway
+from pilotage_cli.shipped import copy_with_free_ports
 from pilotage_extproc.server.addresses import AddressError
 
 _OUTCOME_SECONDS = 5.0
@@ -50,9 +50,7 @@ async def _show_gateway(console: Console, example: Path) -> None:
             await _show(console, gateway)
         finally:
             await gateway.stop()
-    console.print(
-        "\nKeep a gateway running:  .venv/bin/pilotage up -f examples/quickstart --sim", highlight=False
-    )
+    console.print("\nKeep a gateway running:  pilotage up --sim", highlight=False)
 
 
 async def _show(console: Console, gateway: Gateway) -> None:
@@ -118,18 +116,3 @@ async def _settled_explanation(gateway: Gateway) -> dict[str, Any]:
         if loop.time() > until:
             raise CommandError("Envoy did not report the request's outcome", exit_code=1)
         await asyncio.sleep(0.02)
-
-
-def copy_with_free_ports(source: Path, target: Path) -> None:
-    """Copy manifests, giving every endpoint a port that is free now."""
-    sockets = []
-    for path in sorted(source.glob("*.yaml")):
-        text = path.read_text()
-        while "port: 18" in text:
-            at = text.index("port: 18")
-            free = socket.create_server(("127.0.0.1", 0))
-            sockets.append(free)
-            text = f"{text[:at]}port:  {free.getsockname()[1]}{text[at + len('port: 18xxx') :]}"
-        (target / path.name).write_text(text)
-    for one in sockets:
-        one.close()
