@@ -1,0 +1,50 @@
+"""Bound the output of a call: the edits that lower its limits, or put one in where it has none."""
+
+import re
+from typing import Final
+
+from pilotage_extproc.dialects.call import Dialect, Members
+from pilotage_extproc.dialects.splice import Edit, MemberName, members_added, value_start
+
+_NUMBER_OR_NULL: Final = re.compile(rb"null|-?[0-9]+")
+
+
+class OutputLimits:
+    """The members that bound one call's output, ready to be looked for."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._names = [MemberName(name) for name in dialect.output_limits]
+
+    def lowered(self, body: bytes, members: Members, most: int) -> list[Edit]:
+        """Edits after which the body asks for at most `most` tokens of output; none where it does already.
+
+        A limit that is no integer is left to the model server, which refuses it. Raises RequestRefused
+        (400) where a limit that is to change stands more than once, ValueError for a call without limits.
+        """
+        if not self._names:
+            raise ValueError("this call has no limit of its output")
+        edits: list[Edit] = []
+        limited = False
+        for name in self._names:
+            limit = members.get(name.name)
+            if limit is None or (isinstance(limit, int) and not isinstance(limit, bool)):
+                limited |= limit is not None
+                if limit is not None and limit > most:
+                    edits.append(_replaced(body, name, most))
+            else:
+                limited = True
+        if limited:
+            return edits
+        added = self._names[-1]
+        if added.name in members:  # null
+            return [_replaced(body, added, most)]
+        text = b"%b:%d" % (added.literal, most)
+        return [members_added(body.index(b"{"), text, alone=not members)]
+
+
+def _replaced(body: bytes, name: MemberName, value: int) -> Edit:
+    start = value_start(body, name)
+    old = _NUMBER_OR_NULL.match(body, start)
+    if old is None:
+        raise KeyError(name.name)
+    return Edit(start, old.end(), b"%d" % value)
