@@ -62,8 +62,8 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
         "candidateCount": len(route.candidates),
         "cachedTokens": round(record.cached_tokens) if record.prompt_tokens else None,
         "runnerUp": _runner_up(record),
-        "givenUp": record.outcome is not None and record.outcome.given_up,
         "outcome": _outcome(record),
+        "givenUp": record.outcome is not None and record.outcome.given_up,
     }
 
 

@@ -2,10 +2,12 @@
 
 A count that is only ever decremented by a completion drifts upwards with each one that is lost. An engine
 that has reported itself idle for some time cannot hold older requests, and one that reports some cannot
-hold more: those counts are given up. What becomes of the requests themselves is their ledger's business.
+hold more: their counts are given up then. What becomes of the requests themselves is their ledger's
+business.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.retirement import Retirement
@@ -86,9 +88,8 @@ class InflightCounts:
     def scraped(self, row: int, began_at: float, *, idle: bool) -> list[str]:
         """A scrape that began then has been written to the row; `idle` if the engine held nothing.
 
-        Returns the keys of requests that are no longer counted: the engine cannot hold them. Costs time in
-        proportion to the requests that began after the scrape, not to all that are open, unless there are
-        more than it reports.
+        Returns the keys of requests that are no longer counted: the engine cannot hold them. Costs
+        time in proportion to the requests that began lately, not to all that are open.
         """
         idle_for = self._idle_seconds(row, began_at, idle=idle)
         of_row = self._by_row.get(row)
@@ -104,7 +105,7 @@ class InflightCounts:
         for hold in gone:
             self.end(hold)
         generation = int(self._table.generation[row])
-        gone += self._retire(row, generation, began_at, idle=idle)
+        gone += self._retired(row, generation, began_at, idle=idle)
         unseen = 0
         for hold in reversed(of_row):
             if hold.began_at <= began_at:
@@ -113,22 +114,25 @@ class InflightCounts:
         self._table.unseen[row] = unseen
         return [hold.key for hold in gone]
 
-    def _retire(self, row: int, generation: int, scraped_at: float, *, idle: bool) -> list[Hold]:
+    def _retired(self, row: int, generation: int, scraped_at: float, *, idle: bool) -> list[Hold]:
         """Stop counting requests beyond what the engine reports."""
-        table, of_row = self._table, self._by_row.get(row, {})
+        table, of_row = self._table, self._by_row.get(row)
         running = float(table.running[row])
         reported = 0.0 if idle else max(1.0, float(table.waiting[row]) + running)
-        if len(of_row) <= reported:
+        # those of the row's former life come first; while there are any, its counts say nothing
+        if of_row is None or len(of_row) <= reported or next(iter(of_row)).generation != generation:
             self._retirements.pop(row, None)
             return []
         known = self._retirements.get(row)
         if known is None or known[0] != generation:
             known = self._retirements[row] = (generation, Retirement())
-        own = [hold for hold in of_row if hold.generation == generation]
-        ended = own[: known[1].due((hold.began_at for hold in own), reported, scraped_at)]
+        due = known[1].due(
+            len(of_row), lambda: (hold.began_at for hold in reversed(of_row)), reported, scraped_at
+        )
+        ended = list(islice(of_row, due))
         for hold in ended:
             self.end(hold)
-        table.running[row] = running  # what is given up was not in it
+        table.running[row] = running  # what has ended was not in it
         return ended
 
     def _idle_seconds(self, row: int, now: float, *, idle: bool) -> float:

@@ -11,8 +11,7 @@ by then.
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Final
 
@@ -38,15 +37,17 @@ class Retirement:
         self._least = 0
         """The smallest excess of that run."""
 
-    def due(self, began_at: Iterable[float], reported: float, scraped_at: float) -> int:
+    def due(
+        self, count: int, newest_first: Callable[[], Iterable[float]], reported: float, scraped_at: float
+    ) -> int:
         """How many of the oldest own requests have ended for certain, now that another page is here.
 
-        `began_at` are the times of the picks that count as in flight at the engine, oldest first;
-        `reported` is what it says to run and to have waiting, on a page asked for at `scraped_at`. All
-        times are monotonic seconds. Those returned must not be counted, nor handed in, again.
+        `count` requests are in flight at the engine, picked at the times that `newest_first` yields, of
+        which no more are looked at than came lately; `reported` is what the engine says to run and to
+        have waiting, on a page asked for at `scraped_at`. All times are monotonic seconds. Those
+        returned must not be counted, nor handed in, again.
         """
-        visible = list(takewhile(lambda began: began < scraped_at - self._visible_after_seconds, began_at))
-        excess = len(visible) - math.ceil(reported)
+        excess = self._visible(count, newest_first, scraped_at) - math.ceil(reported)
         if excess <= 0:
             self._since = math.inf
             return 0
@@ -56,6 +57,11 @@ class Retirement:
         if scraped_at - self._since < self._persists_seconds:
             return 0
         # those that came later may be the excess on some of the pages
-        throughout = bisect_left(visible, self._since - self._visible_after_seconds)
+        throughout = self._visible(count, newest_first, self._since)
         self._since = math.inf
         return min(self._least, throughout)
+
+    def _visible(self, count: int, newest_first: Callable[[], Iterable[float]], at: float) -> int:
+        """Those that a page asked for then must show while they last."""
+        before = at - self._visible_after_seconds
+        return count - sum(1 for _ in takewhile(lambda began: began >= before, newest_first()))

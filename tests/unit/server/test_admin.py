@@ -17,10 +17,9 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_extproc.domain.head import RequestHead
-from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.server.admin import AdminServer
 from pilotage_extproc.server.admin_view import RuntimeView
-from pilotage_extproc.server.engine_feedback import EngineFeedback
 from pilotage_extproc.server.runtime import Runtime
 
 HEAD = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"})
@@ -85,21 +84,14 @@ async def test_a_figure_that_is_not_known_is_null_and_never_0():
 async def test_an_explanation_tells_that_a_request_was_given_up():
     runtime = Runtime(GatewaySettings())
     await runtime.following.apply(RoutingSnapshot(pools=(POOL,), names=NAMES))
-    table = runtime.state.table
-    table.admit(table.rows())
+    runtime.state.table.admit(runtime.state.table.rows())
     view = RuntimeView(runtime)
-    placed = []
-    while len({address for _, address in placed}) == len(placed):
-        exchange = Exchange(HEAD)
-        await runtime.deciding.pipeline.begin(exchange)
-        exchange.received(BODY)
-        await runtime.deciding.pipeline.decide(exchange)
-        placed.append((exchange.decision.id, exchange.decision.targets[0].address))
-    twice = placed[-1][1]
-    ended, still_open = (decision for decision, address in placed if address == twice)
-    row, now = table.row_of(twice), runtime.clock()
-    for at in (now + 10.0, now + 15.0):
-        table.measured(row, at, 0, 1, 0.0)
-        EngineFeedback(runtime.state, runtime.clock).scraped(row, at, idle=False)
-    given_up = [orjson.loads(view.explain_here(one) or b"null")["givenUp"] for one in (ended, still_open)]
-    assert given_up == [True, False]
+    record = await runtime.deciding.pipeline.consider(HEAD, BODY)
+    runtime.state.decisions.add("d-1", record)
+    assert orjson.loads(view.explain_here("d-1") or b"")["givenUp"] is False
+    record.complete(Outcome.unknown("d-1"))
+    told = orjson.loads(view.explain_here("d-1") or b"")
+    assert (told["givenUp"], told["outcome"]) == (True, None)
+    record.complete(Outcome("d-1", 200, "10.0.0.0:80", 1, 1.0, 0.1))
+    told = orjson.loads(view.explain_here("d-1") or b"")
+    assert (told["givenUp"], told["outcome"]["status"]) == (False, 200)

@@ -6,8 +6,12 @@ from hypothesis import strategies as st
 from pilotage_extproc.state.retirement import PERSISTS_SECONDS, VISIBLE_AFTER_SECONDS, Retirement
 
 
+def due(retirement: Retirement, began: list[float], reported: float, at: float) -> int:
+    return retirement.due(len(began), lambda: reversed(began), reported, at)
+
+
 def pages(retirement: Retirement, began: list[float], reported: dict[float, float]) -> list[int]:
-    return [retirement.due(began, count, at) for at, count in reported.items()]
+    return [due(retirement, began, count, at) for at, count in reported.items()]
 
 
 def test_an_excess_must_last():
@@ -31,9 +35,9 @@ def test_requests_that_may_not_be_on_the_page_yet_are_left():
 
 def test_requests_that_came_while_the_excess_lasted_are_left():
     retirement = Retirement()
-    assert retirement.due([1.0], 0, 10.0) == 0
-    assert retirement.due([1.0, 11.0], 0, 14.0) == 0
-    assert retirement.due([11.0], 0, 15.0) == 0, "the first was settled meanwhile"
+    assert due(retirement, [1.0], 0, 10.0) == 0
+    assert due(retirement, [1.0, 11.0], 0, 14.0) == 0
+    assert due(retirement, [11.0], 0, 15.0) == 0, "the first was settled meanwhile"
 
 
 @given(
@@ -55,7 +59,7 @@ def test_never_more_are_retired_than_have_ended_and_soon_none_is_left_beyond_wha
     for tenth in range(1, 1300):
         now = tenth / 10
         held = sum(picked + way <= now < picked + way + stay for picked, way, stay in sent)
-        del counted[: retirement.due([one for one in counted if one <= now], held + others, now)]
+        del counted[: due(retirement, [one for one in counted if one <= now], held + others, now)]
         alive = sum(picked <= now < picked + way + stay for picked, way, stay in sent)
         assert len([one for one in counted if one <= now]) >= alive
     assert len(counted) <= others, "all have ended, and the last page is old enough"
