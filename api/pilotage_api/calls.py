@@ -25,10 +25,16 @@ INFERENCE_PATHS: Final = (
 STEERING_PREFIXES: Final = (
     "x-gateway-destination-",
     "x-gateway-model-name-rewrite",
+    "x-llm-d-model-name-rewrite",
     "x-prefiller-host-port",
+    "x-encoder-hosts-ports",
+    "x-data-parallel-host-port",
+    "x-kv-cache-source-host-port",
+    "x-pilotage-",
     "x-envoy-",
 )
-"""Request headers no client may send: they would choose an endpoint, or set Envoy's retries and timeouts."""
+"""Request headers no client may send: they would choose an endpoint or a model, pass for the picker's own, or
+set Envoy's retries and timeouts."""
 ACCEPT_ENCODING: Final = "accept-encoding"
 """Dropped too: usage cannot be read out of a compressed answer."""
 _SET_BY_ENVOY: Final = ("x-envoy-external-address", "x-envoy-internal")
