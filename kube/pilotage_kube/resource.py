@@ -70,9 +70,11 @@ CUSTOM_RESOURCE_DEFINITIONS = ResourceType(
 MODEL_POOLS = ResourceType("pilotage.dev", "v1alpha1", "modelpools", "ModelPool")
 ROUTE_POLICIES = ResourceType("pilotage.dev", "v1alpha1", "routepolicies", "RoutePolicy")
 INFERENCE_POOLS = ResourceType("inference.networking.k8s.io", "v1", "inferencepools", "InferencePool")
-INFERENCE_OBJECTIVES = ResourceType(
+INFERENCE_OBJECTIVES = ResourceType("llm-d.ai", "v1alpha2", "inferenceobjectives", "InferenceObjective")
+OLD_INFERENCE_OBJECTIVES = ResourceType(
     "inference.networking.x-k8s.io", "v1alpha2", "inferenceobjectives", "InferenceObjective"
 )
+"""Where InferenceObjectives were before they moved to llm-d's group."""
 
 
 def key_of(obj: dict[str, Any]) -> ObjectKey:

@@ -14,6 +14,7 @@ EXTPROC_OWN = (
 EXTPROC_WATCHED = (
     rule("", "pods", "list", "watch"),
     rule("inference.networking.k8s.io", "inferencepools", "list", "watch"),
+    rule("llm-d.ai", "inferenceobjectives", "list", "watch"),
     rule("inference.networking.x-k8s.io", "inferenceobjectives", "list", "watch"),
 )
 """In the namespaces whose pools it serves, and its own."""

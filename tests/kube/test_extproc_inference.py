@@ -19,7 +19,12 @@ from waiting import until
 from pilotage_cli.replicas import print_replicas
 from pilotage_kube.client import ApiClient
 from pilotage_kube.errors import KubeError
-from pilotage_kube.resource import CUSTOM_RESOURCE_DEFINITIONS, INFERENCE_OBJECTIVES, INFERENCE_POOLS
+from pilotage_kube.resource import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    INFERENCE_OBJECTIVES,
+    INFERENCE_POOLS,
+    OLD_INFERENCE_OBJECTIVES,
+)
 from pilotage_kube.testing import ControlPlane
 
 CRDS = Path(__file__).parents[1] / "fixtures" / "gateway-api-inference-extension-1.5"
@@ -168,7 +173,9 @@ async def test_a_request_that_may_be_shed_gets_429_where_all_servers_are_full(
     port = free_port()
     for name, priority in (("batch", -1), ("chat", 1)):
         spec = {"priority": priority, "poolRef": {"name": "mine"}}
-        await client.create(INFERENCE_OBJECTIVES, INFERENCE_OBJECTIVES.object(name, spec=spec), namespace)
+        await client.create(
+            OLD_INFERENCE_OBJECTIVES, OLD_INFERENCE_OBJECTIVES.object(name, spec=spec), namespace
+        )
     await client.create(INFERENCE_POOLS, inference_pool("mine", port), namespace)
     await listening(cluster, port)
     pool = f"inferencepool/{namespace}/mine"
@@ -176,6 +183,7 @@ async def test_a_request_that_may_be_shed_gets_429_where_all_servers_are_full(
     objectives = cluster.runtime.state.objectives
     await until(lambda: objectives.priority(pool, "batch") == -1 and objectives.priority(pool, "chat") == 1)
     objective = "x-gateway-inference-objective"
+    newer = "x-llm-d-inference-objective"
     async with gateway_at(f"127.0.0.1:{port}") as gateway:
         assert (await gateway.ask("m", **{objective: "batch"}))[0] == 200
         table = cluster.runtime.state.table
@@ -183,6 +191,8 @@ async def test_a_request_that_may_be_shed_gets_429_where_all_servers_are_full(
         table.scraped_at[table.row_of("10.0.0.1:8000")] = cluster.runtime.clock() + 60
         status, _, body = await gateway.ask("m", **{objective: "batch"})
         assert (status, orjson.loads(body)["error"]["code"]) == (429, "saturated")
+        assert (await gateway.ask("m", **{newer: "batch"}))[0] == 429
+        assert (await gateway.ask("m", **{newer: "chat", objective: "batch"}))[0] == 200
         assert (await gateway.ask("m", **{objective: "chat"}))[0] == 200
         assert (await gateway.ask("m"))[0] == 200
 
@@ -209,3 +219,34 @@ async def test_the_crds_may_come_later(start_control_plane, free_port):
                 await created()
             await listening(cluster, port)
             await cluster.has("inferencepool/default/mine", "10.0.0.1:8000")
+
+
+def moved_objectives() -> dict[str, Any]:
+    """The CRD of llm-d's group, as far as it matters here."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha2", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": INFERENCE_OBJECTIVES.plural, "kind": INFERENCE_OBJECTIVES.kind}
+    group = INFERENCE_OBJECTIVES.group
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    return CUSTOM_RESOURCE_DEFINITIONS.object(f"{INFERENCE_OBJECTIVES.plural}.{group}", spec=spec)
+
+
+async def test_where_objectives_have_moved_to_another_group_those_left_behind_do_not_count(
+    start_control_plane,
+):
+    plane: ControlPlane = start_control_plane()
+    namespace = "default"
+    async with ApiClient(plane.connection()) as client:
+        await install(client)
+        await client.create(CUSTOM_RESOURCE_DEFINITIONS, moved_objectives())
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        for resource, name, priority in (
+            (OLD_INFERENCE_OBJECTIVES, "batch", -1),
+            (OLD_INFERENCE_OBJECTIVES, "left-behind", -1),
+            (INFERENCE_OBJECTIVES, "batch", -5),
+        ):
+            spec = {"priority": priority, "poolRef": {"name": "mine"}}
+            await client.create(resource, resource.object(name, spec=spec), namespace)
+        async with picker_in(plane.connection(), client, namespace) as cluster:
+            pool = f"inferencepool/{namespace}/mine"
+            await until(lambda: cluster.runtime.pipeline.priorities == {(pool, "batch"): -5})

@@ -48,7 +48,7 @@ class _Meta(msgspec.Struct, frozen=True, rename="camel"):
 class _PoolSpec(msgspec.Struct, frozen=True, rename="camel"):
     selector: _Selector
     target_ports: list[_Number]
-    endpoint_picker_ref: _PickerRef
+    endpoint_picker_ref: _PickerRef | None = None
 
 
 class InferencePool(msgspec.Struct, frozen=True):
@@ -97,16 +97,13 @@ def served_pools(
 
     `own_ports` are in use for something else: by port, the setting that says so.
     """
-    ours = [(key, pool) for key, pool in found if _names(pool, service)]
+    ours = [(key, pool, port) for key, pool in found if (port := _picker_port(pool, service)) is not None]
     ours.sort(key=lambda one: (_age(one[1]), one[0]))
     holders: dict[int, ObjectKey] = {}
     pools: list[PoolSnapshot] = []
     refusals: list[Refusal] = []
     uids: dict[str, str] = {}
-    for key, pool in ours:
-        ref = pool.spec.endpoint_picker_ref
-        assert ref.port is not None
-        port = ref.port.number
+    for key, pool, port in ours:
         if port in own_ports:
             message = (
                 f"port {port} is the picker's own ({own_ports[port]}): name another in "
@@ -140,9 +137,12 @@ def priorities(found: Iterable[tuple[ObjectKey, InferenceObjective]]) -> dict[tu
     }
 
 
-def _names(pool: InferencePool, service: str) -> bool:
+def _picker_port(pool: InferencePool, service: str) -> int | None:
+    """The port on which a pool asks this Service; None where it names another picker, or none."""
     ref = pool.spec.endpoint_picker_ref
-    return (ref.group, ref.kind, ref.name) == ("", "Service", service) and ref.port is not None
+    if ref is None or ref.port is None or (ref.group, ref.kind, ref.name) != ("", "Service", service):
+        return None
+    return ref.port.number
 
 
 def _age(pool: InferencePool) -> float:

@@ -63,6 +63,12 @@ def test_pools_of_others_and_of_other_kinds_of_picker_are_none_of_ours():
     assert (found.pools, found.refusals) == ((), ())
 
 
+def test_a_pool_that_names_no_picker_is_none_of_ours():
+    value = {"metadata": {}, "spec": {"selector": {"matchLabels": {}}, "targetPorts": [{"number": 8000}]}}
+    found = served(("a", typed(InferencePool)(memoryview(orjson.dumps(value)))))
+    assert (found.pools, found.refusals) == ((), ())
+
+
 def test_the_older_pool_has_the_port_and_of_equally_old_the_first_by_name():
     for first, second, winner in ((1, 2, "b"), (2, 1, "a"), (1, 1, "a")):
         found = served(("b", pool(9010, made=first)), ("a", pool(9010, made=second)))
