@@ -31,12 +31,20 @@ async def test_a_chat_is_answered_and_explained(gateway, client):
 
 async def test_a_chat_streams_and_its_usage_is_known_though_the_client_did_not_ask(gateway, client):
     stream = await client.chat.completions.create(**CHAT, stream=True)
-    pieces = [chunk.choices[0].delta.content async for chunk in stream if chunk.choices]
-    assert len([piece for piece in pieces if piece]) == 5
+    chunks = [chunk async for chunk in stream]
+    assert len([chunk for chunk in chunks if chunk.choices[0].delta.content]) == 5
+    assert all(chunk.usage is None for chunk in chunks), "nor does it see any"
     decision = await gateway.settled_decision()
     assert decision["request"]["stream"] is True
     assert decision["outcome"]["usage"]["outputTokens"] == 5
     assert decision["outcome"]["ttftSeconds"] is not None
+
+
+async def test_a_client_that_asks_for_usage_gets_it_as_it_asked(gateway, client):
+    stream = await client.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True})
+    *others, last = [chunk async for chunk in stream]
+    assert last.usage.completion_tokens == 5
+    assert all(chunk.usage is None for chunk in others)
 
 
 async def test_a_pool_can_leave_streams_as_they_are(start_gateway, session):

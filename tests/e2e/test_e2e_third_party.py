@@ -26,6 +26,7 @@ HEADERS = {
     "x-gateway-destination-endpoint": "10.9.9.9:1",
     "x-gateway-destination-endpoint-foo": "10.9.9.9:1",
     "x-gateway-inference-objective": "free",
+    "x-pilotage-anything": "1",
     "x-tier": "gold",
 }
 BODY = json.dumps({"model": "small", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -97,6 +98,14 @@ async def test_what_is_for_the_picker_or_in_the_way_of_usage_reaches_no_model_se
         "x-gateway-destination-endpoint-foo",
         "x-gateway-destination-endpoint-subset",
         "x-gateway-inference-objective",
+        "x-llm-d-inference-objective",
+        "x-llm-d-inference-fairness-id",
+        "x-llm-d-model-name-rewrite",
+        "x-llm-d-slo-ttft-ms",
+        "x-encoder-hosts-ports",
+        "x-data-parallel-host-port",
+        "x-kv-cache-source-host-port",
+        "x-pilotage-anything",
         "accept-encoding",
     } <= removed
     assert "x-tier" not in removed

@@ -18,7 +18,8 @@ from pilotage_api.snapshot import Binding, Engine, NameKind, PoolSnapshot, Routi
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_handler
-from pilotage_extproc.envoy.contract import REWRITE_ROLE, ROLE_HEADER
+from pilotage_extproc.envoy.announcements import Announcement, announcement_handler
+from pilotage_extproc.envoy.contract import DESTINATION, REWRITE_ROLE, ROLE_HEADER
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.xds.ads import XdsServer
@@ -133,7 +134,7 @@ class ScriptedPick:
         common = (response.request_body if on_body else response.request_headers).response
         common.clear_route_cache = True
         if not on_body:
-            common.header_mutation.remove_headers.extend((*messages.INPUT_HEADERS, messages.DESTINATION))
+            common.header_mutation.remove_headers.extend((*messages.INPUT_HEADERS, DESTINATION))
         for key, value in self.headers.items():
             option = common.header_mutation.set_headers.add(append_action=messages.OVERWRITE)
             option.header.key = key
@@ -195,6 +196,7 @@ class Rig:
     settings: GatewaySettings
     choose: Callable[[Mapping[str, str], bytes], Choice]
     entries: list[LoggedRequest] = field(default_factory=list)
+    announced: list[Announcement] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
     replies: list[str] = field(default_factory=list)
     picker_metadata: list[dict[str, str]] = field(default_factory=list)
@@ -227,6 +229,7 @@ class Rig:
                     "envoy.service.ext_proc.v3.ExternalProcessor", {"Process": process}
                 ),
                 access_log_handler(self.entries.append),
+                announcement_handler(self.announced.append),
                 self.xds.handler(),
             )
         )

@@ -16,12 +16,12 @@ STREAMS = {
     "chat.sse": (TokenUsage(339, 8, None), None),
     "completions_lora_continuous_usage.sse": (TokenUsage(2, 4, None), None),
     "messages.sse": (TokenUsage(11, 8, None), None),
-    "responses.sse": (TokenUsage(11, 8, 0), "resp_8b3668a4059fa6de"),
+    "responses.sse": (TokenUsage(11, 8, 0, None, 0), "resp_8b3668a4059fa6de"),
 }
 WHOLE = {
     "completion.json": (TokenUsage(2, 2, None), None),
     "messages.json": (TokenUsage(11, 8, None), None),
-    "responses.json": (TokenUsage(11, 8, 0), "resp_9815f523a0867d2e"),
+    "responses.json": (TokenUsage(11, 8, 0, None, 0), "resp_9815f523a0867d2e"),
     "error_400.json": (TokenUsage(), None),
 }
 
@@ -107,6 +107,24 @@ async def test_cached_tokens_are_read_from_unstreamed_answers(start_rig, start_s
     await rig.chat()
     [logged] = await rig.logged()
     assert logged.outcome.usage == TokenUsage(9, 4, cached)
+
+
+async def test_cache_writes_and_reasoning_are_read_where_they_are_told(start_rig, start_server):
+    anthropic = b'{"usage":{"input_tokens":9,"output_tokens":4,"cache_creation_input_tokens":5}}'
+    details = b'"completion_tokens_details":{"reasoning_tokens":3}'
+    chat = b'{"usage":{"prompt_tokens":9,"completion_tokens":4,%b}}' % details
+    responses = b'{"response":{"usage":{"output_tokens":4,"output_tokens_details":{"reasoning_tokens":2}}}}'
+    server = await start_server(fixed(200, b""))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    for said in (anthropic, chat, responses):
+        server.answer = fixed(200, b"data: %b\n\n" % said, "text/event-stream")
+        await rig.chat()
+    usages = [logged.outcome.usage for logged in await rig.logged(3)]
+    assert usages == [
+        TokenUsage(9, 4, None, 5, None),
+        TokenUsage(9, 4, None, None, 3),
+        TokenUsage(None, 4, None, None, 2),
+    ]
 
 
 async def test_the_first_event_of_messages_does_not_say_how_long_the_answer_is(start_rig, start_server):

@@ -37,20 +37,28 @@ class UsageEdit(IntFlag):
     """Usage was asked for in every chunk."""
 
 
+def leaves_usage_open(dialect: Dialect, members: dict[str, Any]) -> bool:
+    """Whether a call streams and its client has not said whether it wants usage.
+
+    A client that sets `include_usage`, to true or false, is left alone: its usage is then as known
+    as it chose.
+    """
+    if not dialect.usage_when_asked or members.get("stream") is not True:
+        return False
+    options = members.get("stream_options")
+    return options is None or (isinstance(options, dict) and "include_usage" not in options)
+
+
 def usage_asked(
     body: bytes, dialect: Dialect, members: dict[str, Any], engine: Engine, stream_usage: StreamUsage
 ) -> tuple[list[Edit], UsageEdit]:
     """Edits by which a stream carries its usage; none where the client has said what it wants.
 
-    A client that sets `include_usage`, to true or false, is left alone: its usage is then as known
-    as it chose. Raises RequestRefused (400) where `stream_options` stands more than once.
+    Raises RequestRefused (400) where `stream_options` stands more than once.
     """
-    wanted = stream_usage is StreamUsage.INJECT and dialect.usage_when_asked
-    if not wanted or members.get("stream") is not True:
+    if stream_usage is not StreamUsage.INJECT or not leaves_usage_open(dialect, members):
         return [], UsageEdit.NONE
     options = members.get("stream_options")
-    if options is not None and (not isinstance(options, dict) or "include_usage" in options):
-        return [], UsageEdit.NONE
     asked, how = _INCLUDE, UsageEdit.NONE
     if engine in CONTINUOUS_USAGE_ENGINES and not (options and "continuous_usage_stats" in options):
         asked, how = _INCLUDE + _CONTINUOUS, UsageEdit.CONTINUOUS

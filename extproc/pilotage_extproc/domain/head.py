@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+OBJECTIVE_HEADERS: Final = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
+"""Name of the request's InferenceObjective; the first that is there counts."""
 
 
 class CallKind(StrEnum):
@@ -45,10 +49,18 @@ class RequestHead:
     headers: Mapping[str, str]
     """Lower-case names; of a repeated header the values are joined by a comma."""
     subset: tuple[str, ...] | None = None
-    """`ip:port` addresses the gateway allows; None means all."""
+    """`ip:port` addresses the gateway allows, without a port any port of one; None means all."""
     envoy: str | None = None
     """Name of the bundled Envoy that asks; None for a third-party gateway."""
     pool: str | None = None
     """Key of the pool that the gateway has fixed, as the port it asks on says; None leaves it open."""
     received_at: float = 0.0
     """Monotonic seconds."""
+
+    @property
+    def objective(self) -> str | None:
+        """The InferenceObjective that the client names."""
+        for name in OBJECTIVE_HEADERS:
+            if objective := self.headers.get(name):
+                return objective
+        return None

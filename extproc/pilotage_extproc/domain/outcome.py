@@ -24,6 +24,11 @@ class TokenUsage:
     """The whole prompt, cached tokens included, whichever way the API counts them."""
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
+    """Read from a prefix cache."""
+    cache_write_input_tokens: int | None = None
+    """Written to a prefix cache at a price (Anthropic's `cache_creation_input_tokens`)."""
+    reasoning_tokens: int | None = None
+    """Of the output: those spent on thinking."""
 
 
 @dataclass(slots=True)
@@ -46,6 +51,8 @@ class Outcome:
     response_id: str | None = None
     """Id of a stored Responses object, to find its server again."""
     upstream_model: str | None = None
+    stream_error: int | None = None
+    """HTTP status that an error event in a stream stands for: its own status was sent before, mostly 200."""
     given_up: bool = False
     """Whether nobody knows how the request ended: its end was not seen in time."""
 
@@ -65,16 +72,24 @@ class Outcome:
         return cls("", 0, None, 0, None, None)
 
     @property
+    def status(self) -> int:
+        """HTTP status of the request as a whole: of an error event where a stream had one."""
+        if self.stream_error is not None and self.http_status < 400:
+            return self.stream_error
+        return self.http_status
+
+    @property
     def result(self) -> str:
         """How the request ended: ok, truncated, client_gone, client_error, server_error, unknown."""
         flags = self.response_flags
         if self.given_up:
             return "unknown"
-        if self.http_status == 0 or (flags and not _CLIENT_LEFT_FLAGS.isdisjoint(flags)):
+        left = self.http_status == 0 or (flags and not _CLIENT_LEFT_FLAGS.isdisjoint(flags))
+        if left and self.stream_error is None:  # clients close a stream when they read an error in it
             return "client_gone"
-        if self.http_status >= 500:
+        if self.status >= 500:
             return "server_error"
-        if self.http_status >= 400:
+        if self.status >= 400:
             return "client_error"
         return "truncated" if flags and not _TRUNCATING_FLAGS.isdisjoint(flags) else "ok"
 

@@ -1,7 +1,8 @@
 """Envoy's access log: one entry a finished request, decoded to an outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from envoy.data.accesslog.v3 import accesslog_pb2
@@ -9,12 +10,12 @@ from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc.stream import Stream
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
-_USAGE_NAMESPACE = "pilotage.usage"
-_PILOTAGE_NAMESPACE = "pilotage"
-_TTFT_TAG = "ttft_us"
+_ENDS = frozenset({accesslog_pb2.NotSet, accesslog_pb2.DownstreamEnd})
+"""Types of entries that end a request. Any other is written while it runs, and settles nothing."""
 _FLAGS = tuple(
     field.name for field in accesslog_pb2.ResponseFlags.DESCRIPTOR.fields if field.type == field.TYPE_BOOL
 )
@@ -29,29 +30,37 @@ class LoggedRequest:
 
 
 def decode(message: bytes) -> list[LoggedRequest]:
-    """All entries of one `StreamAccessLogsMessage`."""
+    """The requests that a `StreamAccessLogsMessage` says have ended."""
     logs = als_pb2.StreamAccessLogsMessage.FromString(message)
-    return [_entry(entry) for entry in logs.http_logs.log_entry]
+    return [
+        _entry(entry)
+        for entry in logs.http_logs.log_entry
+        if entry.common_properties.access_log_type in _ENDS
+    ]
 
 
 def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     common = entry.common_properties
     metadata = common.metadata.filter_metadata
     decision, owner = "", ""
-    if _PILOTAGE_NAMESPACE in metadata:
-        fields = metadata[_PILOTAGE_NAMESPACE].fields
-        decision = fields["decision"].string_value if "decision" in fields else ""
-        owner = fields["owner"].string_value if "owner" in fields else ""
-    usage, response_id = TokenUsage(), None
-    if _USAGE_NAMESPACE in metadata:
-        values = metadata[_USAGE_NAMESPACE].fields
+    if contract.PILOTAGE_NAMESPACE in metadata:
+        fields = metadata[contract.PILOTAGE_NAMESPACE].fields
+        decision = fields[contract.DECISION].string_value if contract.DECISION in fields else ""
+        owner = fields[contract.OWNER].string_value if contract.OWNER in fields else ""
+    usage, response_id, stream_error = TokenUsage(), None, None
+    if contract.USAGE_NAMESPACE in metadata:
+        values = metadata[contract.USAGE_NAMESPACE].fields
         usage = TokenUsage(
-            int(values["input"].number_value) if "input" in values else None,
-            int(values["output"].number_value) if "output" in values else None,
-            int(values["cached"].number_value) if "cached" in values else None,
+            _count(values, contract.USAGE_INPUT),
+            _count(values, contract.USAGE_OUTPUT),
+            _count(values, contract.USAGE_CACHED),
+            _count(values, contract.USAGE_CACHE_WRITE),
+            _count(values, contract.USAGE_REASONING),
         )
-        response_id = values["id"].string_value if "id" in values else None
-    ttft = common.custom_tags.get(_TTFT_TAG, "")
+        if contract.RESPONSE_ID in values:
+            response_id = values[contract.RESPONSE_ID].string_value
+        stream_error = _count(values, contract.STREAM_ERROR)
+    ttft = common.custom_tags.get(contract.TTFT_TAG, "")
     duration = common.duration if common.HasField("duration") else None
     outcome = Outcome(
         decision_id=decision,
@@ -63,8 +72,13 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         response_flags=_flags(common) if common.HasField("response_flags") else (),
         usage=usage,
         response_id=response_id,
+        stream_error=stream_error,
     )
     return LoggedRequest(outcome, owner)
+
+
+def _count(values: Mapping[str, Any], key: str) -> int | None:
+    return int(values[key].number_value) if key in values else None
 
 
 def _address(common: accesslog_pb2.AccessLogCommon) -> str | None:

@@ -1,49 +1,145 @@
-"""Names that the bootstrap, the xDS server and the access-log reader must agree on."""
+"""Names that Envoy and this project must agree on: metadata, headers, roles, clusters, tags.
 
-MODELS_CLUSTER = "models"
+Used by ext_proc, the access log, xDS and (through `usage_filter`) the Lua scripts, so that none keeps a
+copy of its own. What Envoy defines and we use in one place stays there; which request headers are dropped
+is in `pilotage_api.calls`, since `pilotage check` knows it too.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pilotage_extproc.domain.head import OBJECTIVE_HEADERS
+
+# Clusters ---------------------------------------------------------------------------------------------
+
+MODELS_CLUSTER: Final = "models"
 """The one cluster with every endpoint of every pool; its host is named by the pick."""
-FAIL_OPEN_CLUSTER = "fail-open"
+FAIL_OPEN_CLUSTER: Final = "fail-open"
 """Endpoints of the pool that serves requests without a pick, where the settings name one."""
-EXTPROC_CLUSTER = "pilotage-extproc"
-ADMIN_CLUSTER = "envoy-admin"
+EXTPROC_CLUSTER: Final = "pilotage-extproc"
+ADMIN_CLUSTER: Final = "envoy-admin"
 """Envoy's own admin address, for the two paths that may be seen from outside."""
 
-LB_NAMESPACE = "envoy.lb"
-DESTINATION = "x-gateway-destination-endpoint"
-PILOTAGE_NAMESPACE = "pilotage"
-DECISION = "decision"
-"""Key of the pick's metadata: id of the decision."""
-OWNER = "owner"
-"""Key of the pick's metadata: id of the process that made it."""
-SNAPSHOT = "snapshot"
-"""Key of the pick's metadata: version of the snapshot that its numbers belong to."""
-ATTEMPTS = "attempts"
-"""Key of the pick's metadata: number of the attempt by address, where attempts are spoken to differently."""
-USAGE_EDIT = "usage_edit"
-"""Key of the pick's metadata: how the first attempt's body was made to ask for usage, as a number."""
-MODELS_BY_ADDRESS = "rebind"
-"""Key of the pick's metadata for an Envoy of contract 1: upstream model by address. Read and written for
-one version, while such an Envoy drains."""
-USAGE_NAMESPACE = "pilotage.usage"
-"""Dynamic metadata that Envoy's own filters fill from responses."""
+# The endpoint-picker protocol ---------------------------------------------------------------------------
 
-ENVOY_HEADER = "x-pilotage-envoy"
+LB_NAMESPACE: Final = "envoy.lb"
+"""Dynamic metadata that names the pick, and the endpoint that answered."""
+DESTINATION: Final = "x-gateway-destination-endpoint"
+"""Header and `envoy.lb` key of the pick: `ip:port[,ip:port…]`, tried in order."""
+DESTINATION_SERVED: Final = "x-gateway-destination-endpoint-served"
+"""`envoy.lb` key of the endpoint that in fact answered."""
+SUBSET_NAMESPACE: Final = "envoy.lb.subset_hint"
+SUBSET_KEY: Final = "x-gateway-destination-endpoint-subset"
+"""Key of the endpoints that the gateway allows."""
+FAIRNESS_HEADERS: Final = ("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id")
+SLO_HEADERS: Final = (
+    "x-llm-d-slo-ttft-ms",
+    "x-llm-d-slo-tpot-ms",
+    "x-slo-ttft-ms",
+    "x-slo-tpot-ms",
+)
+PICKER_INPUTS: Final = (*OBJECTIVE_HEADERS, *FAIRNESS_HEADERS, *SLO_HEADERS)
+"""Request headers that clients may send to the picker, and no model server sees."""
+STEERING_HEADERS: Final = (
+    "x-llm-d-model-name-rewrite",
+    "x-gateway-model-name-rewrite",
+    "x-prefiller-host-port",
+    "x-encoder-hosts-ports",
+    "x-data-parallel-host-port",
+    "x-kv-cache-source-host-port",
+)
+"""Would choose a server or a model behind the picker's back: dropped from clients."""
+OWN_PREFIX: Final = "x-pilotage-"
+"""Request headers that begin so are ours to set: dropped from clients."""
+
+# Headers of Envoy ---------------------------------------------------------------------------------------
+
+MAX_RETRIES: Final = "x-envoy-max-retries"
+REQUEST_ID: Final = "x-request-id"
+
+# What a pick says to the bundled Envoy -------------------------------------------------------------------
+
+PILOTAGE_NAMESPACE: Final = "pilotage"
+"""Dynamic metadata of the pick. It reaches access logs: ids and flags, never text of a request."""
+DECISION: Final = "decision"
+"""Key: id of the decision."""
+OWNER: Final = "owner"
+"""Key: id of the process that made it."""
+SNAPSHOT: Final = "snapshot"
+"""Key: version of the snapshot that the pick's numbers belong to."""
+ATTEMPTS: Final = "attempts"
+"""Key: number of the attempt by address, where attempts are spoken to differently."""
+USAGE_EDIT: Final = "usage_edit"
+"""Key: how the first attempt's body was made to ask for usage, as a number."""
+MODELS_BY_ADDRESS: Final = "rebind"
+"""Key, for an Envoy of contract 1: upstream model by address. Read and written for one version, while such an
+Envoy drains."""
+STRIP_USAGE: Final = "strip_usage"
+"""Key: there (with `FLAG`) where the picker asked for usage in a stream and the client did not: Envoy reads
+it and takes it out."""
+ANNOUNCE_RESPONSE: Final = "announce_response"
+"""Key: there (with `FLAG`) for a background Responses stream: Envoy announces its id with its first event."""
+FLAG: Final = "1"
+"""Value of a key that only says yes; one that says no is left out."""
+UPSTREAM_ADDRESS: Final = "upstream.address"
+"""Request attribute: the endpoint of this attempt."""
+EXT_PROC_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
+"""Key under which ext_proc sends request attributes."""
+
+# What Envoy says of a response ---------------------------------------------------------------------------
+
+USAGE_NAMESPACE: Final = "pilotage.usage"
+"""Dynamic metadata that the scripts fill from responses: the keys below, each only where it is known."""
+USAGE_INPUT: Final = "input"
+USAGE_OUTPUT: Final = "output"
+USAGE_CACHED: Final = "cached"
+USAGE_CACHE_WRITE: Final = "cache_write"
+USAGE_REASONING: Final = "reasoning"
+RESPONSE_ID: Final = "id"
+"""Id of a stored Responses object."""
+STREAM_ERROR: Final = "error"
+"""HTTP status that an error event in a stream stands for: 400 to 599."""
+STREAM_ERROR_STATUSES: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "invalid_request_error": 400,
+        "invalid_prompt": 400,
+        "BadRequestError": 400,
+        "authentication_error": 401,
+        "permission_error": 403,
+        "not_found_error": 404,
+        "NotFoundError": 404,
+        "request_too_large": 413,
+        "rate_limit_error": 429,
+        "rate_limit_exceeded": 429,
+        "overloaded_error": 529,
+    }
+)
+"""HTTP status by the `code` or `type` of an error event; any other is a server's own: 500."""
+TTFT_TAG: Final = "ttft_us"
+"""Access-log tag: microseconds to the first byte of the response's body; a dash where there was none."""
+
+# gRPC between Envoy and extproc --------------------------------------------------------------------------
+
+ENVOY_HEADER: Final = "x-pilotage-envoy"
 """gRPC initial metadata: the Envoy's name."""
-CONTRACT_HEADER = "x-pilotage-contract"
+CONTRACT_HEADER: Final = "x-pilotage-contract"
 """gRPC initial metadata: the version of these names that the Envoy's bootstrap was made for; absent is 1."""
-CONTRACT = "2"
-ROLE_HEADER = "x-pilotage-role"
-REWRITE_ROLE = "rebind"
+CONTRACT: Final = "2"
+ROLE_HEADER: Final = "x-pilotage-role"
+REWRITE_ROLE: Final = "rebind"
 """Role of the upstream ext_proc filter, which shares port and service with the picker."""
-
-DECISION_RESPONSE_HEADER = "x-pilotage-decision"
-OWN_ANSWER_DETAILS = "pilotage_"
-"""Prefix of the details of immediate responses, which Envoy must not reshape."""
-CLUSTER_TYPE = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-ENDPOINTS_TYPE = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
-SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a name
-GATEWAY_SECRET = "gateway"  # noqa: S105 - a name
+ANNOUNCE_SERVICE: Final = "pilotage.envoy.v1.Responses"
+ANNOUNCE_METHOD: Final = "Announce"
+"""Unary call with JSON: a stored response has begun, and where."""
+CLUSTER_TYPE: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+ENDPOINTS_TYPE: Final = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+SECRET_TYPE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a name
+GATEWAY_SECRET: Final = "gateway"  # noqa: S105 - a name
 """The listener's certificate: served as file names, since Envoy watches only files of served secrets."""
 
-TTFT_TAG = "ttft_us"
-"""Microseconds to the first byte of the response's body; a dash where there was none."""
+# What clients see ----------------------------------------------------------------------------------------
+
+DECISION_RESPONSE_HEADER: Final = "x-pilotage-decision"
+OWN_ANSWER_DETAILS: Final = "pilotage_"
+"""Prefix of the details of immediate responses, which Envoy must not reshape."""

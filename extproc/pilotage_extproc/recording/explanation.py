@@ -162,10 +162,13 @@ def _outcome(record: DecisionRecord) -> dict[str, Any] | None:
         "ttftSeconds": _figure(outcome.ttft_seconds),
         "durationSeconds": _figure(outcome.duration_seconds),
         "flags": list(outcome.response_flags),
+        "streamError": outcome.stream_error,
         "usage": {
             "inputTokens": usage.input_tokens,
             "cachedInputTokens": usage.cached_input_tokens,
+            "cacheWriteInputTokens": usage.cache_write_input_tokens,
             "outputTokens": usage.output_tokens,
+            "reasoningTokens": usage.reasoning_tokens,
         },
     }
 

@@ -63,6 +63,7 @@ class Exchange:
         "skipped",
         "snapshot_version",
         "trials",
+        "usage_added",
         "usage_edit",
     )
 
@@ -88,6 +89,8 @@ class Exchange:
         """The body as the first attempt gets it; None where it goes on unchanged."""
         self.usage_edit = UsageEdit.NONE
         """How that body was made to ask for usage."""
+        self.usage_added = False
+        """Whether any of its attempts may ask for usage that the client did not: Envoy takes it out again."""
         self.attempts: tuple[Attempt, ...] = ()
         """One for each target of the decision, where they differ in how they are spoken to; else none."""
         self.skipped: tuple[str, ...] = ()
@@ -149,10 +152,18 @@ class Exchange:
         self._ranking = ranking
         self.decision = decision
 
-    def prepared(self, body: bytes | None, usage_edit: UsageEdit, attempts: tuple[Attempt, ...]) -> None:
+    def prepared(
+        self,
+        body: bytes | None,
+        usage_edit: UsageEdit,
+        attempts: tuple[Attempt, ...],
+        *,
+        usage_added: bool = False,
+    ) -> None:
         """What changes in it for the first attempt, and what tells the others from it."""
         self.new_body = body
         self.usage_edit = usage_edit
+        self.usage_added = usage_added
         self.attempts = attempts
 
     def skip(self, step: str, why: str) -> None:

@@ -292,7 +292,7 @@ class CandidateView:
         subset: frozenset[str] | None,
         now: float,
     ) -> None:
-        """`subset` are the addresses the gateway allows, None is all; `now` is monotonic seconds."""
+        """`subset` is what the gateway allows (`domain.subset`), None is all; `now` is monotonic seconds."""
         self.candidates = candidates
         self.table = table
         self.knowledge = knowledge

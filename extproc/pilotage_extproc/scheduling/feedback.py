@@ -138,7 +138,7 @@ class Learner:
             return
         packed, first, hold = placed.prompt, placed.targets[0], placed.hold
         prefixes = self._knowledge.prefixes
-        computed = served is not None and 0 < outcome.http_status < 400
+        computed = served is not None and 0 < outcome.status < 400
         if served != 0 or not computed:
             prompt = packed.blocks()
             if self._table.generation[hold.row] == hold.generation:

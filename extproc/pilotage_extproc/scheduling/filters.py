@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_extproc.domain.subset import any_port_of
 from pilotage_extproc.scheduling.candidates import CandidateView
 
 
@@ -31,7 +32,7 @@ class Awake:
 
 
 class InSubset:
-    """Drops endpoints outside the gateway's subset hint; addresses match exactly, port included."""
+    """Drops endpoints outside the gateway's subset hint: port included, where it names one."""
 
     reason = "outside the gateway's subset"
     soft = False
@@ -42,7 +43,12 @@ class InSubset:
         if subset is None:
             return None
         named = np.zeros(table.capacity, np.bool_)
-        named[[row for address in subset if (row := table.row_of(address)) is not None]] = True
+        for entry in subset:
+            row, host = table.row_of(entry), any_port_of(entry)
+            if row is not None:
+                named[row] = True
+            elif host is not None:
+                named[list(table.rows_at(host))] = True
         return named[view.candidates.rows]
 
 

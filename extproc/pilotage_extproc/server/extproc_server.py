@@ -6,6 +6,7 @@ import logging
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.envoy.access_log import access_log_handler
+from pilotage_extproc.envoy.announcements import announcement_handler
 from pilotage_extproc.server.addresses import AddressError, join_address, split_address
 from pilotage_extproc.server.admin import AdminServer
 from pilotage_extproc.server.admin_view import RuntimeView
@@ -48,6 +49,7 @@ class ExtProcServer:
         self._port.add(
             ext_proc_handler(runtime.processor, runtime.rewriter),
             access_log_handler(runtime.take_log_entry),
+            announcement_handler(runtime.take_announcement),
             runtime.xds.handler(),
             peer_service(
                 runtime.process_id,

@@ -13,6 +13,7 @@ from typing import Any
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.envoy.access_log import LoggedRequest
+from pilotage_extproc.envoy.announcements import Announcement
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.ext_proc.picks import Picks
@@ -81,6 +82,7 @@ class Runtime:
             bodies=self.bodies,
             telemetry=self.telemetry,
             settle=self.settler.stream_end,
+            response_began=self.settler.response_began,
             clock=clock,
         )
         self.rewriter = AttemptRewriter(attempts, self.telemetry.rewritten_attempts.add)
@@ -128,6 +130,10 @@ class Runtime:
     def take_log_entry(self, logged: LoggedRequest) -> None:
         """An entry of an Envoy's access log."""
         self.settler.log_entry(logged.outcome, logged.owner)
+
+    def take_announcement(self, announced: Announcement) -> None:
+        """An Envoy says where a response is being made."""
+        self.settler.response_began(announced.id, announced.address)
 
     def _endpoints_changed(self) -> None:
         self.reconciler.endpoints_changed()

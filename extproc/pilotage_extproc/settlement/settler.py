@@ -64,6 +64,20 @@ class Settler:
             self._siblings.teach(outcome)
         self.settle(outcome)
 
+    def response_began(self, response_id: str, address: str) -> None:
+        """A stored response is being made at an endpoint: calls on it can be routed from now on."""
+        began = Outcome(
+            decision_id="",
+            http_status=200,
+            upstream_address=address,
+            attempts=1,
+            duration_seconds=None,
+            ttft_seconds=None,
+            response_id=response_id,
+        )
+        self._learn(began)
+        self._siblings.teach(began)
+
     def settle(self, outcome: Outcome) -> None:
         """Settle a request this process decided."""
         settled = self._settle(outcome)
@@ -84,7 +98,7 @@ class Settler:
                 extra={
                     "decision": outcome.decision_id,
                     "result": result,
-                    "status": outcome.http_status,
+                    "status": outcome.status,
                     "upstream": outcome.upstream_address,
                     "against_pick": settled.against,
                     "attempts": outcome.attempts,

@@ -1,16 +1,20 @@
 """Outcomes as bytes between sibling processes: JSON, versioned by the gRPC service's name."""
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import MISSING, asdict, fields
+from typing import Any, Final
 
 import orjson
 
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 
+_FIELDS: Final = frozenset(field.name for field in fields(Outcome))
+_USAGE_FIELDS: Final = frozenset(field.name for field in fields(TokenUsage))
+_OPTIONAL: Final = frozenset(field.name for field in fields(Outcome) if field.default is not MISSING)
+
 
 def encode_outcomes(outcomes: list[Outcome]) -> bytes:
-    """A batch of outcomes."""
-    return orjson.dumps([asdict(outcome) for outcome in outcomes])
+    """A batch of outcomes. What is unknown is left out, so that a sibling of another version can read it."""
+    return orjson.dumps([_known(asdict(outcome)) for outcome in outcomes])
 
 
 def decode_outcomes(data: bytes) -> list[Outcome]:
@@ -18,12 +22,18 @@ def decode_outcomes(data: bytes) -> list[Outcome]:
     try:
         entries = orjson.loads(data)
         return [_outcome(entry) for entry in entries]
-    except (orjson.JSONDecodeError, TypeError, KeyError) as error:
+    except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
         raise ValueError(f"not a batch of outcomes: {error}") from error
 
 
 def _outcome(entry: dict[str, Any]) -> Outcome:
-    values = dict(entry)
-    values["usage"] = TokenUsage(**values["usage"])
+    values = {name: value for name, value in entry.items() if name in _FIELDS}
+    usage = {name: value for name, value in values["usage"].items() if name in _USAGE_FIELDS}
+    values["usage"] = TokenUsage(**usage)
     values["response_flags"] = tuple(values["response_flags"])
     return Outcome(**values)
+
+
+def _known(outcome: dict[str, Any]) -> dict[str, Any]:
+    outcome["usage"] = {name: value for name, value in outcome["usage"].items() if value is not None}
+    return {name: value for name, value in outcome.items() if value is not None or name not in _OPTIONAL}

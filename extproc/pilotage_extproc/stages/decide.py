@@ -6,6 +6,7 @@ from typing import Final
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.domain.subset import allows
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.scheduling.scheduler import Scheduler
@@ -78,7 +79,7 @@ def _allowed(exchange: Exchange) -> tuple[str, ...] | None:
     subset, only = exchange.head.subset, exchange.fixed_address
     if only is None:
         return subset
-    return (only,) if subset is None or only in subset else ()
+    return (only,) if allows(subset, only) else ()
 
 
 def _nowhere(exchange: Exchange) -> RequestRefused:

@@ -17,6 +17,7 @@ from pilotage_extproc.dialects.splice import (
 )
 from pilotage_extproc.dialects.stream_usage import (
     UsageEdit,
+    leaves_usage_open,
     usage_asked,
     usage_unasked,
 )
@@ -38,13 +39,19 @@ class Prepare(Step):
         attempts = _attempts(exchange)
         first = attempts[0]
         edits = model_edits(body, document, first.upstream_model)
-        how = UsageEdit.NONE
-        if document.stream:
+        how, added = UsageEdit.NONE, False
+        # other gateways could not take out again what was added: their clients get what they ask for
+        if document.stream and exchange.head.envoy is not None:
             dialect = DIALECTS[exchange.call.kind]
+            added = leaves_usage_open(dialect, document.members) and any(
+                attempt.stream_usage is StreamUsage.INJECT for attempt in attempts
+            )
             asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
             edits += asked
         differ = len(attempts) > 1 and len(set(attempts)) > 1
-        exchange.prepared(edited(body, edits) if edits else None, how, attempts if differ else ())
+        exchange.prepared(
+            edited(body, edits) if edits else None, how, attempts if differ else (), usage_added=added
+        )
 
 
 def model_edits(body: bytes, document: Document, upstream_model: str) -> list[Edit]:

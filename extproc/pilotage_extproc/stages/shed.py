@@ -8,7 +8,6 @@ from pilotage_extproc.request.stage import Step
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.state.objectives import Objectives
 
-OBJECTIVE_HEADER: Final = "x-gateway-inference-objective"
 _RETRY_SECONDS: Final = 1
 
 
@@ -23,7 +22,7 @@ class Shed(Step):
 
     def apply(self, exchange: Exchange) -> None:
         """Let it pass. Raises RequestRefused (429)."""
-        objective, pool = exchange.head.headers.get(OBJECTIVE_HEADER), exchange.head.pool
+        objective, pool = exchange.head.objective, exchange.head.pool
         if not objective or pool is None or self._objectives.priority(pool, objective) >= 0:
             return
         if self._scheduler.full(exchange.route.candidates):

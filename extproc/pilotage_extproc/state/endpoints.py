@@ -5,7 +5,7 @@ server and one Envoy host, hence one row. Rows are reused; a row's generation te
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_api.snapshot import Engine, HealthSnapshot
+from pilotage_extproc.domain.subset import host_of
 
 _FIRST_CAPACITY = 64
 
@@ -96,6 +97,7 @@ class EndpointTable:
         self._addresses: list[str | None] = []
         self._facts: dict[str, EndpointFacts] = {}
         self._rows: dict[str, int] = {}
+        self._at_host: dict[str, set[int]] = {}
         self._free: list[int] = []
         self._allocate(_FIRST_CAPACITY)
 
@@ -140,6 +142,10 @@ class EndpointTable:
     def row_of(self, address: str) -> int | None:
         """The row an address holds now."""
         return self._rows.get(address)
+
+    def rows_at(self, host: str) -> Collection[int]:
+        """The rows of all ports of a host, an IP address without brackets."""
+        return self._at_host.get(host, ())
 
     def address_of(self, row: int) -> str | None:
         """The address that holds a row now."""
@@ -211,12 +217,17 @@ class EndpointTable:
         row = self._free.pop()
         self._rows[address] = row
         self._addresses[row] = address
+        self._at_host.setdefault(host_of(address), set()).add(row)
         self.pending += 1
         self.unmeasured += 1
 
     def _release(self, address: str) -> None:
         row = self._rows.pop(address)
         self._addresses[row] = None
+        host = host_of(address)
+        self._at_host[host].discard(row)
+        if not self._at_host[host]:
+            del self._at_host[host]
         self.generation[row] += 1
         self.expire(row)
         self.failures[row] = 0

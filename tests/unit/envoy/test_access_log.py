@@ -1,6 +1,7 @@
 """Access-log entries decoded to outcomes."""
 
 import pytest
+from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_extproc.domain.outcome import TokenUsage
@@ -84,3 +85,22 @@ def test_all_entries_of_a_message_are_decoded_in_order():
     for number, entry in enumerate(made.http_logs.log_entry):
         entry.response.response_code.value = 200 + number
     assert [logged.outcome.http_status for logged in decoded(made)] == [200, 201, 202]
+
+
+def test_what_a_stream_says_of_errors_and_further_tokens_is_decoded():
+    made = message()
+    metadata = made.http_logs.log_entry[0].common_properties.metadata.filter_metadata
+    metadata["pilotage.usage"].update({"cache_write": 7.0, "reasoning": 3.0, "error": 529.0})
+    [logged] = decoded(made)
+    assert logged.outcome.usage == TokenUsage(None, None, None, 7, 3)
+    assert logged.outcome.stream_error == 529
+
+
+def test_an_entry_of_a_request_that_still_runs_settles_nothing():
+    made = message(3)
+    kinds = (accesslog_pb2.DownstreamPeriodic, accesslog_pb2.DownstreamStart, accesslog_pb2.DownstreamEnd)
+    for entry, kind in zip(made.http_logs.log_entry, kinds, strict=True):
+        entry.common_properties.access_log_type = kind
+        entry.response.response_code.value = kind
+    [logged] = decoded(made)
+    assert logged.outcome.http_status == accesslog_pb2.DownstreamEnd

@@ -5,6 +5,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
 
@@ -26,6 +27,7 @@ picks = st.builds(
     shown=st.dictionaries(st.sampled_from(["x-pilotage-decision"]), texts),
     request_id=st.none() | texts,
     remove_headers=st.lists(texts, max_size=2),
+    flags=st.lists(st.sampled_from([contract.STRIP_USAGE, contract.ANNOUNCE_RESPONSE]), unique=True),
     later=st.none() | later_attempts,
 )
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -46,15 +48,15 @@ def written_by_classes(
         option.header.raw_value = value.encode()
 
     if process_id is None:
-        set_header(messages.DESTINATION, pick.destination)
+        set_header(contract.DESTINATION, pick.destination)
         if pick.request_id is not None:
             set_header("x-request-id", pick.request_id)
     else:
-        set_header(messages.MAX_RETRIES, str(pick.attempts - 1))
+        set_header(contract.MAX_RETRIES, str(pick.attempts - 1))
     if not on_body:
         mutation.remove_headers.extend(messages.INPUT_HEADERS)
         if process_id is not None:
-            mutation.remove_headers.append(messages.DESTINATION)
+            mutation.remove_headers.append(contract.DESTINATION)
     if process_id is None:
         mutation.remove_headers.extend(pick.remove_headers)
     if pick.path is not None:
@@ -64,9 +66,9 @@ def written_by_classes(
         if sends_body:
             common.body_mutation.body = pick.body
     metadata = response.dynamic_metadata
-    metadata.update({messages.LB_NAMESPACE: {messages.DESTINATION: pick.destination}})
+    metadata.update({contract.LB_NAMESPACE: {contract.DESTINATION: pick.destination}})
     if process_id is not None:
-        ours = {"decision": pick.decision_id, "owner": process_id}
+        ours = {"decision": pick.decision_id, "owner": process_id, **dict.fromkeys(pick.flags, contract.FLAG)}
         if pick.later is not None:
             ours |= {
                 "snapshot": pick.later.snapshot,
@@ -75,7 +77,7 @@ def written_by_classes(
             }
             if pick.later.models:
                 ours["rebind"] = dict(pick.later.models)
-        metadata.update({messages.PILOTAGE_NAMESPACE: ours | dict(pick.shown)})
+        metadata.update({contract.PILOTAGE_NAMESPACE: ours | dict(pick.shown)})
     return response
 
 

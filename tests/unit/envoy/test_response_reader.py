@@ -1,6 +1,7 @@
 """Token usage out of responses that pass through ext_proc."""
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from pilotage_extproc.envoy.ext_proc.usage_reader import ResponseReader
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "vllm-0.32"
 
+STREAM_ERRORS = json.loads((CAPTURES.parent / "stream-errors.json").read_text())
 EXPECTED = {
     "chat.sse": (TokenUsage(339, 8, None), None),
     "completions_lora_continuous_usage.sse": (TokenUsage(2, 4, None), None),
     "messages.sse": (TokenUsage(11, 8, None), None),
-    "responses.sse": (TokenUsage(11, 8, 0), "resp_8b3668a4059fa6de"),
+    "responses.sse": (TokenUsage(11, 8, 0, None, 0), "resp_8b3668a4059fa6de"),
 }
 
 
@@ -50,7 +52,7 @@ def test_a_stream_cut_one_byte_at_a_time_still_tells_its_usage() -> None:
     [
         ("completion.json", TokenUsage(331, 16, None)),
         ("messages.json", TokenUsage(11, 8, None)),
-        ("responses.json", TokenUsage(11, 8, 0)),
+        ("responses.json", TokenUsage(11, 8, 0, None, 0)),
     ],
 )
 def test_usage_of_an_unstreamed_answer(name: str, usage: TokenUsage) -> None:
@@ -96,3 +98,32 @@ def test_a_line_without_end_is_not_held_for_ever() -> None:
 @given(st.lists(st.binary(max_size=200), max_size=20), st.booleans())
 def test_no_body_makes_the_reader_fail(chunks: list[bytes], event_stream: bool) -> None:
     read(chunks, event_stream=event_stream)
+
+
+@pytest.mark.parametrize("name", STREAM_ERRORS)
+def test_an_error_event_in_a_stream_tells_its_status(name: str) -> None:
+    said, status = STREAM_ERRORS[name]["stream"].encode(), STREAM_ERRORS[name]["status"]
+    assert read([said], event_stream=True).stream_error == status
+    assert read([said[i : i + 1] for i in range(len(said))], event_stream=True).stream_error == status
+
+
+def test_an_unstreamed_answer_has_a_status_of_its_own() -> None:
+    assert read([b'{"error":{"code":500}}'], event_stream=False).stream_error is None
+
+
+def test_how_long_a_cut_anthropic_stream_was_is_unknown() -> None:
+    body = (CAPTURES / "messages.sse").read_bytes()
+    start = body[: body.index(b"\n\n") + 2]
+    assert read([start.replace(b'"output_tokens":0', b'"output_tokens":1')], event_stream=True).usage == (
+        TokenUsage(11, None, None)
+    )
+
+
+def test_cache_writes_and_reasoning_are_read_where_they_are_told() -> None:
+    anthropic = b'{"usage":{"input_tokens":9,"output_tokens":4,"cache_creation_input_tokens":5}}'
+    chat = (
+        b'{"usage":{"prompt_tokens":9,"completion_tokens":4,'
+        b'"completion_tokens_details":{"reasoning_tokens":3}}}'
+    )
+    assert read([anthropic], event_stream=False).usage == TokenUsage(9, 4, None, 5, None)
+    assert read([chat], event_stream=False).usage == TokenUsage(9, 4, None, None, 3)

@@ -107,7 +107,11 @@ def test_only_admitted_endpoints_of_the_subset_are_ranked():
     assert ranking.order == [2]
     assert ranking.dropped["not yet known to the gateway"].tolist() == [True, False, False, False]
     assert fleet.rank(subset=()).order == []
-    assert fleet.rank(subset=("10.0.0.1",)).order == [], "an address without its port is none"
+    assert fleet.rank(subset=("10.0.0.1:9",)).order == [], "a port is part of an address"
+    host = fleet.candidates.targets[2].address.partition(":")[0]
+    assert 2 in fleet.rank(subset=(host,)).order, "without one it is any port"
+    fleet.table.release(list(fleet.table.rows()))
+    assert not fleet.table.rows_at(host)
 
 
 def test_all_of_a_tier_comes_before_the_next_and_each_later_tier_keeps_a_place():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +101,30 @@ def test_status_and_flags_make_one_word(status: int, flags: tuple[str, ...], res
     assert replace(OUTCOME, http_status=status, response_flags=flags).result == result
 
 
+@pytest.mark.parametrize(
+    ("stream_error", "flags", "result"),
+    [
+        (500, (), "server_error"),
+        (529, ("downstream_remote_reset",), "server_error"),
+        (400, (), "client_error"),
+    ],
+)
+def test_an_error_event_in_a_stream_counts_as_the_status_it_stands_for(
+    stream_error: int, flags: tuple[str, ...], result: str
+) -> None:
+    outcome = replace(OUTCOME, stream_error=stream_error, response_flags=flags)
+    assert (outcome.result, outcome.status) == (result, stream_error)
+
+
+def test_a_response_that_has_begun_can_be_found_and_settles_nothing() -> None:
+    bench = Bench()
+    bench.settler.response_began("resp_1", "10.0.0.1:8000")
+    [learned] = bench.learned
+    assert (learned.response_id, learned.upstream_address) == ("resp_1", "10.0.0.1:8000")
+    assert bench.siblings.taught == [learned]
+    assert bench.open == {"me-1", "me-2"}
+
+
 outcomes = st.builds(
     Outcome,
     decision_id=st.text(max_size=20),
@@ -109,14 +134,23 @@ outcomes = st.builds(
     duration_seconds=st.none() | st.floats(0, 1e6),
     ttft_seconds=st.none() | st.floats(0, 1e6),
     response_flags=st.lists(st.text(max_size=9), max_size=3).map(tuple),
-    usage=st.builds(TokenUsage, *[st.none() | st.integers(0, 2**40)] * 3),
+    usage=st.builds(TokenUsage, *[st.none() | st.integers(0, 2**40)] * 5),
     response_id=st.none() | st.text(max_size=20),
+    stream_error=st.none() | st.integers(400, 599),
 )
 
 
 @given(st.lists(outcomes, max_size=5))
 def test_outcomes_survive_the_way_to_a_sibling(batch: list[Outcome]) -> None:
     assert decode_outcomes(encode_outcomes(batch)) == batch
+
+
+def test_siblings_of_another_version_understand_each_other() -> None:
+    [sent] = orjson.loads(encode_outcomes([OUTCOME]))
+    assert sent["usage"] == {"input_tokens": 10, "output_tokens": 5, "cached_input_tokens": 4}
+    assert "stream_error" not in sent
+    newer = {**sent, "later": 1, "usage": {**sent["usage"], "later": 2}}
+    assert decode_outcomes(orjson.dumps([newer])) == [OUTCOME]
 
 
 @given(st.binary(max_size=200))

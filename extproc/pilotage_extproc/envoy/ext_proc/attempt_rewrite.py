@@ -8,7 +8,7 @@ attempt; header changes of one attempt are still there in the next, so every hea
 
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 import grpc
 import orjson
@@ -25,9 +25,6 @@ from pilotage_extproc.stages.identify import identify
 from pilotage_extproc.stages.prepare import later_attempt
 
 log = logging.getLogger(__name__)
-
-_ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
-_UPSTREAM_ADDRESS: Final = "upstream.address"
 
 Rewrite = Callable[[bytes], bytes]
 
@@ -75,9 +72,9 @@ class AttemptRewriter:
 
     def rewrite_for(self, message: ext_proc_pb2.ProcessingRequest) -> Rewrite:
         """What this attempt changes in the body. Raises RequestRefused where that cannot be known here."""
-        if _ATTRIBUTES not in message.attributes:
+        if names.EXT_PROC_ATTRIBUTES not in message.attributes:
             return _unchanged
-        address = message.attributes[_ATTRIBUTES].fields[_UPSTREAM_ADDRESS].string_value
+        address = message.attributes[names.EXT_PROC_ATTRIBUTES].fields[names.UPSTREAM_ADDRESS].string_value
         namespace = message.metadata_context.filter_metadata.get(names.PILOTAGE_NAMESPACE)
         if namespace is None:
             return _unchanged

@@ -12,35 +12,24 @@ from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_api.address import canonical_place
+from pilotage_api.calls import ACCEPT_ENCODING
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
+from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc.wire import field
 
-DESTINATION = "x-gateway-destination-endpoint"
-"""Header and `envoy.lb` metadata key that names the pick (endpoint-picker protocol)."""
-DESTINATION_SERVED = "x-gateway-destination-endpoint-served"
-SUBSET_NAMESPACE = "envoy.lb.subset_hint"
-SUBSET_KEY = "x-gateway-destination-endpoint-subset"
-LB_NAMESPACE = "envoy.lb"
-PILOTAGE_NAMESPACE = "pilotage"
-MAX_RETRIES = "x-envoy-max-retries"
-OWN_ANSWER_DETAILS = "pilotage_"
-"""Prefix of an immediate response's details: tells Envoy's error shaping to leave it as it is."""
 BODY_CHUNK_BYTES = 62_000
 """Largest streamed body chunk the endpoint-picker protocol allows."""
 
 INPUT_HEADERS = (
-    "x-gateway-inference-fairness-id",
-    "x-gateway-inference-objective",
-    "x-gateway-model-name-rewrite",
-    SUBSET_KEY,
-    DESTINATION_SERVED,
-    "x-slo-ttft-ms",
-    "x-slo-tpot-ms",
-    "x-prefiller-host-port",
-    "accept-encoding",
+    *contract.PICKER_INPUTS,
+    *contract.STEERING_HEADERS,
+    contract.SUBSET_KEY,
+    contract.DESTINATION_SERVED,
+    ACCEPT_ENCODING,
 )
 """Meant for the picker, for steering, or (the last) in the way of reading usage: no server sees them."""
+_INPUT_PREFIXES = (contract.DESTINATION, contract.OWN_PREFIX)
 
 _END_OF_STREAM = b"\x10\x01"  # StreamedBodyResponse.end_of_stream (2): true
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -77,14 +66,14 @@ def read_head(
 
 
 def further_inputs(headers: Mapping[str, str]) -> list[str]:
-    """Headers of a request that the protocol strips by their beginning (`DESTINATION*`).
+    """Headers of a request that are stripped by their beginning: destinations, and what is ours to set.
 
     The bundled Envoy has dropped them before; other gateways may not.
     """
     return [
         name
         for name in headers
-        if name.startswith(DESTINATION) and name != DESTINATION and name not in INPUT_HEADERS
+        if name.startswith(_INPUT_PREFIXES) and name != contract.DESTINATION and name not in INPUT_HEADERS
     ]
 
 
@@ -130,26 +119,31 @@ def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
 
 
 def subset_hint(message: ext_proc_pb2.ProcessingRequest) -> tuple[str, ...] | None:
-    """Addresses the gateway allows; None where it says nothing, empty where it allows none."""
+    """Addresses the gateway allows; None where it says nothing, empty where it allows none.
+
+    Gateways send a list of addresses, one string with commas, or a list whose elements have commas.
+    """
     if not message.HasField("metadata_context"):
         return None
-    namespace = message.metadata_context.filter_metadata.get(SUBSET_NAMESPACE)
-    if namespace is None or SUBSET_KEY not in namespace.fields:
+    namespace = message.metadata_context.filter_metadata.get(contract.SUBSET_NAMESPACE)
+    if namespace is None or contract.SUBSET_KEY not in namespace.fields:
         return None
-    value = namespace.fields[SUBSET_KEY]
-    if value.HasField("list_value"):
-        said = [item.string_value for item in value.list_value.values]
-    else:
-        said = value.string_value.split(",")
-    return tuple(canonical_place(place) for part in said if (place := part.strip()))
+    value = namespace.fields[contract.SUBSET_KEY]
+    texts = (
+        [item.string_value for item in value.list_value.values]
+        if value.HasField("list_value")
+        else [value.string_value]
+    )
+    parts = [one.strip() for text in texts for one in text.split(",")]
+    return tuple([canonical_place(part) for part in parts if part])
 
 
 def served_endpoint(message: ext_proc_pb2.ProcessingRequest) -> str | None:
     """The endpoint that in fact answered, where the gateway says it with the response headers."""
-    namespace = message.metadata_context.filter_metadata.get(LB_NAMESPACE)
-    if namespace is None or DESTINATION_SERVED not in namespace.fields:
+    namespace = message.metadata_context.filter_metadata.get(contract.LB_NAMESPACE)
+    if namespace is None or contract.DESTINATION_SERVED not in namespace.fields:
         return None
-    return canonical_place(namespace.fields[DESTINATION_SERVED].string_value) or None
+    return canonical_place(namespace.fields[contract.DESTINATION_SERVED].string_value) or None
 
 
 def _serialized(response: ext_proc_pb2.ProcessingResponse) -> bytes:
@@ -168,7 +162,7 @@ def request_headers_continue(remove: Sequence[str] = ()) -> bytes:
     """Answer to request headers whose body is still to come: strip what is not for model servers."""
     response = ext_proc_pb2.ProcessingResponse()
     removed = response.request_headers.response.header_mutation.remove_headers
-    removed.extend((DESTINATION, *INPUT_HEADERS, *remove))
+    removed.extend((contract.DESTINATION, *INPUT_HEADERS, *remove))
     return _serialized(response)
 
 
@@ -219,7 +213,7 @@ def immediate(
     answer = response.immediate_response
     answer.status.code = http_status
     answer.body = body
-    answer.details = f"{OWN_ANSWER_DETAILS}{details}"
+    answer.details = f"{contract.OWN_ANSWER_DETAILS}{details}"
     _add_headers(answer.headers, {"content-type": "application/json", **(headers or {})})
     return _serialized(response)
 

@@ -24,7 +24,7 @@ from pilotage_extproc.envoy.ext_proc.wire import field as wire_field
 _CLEAR_ROUTE_CACHE: Final = b"\x28\x01"  # CommonResponse.clear_route_cache (5): true
 _ON_HEADERS, _ON_BODY = 1, 3  # ProcessingResponse.request_headers, .request_body
 _STRIPPED: Final = b"".join([remove_header(name) for name in messages.INPUT_HEADERS])
-_STRIPPED_DESTINATION: Final = remove_header(messages.DESTINATION)
+_STRIPPED_DESTINATION: Final = remove_header(names.DESTINATION)
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +45,8 @@ class Pick:
     """Set as `x-request-id` where the client sent none."""
     remove_headers: Sequence[str] = ()
     """Request headers to strip, beside `INPUT_HEADERS`."""
+    flags: Sequence[str] = ()
+    """Keys of our metadata that only say yes: what the bundled Envoy has to do with the response."""
     later: "LaterAttempts | None" = None
     """Where attempts are spoken to differently."""
 
@@ -69,7 +71,7 @@ class PickWriter:
     def __init__(self, process_id: str) -> None:
         self._owner = struct_entry(names.OWNER, string_value(process_id))
         self._destinations = Kept(_destination)
-        self._retry_headers = Kept(lambda attempts: set_header(messages.MAX_RETRIES, str(attempts - 1)))
+        self._retry_headers = Kept(lambda attempts: set_header(names.MAX_RETRIES, str(attempts - 1)))
         self._length_headers = Kept(lambda length: set_header("content-length", str(length)))
         # of a decision id, and of all our metadata, only the length shapes the bytes before it
         self._before_id = Kept(
@@ -86,6 +88,8 @@ class PickWriter:
         ours = self._before_id[len(identity)] + identity + self._owner
         if pick.later is not None:
             ours += _later(pick.later)
+        for flag in pick.flags:
+            ours += struct_entry(flag, string_value(names.FLAG))
         for name, text in pick.shown.items():
             ours += struct_entry(name, string_value(text))
         metadata = self._destinations[pick.destination] + self._before_ours[len(ours)] + ours
@@ -98,7 +102,7 @@ class PickWriter:
         """
         headers = set_header(names.DESTINATION, pick.destination)
         if pick.request_id is not None:
-            headers += set_header("x-request-id", pick.request_id)
+            headers += set_header(names.REQUEST_ID, pick.request_id)
         if not on_body:
             headers += _STRIPPED
         for name in pick.remove_headers:

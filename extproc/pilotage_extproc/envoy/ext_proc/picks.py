@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from pilotage_extproc.envoy.contract import CONTRACT
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.envoy.contract import ANNOUNCE_RESPONSE, CONTRACT, STRIP_USAGE
 from pilotage_extproc.envoy.ext_proc.messages import further_inputs
 from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
 from pilotage_extproc.request.attempt import Attempt
@@ -27,6 +28,7 @@ class Picks:
             body=exchange.new_body,
             path=exchange.call.path_to_send(),
             shown=shown,
+            flags=_flags(exchange),
             later=self._later(exchange, contract) if exchange.attempts else None,
         )
         return self._writer.bundled(pick, on_body=on_body)
@@ -61,3 +63,13 @@ class Picks:
             if contract == CONTRACT
             else {address: attempt.upstream_model for address, attempt in attempts.items()},
         )
+
+
+def _flags(exchange: Exchange) -> tuple[str, ...]:
+    """What Envoy has to do with the response, as keys of the pick's metadata."""
+    if exchange.usage_added:
+        return (STRIP_USAGE,)
+    kind, document = exchange.call.kind, exchange.document
+    if kind is CallKind.RESPONSES and document.stream and document.members.get("background") is True:
+        return (ANNOUNCE_RESPONSE,)
+    return ()

@@ -45,6 +45,7 @@ class Processor:
         bodies: BodyBudget,
         telemetry: Telemetry,
         settle: Callable[[Outcome], None],
+        response_began: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.decider = decider
@@ -52,6 +53,7 @@ class Processor:
         self.bodies = bodies
         self.telemetry = telemetry
         self.settle = settle
+        self.response_began = response_began
         self.clock = clock
         self.open_streams = 0
         self._responses_seen = False

@@ -205,6 +205,7 @@ class RequestStream:
             full_duplex=mode is BodyMode.FULL_DUPLEX_STREAMED,
             headers=shown,
             clock=processor.clock,
+            on_response_began=processor.response_began,
         )
         try:
             await response.run()

@@ -23,7 +23,9 @@ class ResponseFollower:
         full_duplex: bool,
         headers: Mapping[str, str],
         clock: Callable[[], float],
+        on_response_began: Callable[[str, str], None],
     ) -> None:
+        """`on_response_began` gets the id of a stored response and its endpoint, once both are known."""
         self.seen = False
         """Whether the gateway sent response headers at all."""
         self._stream = stream
@@ -32,6 +34,8 @@ class ResponseFollower:
         self._full_duplex = full_duplex
         self._told = headers
         self._clock = clock
+        self._on_response_began = on_response_began
+        self._began = False
         self._http_status = 0
         self._served: str | None = None
         self._reader: ResponseReader | None = None
@@ -73,6 +77,9 @@ class ResponseFollower:
             self._first_body_at = self._clock()
         if self._reader is not None:
             self._reader.feed(body.body)
+            if not self._began and self._reader.response_id is not None and self._served is not None:
+                self._began = True
+                self._on_response_began(self._reader.response_id, self._served)
         end_of_stream = bool(body.end_of_stream)
         if self._full_duplex:
             for chunk in messages.streamed_chunks(body.body, end_of_stream=end_of_stream, response=True):
@@ -83,10 +90,11 @@ class ResponseFollower:
 
     def outcome(self) -> Outcome:
         """What became of the request, as far as it was seen."""
-        usage, response_id = TokenUsage(), None
+        usage, response_id, stream_error = TokenUsage(), None, None
         if self._reader is not None:
             self._reader.close()
             usage, response_id = self._reader.usage, self._reader.response_id
+            stream_error = self._reader.stream_error
         first = self._first_body_at
         return Outcome(
             decision_id=self._decision_id,
@@ -97,4 +105,5 @@ class ResponseFollower:
             ttft_seconds=None if first is None else first - self._began_at,
             usage=usage,
             response_id=response_id,
+            stream_error=stream_error,
         )

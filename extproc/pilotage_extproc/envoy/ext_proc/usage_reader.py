@@ -1,4 +1,4 @@
-"""Token usage out of a response that passes through ext_proc, for gateways whose Envoy cannot extract it.
+"""Usage, ids and errors out of a response that passes through ext_proc, for gateways whose Envoy reads none.
 
 Server-sent events are cut anywhere by the network: lines are put together again before they are
 read, and only lines that may hold usage or an id are parsed.
@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from pilotage_extproc.domain.outcome import TokenUsage
+from pilotage_extproc.envoy import contract
 
 _MAX_LINE_BYTES = 1 << 20
 _MAX_JSON_BYTES = 8 << 20
@@ -21,6 +22,8 @@ class ResponseReader:
     def __init__(self, *, event_stream: bool) -> None:
         self.usage = TokenUsage()
         self.response_id: str | None = None
+        self.stream_error: int | None = None
+        """HTTP status that an error event in a stream stands for."""
         self._event_stream = event_stream
         self._held = bytearray()
         self._skip_line = False
@@ -64,7 +67,7 @@ class ResponseReader:
     def _read_line(self, line: bytes) -> None:
         if not line.startswith(b"data:"):
             return
-        if b'"usage"' in line or (self.response_id is None and b'"response"' in line):
+        if b'"usage"' in line or b'"error"' in line or (self.response_id is None and b'"response"' in line):
             self._read_object(line[5:].strip())
 
     def _read_object(self, text: bytes) -> None:
@@ -75,35 +78,38 @@ class ResponseReader:
         if not isinstance(value, dict):
             return
         self._take_usage(value.get("usage"))
-        for key in ("message", "response"):  # Anthropic's message_start, Responses' events
-            inner = value.get(key)
-            if isinstance(inner, dict):
-                self._take_usage(inner.get("usage"))
-                self._take_id(inner)
+        message, response = value.get("message"), value.get("response")
+        if isinstance(message, dict):  # where an Anthropic stream begins: its length is not known yet
+            self._take_usage(message.get("usage"), output=False)
+        if isinstance(response, dict):  # Responses' events
+            self._take_usage(response.get("usage"))
+            self._take_id(response)
         self._take_id(value)
+        if self._event_stream and self.stream_error is None:
+            self.stream_error = _error_status(value, response)
 
     def _take_id(self, value: dict[str, Any]) -> None:
         found = value.get("id")
         if value.get("object") == _RESPONSE_OBJECT and isinstance(found, str):
             self.response_id = found
 
-    def _take_usage(self, usage: object) -> None:
+    def _take_usage(self, usage: object, *, output: bool = True) -> None:
         if not isinstance(usage, dict):
             return
-        details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        before = self.usage
+        cached = _detail(usage, "cached_tokens", "prompt_tokens_details", "input_tokens_details")
+        reasoning = _detail(usage, "reasoning_tokens", "completion_tokens_details", "output_tokens_details")
+        written = (usage.get("completion_tokens"), usage.get("output_tokens")) if output else ()
         for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
             if (count := _known(usage.get(name))) is not None:
                 self._apart[name] = count
         whole = sum(self._apart.values()) if "input_tokens" in self._apart else None
         self.usage = TokenUsage(
-            input_tokens=_known(usage.get("prompt_tokens"), whole, self.usage.input_tokens),
-            output_tokens=_known(
-                usage.get("completion_tokens"), usage.get("output_tokens"), self.usage.output_tokens
-            ),
-            cached_input_tokens=_known(
-                cached, usage.get("cache_read_input_tokens"), self.usage.cached_input_tokens
-            ),
+            _known(usage.get("prompt_tokens"), whole, before.input_tokens),
+            _known(*written, before.output_tokens),
+            _known(cached, usage.get("cache_read_input_tokens"), before.cached_input_tokens),
+            _known(usage.get("cache_creation_input_tokens"), before.cache_write_input_tokens),
+            _known(reasoning, before.reasoning_tokens),
         )
 
 
@@ -113,3 +119,28 @@ def _known(*values: object) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
     return None
+
+
+def _detail(usage: dict[str, Any], name: str, *parents: str) -> object:
+    """A member of the first of these objects that has it."""
+    for parent in parents:
+        details = usage.get(parent)
+        if isinstance(details, dict) and name in details:
+            return details[name]
+    return None
+
+
+def _error_status(event: dict[str, Any], response: object) -> int | None:
+    """The HTTP status that an event stands for if it is an error's, else None. Its message is not read."""
+    error = event.get("error")
+    if not isinstance(error, dict) and isinstance(response, dict):
+        error = response.get("error")
+    if not isinstance(error, dict):
+        return 500 if event.get("type") in ("error", "response.failed") else None
+    for said in (error.get("code"), error.get("type")):
+        text = str(said) if isinstance(said, str | int) else ""
+        status = int(text) if text.isascii() and text.isdigit() and len(text) == 3 else 0
+        status = contract.STREAM_ERROR_STATUSES.get(text, status)
+        if 400 <= status <= 599:
+            return status
+    return 500

@@ -1,21 +1,58 @@
-"""Token usage and response ids, read inside Envoy as the response passes: no Python per token.
+"""Usage, response ids and errors in streams, read inside Envoy as a response passes: no Python per token.
 
-A script of the Lua filter reads every API: OpenAI chat, completions and embeddings, Responses, Anthropic
+Scripts of the Lua filter read every API: OpenAI chat, completions and embeddings, Responses, Anthropic
 messages, whole and streamed. Envoy's `sse_to_metadata` would crash on an event as plain as `data: null`,
 and `json_to_metadata` holds whole answers back: docs/decisions/0031.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
+from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.xds.typed import Fields, extension
 
-_SCRIPT = Path(__file__).with_name("usage.lua")
+_FOLDER: Final = Path(__file__).parent
+_SCRIPTS: Final = ("json_scan.lua", "usage.lua", "events.lua", "strip.lua", "response.lua")
+"""In this order one script: each uses what stands before."""
+_NAMES: Final[Mapping[str, str | Mapping[str, str | int]]] = {
+    "USAGE_NAMESPACE": contract.USAGE_NAMESPACE,
+    "METADATA_KEYS": {
+        "input": contract.USAGE_INPUT,
+        "output": contract.USAGE_OUTPUT,
+        "cached": contract.USAGE_CACHED,
+        "cache_write": contract.USAGE_CACHE_WRITE,
+        "reasoning": contract.USAGE_REASONING,
+        "id": contract.RESPONSE_ID,
+        "error": contract.STREAM_ERROR,
+    },
+    "STREAM_ERROR_STATUSES": contract.STREAM_ERROR_STATUSES,
+    "PILOTAGE_NAMESPACE": contract.PILOTAGE_NAMESPACE,
+    "STRIP_USAGE": contract.STRIP_USAGE,
+    "ANNOUNCE_RESPONSE": contract.ANNOUNCE_RESPONSE,
+    "FLAG": contract.FLAG,
+    "LB_NAMESPACE": contract.LB_NAMESPACE,
+    "DESTINATION_SERVED": contract.DESTINATION_SERVED,
+    "EXTPROC_CLUSTER": contract.EXTPROC_CLUSTER,
+    "ANNOUNCE_PATH": f"/{contract.ANNOUNCE_SERVICE}/{contract.ANNOUNCE_METHOD}",
+}
 
 
 def usage_filter() -> Fields:
     """The filter; values go to dynamic metadata `pilotage.usage`. What an answer lacks is not written."""
-    return extension(
-        "envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": _SCRIPT.read_text()}}
-    )
+    return extension("envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": usage_script()}})
+
+
+def usage_script() -> str:
+    """The whole script, names of the contract first."""
+    names = [f"local {name} = {_lua(value)}\n" for name, value in _NAMES.items()]
+    return "".join(names) + "\n".join((_FOLDER / script).read_text() for script in _SCRIPTS)
+
+
+def _lua(value: str | int | Mapping[str, str | int]) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"[{_lua(key)}] = {_lua(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)

@@ -111,7 +111,11 @@ def models_cluster(settings: GatewaySettings) -> Fields:
     override = extension(
         "envoy.load_balancing_policies.override_host",
         OverrideHost,
-        {"overrideHostSources": [source], "fallbackPolicy": _policies(fallback)},
+        {
+            "overrideHostSources": [source],
+            "selectedHostKey": {"key": names.LB_NAMESPACE, "path": [{"key": names.DESTINATION_SERVED}]},
+            "fallbackPolicy": _policies(fallback),
+        },
     )
     codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
     held = [header_hold_filter()] if settings.upstream.hold_headers else []
@@ -187,7 +191,7 @@ def _attempt_rewrite(settings: GatewaySettings) -> Fields:
                 "responseTrailerMode": "SKIP",
             },
             "mutationRules": {"allowAllRouting": True},
-            "requestAttributes": ["upstream.address"],
+            "requestAttributes": [names.UPSTREAM_ADDRESS],
             "metadataOptions": {"forwardingNamespaces": {"untyped": [names.PILOTAGE_NAMESPACE]}},
         },
     )

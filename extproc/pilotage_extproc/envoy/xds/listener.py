@@ -29,13 +29,6 @@ from pilotage_extproc.envoy.xds.typed import (
 
 _ASK_ANOTHER_ON = "connect-failure,refused-stream,reset,unavailable"
 """When to ask another picker process, as long as the first has answered nothing."""
-_PICKER_INPUTS = (
-    "x-gateway-inference-fairness-id",
-    "x-gateway-inference-objective",
-    "x-slo-ttft-ms",
-    "x-slo-tpot-ms",
-)
-"""Request headers that clients may send to the picker, and no model server sees."""
 _FOREVER_SECONDS = 10 * 365 * 24 * 3600
 _LOG_FLUSH_SECONDS = 0.02
 _RETRY_ON = "5xx,connect-failure,reset,retriable-status-codes"
@@ -206,7 +199,7 @@ def _routes(settings: GatewaySettings) -> Fields:
                 "match": {"prefix": "/"},
                 "route": _forward(settings, names.FAIL_OPEN_CLUSTER, retries=1),
                 # with a pick the picker strips these: removed by its route they would cost the pick
-                "requestHeadersToRemove": list(_PICKER_INPUTS),
+                "requestHeadersToRemove": list(names.PICKER_INPUTS),
             }
         )
     else:

@@ -1,0 +1,60 @@
+-- Each answer, whole or streamed, as it passes through Envoy. Values go to dynamic metadata when they are
+-- complete, so a stream that is cut keeps what it had said.
+
+local function publish(handle, published, seen)
+  for key, value in pairs(seen) do
+    if published[key] ~= value then
+      published[key] = value
+      handle:streamInfo():dynamicMetadata():set(USAGE_NAMESPACE, METADATA_KEYS[key], value)
+    end
+  end
+end
+
+-- Tells the picker where a background response is being made, once, as soon as its id is known: a unary gRPC
+-- call whose answer nobody waits for. The access log says the same when the stream ends.
+local function announce(handle, id)
+  local served = (handle:streamInfo():dynamicMetadata():get(LB_NAMESPACE) or {})[DESTINATION_SERVED]
+  if not served then
+    return
+  end
+  local message = string.format('{"id":"%s","address":"%s"}', id, served)
+  handle:httpCall(EXTPROC_CLUSTER, {
+    [":method"] = "POST",
+    [":path"] = ANNOUNCE_PATH,
+    [":authority"] = EXTPROC_CLUSTER,
+    ["content-type"] = "application/grpc",
+    ["te"] = "trailers",
+  }, "\0\0\0" .. string.char(math.floor(#message / 256), #message % 256) .. message, 1000, true)
+end
+
+function envoy_on_response(handle)
+  local content_type = (handle:headers():get("content-type") or ""):lower()
+  local pick = handle:streamInfo():dynamicMetadata():get(PILOTAGE_NAMESPACE) or {}
+  local seen, published = {}, {}
+  local feed, state
+  if content_type:sub(1, 17) == "text/event-stream" then
+    if pick[STRIP_USAGE] == FLAG then
+      feed, state = strip, new_stripper(seen)
+      handle:headers():remove("content-length")
+    else
+      feed, state = feed_events, new_events(seen)
+    end
+  elseif content_type:sub(1, 16) == "application/json" then
+    feed, state = scan, new_scanner(reader(seen, false))
+  else
+    return
+  end
+  local announced = pick[ANNOUNCE_RESPONSE] ~= FLAG
+  for chunk in handle:bodyChunks() do
+    local text = chunk:getBytes(0, chunk:length())
+    local changed = feed(state, text)
+    if changed and changed ~= text then
+      chunk:setBytes(changed)
+    end
+    publish(handle, published, seen)
+    if seen.id and not announced then
+      announced = true
+      announce(handle, seen.id)
+    end
+  end
+end

@@ -1,0 +1,228 @@
+"""Usage that the picker asked for and the client did not: read by Envoy, and never seen by the client."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+
+import pytest
+from envoy_rig import Received, chunk, fixed, pick, stream_head
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pilotage_extproc.domain.outcome import TokenUsage
+from pilotage_extproc.envoy.contract import FLAG, STRIP_USAGE
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "vllm-0.32"
+STREAM = (FIXTURES / "completions_lora_continuous_usage.sse").read_bytes()
+FLAGGED = {STRIP_USAGE: FLAG}
+
+
+def as_without_usage(said: bytes) -> bytes:
+    """What the same server would have sent had nobody asked for usage."""
+    events = []
+    for event in said.split(b"\n\n")[:-1]:
+        if event.startswith(b"data: {"):
+            text = event.removeprefix(b"data: ")
+            parsed = json.loads(text)
+            if parsed["choices"] == []:
+                continue
+            usage = json.dumps(parsed["usage"], separators=(",", ":")).encode()
+            events.append(event.replace(b',"usage":' + usage, b"") + b"\n\n")
+        else:
+            events.append(event + b"\n\n")
+    return b"".join(events)
+
+
+def in_pieces(said: bytes, cuts: list[int], pause: float = 0.001):
+    async def answer(_request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(stream_head())
+        for start, end in zip([0, *cuts], [*cuts, len(said)], strict=True):
+            writer.write(chunk(said[start:end]))
+            if pause:
+                await writer.drain()
+                await asyncio.sleep(pause)
+        writer.write(chunk(b""))
+
+    return answer
+
+
+async def start(start_rig, start_server, said=b""):
+    server = await start_server(fixed(200, said, "text/event-stream"))
+    return server, await start_rig(lambda head, body: pick(server.address, more=FLAGGED), [server.address])
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+async def test_a_stream_has_no_usage_for_its_client_wherever_it_is_cut(start_rig, start_server, line_end):
+    said, expected = (text.replace(b"\n", line_end) for text in (STREAM, as_without_usage(STREAM)))
+    assert b"usage" not in expected
+    server, rig = await start(start_rig, start_server)
+    seeded = random.Random(7)
+    every_byte = list(range(1, len(said)))
+    single = [[at] for at in range(1, len(said), 7)]
+    ways = [[], every_byte, *single, *(sorted(seeded.sample(every_byte, 9)) for _ in range(20))]
+    for number, cuts in enumerate(ways, 1):
+        server.answer = in_pieces(said, cuts, 0.0005 if len(cuts) > 20 else 0.002)
+        assert (await rig.chat())[2] == expected, cuts
+        logged = (await rig.logged(number))[-1]
+        assert logged.outcome.usage == TokenUsage(2, 4, None), cuts
+
+
+async def test_a_stream_is_left_alone_where_the_pick_does_not_say_so(start_rig, start_server):
+    server = await start_server(fixed(200, STREAM, "text/event-stream"))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    assert (await rig.chat())[2] == STREAM
+
+
+async def test_a_length_that_no_longer_holds_is_not_sent(start_rig, start_server):
+    _, rig = await start(start_rig, start_server, STREAM)
+    _, headers, body = await rig.chat()
+    assert body == as_without_usage(STREAM)
+    assert "content-length" not in headers
+
+
+async def test_events_are_passed_on_as_they_come(start_rig, start_server):
+    first, *rest = [event + b"\n\n" for event in STREAM.split(b"\n\n")[:-1]]
+    go_on = asyncio.Event()
+
+    async def waits(_request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(stream_head() + chunk(first))
+        await writer.drain()
+        await go_on.wait()
+        writer.write(b"".join(chunk(event) for event in rest) + chunk(b""))
+
+    server, rig = await start(start_rig, start_server)
+    server.answer = waits
+    async with rig.session.post(rig.url + "/v1/completions", json={}) as answer:
+        async with asyncio.timeout(5):
+            assert await answer.content.readuntil(b"\n\n") == as_without_usage(first)
+        go_on.set()
+        assert await answer.read() == as_without_usage(b"".join(rest))
+
+
+async def test_a_stream_that_is_cut_keeps_what_it_had_used(start_rig, start_server):
+    events = [event + b"\n\n" for event in STREAM.split(b"\n\n")]
+
+    async def dies(_request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(stream_head())
+        for event in events[:3]:
+            writer.write(chunk(event))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    server, rig = await start(start_rig, start_server)
+    server.answer = dies
+    async with rig.session.post(rig.url + "/v1/completions", json={}) as answer:
+        with pytest.raises(Exception):  # noqa: B017 - whatever the client calls a cut stream
+            await answer.read()
+    [logged] = await rig.logged()
+    assert logged.outcome.usage == TokenUsage(2, 3, None)
+
+
+async def test_a_client_that_leaves_before_the_end_has_used_what_it_got(start_rig, start_server):
+    first = STREAM.split(b"\n\n")[0] + b"\n\n"
+
+    async def stays_open(_request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(stream_head() + chunk(first))
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    server, rig = await start(start_rig, start_server)
+    server.answer = stays_open
+    async with rig.session.post(rig.url + "/v1/completions", json={}) as answer:
+        await answer.content.readuntil(b"\n\n")
+    [logged] = await rig.logged()
+    assert (logged.outcome.usage, logged.outcome.result) == (TokenUsage(2, 1, None), "client_gone")
+
+
+SAME = [
+    b'data: {"choices":[{"delta":{"content":",\\"usage\\":{\\"prompt_tokens\\":1}}"}}]}\n\n',
+    b'data: {"choices":[{"usage":{"a":1},"usage":{"a":1}}]}\n\n',
+    b'data: {"choices":[{"x":1,"usage":{"a":1}}]}\n\n',
+    b'data: {"choices":[],"prompt_filter_results":[]}\n\n',
+    b'data: "usage"\n\n',
+    b"data: null\n\n",
+    b'data: {"usage"\n\n',
+    b'data: {"usage":\n\n',
+    b'data: {"usage":{\n\n',
+    b'data: {"x":"\n\n',
+    b'data: ["usage",{"usage":{}}]\n\n',
+    b': ,"usage":{}}\n\n',
+    b'data: {"a":1,\ndata: "usage":{"prompt_tokens":1}}\n\n',
+    b"\n\n\n\n",
+    b"data: \xff\xfe\n\n",
+    b"data: " + b'{"usage":' * 20_000 + b"\n\n",
+    b"data: " + b',"usage":{' * 20_000 + b"\n\n",
+    b"data: " + b"[" * 50_000 + b"\n\n",
+    b"data: no end of line",
+    b'data: {"choices":[],"usage":{}}',
+    b"\n",
+    b"\r\n\r",
+]
+CHANGED = {
+    b'data: {"usage":{"a":{"x":null},"usage":{"{":"["}}}\n\n': b"data: {}\n\n",
+    b'data: {"usage":"us\\n\\":","choices":[1]}\n\n': b'data: {"choices":[1]}\n\n',
+    b'data: {"usage":null,"choices":[1]}\n\n': b'data: {"choices":[1]}\n\n',
+    b'data: {"choices":[1] , "usage" : null }\n\n': b'data: {"choices":[1]  }\n\n',
+    b'data:{"usage":{"a":"}\\"{"},"choices":[1]}\n\n': b'data:{"choices":[1]}\n\n',
+    b'data: {"usage":{"a":[{}]}}\n\n': b"data: {}\n\n",
+    b'data: {"choices":[1],"usage":{"x":"}}"}}\n\n': b'data: {"choices":[1]}\n\n',
+    b'data: {"choices":[1],"usage":{"x":"{"}}\n\n': b'data: {"choices":[1]}\n\n',
+    b'event: m\nid: 7\ndata: {"choices":[1],"usage":{}}\nretry: 1\n\n': (
+        b'event: m\nid: 7\ndata: {"choices":[1]}\nretry: 1\n\n'
+    ),
+    b'data: {"choices":[{"choices":[]}],"usage":{}}\n\n': b'data: {"choices":[{"choices":[]}]}\n\n',
+    b'data: {"choices": [ ],"usage":{}}\r\n\r\n': b"",
+}
+
+
+async def test_only_usage_of_the_outermost_object_goes(start_rig, start_server):
+    server, rig = await start(start_rig, start_server)
+    for said, expected in [*((event, event) for event in SAME), *CHANGED.items()]:
+        for cuts in ([], [len(said) // 2], [max(1, len(said) - 2)]):
+            server.answer = in_pieces(said, cuts if len(said) > 2 else [])
+            assert (await rig.chat())[2] == expected, (said[:80], cuts)
+
+
+async def test_events_that_are_too_long_to_hold_pass_as_they_are(start_rig, start_server):
+    long_event = b'data: {"choices":[1],"x":"' + b"y" * 300_000 + b'","usage":{"prompt_tokens":3}}\n\n'
+    server, rig = await start(start_rig, start_server)
+    server.answer = in_pieces(long_event + STREAM, list(range(16_000, 300_000, 16_000)))
+    assert (await rig.chat())[2] == long_event + as_without_usage(STREAM)
+    [logged] = await rig.logged()
+    assert logged.outcome.usage == TokenUsage(2, 4, None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 99) | st.text('"\\{}[],:us\n', max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["usage", "choices", "a", '"usage":{']), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+async def test_any_json_is_what_it_was_but_for_its_usage(start_rig, start_server):
+    server, rig = await start(start_rig, start_server)
+    asked: list[tuple[bytes, bytes, list[int]]] = []
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.dictionaries(st.sampled_from(["usage", "choices", "b"]), JSON), max_size=4), st.data())
+    def made(events, data):
+        compact = data.draw(st.sampled_from([(",", ":"), (", ", ": ")]))
+        said = b"".join(b"data: %b\n\n" % json.dumps(one, separators=compact).encode() for one in events)
+        kept = [
+            {key: value for key, value in one.items() if key != "usage"}
+            for one in events
+            if not (isinstance(one.get("usage"), dict) and one.get("choices") == [])
+        ]
+        cuts = data.draw(st.lists(st.integers(1, max(1, len(said) - 1)), unique=True, max_size=3))
+        expected = b"".join(b"data: %b\n\n" % json.dumps(one, separators=compact).encode() for one in kept)
+        asked.append((said, expected, sorted(cuts) if len(said) > 1 else []))
+
+    await asyncio.to_thread(made)
+    for said, expected, cuts in asked:
+        server.answer = in_pieces(said, cuts, 0)
+        assert (await rig.chat())[2] == expected, (said, cuts)
