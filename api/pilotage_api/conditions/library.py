@@ -6,8 +6,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, Final
 
+from pilotage_api.conditions.globs import glob
 from pilotage_api.conditions.variables import HEADERS, POOL_FUNCTIONS, VARIABLES, ValueType
-from pilotage_api.globs import glob
 
 _PACKAGE: Final = "cel_expr_python"
 _ERROR: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")

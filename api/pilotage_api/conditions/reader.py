@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from pilotage_api.conditions import cost
+from pilotage_api.conditions.globs import MAX_GLOB, glob_problem
 from pilotage_api.conditions.problems import CREDENTIAL, INVALID, ConditionProblem
 from pilotage_api.conditions.variables import (
     HEADERS,
@@ -19,7 +20,6 @@ from pilotage_api.conditions.variables import (
     header_read,
 )
 from pilotage_api.credentials import is_credential
-from pilotage_api.globs import MAX_GLOB, glob_problem
 
 MAX_NODES: Final = 400
 MAX_DEPTH: Final = 40

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pilotage_api.conditions import library
 from pilotage_api.conditions.check import check
+from pilotage_api.conditions.globs import glob, glob_problem
 from pilotage_api.conditions.problems import ConditionError, ConditionProblem
 from pilotage_api.conditions.variables import (
     POOL_FUNCTIONS,
@@ -19,7 +20,6 @@ from pilotage_api.conditions.variables import (
     pool_of,
     pool_read,
 )
-from pilotage_api.globs import glob, glob_problem
 
 
 def problems(text: str) -> tuple[ConditionProblem, ...]:
