@@ -23,6 +23,7 @@ class Names:
     """What a model's name means to a namespace."""
 
 
+_NEVER: Final = "false"
 _DROPPED: Final = "the bundled Envoy drops this header of clients, so it is never there"
 
 
@@ -33,64 +34,68 @@ def compile_rules(
     conditions = [
         None if rule.when is None else check(rule.when, key.namespace) for rule in policy.spec.rules
     ]
-    for index, condition in enumerate(conditions):
-        if condition is not None:
-            _find_in_condition(condition, key, f"spec.rules[{index}].when", names.registry, find)
     own = policy.spec.scheduling
-    rules = tuple(
-        RuleSnapshot(
-            name=rule.name or f"rules[{index}]",
-            candidates=_candidates(rule, f"spec.rules[{index}]", key, names.meaning_of, find),
-            when=None if condition is None or condition.constant else condition.text,
-            reads=() if condition is None or condition.constant else condition.reads,
-            sticky_by=None if rule.sticky_by is None else rule.sticky_by.lower(),
-            scheduling=None if own is None else own.snapshot(),
+    rules = []
+    for index, (rule, condition) in enumerate(zip(policy.spec.rules, conditions, strict=True)):
+        path = f"spec.rules[{index}]"
+        when, reads = _effective(condition, key, f"{path}.when", names.registry, find)
+        rules.append(
+            RuleSnapshot(
+                name=rule.name or f"rules[{index}]",
+                candidates=_candidates(rule, path, key, names.meaning_of, find),
+                when=when,
+                reads=reads,
+                sticky_by=None if rule.sticky_by is None else rule.sticky_by.lower(),
+                scheduling=None if own is None else own.snapshot(),
+            )
         )
-        for index, (rule, condition) in enumerate(zip(policy.spec.rules, conditions, strict=True))
-    )
     _find_unreachable(policy, rules, conditions, key, find)
     _find_in_headers(policy, key, find)
-    return rules
+    return tuple(rules)
 
 
-def _find_in_condition(
+def _effective(
+    condition: Checked | None, key: ResourceKey, path: str, registry: NameRegistry, find: Find
+) -> tuple[str | None, tuple[str, ...]]:
+    """The condition that takes effect, and what it reads.
+
+    One that always holds is as none. One that names a pool its policy may not see never holds: figures of
+    that pool are not for it.
+    """
+    if condition is None:
+        return None, ()
+    hidden = not _finds_only_seen_pools(condition, key, path, registry, find)
+    for read in condition.reads:
+        header = header_of(read)
+        if header is not None and is_dropped(header):
+            message, fix = f"{header}: {_DROPPED}", "read a header of your own"
+            find(Severity.WARNING, "never-matches", message, key, path, fix)
+    if condition.constant:
+        return None, ()
+    return (_NEVER, ()) if hidden else (condition.text, condition.reads)
+
+
+def _finds_only_seen_pools(
     condition: Checked, key: ResourceKey, path: str, registry: NameRegistry, find: Find
-) -> None:
-    """Pools that are not there or not to be seen, and headers that never arrive."""
+) -> bool:
+    """Tell pools that are not there, or not to be seen; whether all that are there may be seen."""
+    all_seen = True
     for use in condition.pools:
+        namespace, slash, name = use.pool.rpartition("/")
+        pool = ResourceKey("ModelPool", namespace if slash else key.namespace, name)
         place = f"line {use.line}, column {use.column}"
-        pool = ResourceKey(
-            "ModelPool", *(use.pool if "/" in use.pool else f"{key.namespace}/{use.pool}").split("/")
-        )
         seen = registry.sees_pool(pool, key.namespace)
         if seen is None:
             near = get_close_matches(pool.name, registry.pool_names(pool.namespace), n=1)
             fix = f"did you mean {near[0]!r}?" if near else "name a ModelPool as name or namespace/name"
-            message = (
-                f"{place}: no pool {pool.key!r} exists: {use.function} is unknown, the rule does not hold"
-            )
+            message = f"{place}: no pool {pool.key!r} exists: {use.function} is unknown"
             find(Severity.ERROR, "no-such-pool", message, key, path, fix)
         elif not seen:
-            message = f"{place}: {pool} does not let namespace {key.namespace} in"
-            find(
-                Severity.ERROR,
-                "pool-not-visible",
-                message,
-                key,
-                path,
-                f"let it in by allowedNamespaces of {pool}",
-            )
-    for read in condition.reads:
-        header = header_of(read)
-        if header is not None and is_dropped(header):
-            find(
-                Severity.WARNING,
-                "never-matches",
-                f"{header}: {_DROPPED}",
-                key,
-                path,
-                "read a header of your own",
-            )
+            all_seen = False
+            message = f"{place}: never holds: {pool} does not let namespace {key.namespace} in"
+            fix = f"let it in by allowedNamespaces of {pool}"
+            find(Severity.ERROR, "pool-not-visible", message, key, path, fix)
+    return all_seen
 
 
 def _candidates(
@@ -130,7 +135,7 @@ def _find_unserved(name: str, meaning: Meaning, key: ResourceKey, path: str, fin
 
 def _find_unreachable(
     policy: RoutePolicy,
-    rules: tuple[RuleSnapshot, ...],
+    rules: list[RuleSnapshot],
     conditions: list[Checked | None],
     key: ResourceKey,
     find: Find,

@@ -150,8 +150,9 @@ def test_a_pool_that_is_not_there_is_an_error_with_its_place_and_the_nearest_nam
 
 def test_a_pool_of_another_namespace_has_to_let_the_policy_in():
     hidden = pool("q", ["x"], namespace="other")
-    done, _ = when("poolReady('other/q')", hidden)
+    done, rule = when("request.stream || poolReady('other/q')", hidden)
     assert ("error", "pool-not-visible", "spec.rules[0].when") in brief(done.findings)
+    assert (rule.when, rule.reads) == ("false", ())
     shown = pool("q", ["x"], namespace="other", allowedNamespaces={"from": "All"})
     done, rule = when("poolReady('other/q')", shown)
     assert done.findings == ()
