@@ -242,7 +242,7 @@ def test_crds_are_those_of_the_folder_kept_and_switched(helm):
     assert crds({"crds": {"install": False}}) == {}
 
 
-@pytest.mark.parametrize("name", ["istio", "kgateway", "gke"])
+@pytest.mark.parametrize("name", ["istio", "agentgateway", "gke"])
 def test_examples_for_other_gateways_open_the_port_that_their_pool_names(helm, name):
     folder = ROOT / "examples" / name
     objects = helm.render(yaml.safe_load((folder / "values.yaml").read_text()))

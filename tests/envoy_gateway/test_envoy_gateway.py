@@ -171,7 +171,7 @@ def test_a_client_cannot_name_a_server(client):
     assert f"{strong['status']['podIP']}:8000" not in served() - before
 
 
-@pytest.mark.parametrize("name", ["istio", "kgateway", "gke"])
+@pytest.mark.parametrize("name", ["istio", "agentgateway", "gke"])
 def test_manifests_for_gateways_that_are_not_run_are_taken_by_the_crds(gateway, name):
     """Of the Gateway API, which Envoy Gateway has brought, and of the inference extension."""
     crds = ROOT / "tests" / "fixtures" / "gateway-api-inference-extension-1.5"
