@@ -1,9 +1,8 @@
 """What rules ask of conversations, in the terms that chat, Anthropic messages and Responses share."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
-
-import xxhash
 
 from pilotage_extproc.dialects.prompt_parts import text_bytes
 
@@ -53,13 +52,9 @@ def _parts(items: Any, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def digest_of(texts: Iterable[str]) -> str | None:
-    """16 hexadecimal digits (xxh3, 64 bits) of some texts; None where there is none."""
-    digest, any_text = xxhash.xxh3_64(), False
-    for text in texts:
-        any_text = True
-        digest.update(text_bytes(text))
-        digest.update(b"\x1e")
-    return digest.hexdigest() if any_text else None
+    """First 16 hexadecimal digits of the SHA-256 of some texts, joined by 0x1e; None where there is none."""
+    found = [text_bytes(text) for text in texts]
+    return hashlib.sha256(b"\x1e".join(found)).hexdigest()[:16] if found else None
 
 
 def texts_in(content: Any) -> Iterator[str]:

@@ -28,6 +28,7 @@ class Refusal(Enum):
     UNKNOWN_PATH = (404, "invalid_request_error", "unknown_path")
     METHOD_NOT_ALLOWED = (405, "invalid_request_error", "method_not_allowed")
     MODEL_NOT_FOUND = (404, "invalid_request_error", "model_not_found")
+    NO_RULE_MATCHED = (404, "invalid_request_error", "no_rule_matched")
     RESPONSE_NOT_FOUND = (404, "invalid_request_error", "response_not_found")
     SATURATED = (429, "rate_limit_error", "saturated")
     NO_ENDPOINTS = (503, "server_error", "no_endpoints")

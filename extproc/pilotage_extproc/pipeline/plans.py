@@ -11,6 +11,7 @@ from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.request.stage import Stage
+from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.scheduling.scheduler import Scheduler
@@ -39,6 +40,7 @@ class StageParts:
     learner: Learner
     owners: ResponseOwners
     objectives: Objectives
+    sources: ReadingSources
     decisions: DecisionLog[DecisionRecord]
     clock: Clock
     chance: Callable[[], float] = random.random
@@ -56,7 +58,7 @@ class PlanBook:
         self.on_body: tuple[Stage, ...] = (
             read_body,
             FindResponse(parts.owners, lambda address: address in current.index.by_address, read_body),
-            ChooseRule(current, parts.learner),
+            ChooseRule(current, parts.learner, parts.sources),
         )
         """The gateway's stages up to the rule that wins."""
         self.utc_now = parts.utc_now

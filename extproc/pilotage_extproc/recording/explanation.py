@@ -38,6 +38,10 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
         },
         "policy": route.policy,
         "rule": route.rule,
+        "rulesTried": [
+            {"policy": trial.policy, "rule": trial.rule, "holds": trial.holds, "reason": trial.reason or None}
+            for trial in record.trials
+        ],
         "attempts": [
             {
                 "address": route.candidates.targets[index].address,

@@ -15,6 +15,7 @@ from pilotage_api.snapshot import (
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.rules.attempt_table import AttemptTables
 from pilotage_extproc.rules.candidate_sets import CandidateSets, Tiers
+from pilotage_extproc.rules.condition import Condition, Conditions
 from pilotage_extproc.rules.globs import glob_pattern
 from pilotage_extproc.rules.routing_index import PolicyEntry, RoutingIndex
 from pilotage_extproc.rules.rule import Policy, Rule
@@ -48,6 +49,7 @@ class IndexBuilder:
         self._profiles = profiles
         self._plans = plans
         self._sets = CandidateSets()
+        self._conditions = Conditions()
         self.attempts = AttemptTables()
         """Of the last snapshots: later attempts of requests decided under them are rewritten by these."""
 
@@ -58,7 +60,9 @@ class IndexBuilder:
         """
         turns, sets = Turns(), self._sets
         sets.begin(membership, self._table)
-        make = _Builder(snapshot, self._profiles, sets, self._plans)
+        texts = (rule.when for route in snapshot.routes for rule in route.rules if rule.when is not None)
+        conditions = await self._conditions.compile(texts)
+        make = _Builder(snapshot, self._profiles, sets, self._plans, conditions)
         exact: dict[str, list[PolicyEntry]] = {}
         globs: list[PolicyEntry] = []
         any_model: list[PolicyEntry] = []
@@ -111,12 +115,18 @@ class _Builder:
     """Makes rules; those with equal candidates share one candidate set."""
 
     def __init__(
-        self, snapshot: RoutingSnapshot, profiles: ProfileBook, sets: CandidateSets, plans: Plans
+        self,
+        snapshot: RoutingSnapshot,
+        profiles: ProfileBook,
+        sets: CandidateSets,
+        plans: Plans,
+        conditions: Mapping[str, Condition],
     ) -> None:
         self.pools = {pool.key: pool for pool in snapshot.pools}
         self._profiles = profiles
         self._sets = sets
         self._plans = plans
+        self._conditions = conditions
         self._policies: dict[str, Policy] = {}
 
     def policy(self, route: PolicyRoute) -> Policy:
@@ -124,7 +134,16 @@ class _Builder:
         known = self._policies.get(route.policy)
         if known is None:
             rules = tuple([self._rule(route.policy, rule) for rule in route.rules])
-            known = self._policies[route.policy] = Policy(route.policy, rules)
+            overrides = route.overrides
+            known = self._policies[route.policy] = Policy(
+                route.policy,
+                rules,
+                route.otherwise,
+                None if overrides is None else overrides.header,
+                {}
+                if overrides is None
+                else {rule.route.rule: rule for rule in rules if rule.route.rule in overrides.rules},
+            )
         return known
 
     def _rule(self, policy: str, rule: RuleSnapshot) -> Rule:
@@ -141,7 +160,8 @@ class _Builder:
             pools=self.pools,
             sticky_by=rule.sticky_by,
         )
-        return Rule(route, self._plans.placing)
+        condition = None if rule.when is None else self._conditions[rule.when]
+        return Rule(route, self._plans.placing, condition)
 
     def of_name(self, name: str, bindings: tuple[Binding, ...]) -> Rule:
         """What serves a name that no policy matches."""

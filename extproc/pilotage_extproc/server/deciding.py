@@ -7,6 +7,8 @@ from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.pipeline.pipeline import Pipeline
 from pilotage_extproc.pipeline.plans import PlanBook, StageParts
 from pilotage_extproc.rules.build import IndexBuilder
+from pilotage_extproc.rules.local_time import LocalTime
+from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
@@ -37,6 +39,7 @@ def new_deciding(
             learner=state.learner,
             owners=state.owners,
             objectives=state.objectives,
+            sources=ReadingSources(state.table, LocalTime(settings.time_zone), clock),
             decisions=state.decisions,
             clock=clock,
         )

@@ -83,7 +83,7 @@ def test_tokens_that_anthropic_counts_apart_belong_to_the_input_whatever_later_e
     cached = b'"cache_read_input_tokens":9050,"cache_creation_input_tokens":20'
     ended = b'{"usage":{"output_tokens":7}}'
     said = b"".join(b"data: %b\n\n" % event for event in (started % cached, ended))
-    assert read([said], event_stream=True).usage == TokenUsage(3100 + 9050 + 20, 7, 9050)
+    assert read([said], event_stream=True).usage == TokenUsage(3100 + 9050 + 20, 7, 9050, 20)
 
 
 def test_a_line_without_end_is_not_held_for_ever() -> None:
@@ -125,5 +125,5 @@ def test_cache_writes_and_reasoning_are_read_where_they_are_told() -> None:
         b'{"usage":{"prompt_tokens":9,"completion_tokens":4,'
         b'"completion_tokens_details":{"reasoning_tokens":3}}}'
     )
-    assert read([anthropic], event_stream=False).usage == TokenUsage(9, 4, None, 5, None)
+    assert read([anthropic], event_stream=False).usage == TokenUsage(14, 4, None, 5, None)
     assert read([chat], event_stream=False).usage == TokenUsage(9, 4, None, None, 3)
