@@ -96,7 +96,8 @@ async def test_cached_tokens_are_read_from_streams(start_rig, start_server, name
     rig = await start_rig(lambda head, body: pick(server.address), [server.address])
     await rig.chat()
     [logged] = await rig.logged()
-    assert logged.outcome.usage == TokenUsage(9, 4, cached)
+    written = 1 if name == "anthropic" else None
+    assert logged.outcome.usage == TokenUsage(9, 4, cached, written)
 
 
 @pytest.mark.parametrize("name", ["chat", "anthropic"])
@@ -106,7 +107,8 @@ async def test_cached_tokens_are_read_from_unstreamed_answers(start_rig, start_s
     rig = await start_rig(lambda head, body: pick(server.address), [server.address])
     await rig.chat()
     [logged] = await rig.logged()
-    assert logged.outcome.usage == TokenUsage(9, 4, cached)
+    written = 1 if name == "anthropic" else None
+    assert logged.outcome.usage == TokenUsage(9, 4, cached, written)
 
 
 async def test_cache_writes_and_reasoning_are_read_where_they_are_told(start_rig, start_server):
@@ -121,7 +123,7 @@ async def test_cache_writes_and_reasoning_are_read_where_they_are_told(start_rig
         await rig.chat()
     usages = [logged.outcome.usage for logged in await rig.logged(3)]
     assert usages == [
-        TokenUsage(9, 4, None, 5, None),
+        TokenUsage(14, 4, None, 5, None),
         TokenUsage(9, 4, None, None, 3),
         TokenUsage(None, 4, None, None, 2),
     ]
@@ -147,7 +149,7 @@ async def test_tokens_that_anthropic_counts_apart_belong_to_the_input_whatever_l
     rig = await start_rig(lambda head, body: pick(server.address), [server.address])
     await rig.chat()
     [logged] = await rig.logged()
-    assert logged.outcome.usage == TokenUsage(3101 + 9050 + 20, 7, 9050)
+    assert logged.outcome.usage == TokenUsage(3101 + 9050 + 20, 7, 9050, 20)
 
 
 async def test_a_stream_that_is_cut_keeps_the_usage_it_had_told(start_rig, start_server):
