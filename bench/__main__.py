@@ -21,7 +21,15 @@ from rich.table import Table
 from bench.bodies import write_bodies
 from bench.documents import median
 from bench.load import CONNECTIONS, Measured, run_load
-from bench.stack import FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE, Stack, rss_bytes
+from bench.stack import (
+    FLOOR,
+    FLOOR_ON_GRPCIO,
+    FLOOR_WITHOUT_LOG,
+    PILOTAGE,
+    PILOTAGE_ON_GRPCIO,
+    Stack,
+    rss_bytes,
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,11 @@ def against_floor(name: str, size: int, endpoints: int, aim: float, *more: Membe
 
 
 _NO_LOG = Member(FLOOR_WITHOUT_LOG, FLOOR_WITHOUT_LOG)
+_ON_GRPCIO = (Member(FLOOR_ON_GRPCIO, FLOOR_ON_GRPCIO), Member(PILOTAGE_ON_GRPCIO, PILOTAGE_ON_GRPCIO))
+"""The transport of earlier versions, side by side."""
 SCENARIOS = (
-    against_floor("2 KB, 10 endpoints", 2_000, 10, 0.75, _NO_LOG),
-    against_floor("220 KB, 10 endpoints", 220_000, 10, 0.7, _NO_LOG),
+    against_floor("2 KB, 10 endpoints", 2_000, 10, 0.75, _NO_LOG, *_ON_GRPCIO),
+    against_floor("220 KB, 10 endpoints", 220_000, 10, 0.7, _NO_LOG, *_ON_GRPCIO),
     against_floor("2 KB, 1,000 endpoints", 2_000, 1000, 0.5),
     against_floor("220 KB, 1,000 endpoints", 220_000, 1000, 0.5),
     Scenario(

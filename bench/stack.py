@@ -18,6 +18,8 @@ from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 
 FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE = "floor", "floor without log", "pilotage"
+FLOOR_ON_GRPCIO, PILOTAGE_ON_GRPCIO = "floor on grpcio", "pilotage on grpcio"
+_OURS = (PILOTAGE, PILOTAGE_ON_GRPCIO)
 REAL_PAGE = Path(__file__).parents[1] / "tests/fixtures/vllm-0.32/metrics_under_load_lora.prom"
 _TICK = os.sysconf("SC_CLK_TCK")
 _POOL = """\
@@ -37,6 +39,11 @@ metadata: {name: auto}
 spec:
   match: {models: [auto]}
   rules: [{candidates: [{model: small}]}]
+"""
+_SETTINGS = """\
+apiVersion: pilotage.dev/v1alpha1
+kind: GatewaySettings
+spec: {transport: %s}
 """
 _MOST_A_POOL = 4000
 
@@ -85,10 +92,13 @@ class Stack:
         more = ["--chunks", str(self.chunks)] if self.chunks else []
         more += ["--page", str(REAL_PAGE)] if self.real_page else []
         await self._child("bench.upstream", str(upstream), str(self.endpoints), *more)
-        if self.kind == PILOTAGE:
-            self.picker = await self._pilotage(picker, upstream)
+        transport = "grpcio" if self.kind in (FLOOR_ON_GRPCIO, PILOTAGE_ON_GRPCIO) else "builtin"
+        if self.kind in _OURS:
+            self.picker = await self._pilotage(picker, upstream, transport)
         else:
-            self.picker = await self._child("bench.floor", str(picker), str(upstream), str(self.endpoints))
+            self.picker = await self._child(
+                "bench.floor", str(picker), str(upstream), str(self.endpoints), transport
+            )
         bootstrap = build_bootstrap(
             GatewaySettings(),
             envoy_name="bench",
@@ -116,7 +126,8 @@ class Stack:
         assert line == b"ready\n", f"{module} did not start"
         return child
 
-    async def _pilotage(self, port: int, upstream: int) -> asyncio.subprocess.Process:
+    async def _pilotage(self, port: int, upstream: int, transport: str) -> asyncio.subprocess.Process:
+        Path(self.folder.name, "pilotage.yaml").write_text(_SETTINGS % transport)
         Path(self.folder.name, "pool.yaml").write_text(manifest(self.endpoints, upstream, self.engine))
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -148,7 +159,7 @@ class Stack:
 
     async def scrape_interval(self, endpoints: str = "busy") -> float | None:
         """The interval in force at Pilotage's picker, for `busy` or `idle` endpoints."""
-        if self.kind != PILOTAGE:
+        if self.kind not in _OURS:
             return None
         async with (
             aiohttp.ClientSession() as session,

@@ -79,6 +79,15 @@ def _off_unquoted(value: object) -> object:
     return DecisionHeaders.OFF if value is False else value
 
 
+class Transport(StrEnum):
+    """Which gRPC server the picker's ports run on."""
+
+    BUILTIN = "builtin"
+    """Our own, on the event loop."""
+    GRPCIO = "grpcio"
+    """grpcio's, several times the CPU a request."""
+
+
 class OtherTraffic(SettingsPart):
     """What happens to requests that are not ours to understand."""
 
@@ -223,6 +232,8 @@ class GatewaySettings(SettingsPart):
     """Namespaces whose policies the gateway obeys; `*` is all."""
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings = TlsSettings()
+    transport: Transport = Transport.BUILTIN
+    """gRPC server of the picker's ports: `builtin`, or `grpcio`, which takes several times the CPU."""
     admin_token_file: str | None = None
     """File with the bearer token of the admin address; needed where that is not loopback."""
     body: BodyLimits = BodyLimits()

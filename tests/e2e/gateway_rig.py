@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import socket
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ from pilotage_api.settings import GatewaySettings, ListenSettings
 from pilotage_cli.gateway.standalone import Gateway
 from pilotage_sim import SimServer
 
+TRANSPORT = os.environ.get("PILOTAGE_TEST_TRANSPORT", "builtin")
+"""The gRPC server of pickers in this process."""
 FREE = ListenSettings(gateway="127.0.0.1:0", extproc="127.0.0.1:0", admin="127.0.0.1:0")
 
 
@@ -79,7 +82,9 @@ class GatewayRig:
         for number, one in enumerate(self.policies):
             self.write(f"policy-{number}.yaml", one)
         self.compiled: list[Compiled] = []
-        settings = GatewaySettings.model_validate({"drainSeconds": 2, **self.settings, "listen": FREE})
+        settings = GatewaySettings.model_validate(
+            {"drainSeconds": 2, "transport": TRANSPORT, **self.settings, "listen": FREE}
+        )
         self.gateway = Gateway(
             self.folder,
             settings,

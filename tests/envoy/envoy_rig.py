@@ -2,33 +2,36 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 
-from pilotage_api.settings import GatewaySettings
+from pilotage_api.settings import GatewaySettings, Transport
 from pilotage_api.snapshot import Binding, Engine, NameKind, PoolSnapshot, RoutingSnapshot, StreamUsage
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.domain.refusals import RequestRefused
-from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_handler
-from pilotage_extproc.envoy.announcements import Announcement, announcement_handler
+from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_service
+from pilotage_extproc.envoy.announcements import Announcement, announcement_service
 from pilotage_extproc.envoy.contract import DESTINATION, REWRITE_ROLE, ROLE_HEADER
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
+from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 from pilotage_extproc.envoy.xds.resources import served_resources
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.rules.attempt_table import AttemptTable, AttemptTables
+from pilotage_extproc.server.grpc_port import EXT_PROC_SERVICE, GrpcPort
 from pilotage_extproc.server.tls import port_certificate
+from pilotage_extproc.transport.contract import Method, Service, Stream
 
+TRANSPORT = Transport(os.environ.get("PILOTAGE_TEST_TRANSPORT", "builtin"))
+"""The gRPC server that extproc runs on."""
 CHAT = "/v1/chat/completions"
 CHAT_BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -204,9 +207,8 @@ class Rig:
     rewrite_streams: int = 0
 
     def __post_init__(self) -> None:
-        self.extproc = grpc.aio.server(
-            options=(("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0))
-        )
+        self.extproc = GrpcPort(port_certificate(self.settings.tls.extproc), TRANSPORT)
+        self.bodies = BodyBudget(max_bytes=256 << 20, max_total_bytes=1 << 30)
         self.xds = XdsServer(
             served_resources(self.settings),
             on_acknowledged=self.acknowledged.update,
@@ -222,22 +224,14 @@ class Rig:
 
     async def serve(self, addresses: list[str], fail_open: tuple[str, ...] = (), port: int = 0) -> None:
         """Start extproc alone."""
-        process = grpc.stream_stream_rpc_method_handler(self._process)
-        self.extproc.add_generic_rpc_handlers(
-            (
-                grpc.method_handlers_generic_handler(
-                    "envoy.service.ext_proc.v3.ExternalProcessor", {"Process": process}
-                ),
-                access_log_handler(self.entries.append),
-                announcement_handler(self.announced.append),
-                self.xds.handler(),
-            )
+        self.extproc.add(
+            Service(EXT_PROC_SERVICE, {"Process": Method(self._process, room=self.bodies)}),
+            access_log_service(self.entries.append),
+            announcement_service(self.announced.append),
+            self.xds.service(),
         )
-        health = HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(health, self.extproc)
-        await health.set("readiness", health_pb2.HealthCheckResponse.SERVING)
-        self.extproc_port = self._bind(port)
-        await self.extproc.start()
+        self.extproc.set_serving(serving=True)
+        self.extproc_port = await self.extproc.start("127.0.0.1", port)
         self.xds.publish(addresses, fail_open)
 
     async def start(
@@ -264,12 +258,6 @@ class Rig:
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.session = aiohttp.ClientSession()
 
-    def _bind(self, port: int) -> int:
-        certificate = port_certificate(self.settings.tls.extproc)
-        if certificate is None:
-            return self.extproc.add_insecure_port(f"127.0.0.1:{port}")
-        return self.extproc.add_secure_port(f"127.0.0.1:{port}", certificate.credentials())
-
     async def stop(self) -> None:
         if self.session is not None:
             await self.session.close()
@@ -278,32 +266,32 @@ class Rig:
             await self.envoy.stop()
         await self.extproc.stop(None)
 
-    async def _process(self, _requests: object, context: Any) -> None:
-        metadata = dict(context.invocation_metadata())
+    async def _process(self, stream: Stream) -> None:
+        metadata = dict(stream.invocation_metadata())
         if metadata.get(ROLE_HEADER) == REWRITE_ROLE:
             self.rewrite_streams += 1
-            await self.rewriter.process(context)
+            await self.rewriter.process(stream)
             return
         self.picker_metadata.append(metadata)
         head: Mapping[str, str] = {}
-        while (raw := await context.read()) is not grpc.aio.EOF:
+        while (raw := await stream.read()) is not None:
             message = ext_proc_pb2.ProcessingRequest.FromString(raw)
             ended = True
             if message.HasField("request_headers"):
                 head = messages.header_map(message.request_headers.headers.headers)
                 ended = message.request_headers.end_of_stream
             if not ended:
-                await context.write(messages.CONTINUE_REQUEST_HEADERS)
+                await stream.write(messages.CONTINUE_REQUEST_HEADERS)
                 continue
             choice = self.choose(head, message.request_body.body)
             if choice is None:
                 await asyncio.Event().wait()
             elif isinstance(choice, RequestRefused):
-                await context.write(messages.refusal(choice))
+                await stream.write(messages.refusal(choice))
             else:
                 if choice.snapshot is not None:
                     self.attempts.of(choice.snapshot)
-                await context.write(choice.answer(on_body=message.HasField("request_body")))
+                await stream.write(choice.answer(on_body=message.HasField("request_body")))
             return
 
     def _count_rewritten(self) -> None:

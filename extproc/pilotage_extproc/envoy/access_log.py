@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.envoy import contract
-from pilotage_extproc.envoy.ext_proc.stream import Stream
+from pilotage_extproc.transport.contract import Method, Service, Stream
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 _ENDS = frozenset({accesslog_pb2.NotSet, accesslog_pb2.DownstreamEnd})
@@ -95,16 +94,12 @@ def _flags(common: accesslog_pb2.AccessLogCommon) -> tuple[str, ...]:
     return tuple(name for name in _FLAGS if getattr(flags, name))
 
 
-def access_log_handler(take: Callable[[LoggedRequest], None]) -> grpc.GenericRpcHandler:
+def access_log_service(take: Callable[[LoggedRequest], None]) -> Service:
     """The gRPC service Envoys stream their entries to."""
 
-    async def stream(_requests: object, context: Stream) -> None:
-        while True:
-            raw = await context.read()
-            if raw is grpc.aio.EOF:
-                return
+    async def entries(stream: Stream) -> None:
+        while (raw := await stream.read()) is not None:
             for logged in decode(raw):
                 take(logged)
 
-    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(stream)
-    return grpc.method_handlers_generic_handler(SERVICE, {"StreamAccessLogs": method})
+    return Service(SERVICE, {"StreamAccessLogs": Method(entries)})

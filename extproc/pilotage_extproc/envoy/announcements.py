@@ -4,12 +4,12 @@ The access log says it only when the stream ends, and a client may ask for the r
 before: docs/decisions/0106.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 
-import grpc
 import msgspec
 
 from pilotage_extproc.envoy import contract
+from pilotage_extproc.transport.contract import CallRefused, Service, Status, unary
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -19,18 +19,14 @@ class Announcement(msgspec.Struct, frozen=True):
     address: str
 
 
-def announcement_handler(take: Callable[[Announcement], None]) -> grpc.GenericRpcHandler:
+def announcement_service(take: Callable[[Announcement], None]) -> Service:
     """The gRPC service Envoys announce responses to."""
 
-    async def announce(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+    def announce(request: bytes, _metadata: Mapping[str, str]) -> bytes:
         try:
             take(msgspec.json.decode(request, type=Announcement))
         except msgspec.DecodeError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallRefused(Status.INVALID_ARGUMENT, str(error)) from None
         return b""
 
-    method: Callable[..., Awaitable[bytes]] = announce
-    return grpc.method_handlers_generic_handler(
-        contract.ANNOUNCE_SERVICE,
-        {contract.ANNOUNCE_METHOD: grpc.unary_unary_rpc_method_handler(method)},
-    )
+    return Service(contract.ANNOUNCE_SERVICE, {contract.ANNOUNCE_METHOD: unary(announce)})

@@ -5,12 +5,12 @@ import logging
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
-from pilotage_extproc.envoy.access_log import access_log_handler
-from pilotage_extproc.envoy.announcements import announcement_handler
+from pilotage_extproc.envoy.access_log import access_log_service
+from pilotage_extproc.envoy.announcements import announcement_service
 from pilotage_extproc.server.addresses import AddressError, join_address, split_address
 from pilotage_extproc.server.admin import AdminServer
 from pilotage_extproc.server.admin_view import RuntimeView
-from pilotage_extproc.server.grpc_port import GrpcPort, ext_proc_handler
+from pilotage_extproc.server.grpc_port import GrpcPort, ext_proc_service
 from pilotage_extproc.server.pool_ports import PoolPorts
 from pilotage_extproc.server.runtime import Runtime
 from pilotage_extproc.settlement.peers import peer_service
@@ -29,9 +29,12 @@ class ExtProcServer:
         self.runtime = Runtime(settings, process_id=process_id, cluster=cluster)
         self.view = RuntimeView(self.runtime)
         self._settings = settings
-        self._port = GrpcPort(self.runtime.certificate)
+        self._port = GrpcPort(self.runtime.certificate, settings.transport)
         self.pool_ports = PoolPorts(
-            self.runtime.processor, split_address(settings.listen.extproc)[0], self.runtime.certificate
+            self.runtime.processor,
+            split_address(settings.listen.extproc)[0],
+            self.runtime.certificate,
+            settings.transport,
         )
         self._admin = AdminServer(self.view, settings.listen.admin, settings.admin_token_file)
         self.address = settings.listen.extproc
@@ -47,10 +50,10 @@ class ExtProcServer:
         """Listen. Raises AddressError where an address is taken or cannot be used, TlsError."""
         runtime = self.runtime
         self._port.add(
-            ext_proc_handler(runtime.processor, runtime.rewriter),
-            access_log_handler(runtime.take_log_entry),
-            announcement_handler(runtime.take_announcement),
-            runtime.xds.handler(),
+            ext_proc_service(runtime.processor, runtime.rewriter),
+            access_log_service(runtime.take_log_entry),
+            announcement_service(runtime.take_announcement),
+            runtime.xds.service(),
             peer_service(
                 runtime.process_id,
                 settle=runtime.settler.settle,
@@ -80,12 +83,12 @@ class ExtProcServer:
         """Follow a snapshot; the first makes the process ready."""
         await self.runtime.following.apply(snapshot)
         if not self.view.draining:
-            await self._set_serving(serving=True)
+            self._set_serving(serving=True)
 
     async def drain(self) -> None:
         """Tell balancers to go elsewhere and wait for the requests under way, at most `drainSeconds`."""
         self.view.draining = True
-        await self._set_serving(serving=False)
+        self._set_serving(serving=False)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.drain_seconds
         while self.runtime.processor.open_streams and loop.time() < until:
@@ -97,6 +100,6 @@ class ExtProcServer:
         await self._admin.stop()
         await self.runtime.stop()
 
-    async def _set_serving(self, *, serving: bool) -> None:
-        await self._port.set_serving(serving=serving)
-        await self.pool_ports.set_serving(serving=serving)
+    def _set_serving(self, *, serving: bool) -> None:
+        self._port.set_serving(serving=serving)
+        self.pool_ports.set_serving(serving=serving)

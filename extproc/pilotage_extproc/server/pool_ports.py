@@ -5,8 +5,9 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pilotage_api.settings import Transport
 from pilotage_extproc.envoy.ext_proc.processor import Processor
-from pilotage_extproc.server.grpc_port import GrpcPort, pool_ext_proc_handler
+from pilotage_extproc.server.grpc_port import GrpcPort, pool_ext_proc_service
 from pilotage_extproc.server.tls import PortCertificate
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,13 @@ class _Open:
 class PoolPorts:
     """Listens on exactly the ports it is told to."""
 
-    def __init__(self, processor: Processor, host: str, certificate: PortCertificate | None) -> None:
+    def __init__(
+        self, processor: Processor, host: str, certificate: PortCertificate | None, transport: Transport
+    ) -> None:
         self._processor = processor
         self._host = host
         self._certificate = certificate
+        self._transport = transport
         self._open: dict[int, _Open] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._serving = False
@@ -60,18 +64,18 @@ class PoolPorts:
         return failed
 
     async def _listen(self, port: int, pool: str) -> _Open:
-        made = _Open(GrpcPort(self._certificate), pool)
-        made.grpc.add(pool_ext_proc_handler(self._processor, lambda: made.pool))
+        made = _Open(GrpcPort(self._certificate, self._transport), pool)
+        made.grpc.add(pool_ext_proc_service(self._processor, lambda: made.pool))
         await made.grpc.start(self._host, port)
-        await made.grpc.set_serving(serving=self._serving)
+        made.grpc.set_serving(serving=self._serving)
         log.info("listening for a pool", extra={"port": port, "pool": pool})
         return made
 
-    async def set_serving(self, *, serving: bool) -> None:
+    def set_serving(self, *, serving: bool) -> None:
         """What health checks on all these ports are told."""
         self._serving = serving
         for one in self._open.values():
-            await one.grpc.set_serving(serving=serving)
+            one.grpc.set_serving(serving=serving)
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop listening."""

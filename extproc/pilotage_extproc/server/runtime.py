@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Coroutine
 from typing import Any
 
-from pilotage_api.settings import GatewaySettings
+from pilotage_api.settings import GatewaySettings, Transport
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.envoy.access_log import LoggedRequest
 from pilotage_extproc.envoy.announcements import Announcement
@@ -73,7 +73,9 @@ class Runtime:
             telemetry=self.telemetry,
         )
         self.bodies = BodyBudget(
-            max_bytes=settings.body.max_bytes, max_total_bytes=settings.body.max_total_bytes
+            max_bytes=settings.body.max_bytes,
+            max_total_bytes=settings.body.max_total_bytes,
+            by_headers=settings.transport is Transport.GRPCIO,
         )
         attempts = self.deciding.builder.attempts
         self.processor = Processor(

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import logging
+import ssl
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -26,7 +28,10 @@ class PortCertificate(Protocol):
     """What a gRPC port proves itself with."""
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For one port. Raises TlsError where there is nothing to serve."""
+        """For one port of grpc.aio. Raises TlsError where there is nothing to serve."""
+
+    def context(self) -> ssl.SSLContext:
+        """For one port of the built-in transport. Raises TlsError where there is nothing to serve."""
 
     def leaf(self) -> str:
         """The certificate that a connection made now is shown, PEM, without its issuers."""
@@ -70,6 +75,10 @@ class SelfSigned:
         """For one port."""
         return grpc.ssl_server_credentials([(self._key, self._certificate)])
 
+    def context(self) -> ssl.SSLContext:
+        """For one port."""
+        return _context(self._key, self._certificate)
+
     def leaf(self) -> str:
         """The certificate, PEM."""
         return self._certificate.decode()
@@ -85,7 +94,8 @@ class _Loaded:
 class CertificateFiles:
     """A key and certificate on disk, as secrets are mounted: replaced while the server runs.
 
-    gRPC asks for them from a thread of its own at each handshake; nothing here needs a lock.
+    They are asked for at each handshake: by grpc.aio from a thread of its own, by the built-in transport
+    on the loop, which two small files do not hold up. Nothing here needs a lock.
     """
 
     def __init__(self, files: TlsFiles) -> None:
@@ -110,6 +120,21 @@ class CertificateFiles:
             renewed,  # type: ignore[arg-type]  # None is "unchanged", the stubs forgot
             require_client_authentication=False,
         )
+
+    def context(self) -> ssl.SSLContext:
+        """For one port, which serves what the files hold at each handshake. Raises TlsError."""
+        handed = self._current()
+        first = newest = _context(handed.key, handed.chain)
+
+        def renewed(connection: ssl.SSLObject, _name: str | None, _of: ssl.SSLContext) -> None:
+            nonlocal handed, newest
+            now = self._current()
+            if now != handed:
+                newest, handed = _context(now.key, now.chain), now
+            connection.context = newest
+
+        first.sni_callback = renewed  # asked at each handshake, with a name or without
+        return first
 
     def leaf(self) -> str:
         """The first certificate of the file, PEM. Raises TlsError where none was ever readable."""
@@ -144,6 +169,8 @@ class CertificateFiles:
             loaded = serialization.load_pem_private_key(key, password=None)
             leaf = x509.load_pem_x509_certificate(chain)
             fits = loaded.public_key() == leaf.public_key()
+            if fits:
+                _context(key, chain)
         except OSError as error:
             raise TlsError(f"tls.extproc: cannot read {error.filename}: {error.strerror}") from error
         except Exception as error:  # of many kinds: no PEM, a version or an algorithm that is not known
@@ -156,3 +183,17 @@ class CertificateFiles:
 
 def _configuration(loaded: _Loaded) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(loaded.key, loaded.chain)])
+
+
+def _context(key: bytes, chain: bytes) -> ssl.SSLContext:
+    """HTTP/2 over TLS 1.2 or later, with this certificate. Raises ssl.SSLError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # what RFC 9113 9.2.2 leaves of TLS 1.2
+    context.set_alpn_protocols(["h2"])
+    with tempfile.TemporaryDirectory(prefix="pilotage-tls-") as folder:  # the ssl module reads files only
+        file = Path(folder, "pair.pem")
+        file.touch(0o600)
+        file.write_bytes(key + b"\n" + chain)
+        context.load_cert_chain(file)
+    return context

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.settlement.link import SERVICE, CertificateFault, SiblingLink
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
 from pilotage_extproc.telemetry.metrics import Telemetry
+from pilotage_extproc.transport.contract import CallRefused, Service, Status, unary
 
 log = logging.getLogger(__name__)
 
@@ -247,18 +248,18 @@ def peer_service(
     settle: Callable[[Outcome], None],
     learn: Callable[[Outcome], None],
     explain: Callable[[str], bytes | None],
-) -> grpc.GenericRpcHandler:
+) -> Service:
     """The service siblings call."""
 
-    async def hello(_request: bytes, _context: object) -> bytes:
+    def hello(_request: bytes, _metadata: object) -> bytes:
         return orjson.dumps({"process": process_id})
 
-    async def deliver(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+    def deliver(request: bytes, metadata: Mapping[str, str]) -> bytes:
         try:
             outcomes = decode_outcomes(request)
         except ValueError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        kind = dict(context.invocation_metadata() or ()).get("x-pilotage-kind")
+            raise CallRefused(Status.INVALID_ARGUMENT, str(error)) from None
+        kind = metadata.get("x-pilotage-kind")
         for outcome in outcomes:
             if kind == "owned":
                 settle(outcome)
@@ -266,14 +267,7 @@ def peer_service(
                 learn(outcome)
         return b"{}"
 
-    async def explained(request: bytes, _context: object) -> bytes:
+    def explained(request: bytes, _metadata: object) -> bytes:
         return explain(request.decode("ascii", "replace")) or b""
 
-    methods: dict[str, Callable[..., Awaitable[bytes]]] = {
-        "Hello": hello,
-        "Deliver": deliver,
-        "Explain": explained,
-    }
-    return grpc.method_handlers_generic_handler(
-        SERVICE, {name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()}
-    )
+    return Service(SERVICE, {"Hello": unary(hello), "Deliver": unary(deliver), "Explain": unary(explained)})

@@ -2,7 +2,6 @@
 
 import json
 
-import grpc
 import pytest
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
@@ -51,13 +50,13 @@ class OneStream:
         self.got: list[ext_proc_pb2.ProcessingResponse] = []
 
     async def read(self):
-        return self._sent.pop(0) if self._sent else grpc.aio.EOF
+        return self._sent.pop(0) if self._sent else None
 
     async def write(self, message: bytes) -> None:
         self.got.append(ext_proc_pb2.ProcessingResponse.FromString(message))
 
     def invocation_metadata(self):
-        return ()
+        return {}
 
 
 def head(pick: dict, *, end_of_stream: bool = False):

@@ -5,10 +5,10 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 
-from pilotage_api.settings import TlsFiles
-from pilotage_extproc.server.tls import CertificateFiles, SelfSigned, TlsError, self_signed
+from pilotage_api.settings import TlsFiles, Transport
+from pilotage_extproc.server.grpc_port import GrpcPort
+from pilotage_extproc.server.tls import CertificateFiles, PortCertificate, SelfSigned, TlsError, self_signed
 
 
 def write_pair(folder: Path, name: str) -> tuple[TlsFiles, bytes]:
@@ -28,18 +28,22 @@ async def check(port: int, certificate: bytes, name: str) -> int:
         return answer.status
 
 
-async def serve(credentials: grpc.ServerCredentials) -> tuple[grpc.aio.Server, int]:
-    server = grpc.aio.server()
-    health = HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    port = server.add_secure_port("127.0.0.1:0", credentials)
-    await server.start()
-    return server, port
+@pytest.fixture(params=list(Transport))
+def transport(request: pytest.FixtureRequest) -> Transport:
+    return request.param
 
 
-async def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path) -> None:
+async def serve(certificate: PortCertificate, transport: Transport) -> tuple[GrpcPort, int]:
+    server = GrpcPort(certificate, transport)
+    server.set_serving(serving=True)
+    return server, await server.start("127.0.0.1", 0)
+
+
+async def test_a_renewed_certificate_is_served_without_a_restart(
+    tmp_path: Path, transport: Transport
+) -> None:
     files, first = write_pair(tmp_path, "one.test")
-    server, port = await serve(CertificateFiles(files).credentials())
+    server, port = await serve(CertificateFiles(files), transport)
     try:
         assert await check(port, first, "one.test") == 1
         _, second = write_pair(tmp_path, "two.test")
@@ -48,9 +52,9 @@ async def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path)
         await server.stop(None)
 
 
-async def test_a_broken_renewal_keeps_the_last_certificate(tmp_path: Path) -> None:
+async def test_a_broken_renewal_keeps_the_last_certificate(tmp_path: Path, transport: Transport) -> None:
     files, first = write_pair(tmp_path, "one.test")
-    server, port = await serve(CertificateFiles(files).credentials())
+    server, port = await serve(CertificateFiles(files), transport)
     try:
         (tmp_path / "tls.crt").write_text("not a certificate")
         assert await check(port, first, "one.test") == 1
@@ -72,10 +76,10 @@ def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
         CertificateFiles(files).credentials()
 
 
-async def test_what_is_announced_is_what_a_new_connection_is_shown(tmp_path: Path) -> None:
+async def test_what_is_announced_is_what_is_shown(tmp_path: Path, transport: Transport) -> None:
     files, _ = write_pair(tmp_path, "one.test")
     certificate = CertificateFiles(files)
-    server, port = await serve(certificate.credentials())
+    server, port = await serve(certificate, transport)
     try:
         assert await check(port, certificate.leaf().encode(), "one.test") == 1
         write_pair(tmp_path, "two.test")
@@ -86,12 +90,12 @@ async def test_what_is_announced_is_what_a_new_connection_is_shown(tmp_path: Pat
         await server.stop(None)
 
 
-async def test_a_second_port_serves_on_with_the_last_certificate(tmp_path: Path) -> None:
+async def test_a_second_port_serves_with_the_last_pair(tmp_path: Path, transport: Transport) -> None:
     files, first = write_pair(tmp_path, "one.test")
     certificate = CertificateFiles(files)
     certificate.credentials()
     (tmp_path / "tls.crt").unlink()
-    server, port = await serve(certificate.credentials())
+    server, port = await serve(certificate, transport)
     try:
         assert await check(port, first, "one.test") == 1
     finally:
@@ -114,9 +118,9 @@ def test_a_broken_renewal_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptu
     assert [one.message for one in caplog.records] == ["kept the last certificate"]
 
 
-async def test_ports_of_one_process_share_its_self_signed_certificate() -> None:
+async def test_ports_of_one_process_share_its_self_signed_certificate(transport: Transport) -> None:
     certificate = SelfSigned("one.test")
     for _ in range(2):
-        server, port = await serve(certificate.credentials())
+        server, port = await serve(certificate, transport)
         assert await check(port, certificate.leaf().encode(), "one.test") == 1
         await server.stop(None)

@@ -10,10 +10,12 @@ import pytest
 from issuer import Issuer, Pair, dns, ip, uri
 
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.server.addresses import split_address
 from pilotage_extproc.server.tls import self_signed
 from pilotage_extproc.settlement.link import CertificateFault, SiblingLink
 from pilotage_extproc.settlement.peers import Peers, peer_service
 from pilotage_extproc.telemetry.metrics import Telemetry
+from pilotage_extproc.transport.grpcio import GrpcioPort
 
 OUTCOME = Outcome("owner-1", 200, "10.0.0.1:8000", 1, 2.0, 0.5)
 SECONDS_TO_NOTICE = 10.0
@@ -28,26 +30,21 @@ class Sibling:
         self.pair = pair
         self.connections = 0
         """TLS handshakes asked for."""
-        self._server = grpc.aio.server()
-        self._server.add_generic_rpc_handlers(
-            (
-                peer_service(
-                    process_id,
-                    settle=lambda outcome: self.settled.append(outcome.decision_id),
-                    learn=lambda outcome: None,
-                    explain=lambda decision: b'{"decision": "%s"}' % decision.encode(),
-                ),
-            )
+        self._service = peer_service(
+            process_id,
+            settle=lambda outcome: self.settled.append(outcome.decision_id),
+            learn=lambda outcome: None,
+            explain=lambda decision: b'{"decision": "%s"}' % decision.encode(),
         )
 
     async def start(self, address: str) -> str:
-        if self.pair is None:
-            port = self._server.add_insecure_port(address)
-        else:
+        credentials = None
+        if self.pair is not None:
             credentials = grpc.dynamic_ssl_server_credentials(self._configuration(), self._configuration)
             self.connections = 0
-            port = self._server.add_secure_port(address, credentials)
-        await self._server.start()
+        self._server = GrpcioPort(credentials)
+        self._server.add(self._service)
+        port = await self._server.start(*split_address(address))
         return f"127.0.0.1:{port}"
 
     def _configuration(self) -> grpc.ServerCertificateConfiguration:

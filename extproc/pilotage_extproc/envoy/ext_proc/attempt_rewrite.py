@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-import grpc
 import orjson
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
@@ -19,10 +18,10 @@ from pilotage_extproc.dialects.stream_usage import UsageEdit
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
-from pilotage_extproc.envoy.ext_proc.stream import Stream
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.stages.identify import identify
 from pilotage_extproc.stages.prepare import later_attempt
+from pilotage_extproc.transport.contract import Stream
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class AttemptRewriter:
         rewrite: Rewrite = _unchanged
         while True:
             raw = await stream.read()
-            if raw is grpc.aio.EOF:
+            if raw is None:
                 return
             message = ext_proc_pb2.ProcessingRequest.FromString(raw)
             if message.HasField("request_headers"):

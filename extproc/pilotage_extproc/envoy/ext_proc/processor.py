@@ -11,9 +11,9 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker, RequestStream
-from pilotage_extproc.envoy.ext_proc.stream import Stream
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.telemetry.metrics import Telemetry
+from pilotage_extproc.transport.contract import Stream
 
 log = logging.getLogger(__name__)
 

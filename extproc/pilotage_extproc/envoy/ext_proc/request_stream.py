@@ -9,7 +9,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.table import error_shape
@@ -19,8 +18,8 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
 from pilotage_extproc.envoy.ext_proc.response import ResponseFollower
-from pilotage_extproc.envoy.ext_proc.stream import Stream
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.transport.contract import Stream
 
 if TYPE_CHECKING:
     from pilotage_extproc.envoy.ext_proc.processor import Processor
@@ -214,7 +213,7 @@ class RequestStream:
 
     async def _read(self) -> ext_proc_pb2.ProcessingRequest | None:
         raw = await self._stream.read()
-        if raw is grpc.aio.EOF:
+        if raw is None:
             return None
         return ext_proc_pb2.ProcessingRequest.FromString(raw)
 

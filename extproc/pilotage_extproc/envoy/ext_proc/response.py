@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.envoy.ext_proc import messages
-from pilotage_extproc.envoy.ext_proc.stream import Stream
 from pilotage_extproc.envoy.ext_proc.usage_reader import ResponseReader
+from pilotage_extproc.transport.contract import Stream
 
 
 class ResponseFollower:
@@ -46,7 +45,7 @@ class ResponseFollower:
         ended = False
         while not ended:
             raw = await self._stream.read()
-            if raw is grpc.aio.EOF:
+            if raw is None:
                 return
             message = ext_proc_pb2.ProcessingRequest.FromString(raw)
             if message.HasField("response_headers"):

@@ -8,31 +8,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.assignment import AddressBook
 from pilotage_extproc.envoy.xds.subscription import Reply, Subscription
+from pilotage_extproc.transport.contract import Method, Service, Stream
 
 log = logging.getLogger(__name__)
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-
-
-class Stream(Protocol):
-    """The part of `grpc.aio.ServicerContext` used here; messages are bytes."""
-
-    async def read(self) -> Any:
-        """The next message, or `grpc.aio.EOF`."""
-
-    async def write(self, message: bytes) -> None:
-        """Send one message."""
-
-    def invocation_metadata(self) -> Any:
-        """Pairs of the stream's initial metadata."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -149,19 +135,18 @@ class XdsServer:
                 envoy.work.set()
         self._tell_acknowledged()  # an address that came back before it had gone is known already
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def service(self) -> Service:
         """The gRPC service."""
-        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._serve)
-        return grpc.method_handlers_generic_handler(SERVICE, {"StreamAggregatedResources": method})
+        return Service(SERVICE, {"StreamAggregatedResources": Method(self.serve)})
 
-    async def _serve(self, _requests: object, context: Stream) -> None:
-        metadata = dict(context.invocation_metadata() or ())
-        envoy = Envoy(str(metadata.get(names.ENVOY_HEADER, "unnamed")))
+    async def serve(self, stream: Stream) -> None:
+        """Serve one Envoy until it leaves."""
+        envoy = Envoy(stream.invocation_metadata().get(names.ENVOY_HEADER, "unnamed"))
         self._envoys.add(envoy)
         log.info("Envoy connected", extra={"envoy": envoy.name})
-        sender = asyncio.create_task(self._send_to(envoy, context), name="xds sender")
+        sender = asyncio.create_task(self._send_to(envoy, stream), name="xds sender")
         try:
-            while (raw := await context.read()) is not grpc.aio.EOF:
+            while (raw := await stream.read()) is not None:
                 self._take(envoy, discovery_pb2.DiscoveryRequest.FromString(raw))
         finally:
             sender.cancel()
@@ -190,7 +175,7 @@ class XdsServer:
         elif request.type_url == names.ENDPOINTS_TYPE:
             self._tell_acknowledged()
 
-    async def _send_to(self, envoy: Envoy, context: Stream) -> None:
+    async def _send_to(self, envoy: Envoy, stream: Stream) -> None:
         """The only writer of a stream: gRPC takes one write at a time."""
         while True:
             await envoy.work.wait()
@@ -198,9 +183,9 @@ class XdsServer:
             for kind in (names.CLUSTER_TYPE, names.ENDPOINTS_TYPE, names.SECRET_TYPE):
                 subscription = envoy.subscriptions.get(kind)
                 if subscription is not None:
-                    await self._send(kind, subscription, context)
+                    await self._send(kind, subscription, stream)
 
-    async def _send(self, kind: str, subscription: Subscription, context: Stream) -> None:
+    async def _send(self, kind: str, subscription: Subscription, stream: Stream) -> None:
         resources, version = self._resources.get(kind, {}), 1
         if kind == names.ENDPOINTS_TYPE:
             if self._published is None:
@@ -215,7 +200,7 @@ class XdsServer:
         for name in sorted(subscription.wants) or resources:
             if name in resources:
                 response.resources.add(type_url=kind, value=resources[name])
-        await context.write(response.SerializeToString())
+        await stream.write(response.SerializeToString())
 
     def _tell_acknowledged(self) -> None:
         acked = [

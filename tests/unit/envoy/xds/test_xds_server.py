@@ -2,7 +2,6 @@
 
 import asyncio
 
-import grpc
 import pytest
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
@@ -20,7 +19,7 @@ class FakeEnvoy:
         self._to_server: asyncio.Queue[object] = asyncio.Queue()
         self._to_envoy: asyncio.Queue[bytes] = asyncio.Queue()
         self._name = name
-        self._task = asyncio.create_task(server._serve(None, self))
+        self._task = asyncio.create_task(server.serve(self))
 
     async def read(self):
         return await self._to_server.get()
@@ -29,7 +28,7 @@ class FakeEnvoy:
         self._to_envoy.put_nowait(message)
 
     def invocation_metadata(self):
-        return ((names.ENVOY_HEADER, self._name),)
+        return {names.ENVOY_HEADER: self._name}
 
     def ask(self, kind: str, *wanted: str, nonce: str = "", error: str = "") -> None:
         made = discovery_pb2.DiscoveryRequest(type_url=kind, resource_names=wanted, response_nonce=nonce)
@@ -46,7 +45,7 @@ class FakeEnvoy:
         return self._to_envoy.empty()
 
     async def leave(self) -> None:
-        self._to_server.put_nowait(grpc.aio.EOF)
+        self._to_server.put_nowait(None)
         await self._task
 
     async def follow(self, *, confirm: bool = True) -> discovery_pb2.DiscoveryResponse:

@@ -1,0 +1,109 @@
+"""HTTP/2 frames (RFC 9113): their numbers, and bytes of those that are sent."""
+
+from enum import IntEnum
+from struct import Struct
+from typing import Final
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+FRAME_HEAD: Final = Struct(">HBBBI")
+"""Length (24 bits in two parts), type, flags, stream."""
+UINT32: Final = Struct(">I")
+MESSAGE_HEAD: Final = Struct(">BI")
+"""gRPC's prefix of a message: compressed or not, length."""
+HEAD_BYTES: Final = 9
+PREFIX_BYTES: Final = 5
+FRAME_BYTES: Final = 16_384
+"""Largest payload sent, and received: the least that HTTP/2 allows."""
+MOST_WINDOW: Final = (1 << 31) - 1
+FIRST_WINDOW: Final = 65_535
+
+# bare numbers, not an enum: compared for every frame
+DATA: Final = 0
+HEADERS: Final = 1
+PRIORITY: Final = 2
+RST_STREAM: Final = 3
+SETTINGS: Final = 4
+PUSH_PROMISE: Final = 5
+PING: Final = 6
+GOAWAY: Final = 7
+WINDOW_UPDATE: Final = 8
+CONTINUATION: Final = 9
+
+END_STREAM: Final = 1
+ACK: Final = 1
+END_HEADERS: Final = 4
+PADDED: Final = 8
+WITH_PRIORITY: Final = 32
+
+MAX_CONCURRENT_STREAMS: Final = 3
+INITIAL_WINDOW_SIZE: Final = 4
+MAX_FRAME_SIZE: Final = 5
+MAX_HEADER_LIST_SIZE: Final = 6
+ENABLE_PUSH: Final = 2
+
+
+class Code(IntEnum):
+    """HTTP/2's error codes."""
+
+    NO_ERROR = 0
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    ENHANCE_YOUR_CALM = 11
+
+
+class ConnectionFault(Exception):
+    """A peer's fault that ends its connection."""
+
+    def __init__(self, code: Code, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class StreamFault(Exception):
+    """A peer's fault that ends one stream."""
+
+    def __init__(self, code: Code, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame."""
+    length = len(payload)
+    return FRAME_HEAD.pack(length >> 8, length & 255, kind, flags, stream) + payload
+
+
+def reset(stream: int, code: Code) -> bytes:
+    """RST_STREAM."""
+    return frame(RST_STREAM, 0, stream, UINT32.pack(code))
+
+
+def window_update(stream: int, more: int) -> bytes:
+    """WINDOW_UPDATE; stream 0 is the connection."""
+    return frame(WINDOW_UPDATE, 0, stream, UINT32.pack(more))
+
+
+def goaway(last_stream: int, code: Code, reason: str = "") -> bytes:
+    """GOAWAY."""
+    return frame(GOAWAY, 0, 0, UINT32.pack(last_stream) + UINT32.pack(code) + reason.encode()[:200])
+
+
+def settings(values: dict[int, int]) -> bytes:
+    """SETTINGS."""
+    pairs = [key.to_bytes(2, "big") + value.to_bytes(4, "big") for key, value in values.items()]
+    return frame(SETTINGS, 0, 0, b"".join(pairs))
+
+
+def without_padding(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Where the payload of a padded frame is. Raises ConnectionFault."""
+    if start == end or data[start] >= end - start:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "padding is longer than its frame")
+    return start + 1, end - data[start]

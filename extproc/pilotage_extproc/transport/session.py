@@ -1,0 +1,506 @@
+"""The state of one HTTP/2 connection: frames in, calls told, frames out. Knows no sockets."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from pilotage_extproc.transport import frames
+from pilotage_extproc.transport.call import ServerCall
+from pilotage_extproc.transport.contract import Call, Method, Receiver, Room, Status
+from pilotage_extproc.transport.flow import SendWindow
+from pilotage_extproc.transport.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_BYTES,
+    FRAME_HEAD,
+    HEAD_BYTES,
+    HEADERS,
+    PADDED,
+    RST_STREAM,
+    UINT32,
+    WINDOW_UPDATE,
+    Code,
+    ConnectionFault,
+    StreamFault,
+)
+from pilotage_extproc.transport.heads import HeadReader, check, plain_answer
+from pilotage_extproc.transport.limits import Bucket, Limits
+from pilotage_extproc.transport.output import Output
+
+_MOST_ABANDONED: Final = 4_096
+_NOT_GRPC: Final = b"This port speaks gRPC: POST with content-type application/grpc.\n"
+_NOT_GRPC_HEAD: Final = plain_answer(b"415", len(_NOT_GRPC))
+_GOODBYE: Final = b"pilotage"
+
+
+class Owner(Protocol):
+    """The port a connection belongs to."""
+
+    limits: Limits
+    room: Room
+
+    @property
+    def methods(self) -> Mapping[str, Method]:
+        """By path."""
+
+    def receiver(self, method: Method, call: Call) -> Receiver:
+        """Who serves a call of this method."""
+
+    def admit_stream(self) -> bool:
+        """Count a stream; False where there are too many."""
+
+    def stream_ended(self) -> None:
+        """Count it no more."""
+
+
+class Session:
+    """Also the `Wire` of its calls."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        output: Output,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        limits = owner.limits
+        self.calls: dict[int, ServerCall] = {}
+        """That are open, by stream."""
+        self.window = SendWindow(frames.FIRST_WINDOW)
+        self.heads = HeadReader(limits.header_bytes)
+        self.greeted = False
+        """Whether the caller's SETTINGS came."""
+        self._owner = owner
+        self._output = output
+        self._limits = limits
+        self._loop = loop
+        self._clock = clock
+        self._preface_came = False
+        self._delivered = 0
+        self._new: list[ServerCall] = []
+        self._abandoned: dict[int, None] = {}
+        """Streams that ended here before their caller had ended them: what still comes is passed over."""
+        self._last_stream = 0
+        self._over = False
+        self._going = False
+        """A last GOAWAY was sent: streams that come are refused."""
+        self._block: _Block | None = None
+        self._peer_window = frames.FIRST_WINDOW
+        self._connection_left = limits.connection_window
+        self._blocked: dict[ServerCall, float] = {}
+        self._awaited: dict[ServerCall, float] = {}
+        self._early_resets = Bucket(limits.early_resets, limits.early_resets_a_second, clock)
+        self._idle = Bucket(limits.idle_frames, limits.idle_frames_a_second, clock)
+
+    def greet(self) -> None:
+        """Say what is accepted here."""
+        limits = self._limits
+        values = {
+            frames.MAX_CONCURRENT_STREAMS: limits.streams_a_connection,
+            frames.INITIAL_WINDOW_SIZE: limits.stream_window,
+            frames.MAX_HEADER_LIST_SIZE: limits.header_bytes,
+        }
+        self.emit(frames.settings(values))
+        self.emit(frames.window_update(0, limits.connection_window - frames.FIRST_WINDOW))
+
+    def receive(self, data: bytes, at: int) -> tuple[int, bool]:
+        """Take whole frames from `at` on: where the rest begins, and whether it can be taken already.
+
+        It stops after so many messages that others should have their turn. Raises ConnectionFault.
+        """
+        self._delivered = 0
+        at, more = self._frames(data, at)
+        for call in self._new:
+            if not call.begun:
+                self._begin(call)
+                call.expect_message()
+        self._new.clear()
+        return at, more
+
+    def _frames(self, data: bytes, at: int) -> tuple[int, bool]:
+        size = len(data)
+        if not self._preface_came:
+            if not frames.PREFACE.startswith(data[:24]):
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "no preface of HTTP/2")
+            if size < 24:
+                return at, False
+            self._preface_came, at = True, 24
+        unpack = FRAME_HEAD.unpack_from
+        while size - at >= HEAD_BYTES:
+            high, low, kind, flags, stream = unpack(data, at)
+            start = at + HEAD_BYTES
+            length = high << 8 | low
+            if length > FRAME_BYTES:
+                raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a frame is too large")
+            end = start + length
+            if end > size:
+                break
+            at = end
+            stream &= frames.MOST_WINDOW
+            try:
+                if kind == DATA and self._block is None:
+                    self._data(data, start, end, flags, stream)
+                else:
+                    self._frame(kind, flags, stream, data, start, end)
+            except StreamFault as fault:
+                self._reset(stream, fault.code)
+            if self._delivered >= self._limits.messages_at_once:
+                return at, at < size
+        return at, False
+
+    def _data(self, data: bytes, start: int, end: int, flags: int, stream: int) -> None:
+        length = end - start
+        self._connection_left -= length
+        if self._connection_left <= self._limits.connection_window // 2:
+            if self._connection_left < 0:
+                raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than was granted")
+            self.emit(frames.window_update(0, self._limits.connection_window - self._connection_left))
+            self._connection_left = self._limits.connection_window
+        if flags & PADDED:
+            start, end = frames.without_padding(data, start, end)
+        call = self.calls.get(stream)
+        if call is None:
+            self._on_closed(stream, flags)
+            return
+        if start == end:
+            self._spend()
+        elif not call.begun:
+            self._begin(call)
+            if call.closed:
+                return
+        self._delivered += 1
+        call.data(data, start, end, length)
+        if flags & END_STREAM and not call.closed:
+            self._end(call)
+
+    def _end(self, call: ServerCall) -> None:
+        call.end()
+        if not call.head.is_grpc:
+            call.answer_plainly(_NOT_GRPC_HEAD, _NOT_GRPC)
+
+    def _begin(self, call: ServerCall) -> None:
+        if call.begun or call.closed or not call.head.is_grpc:
+            return
+        method = self._owner.methods.get(call.head.path)
+        if method is None:
+            call.finish(Status.UNIMPLEMENTED, "no such method here")
+            return
+        call.begin(method, self._owner.room, self._owner.receiver(method, call))
+        if call.head.timeout_seconds is not None:
+            call.end_in(call.head.timeout_seconds, self._loop)
+
+    def _on_closed(self, stream: int, flags: int) -> None:
+        if stream == 0 or stream > self._last_stream or not stream & 1:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "data of a stream that is not open")
+        self._spend()
+        if stream not in self._abandoned:
+            raise StreamFault(Code.STREAM_CLOSED, "data on a stream that is closed")
+        if flags & END_STREAM:
+            del self._abandoned[stream]
+
+    def _frame(self, kind: int, flags: int, stream: int, data: bytes, start: int, end: int) -> None:
+        if (kind == frames.CONTINUATION) != (self._block is not None):
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION belongs right after its HEADERS")
+        if not self.greeted and kind != frames.SETTINGS:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is no SETTINGS")
+        if kind == HEADERS:
+            self._headers(flags, stream, data, start, end)
+        elif kind == RST_STREAM:
+            self._reset_came(stream, end - start)
+        elif kind == WINDOW_UPDATE:
+            self._window_update(stream, data[start:end])
+        elif kind == frames.CONTINUATION:
+            self._continuation(flags, stream, data[start:end])
+        elif kind == frames.SETTINGS:
+            self._settings(flags, stream, data[start:end])
+        elif kind == frames.PING:
+            self._ping(flags, stream, data[start:end])
+        elif kind == frames.PRIORITY:
+            self._priority(stream, data[start:end])
+        elif kind == frames.PUSH_PROMISE:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "a client cannot push")
+        elif kind == frames.GOAWAY and stream:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "GOAWAY of a stream")
+        else:
+            self._spend()  # of kinds that are not known
+
+    # heads
+
+    def _headers(self, flags: int, stream: int, data: bytes, start: int, end: int) -> None:
+        if not stream & 1:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "a client's streams have odd numbers")
+        if flags & PADDED:
+            start, end = frames.without_padding(data, start, end)
+        depends_on_itself = False
+        if flags & frames.WITH_PRIORITY:
+            if end - start < 5:
+                raise ConnectionFault(Code.FRAME_SIZE_ERROR, "HEADERS without room for its priority")
+            depends_on_itself = UINT32.unpack_from(data, start)[0] & frames.MOST_WINDOW == stream
+            start += 5
+        block = _Block(stream, flags, data[start:end], depends_on_itself)
+        if flags & END_HEADERS:
+            self._head(block)
+        else:
+            self._block = block
+
+    def _continuation(self, flags: int, stream: int, piece: bytes) -> None:
+        block = self._block
+        assert block is not None
+        if stream != block.stream:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION of another stream")
+        block.add(piece)
+        if block.pieces > self._limits.continuations or len(block.data) > self._limits.header_bytes:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block is too long")
+        if flags & END_HEADERS:
+            self._block = None
+            self._head(block)
+
+    def _head(self, block: "_Block") -> None:
+        if len(block.data) > self._limits.header_bytes:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block is too long")
+        head = self.heads.read(bytes(block.data))
+        stream = block.stream
+        call = self.calls.get(stream)
+        if call is not None:
+            check(head, trailers=True)
+            if not block.flags & END_STREAM:
+                raise StreamFault(Code.PROTOCOL_ERROR, "trailers that do not end their stream")
+            if not call.begun:
+                self._begin(call)
+            if not call.closed:
+                self._end(call)
+            return
+        if stream <= self._last_stream:
+            self._spend()
+            if stream not in self._abandoned:
+                raise ConnectionFault(Code.STREAM_CLOSED, "a head on a stream that is closed")
+            return
+        self._last_stream = stream
+        if block.depends_on_itself:
+            raise StreamFault(Code.PROTOCOL_ERROR, "a stream that depends on itself")
+        check(head, trailers=False)
+        if (
+            self._going
+            or len(self.calls) >= self._limits.streams_a_connection
+            or not self._owner.admit_stream()
+        ):
+            raise StreamFault(Code.REFUSED_STREAM, "too many streams")
+        call = ServerCall(self, stream, head, SendWindow(self._peer_window), self._limits.stream_window)
+        self.calls[stream] = call
+        if block.flags & END_STREAM:
+            self._end(call)
+        self._new.append(call)
+
+    # small frames
+
+    def _reset_came(self, stream: int, length: int) -> None:
+        if length != 4:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "RST_STREAM has 4 bytes")
+        if stream == 0 or stream > self._last_stream or not stream & 1:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM of a stream that is not open")
+        self._abandoned.pop(stream, None)
+        call = self.calls.get(stream)
+        if call is not None:
+            call.gone()
+        else:
+            self._spend()
+
+    def _window_update(self, stream: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE has 4 bytes")
+        self._spend()
+        more = UINT32.unpack(payload)[0] & frames.MOST_WINDOW
+        if stream == 0:
+            if not more:
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "a window that grows by nothing")
+            if not self.window.grant(more):
+                raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
+            self.pump()
+            return
+        if stream > self._last_stream or not stream & 1:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of a stream that is not open")
+        call = self.calls.get(stream)
+        if call is None:
+            return
+        if not more:
+            raise StreamFault(Code.PROTOCOL_ERROR, "a window that grows by nothing")
+        if not call.window.grant(more):
+            raise StreamFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
+        if self._blocked.pop(call, None) is not None:
+            call.pump()
+
+    def _settings(self, flags: int, stream: int, payload: bytes) -> None:
+        if stream:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "SETTINGS of a stream")
+        if len(payload) % 6 or (flags & frames.ACK and payload):
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
+        if flags & frames.ACK:
+            self._spend()
+            return
+        self.greeted = True
+        window = self._peer_window
+        for at in range(0, len(payload), 6):
+            key, value = int.from_bytes(payload[at : at + 2], "big"), UINT32.unpack_from(payload, at + 2)[0]
+            if key == frames.INITIAL_WINDOW_SIZE:
+                if value > frames.MOST_WINDOW:
+                    raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "an initial window that is too large")
+                window = value
+            elif (key == frames.ENABLE_PUSH and value > 1) or (
+                key == frames.MAX_FRAME_SIZE and not FRAME_BYTES <= value < 1 << 24
+            ):
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "a setting out of its range")
+        self._spend(1 + len(payload) / 60 + (len(self.calls) / 10 if window != self._peer_window else 0))
+        grown, self._peer_window = window - self._peer_window, window
+        self.emit(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        if grown:
+            for call in self.calls.values():
+                if not call.window.grant(grown):
+                    raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
+            self.pump()
+
+    def _ping(self, flags: int, stream: int, payload: bytes) -> None:
+        if stream:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "PING of a stream")
+        if len(payload) != 8:
+            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PING has 8 bytes")
+        self._spend()
+        if not flags & frames.ACK:
+            self.emit(frames.frame(frames.PING, frames.ACK, 0, payload))
+        elif payload == _GOODBYE and not self._going:
+            self._going = True  # what the caller sent before it knew has come
+            self.emit(frames.goaway(self._last_stream, Code.NO_ERROR))
+
+    def _priority(self, stream: int, payload: bytes) -> None:
+        if not stream:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY of no stream")
+        self._spend()
+        if len(payload) != 5:
+            raise StreamFault(Code.FRAME_SIZE_ERROR, "PRIORITY has 5 bytes")
+        if UINT32.unpack_from(payload)[0] & frames.MOST_WINDOW == stream:
+            raise StreamFault(Code.PROTOCOL_ERROR, "a stream that depends on itself")
+
+    # faults
+
+    def _spend(self, tokens: float = 1.0) -> None:
+        """For a frame that brings nothing."""
+        if not self._idle.take(tokens):
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many frames that bring nothing")
+
+    def _reset(self, stream: int, code: Code) -> None:
+        call = self.calls.get(stream)
+        if call is not None:
+            call.fault(code)
+            return
+        self.emit(frames.reset(stream, code))
+        self._abandon(stream)
+        self._ended_early()
+
+    def _abandon(self, stream: int) -> None:
+        if len(self._abandoned) >= _MOST_ABANDONED:
+            del self._abandoned[next(iter(self._abandoned))]
+        self._abandoned[stream] = None
+
+    def _ended_early(self) -> None:
+        """Of a stream before anything was answered: a caller that goes on like this means no good."""
+        if not self._early_resets.take():
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many streams that end at once")
+
+    def fail(self, fault: ConnectionFault) -> None:
+        """Tell the caller why its connection ends, and end all calls."""
+        self.emit(frames.goaway(self._last_stream, fault.code, fault.reason))
+        self.lost()
+
+    def lost(self) -> None:
+        """The connection is no more, or will not be."""
+        self._over = True
+        for call in list(self.calls.values()):
+            call.gone()
+
+    # the wire of its calls
+
+    @property
+    def taking(self) -> bool:
+        return not self._output.paused
+
+    def emit(self, data: bytes) -> None:
+        self._output.emit(data)
+
+    def grant(self, call: ServerCall, count: int) -> None:
+        self.emit(frames.window_update(call.id, count))
+
+    def wait_for_window(self, call: ServerCall) -> None:
+        self._blocked[call] = self._clock()
+
+    def wait_for_message(self, call: ServerCall) -> None:
+        self._awaited[call] = self._clock()
+
+    def message_came(self, call: ServerCall) -> None:
+        self._awaited.pop(call, None)
+
+    def closed(self, call: ServerCall, *, answered: bool, reset: Code | None) -> None:
+        del self.calls[call.id]
+        self._blocked.pop(call, None)
+        self._owner.stream_ended()
+        if reset is not None:
+            self.emit(frames.reset(call.id, reset))
+            if not call.ended:
+                self._abandon(call.id)
+        if answered:
+            self._early_resets.give()
+            self._idle.give(10)
+        elif not self._over:
+            self._ended_early()
+
+    # watched from outside
+
+    def drain(self) -> None:
+        """Ask the caller to go elsewhere; what it has sent already is still served."""
+        self.emit(frames.goaway(frames.MOST_WINDOW, Code.NO_ERROR, "the server is stopping"))
+        self.emit(frames.frame(frames.PING, 0, 0, _GOODBYE))
+
+    def end_calls(self) -> None:
+        """End what is still open."""
+        for call in list(self.calls.values()):
+            call.expire(Status.UNAVAILABLE, "the server is stopping")
+
+    def pump(self) -> None:
+        """More may be sent."""
+        blocked, self._blocked = self._blocked, {}
+        for call in blocked:
+            call.pump()
+
+    def watch(self, now: float) -> None:
+        """End calls that take too long."""
+        for call in _before(self._awaited, now - self._limits.message_seconds):
+            call.expire(Status.DEADLINE_EXCEEDED, "the message did not come in time")
+        for call in _before(self._blocked, now - self._limits.stall_seconds):
+            call.expire(Status.DEADLINE_EXCEEDED, "the answer was not taken in time")
+
+
+def _before(since: Mapping[ServerCall, float], then: float) -> list[ServerCall]:
+    """Those that wait longest, which come first."""
+    late = []
+    for call, at in since.items():
+        if at > then:
+            break
+        late.append(call)
+    return late
+
+
+class _Block:
+    """A header block, until it is whole."""
+
+    __slots__ = ("data", "depends_on_itself", "flags", "pieces", "stream")
+
+    def __init__(self, stream: int, flags: int, data: bytes, depends_on_itself: bool) -> None:
+        self.stream = stream
+        self.flags = flags
+        self.data = bytearray(data)
+        self.depends_on_itself = depends_on_itself
+        self.pieces = 0
+
+    def add(self, piece: bytes) -> None:
+        self.data += piece
+        self.pieces += 1
