@@ -78,6 +78,7 @@ class CoroutineCall:
 
     def on_refused(self, error: Exception) -> None:
         self._error = error
+        self._drop()
         self._wake()
 
     def on_gone(self) -> None:
