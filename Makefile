@@ -5,9 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # a process for each core; one that has run out of tests takes some of another's
 UNIT   := -n auto --dist worksteal tests/unit
+# of the tests with a real Envoy those that depend on the gRPC server; all run on the default one
+ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py transport.py usage.py) tests/e2e/test_e2e_third_party.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-kube test-operator kube-assets test-cluster test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-transport test-kube test-operator kube-assets test-cluster test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,7 @@ test: setup ## All tests that need no special hardware (fast ones first)
 	$(BIN)/python -m pytest tests/envoy tests/e2e
 	$(MAKE) test-kube
 	$(MAKE) test-operator
+	$(MAKE) test-transport
 
 test-unit: setup ## Only the fast, pure tests
 	$(BIN)/python -m pytest $(UNIT)
@@ -39,6 +42,11 @@ kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASS
 test-kube: setup ## Tests against a real API server (skipped where it cannot be had, or fail: PILOTAGE_REQUIRE_KUBE=1)
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
 	$(BIN)/python -m pytest tests/kube tests/chart
+
+test-transport: setup ## The picker's gRPC servers: h2spec, clients in Python and Go, and Envoy on the second one
+	@hack/transport/setup build || [ -z "$$PILOTAGE_REQUIRE_TRANSPORT" ]
+	$(BIN)/python -m pytest tests/transport
+	PILOTAGE_TEST_TRANSPORT=grpcio $(BIN)/python -m pytest $(ON_GRPCIO)
 
 test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)
 	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
@@ -65,7 +73,8 @@ endif
 kind-demo: setup ## The same on kind (needs Docker, kind, kubectl, helm; VLLM=1: real vLLM)
 	hack/demo-on-kind $(if $(VLLM),vllm)
 
-fuzz: setup ## Time random conditions of rules with the worst values (EXAMPLES=20000)
+fuzz: setup ## The transport by ill-formed HTTP/2 (SECONDS=600, SEED=), then conditions of rules (EXAMPLES=20000)
+	$(BIN)/python tests/unit/transport/fuzz_frames.py --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 	PILOTAGE_FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/unit/rules/test_condition_fuzz.py --timeout=3600
 
 lint: setup ## ruff, mypy --strict, layer contracts, generated files

@@ -102,10 +102,43 @@ async def test_a_client_that_leaves_mid_body_leaves_nothing_behind(gateway):
     assert len(runtime.state.ledger) == 0
 
 
-async def test_large_bodies_that_do_not_fit_are_refused_before_they_come(start_gateway, session):
+async def test_those_who_announce_much_and_send_nothing_are_in_nobodys_way(start_gateway, session):
+    mib = 1 << 20
+    body = {"maxBytes": 4 * mib, "maxTotalBytes": 8 * mib}
+    rig = await start_gateway(settings={"transport": "builtin", "body": body})
+    host, port = rig.gateway.address.split(":")
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    idle = []
+    for _ in range(4):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"{head}content-length: {4 * mib}\r\n\r\n".encode())
+        await writer.drain()
+        idle.append(writer)
+    await rig.until(lambda: rig.runtime.processor.open_streams == 4)
+    large = json.dumps(CHAT).encode() + b" " * 3 * mib
+    assert (await send(session, rig, large))[0] == 200
+    for one in idle:
+        one.close()
+    await rig.until(lambda: not rig.runtime.processor.open_streams)
+    assert rig.runtime.bodies.expected_bytes == rig.runtime.bodies.held_bytes == 0
+
+
+async def test_large_bodies_that_come_together_take_their_turns(start_gateway, session):
+    mib = 1 << 20
+    body = {"maxBytes": 4 * mib, "maxTotalBytes": 8 * mib}
+    rig = await start_gateway(settings={"transport": "builtin", "body": body})
+    large = json.dumps(CHAT).encode() + b" " * 3 * mib
+    answers = await asyncio.gather(*(send(session, rig, large) for _ in range(8)))
+    assert {answer[0] for answer in answers} <= {200, 503}
+    assert [answer[0] for answer in answers].count(200) >= 2
+    assert rig.runtime.bodies.expected_bytes == rig.runtime.bodies.held_bytes == 0
+
+
+async def test_on_grpcio_large_bodies_that_do_not_fit_are_refused_before_they_come(start_gateway, session):
     """Nor are those who announce much and send nothing in the way of small requests."""
     mib = 1 << 20
-    rig = await start_gateway(settings={"body": {"maxBytes": 4 * mib, "maxTotalBytes": 8 * mib}})
+    body = {"maxBytes": 4 * mib, "maxTotalBytes": 8 * mib}
+    rig = await start_gateway(settings={"transport": "grpcio", "body": body})
     host, port = rig.gateway.address.split(":")
     head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
     idle = []

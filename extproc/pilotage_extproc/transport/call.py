@@ -146,7 +146,7 @@ class ServerCall:
         if self._due is not None:
             self._due -= end - start
         if self._refused or start == end:
-            self._granted(self._receive.refill())
+            self._refill()
             return
         try:
             self._cut(data, start, end)
@@ -238,16 +238,18 @@ class ServerCall:
         turn.add_done_callback(lambda done: self._turn_came(done, length))
 
     def _turn_came(self, turn: "asyncio.Future[None]", length: int) -> None:
-        self._turn = None
+        awaited = self._turn is turn
+        if awaited:
+            self._turn = None
         if turn.cancelled():
             return
+        assert self._room is not None
         error = turn.exception()
         if error is not None:
-            if isinstance(error, Exception) and not self._closed:
+            if awaited and isinstance(error, Exception):
                 self._refuse(error)
-        elif self._closed or self._refused or self._cutter is None or self._room is None:
-            if self._room is not None:
-                self._room.left(length)
+        elif not awaited or self._cutter is None:
+            self._room.left(length)  # the call was over in the moment its turn came
         else:
             self._reserved = length
             self._granted(self._receive.need(self._cutter.missing))
@@ -257,7 +259,7 @@ class ServerCall:
         self._refused = True
         self._settled()
         self._let_go()
-        self._granted(self._receive.refill())
+        self._refill()
         if self._receiver is not None and not self._closed:
             self._receiver.on_refused(error)
 
@@ -270,7 +272,13 @@ class ServerCall:
     def took(self, length: int, reserved: int) -> None:
         if reserved and self._room is not None:
             self._room.left(reserved)
-        self._granted(self._receive.used(length + PREFIX_BYTES))
+        self._receive.used(length + PREFIX_BYTES)
+        self._refill()
+
+    def _refill(self) -> None:
+        """Let the window open again, but for a message that waits for its turn."""
+        if self._turn is None:
+            self._granted(self._receive.refill())
 
     def _granted(self, count: int) -> None:
         if count and not self._closed and not self._ended:
@@ -385,7 +393,8 @@ class ServerCall:
         """Of what has come and is no whole message, and of the turn that it waits for."""
         self._cutter = None
         if self._turn is not None:
-            self._turn.cancel()
+            turn, self._turn = self._turn, None
+            turn.cancel()
         if self._reserved and self._room is not None:
             self._room.left(self._reserved)
             self._reserved = 0

@@ -9,7 +9,8 @@ from typing import Final, Protocol, cast
 from pilotage_extproc.transport import frames
 from pilotage_extproc.transport.frames import Code, ConnectionFault
 from pilotage_extproc.transport.output import Output
-from pilotage_extproc.transport.session import Owner, Session
+from pilotage_extproc.transport.owner import Owner
+from pilotage_extproc.transport.session import Session
 
 log = logging.getLogger(__name__)
 

@@ -84,6 +84,7 @@ class CoroutineCall:
     def on_gone(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        self._drop()  # a task that never began ends without a step of its own
         self.on_writable()
 
     def on_writable(self) -> None:

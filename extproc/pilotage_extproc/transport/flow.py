@@ -54,10 +54,9 @@ class ReceiveWindow:
         self._left = count
         return more
 
-    def used(self, count: int) -> int:
-        """A kept message was used: how many bytes to grant, none until it is worth a frame."""
+    def used(self, count: int) -> None:
+        """A kept message was used."""
         self.unused -= count
-        return self.refill()
 
     def refill(self) -> int:
         """How many bytes to grant so that the window is whole again; none until it is worth a frame."""

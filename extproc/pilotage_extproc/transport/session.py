@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from pilotage_extproc.transport import frames
 from pilotage_extproc.transport.call import ServerCall
-from pilotage_extproc.transport.contract import Call, Method, Receiver, Room, Status
+from pilotage_extproc.transport.contract import Status
 from pilotage_extproc.transport.flow import SendWindow
 from pilotage_extproc.transport.frames import (
     DATA,
@@ -25,34 +25,17 @@ from pilotage_extproc.transport.frames import (
     ConnectionFault,
     StreamFault,
 )
+from pilotage_extproc.transport.header_block import HeaderBlock, opened
 from pilotage_extproc.transport.heads import HeadReader, check, plain_answer
-from pilotage_extproc.transport.limits import Bucket, Limits
+from pilotage_extproc.transport.limits import Bucket
 from pilotage_extproc.transport.output import Output
+from pilotage_extproc.transport.owner import Owner
+from pilotage_extproc.transport.peer_settings import initial_window
 
 _MOST_ABANDONED: Final = 4_096
 _NOT_GRPC: Final = b"This port speaks gRPC: POST with content-type application/grpc.\n"
 _NOT_GRPC_HEAD: Final = plain_answer(b"415", len(_NOT_GRPC))
 _GOODBYE: Final = b"pilotage"
-
-
-class Owner(Protocol):
-    """The port a connection belongs to."""
-
-    limits: Limits
-    room: Room
-
-    @property
-    def methods(self) -> Mapping[str, Method]:
-        """By path."""
-
-    def receiver(self, method: Method, call: Call) -> Receiver:
-        """Who serves a call of this method."""
-
-    def admit_stream(self) -> bool:
-        """Count a stream; False where there are too many."""
-
-    def stream_ended(self) -> None:
-        """Count it no more."""
 
 
 class Session:
@@ -86,7 +69,7 @@ class Session:
         self._over = False
         self._going = False
         """A last GOAWAY was sent: streams that come are refused."""
-        self._block: _Block | None = None
+        self._block: HeaderBlock | None = None
         self._peer_window = frames.FIRST_WINDOW
         self._connection_left = limits.connection_window
         self._blocked: dict[ServerCall, float] = {}
@@ -170,7 +153,8 @@ class Session:
             self._begin(call)
             if call.closed:
                 return
-        self._delivered += 1
+        if length < FRAME_BYTES:  # full ones are pieces of a longer message
+            self._delivered += 1
         call.data(data, start, end, length)
         if flags & END_STREAM and not call.closed:
             self._end(call)
@@ -206,13 +190,15 @@ class Session:
         if not self.greeted and kind != frames.SETTINGS:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is no SETTINGS")
         if kind == HEADERS:
-            self._headers(flags, stream, data, start, end)
+            self._gather(opened(stream, flags, data, start, end), flags)
         elif kind == RST_STREAM:
             self._reset_came(stream, end - start)
         elif kind == WINDOW_UPDATE:
             self._window_update(stream, data[start:end])
         elif kind == frames.CONTINUATION:
-            self._continuation(flags, stream, data[start:end])
+            assert self._block is not None
+            self._block.go_on(stream, data[start:end], self._limits)
+            self._gather(self._block, flags)
         elif kind == frames.SETTINGS:
             self._settings(flags, stream, data[start:end])
         elif kind == frames.PING:
@@ -228,39 +214,16 @@ class Session:
 
     # heads
 
-    def _headers(self, flags: int, stream: int, data: bytes, start: int, end: int) -> None:
-        if not stream & 1:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "a client's streams have odd numbers")
-        if flags & PADDED:
-            start, end = frames.without_padding(data, start, end)
-        depends_on_itself = False
-        if flags & frames.WITH_PRIORITY:
-            if end - start < 5:
-                raise ConnectionFault(Code.FRAME_SIZE_ERROR, "HEADERS without room for its priority")
-            depends_on_itself = UINT32.unpack_from(data, start)[0] & frames.MOST_WINDOW == stream
-            start += 5
-        block = _Block(stream, flags, data[start:end], depends_on_itself)
+    def _gather(self, block: HeaderBlock, flags: int) -> None:
         if flags & END_HEADERS:
+            self._block = None
             self._head(block)
         else:
             self._block = block
 
-    def _continuation(self, flags: int, stream: int, piece: bytes) -> None:
-        block = self._block
-        assert block is not None
-        if stream != block.stream:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION of another stream")
-        block.add(piece)
-        if block.pieces > self._limits.continuations or len(block.data) > self._limits.header_bytes:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block is too long")
-        if flags & END_HEADERS:
-            self._block = None
-            self._head(block)
-
-    def _head(self, block: "_Block") -> None:
-        if len(block.data) > self._limits.header_bytes:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block is too long")
-        head = self.heads.read(bytes(block.data))
+    def _head(self, block: HeaderBlock) -> None:
+        block.check(self._limits)
+        head = self.heads.read(block.data)
         stream = block.stream
         call = self.calls.get(stream)
         if call is not None:
@@ -332,25 +295,11 @@ class Session:
             call.pump()
 
     def _settings(self, flags: int, stream: int, payload: bytes) -> None:
-        if stream:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "SETTINGS of a stream")
-        if len(payload) % 6 or (flags & frames.ACK and payload):
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
+        window = initial_window(flags, stream, payload, self._peer_window)
         if flags & frames.ACK:
             self._spend()
             return
         self.greeted = True
-        window = self._peer_window
-        for at in range(0, len(payload), 6):
-            key, value = int.from_bytes(payload[at : at + 2], "big"), UINT32.unpack_from(payload, at + 2)[0]
-            if key == frames.INITIAL_WINDOW_SIZE:
-                if value > frames.MOST_WINDOW:
-                    raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "an initial window that is too large")
-                window = value
-            elif (key == frames.ENABLE_PUSH and value > 1) or (
-                key == frames.MAX_FRAME_SIZE and not FRAME_BYTES <= value < 1 << 24
-            ):
-                raise ConnectionFault(Code.PROTOCOL_ERROR, "a setting out of its range")
         self._spend(1 + len(payload) / 60 + (len(self.calls) / 10 if window != self._peer_window else 0))
         grown, self._peer_window = window - self._peer_window, window
         self.emit(frames.frame(frames.SETTINGS, frames.ACK, 0))
@@ -487,20 +436,3 @@ def _before(since: Mapping[ServerCall, float], then: float) -> list[ServerCall]:
             break
         late.append(call)
     return late
-
-
-class _Block:
-    """A header block, until it is whole."""
-
-    __slots__ = ("data", "depends_on_itself", "flags", "pieces", "stream")
-
-    def __init__(self, stream: int, flags: int, data: bytes, depends_on_itself: bool) -> None:
-        self.stream = stream
-        self.flags = flags
-        self.data = bytearray(data)
-        self.depends_on_itself = depends_on_itself
-        self.pieces = 0
-
-    def add(self, piece: bytes) -> None:
-        self.data += piece
-        self.pieces += 1
