@@ -103,9 +103,9 @@ class BodyLimits(SettingsPart):
     max_bytes: int = Field(default=32 << 20, ge=1 << 10, le=256 << 20)
     """Largest body of one request; past it 413."""
     max_total_bytes: int = Field(default=384 << 20, ge=1 << 20)
-    """Bytes of all bodies one process holds at once, large ones (from 1 MiB, or of unknown length) from when
-    they are announced; one that does not fit within a second is answered 503 with Retry-After. Memory for
-    two and a half times as much must be there."""
+    """Bytes of all bodies one process holds at once, those on their way included; one that does not fit
+    within a second is answered 503 with Retry-After. Memory for two and a half times as much must be
+    there."""
     receive_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long a client of the bundled Envoy may take to send its request; past it 408."""
     max_structure: int = Field(default=262_144, ge=100)

@@ -107,3 +107,21 @@ def without_padding(data: bytes, start: int, end: int) -> tuple[int, int]:
     if start == end or data[start] >= end - start:
         raise ConnectionFault(Code.PROTOCOL_ERROR, "padding is longer than its frame")
     return start + 1, end - data[start]
+
+
+def increment(payload: bytes) -> int:
+    """By how much a WINDOW_UPDATE lets a window grow. Raises ConnectionFault."""
+    if len(payload) != 4:
+        raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE has 4 bytes")
+    more: int = UINT32.unpack(payload)[0] & MOST_WINDOW
+    return more
+
+
+def check_priority(stream: int, payload: bytes) -> None:
+    """What can be wrong with a PRIORITY, which is passed over. Raises ConnectionFault, StreamFault."""
+    if not stream:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY of no stream")
+    if len(payload) != 5:
+        raise StreamFault(Code.FRAME_SIZE_ERROR, "PRIORITY has 5 bytes")
+    if UINT32.unpack_from(payload)[0] & MOST_WINDOW == stream:
+        raise StreamFault(Code.PROTOCOL_ERROR, "a stream that depends on itself")

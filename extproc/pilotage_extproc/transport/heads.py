@@ -179,15 +179,14 @@ def trailers(status: Status, details: str) -> bytes:
     return block
 
 
-def plain_answer(status: bytes, length: int) -> bytes:
-    """Head of an answer to what is no gRPC call, of plain text."""
+def _literal(name: bytes, value: bytes) -> bytes:
+    return b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
+
+
+def _plain_answer(status: bytes, length: int) -> bytes:
     text = b"text/plain; charset=utf-8"
     head = b"\x08\x03" + status + _CONTENT_TYPE + bytes((len(text),)) + text
     return head + _literal(b"content-length", str(length).encode())
-
-
-def _literal(name: bytes, value: bytes) -> bytes:
-    return b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
 
 
 def _percent(details: str) -> bytes:
@@ -199,3 +198,8 @@ def _percent(details: str) -> bytes:
             break
         kept += more
     return bytes(kept)
+
+
+NOT_GRPC: Final = b"This port speaks gRPC: POST with content-type application/grpc.\n"
+NOT_GRPC_HEAD: Final = _plain_answer(b"415", len(NOT_GRPC))
+"""The answer to what is no gRPC call."""

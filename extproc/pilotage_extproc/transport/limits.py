@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pilotage_extproc.transport import frames
 from pilotage_extproc.transport.contract import CallRefused, Status
 
 
@@ -50,6 +51,14 @@ class Limits:
     """After this a connection is asked whether it is still there."""
     ping_seconds: float = 20.0
     """Longest for its answer."""
+
+    def announced(self) -> dict[int, int]:
+        """Those that a caller is told, as SETTINGS."""
+        return {
+            frames.MAX_CONCURRENT_STREAMS: self.streams_a_connection,
+            frames.INITIAL_WINDOW_SIZE: self.stream_window,
+            frames.MAX_HEADER_LIST_SIZE: self.header_bytes,
+        }
 
 
 class Bucket:

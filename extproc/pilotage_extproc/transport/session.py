@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from pilotage_extproc.transport import frames
@@ -19,22 +19,20 @@ from pilotage_extproc.transport.frames import (
     HEADERS,
     PADDED,
     RST_STREAM,
-    UINT32,
     WINDOW_UPDATE,
     Code,
     ConnectionFault,
     StreamFault,
 )
 from pilotage_extproc.transport.header_block import HeaderBlock, opened
-from pilotage_extproc.transport.heads import HeadReader, check, plain_answer
-from pilotage_extproc.transport.limits import Bucket
+from pilotage_extproc.transport.heads import NOT_GRPC, NOT_GRPC_HEAD, HeadReader, check
 from pilotage_extproc.transport.output import Output
 from pilotage_extproc.transport.owner import Owner
+from pilotage_extproc.transport.patience import Patience
 from pilotage_extproc.transport.peer_settings import initial_window
+from pilotage_extproc.transport.waiting import Waiting
 
 _MOST_ABANDONED: Final = 4_096
-_NOT_GRPC: Final = b"This port speaks gRPC: POST with content-type application/grpc.\n"
-_NOT_GRPC_HEAD: Final = plain_answer(b"415", len(_NOT_GRPC))
 _GOODBYE: Final = b"pilotage"
 
 
@@ -59,7 +57,6 @@ class Session:
         self._output = output
         self._limits = limits
         self._loop = loop
-        self._clock = clock
         self._preface_came = False
         self._delivered = 0
         self._new: list[ServerCall] = []
@@ -72,20 +69,14 @@ class Session:
         self._block: HeaderBlock | None = None
         self._peer_window = frames.FIRST_WINDOW
         self._connection_left = limits.connection_window
-        self._blocked: dict[ServerCall, float] = {}
-        self._awaited: dict[ServerCall, float] = {}
-        self._early_resets = Bucket(limits.early_resets, limits.early_resets_a_second, clock)
-        self._idle = Bucket(limits.idle_frames, limits.idle_frames_a_second, clock)
+        self._blocked = Waiting(clock)
+        self._awaited = Waiting(clock)
+        self._patience = Patience(limits, clock)
 
     def greet(self) -> None:
         """Say what is accepted here."""
         limits = self._limits
-        values = {
-            frames.MAX_CONCURRENT_STREAMS: limits.streams_a_connection,
-            frames.INITIAL_WINDOW_SIZE: limits.stream_window,
-            frames.MAX_HEADER_LIST_SIZE: limits.header_bytes,
-        }
-        self.emit(frames.settings(values))
+        self.emit(frames.settings(limits.announced()))
         self.emit(frames.window_update(0, limits.connection_window - frames.FIRST_WINDOW))
 
     def receive(self, data: bytes, at: int) -> tuple[int, bool]:
@@ -148,7 +139,7 @@ class Session:
             self._on_closed(stream, flags)
             return
         if start == end:
-            self._spend()
+            self._patience.idle_frame()
         elif not call.begun:
             self._begin(call)
             if call.closed:
@@ -162,7 +153,7 @@ class Session:
     def _end(self, call: ServerCall) -> None:
         call.end()
         if not call.head.is_grpc:
-            call.answer_plainly(_NOT_GRPC_HEAD, _NOT_GRPC)
+            call.answer_plainly(NOT_GRPC_HEAD, NOT_GRPC)
 
     def _begin(self, call: ServerCall) -> None:
         if call.begun or call.closed or not call.head.is_grpc:
@@ -178,7 +169,7 @@ class Session:
     def _on_closed(self, stream: int, flags: int) -> None:
         if stream == 0 or stream > self._last_stream or not stream & 1:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "data of a stream that is not open")
-        self._spend()
+        self._patience.idle_frame()
         if stream not in self._abandoned:
             raise StreamFault(Code.STREAM_CLOSED, "data on a stream that is closed")
         if flags & END_STREAM:
@@ -204,13 +195,14 @@ class Session:
         elif kind == frames.PING:
             self._ping(flags, stream, data[start:end])
         elif kind == frames.PRIORITY:
-            self._priority(stream, data[start:end])
+            self._patience.idle_frame()
+            frames.check_priority(stream, data[start:end])
         elif kind == frames.PUSH_PROMISE:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "a client cannot push")
         elif kind == frames.GOAWAY and stream:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "GOAWAY of a stream")
         else:
-            self._spend()  # of kinds that are not known
+            self._patience.idle_frame()  # of kinds that are not known
 
     # heads
 
@@ -236,7 +228,7 @@ class Session:
                 self._end(call)
             return
         if stream <= self._last_stream:
-            self._spend()
+            self._patience.idle_frame()
             if stream not in self._abandoned:
                 raise ConnectionFault(Code.STREAM_CLOSED, "a head on a stream that is closed")
             return
@@ -268,13 +260,11 @@ class Session:
         if call is not None:
             call.gone()
         else:
-            self._spend()
+            self._patience.idle_frame()
 
     def _window_update(self, stream: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE has 4 bytes")
-        self._spend()
-        more = UINT32.unpack(payload)[0] & frames.MOST_WINDOW
+        more = frames.increment(payload)
+        self._patience.idle_frame()
         if stream == 0:
             if not more:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "a window that grows by nothing")
@@ -291,17 +281,17 @@ class Session:
             raise StreamFault(Code.PROTOCOL_ERROR, "a window that grows by nothing")
         if not call.window.grant(more):
             raise StreamFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
-        if self._blocked.pop(call, None) is not None:
+        if self._blocked.drop(call):
             call.pump()
 
     def _settings(self, flags: int, stream: int, payload: bytes) -> None:
         window = initial_window(flags, stream, payload, self._peer_window)
         if flags & frames.ACK:
-            self._spend()
+            self._patience.idle_frame()
             return
         self.greeted = True
-        self._spend(1 + len(payload) / 60 + (len(self.calls) / 10 if window != self._peer_window else 0))
         grown, self._peer_window = window - self._peer_window, window
+        self._patience.idle_frame(1 + len(payload) / 60 + (len(self.calls) / 10 if grown else 0))
         self.emit(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if grown:
             for call in self.calls.values():
@@ -314,28 +304,14 @@ class Session:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "PING of a stream")
         if len(payload) != 8:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PING has 8 bytes")
-        self._spend()
+        self._patience.idle_frame()
         if not flags & frames.ACK:
             self.emit(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif payload == _GOODBYE and not self._going:
             self._going = True  # what the caller sent before it knew has come
             self.emit(frames.goaway(self._last_stream, Code.NO_ERROR))
 
-    def _priority(self, stream: int, payload: bytes) -> None:
-        if not stream:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY of no stream")
-        self._spend()
-        if len(payload) != 5:
-            raise StreamFault(Code.FRAME_SIZE_ERROR, "PRIORITY has 5 bytes")
-        if UINT32.unpack_from(payload)[0] & frames.MOST_WINDOW == stream:
-            raise StreamFault(Code.PROTOCOL_ERROR, "a stream that depends on itself")
-
     # faults
-
-    def _spend(self, tokens: float = 1.0) -> None:
-        """For a frame that brings nothing."""
-        if not self._idle.take(tokens):
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many frames that bring nothing")
 
     def _reset(self, stream: int, code: Code) -> None:
         call = self.calls.get(stream)
@@ -344,17 +320,12 @@ class Session:
             return
         self.emit(frames.reset(stream, code))
         self._abandon(stream)
-        self._ended_early()
+        self._patience.ended_early()
 
     def _abandon(self, stream: int) -> None:
         if len(self._abandoned) >= _MOST_ABANDONED:
             del self._abandoned[next(iter(self._abandoned))]
         self._abandoned[stream] = None
-
-    def _ended_early(self) -> None:
-        """Of a stream before anything was answered: a caller that goes on like this means no good."""
-        if not self._early_resets.take():
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many streams that end at once")
 
     def fail(self, fault: ConnectionFault) -> None:
         """Tell the caller why its connection ends, and end all calls."""
@@ -380,27 +351,26 @@ class Session:
         self.emit(frames.window_update(call.id, count))
 
     def wait_for_window(self, call: ServerCall) -> None:
-        self._blocked[call] = self._clock()
+        self._blocked.add(call)
 
     def wait_for_message(self, call: ServerCall) -> None:
-        self._awaited[call] = self._clock()
+        self._awaited.add(call)
 
     def message_came(self, call: ServerCall) -> None:
-        self._awaited.pop(call, None)
+        self._awaited.drop(call)
 
     def closed(self, call: ServerCall, *, answered: bool, reset: Code | None) -> None:
         del self.calls[call.id]
-        self._blocked.pop(call, None)
+        self._blocked.drop(call)
         self._owner.stream_ended()
         if reset is not None:
             self.emit(frames.reset(call.id, reset))
             if not call.ended:
                 self._abandon(call.id)
         if answered:
-            self._early_resets.give()
-            self._idle.give(10)
+            self._patience.answered()
         elif not self._over:
-            self._ended_early()
+            self._patience.ended_early()
 
     # watched from outside
 
@@ -416,23 +386,12 @@ class Session:
 
     def pump(self) -> None:
         """More may be sent."""
-        blocked, self._blocked = self._blocked, {}
-        for call in blocked:
+        for call in self._blocked.take_all():
             call.pump()
 
     def watch(self, now: float) -> None:
         """End calls that take too long."""
-        for call in _before(self._awaited, now - self._limits.message_seconds):
+        for call in self._awaited.before(now - self._limits.message_seconds):
             call.expire(Status.DEADLINE_EXCEEDED, "the message did not come in time")
-        for call in _before(self._blocked, now - self._limits.stall_seconds):
+        for call in self._blocked.before(now - self._limits.stall_seconds):
             call.expire(Status.DEADLINE_EXCEEDED, "the answer was not taken in time")
-
-
-def _before(since: Mapping[ServerCall, float], then: float) -> list[ServerCall]:
-    """Those that wait longest, which come first."""
-    late = []
-    for call, at in since.items():
-        if at > then:
-            break
-        late.append(call)
-    return late

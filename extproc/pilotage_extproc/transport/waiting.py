@@ -1,0 +1,38 @@
+"""Calls that wait for their caller: to send the rest of a message, or to take an answer."""
+
+from collections.abc import Callable
+
+from pilotage_extproc.transport.call import ServerCall
+
+
+class Waiting:
+    """Since when, the longest first."""
+
+    __slots__ = ("_clock", "_since")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: dict[ServerCall, float] = {}
+
+    def add(self, call: ServerCall) -> None:
+        """It waits from now on."""
+        self._since[call] = self._clock()
+
+    def drop(self, call: ServerCall) -> bool:
+        """It does not wait; whether it did."""
+        return self._since.pop(call, None) is not None
+
+    def take_all(self) -> list[ServerCall]:
+        """All that wait, which then do not."""
+        calls = list(self._since)
+        self._since.clear()
+        return calls
+
+    def before(self, then: float) -> list[ServerCall]:
+        """Those that have waited since before then."""
+        late = []
+        for call, at in self._since.items():
+            if at > then:
+                break
+            late.append(call)
+        return late
