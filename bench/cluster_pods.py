@@ -4,7 +4,6 @@ As a program it lets pods come and go: python -m bench.cluster_pods KUBECONFIG S
 """
 
 import asyncio
-import json
 import sys
 from collections import deque
 from pathlib import Path
@@ -91,8 +90,8 @@ async def say(client: ApiClient, number: int, *, ready: bool = True) -> None:
 
 async def remove(client: ApiClient, number: int) -> None:
     """End a pod at once."""
-    body = json.dumps({"gracePeriodSeconds": 0}).encode()
-    await client.request("DELETE", PODS.path(NAMESPACE, name_of(number)), body=body)
+    path = PODS.path(NAMESPACE, name_of(number))
+    await client.request("DELETE", path, body={"gracePeriodSeconds": 0})
 
 
 async def churn(client: ApiClient, a_second: float, seconds: float) -> int:

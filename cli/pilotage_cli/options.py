@@ -12,9 +12,8 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_api.unidentified import is_settings_file
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
-from pilotage_kube.connection import Connection
+from pilotage_kube.connection import Connection, connect
 from pilotage_kube.errors import ConfigurationError
-from pilotage_kube.kubeconfig import connect
 
 Folder = Annotated[Path, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")]
 SettingsFile = Annotated[Path, typer.Option("--settings", help="File with the GatewaySettings.")]

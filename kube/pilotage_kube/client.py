@@ -1,14 +1,16 @@
-"""A small asynchronous client of the API server: JSON in and out, typed errors, watches as streams."""
+"""What is asked of an API server: lists cut into raw items, watches as streams, typed errors."""
 
 import asyncio
-import socket
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
 
+from pilotage_kube.clock import SystemTime, Time
 from pilotage_kube.connection import Connection
 from pilotage_kube.errors import (
     ApiError,
@@ -20,7 +22,11 @@ from pilotage_kube.errors import (
 )
 from pilotage_kube.lines import LineBuffer
 from pilotage_kube.resource import ResourceType
+from pilotage_kube.session import Session
 from pilotage_kube.wire import ListPage, ObjectMeta, WatchEvent, list_page, object_meta, watch_event
+
+if TYPE_CHECKING:
+    from pilotage_kube.access import Access, Transport
 
 Object = dict[str, Any]
 
@@ -44,13 +50,12 @@ class ApiClient:
         *,
         timeout_seconds: float = 15.0,
         user_agent: str = "pilotage",
-        max_connections: int = 32,
+        clock: Time | None = None,
     ) -> None:
         self.connection = connection
         self._timeout_seconds = timeout_seconds
         self._user_agent = user_agent
-        self._max_connections = max_connections
-        self._session: aiohttp.ClientSession | None = None
+        self._session = Session(connection.credentials, clock or SystemTime())
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,9 +67,7 @@ class ApiClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._session.close()
 
     async def get(self, resource: ResourceType, name: str, namespace: str | None = None) -> Object:
         """One object."""
@@ -166,7 +169,7 @@ class ApiClient:
         """Delete an object, only if it still is the one of that uid and version where they are given."""
         conditions = {"uid": uid, "resourceVersion": resource_version}
         body = {"preconditions": {field: value for field, value in conditions.items() if value}}
-        await self.request("DELETE", resource.path(namespace, name), body=orjson.dumps(body))
+        await self.request("DELETE", resource.path(namespace, name), body=body)
 
     async def request(
         self,
@@ -174,7 +177,7 @@ class ApiClient:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Object | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
         timeout_seconds: float | None = None,
@@ -183,11 +186,8 @@ class ApiClient:
         bounds = aiohttp.ClientTimeout(total=timeout_seconds or self._timeout_seconds)
         headers = {"Accept": accept} | ({"Content-Type": content_type} if body is not None else {})
         try:
-            async with await self._open(method, path, params, headers, bounds, body) as response:
-                content = await _read_bounded(response)
-                if response.status >= 400:
-                    raise api_error(response.status, content, response.headers.get("Retry-After"))
-                return content
+            async with self._answer(method, path, params, headers, bounds, body) as response:
+                return await _content(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(self.connection.server, error) from error
 
@@ -219,12 +219,9 @@ class ApiClient:
         lines = LineBuffer(_MAX_EVENT_BYTES)
         path = resource.path(namespace)
         try:
-            async with await self._open(
-                "GET", path, params, {"Accept": "application/json"}, bounds
-            ) as response:
+            async with self._answer("GET", path, params, {"Accept": "application/json"}, bounds) as response:
                 if response.status >= 400:
-                    content = await _read_bounded(response)
-                    raise api_error(response.status, content, response.headers.get("Retry-After"))
+                    await _content(response)
                 if on_open is not None:
                     on_open()
                 async for piece in response.content.iter_any():
@@ -236,33 +233,35 @@ class ApiClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(self.connection.server, error) from error
 
+    @asynccontextmanager
     async def websocket(
         self, path: str, *, params: Mapping[str, str], protocol: str
-    ) -> aiohttp.ClientWebSocketResponse:
-        """A WebSocket to a subresource such as `portforward`; close it in the end."""
-        connection = self.connection
-        if self._session is None:
-            self._session = self._new_session()
-        for refused in (False, True):
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket to a subresource such as `portforward`."""
+        transport, socket = await self._shake_hands(path, params, protocol)
+        try:
+            yield socket
+        finally:
+            await transport.hang_up(socket)
+
+    async def _shake_hands(
+        self, path: str, params: Mapping[str, str], protocol: str
+    ) -> "tuple[Transport, aiohttp.ClientWebSocketResponse]":
+        url = _url(self.connection.server, path, params)
+        refused: Access | None = None
+        while True:
+            access = await self._session.access(refused)
             try:
-                return await self._session.ws_connect(
-                    connection.server + path,
-                    params=params,
-                    protocols=(protocol,),
-                    headers=await connection.credentials.headers(refused=refused),
-                    ssl=connection.tls or True,
-                    server_hostname=connection.tls_server_name,
-                    proxy=connection.proxy,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-                    max_msg_size=_MAX_EVENT_BYTES,
+                return access.transport, await access.transport.websocket(
+                    url, await access.headers(), protocol
                 )
             except aiohttp.WSServerHandshakeError as error:
-                if error.status != 401 or refused:
+                if error.status != 401 or refused is not None:
                     # what the server says with a refusal stands in the body, which the client drops
                     raise await self._refusal(path, params, error) from error
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise _unreachable(connection.server, error) from error
-        raise AssertionError
+                raise _unreachable(self.connection.server, error) from error
+            refused = access
 
     async def _refusal(
         self, path: str, params: Mapping[str, str], error: aiohttp.WSServerHandshakeError
@@ -290,7 +289,7 @@ class ApiClient:
             method,
             path,
             params=params,
-            body=None if body is None else orjson.dumps(body),
+            body=body,
             content_type=content_type,
         )
         try:
@@ -301,82 +300,51 @@ class ApiClient:
             raise InvalidResponse(f"{method} {path} was answered with no object")
         return found
 
-    async def _open(
+    @asynccontextmanager
+    async def _answer(
         self,
         method: str,
         path: str,
         params: Mapping[str, str] | None,
         headers: Mapping[str, str],
         bounds: aiohttp.ClientTimeout,
-        body: bytes | None = None,
-    ) -> aiohttp.ClientResponse:
-        """Send a request; credentials that are refused are read anew, once."""
-        response = await self._send(method, path, params, headers, bounds, body, refused=False)
-        if response.status != 401:
-            return response
-        response.close()
-        return await self._send(method, path, params, headers, bounds, body, refused=True)
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str],
-        bounds: aiohttp.ClientTimeout,
-        body: bytes | None,
-        *,
-        refused: bool,
-    ) -> aiohttp.ClientResponse:
-        if self._session is None:
-            self._session = self._new_session()
-        connection = self.connection
-        return await self._session.request(
-            method,
-            connection.server + path,
-            params=params,
-            data=body,
-            headers={**headers, **await connection.credentials.headers(refused=refused)},
-            timeout=bounds,
-            ssl=connection.tls or True,
-            server_hostname=connection.tls_server_name,
-            proxy=connection.proxy,
-            allow_redirects=False,
-        )
-
-    def _new_session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=self._max_connections, socket_factory=_kept_alive)
-        return aiohttp.ClientSession(
-            connector=connector, headers={"User-Agent": self._user_agent}, cookie_jar=aiohttp.DummyCookieJar()
-        )
+        body: Object | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The beginning of an answer; credentials that are refused are loaded anew, once."""
+        url = _url(self.connection.server, path, params)
+        refused: Access | None = None
+        while True:
+            access = await self._session.access(refused)
+            sent = await access.headers()
+            sent.update(headers)
+            sent["User-Agent"] = self._user_agent
+            async with access.transport.answer(method, url, sent, bounds, body) as response:
+                if response.status != 401 or refused is not None:
+                    yield response
+                    return
+            refused = access
 
 
-def _kept_alive(address: Any) -> socket.socket:
-    """A socket that notices within half a minute that the other machine is gone without a word."""
-    made = socket.socket(address[0], address[1], address[2])
-    made.setblocking(False)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
-    return made
+def _url(server: str, path: str, params: Mapping[str, str] | None) -> str:
+    return f"{server}{path}?{urlencode(params)}" if params else server + path
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:
     return ({"labelSelector": labels} if labels else {}) | ({"fieldSelector": fields} if fields else {})
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """The body, within its bound. Raises the error that a refusal stands for."""
     pieces, size = [], 0
     async for piece in response.content.iter_any():
         size += len(piece)
         if size > _MAX_RESPONSE_BYTES:
             raise InvalidResponse(f"an answer of more than {_MAX_RESPONSE_BYTES} bytes")
         pieces.append(piece)
-    return b"".join(pieces)
+    content = b"".join(pieces)
+    if response.status >= 400:
+        raise api_error(response.status, content, response.headers.get("Retry-After"))
+    return content
 
 
 def _unreachable(server: str, error: BaseException) -> Unreachable:

@@ -7,7 +7,7 @@ a byte with its channel, 0 for data and 1 for errors, and each channel begins wi
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 import aiohttp
@@ -34,9 +34,8 @@ async def forwarded(client: ApiClient, namespace: str, pod: str, port: int) -> A
     Raises ForwardFailed, or what else the client raises, where the first connection cannot be made.
     """
     forward = _Forward(client, namespace, pod, port)
-    first = await forward.open()
-    server = await asyncio.start_server(forward.serve, "127.0.0.1", 0)
-    await first.close()
+    async with forward.open():
+        server = await asyncio.start_server(forward.serve, "127.0.0.1", 0)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     except aiohttp.ClientError as error:
@@ -57,10 +56,10 @@ class _Forward:
         self.problem: str | None = None
         """What the pod's node said of a connection, for people."""
 
-    async def open(self) -> aiohttp.ClientWebSocketResponse:
+    def open(self) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         """One connection to the port."""
         params = {"ports": str(self._port)}
-        return await self._client.websocket(self._path, params=params, protocol=_PROTOCOL)
+        return self._client.websocket(self._path, params=params, protocol=_PROTOCOL)
 
     def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass a local connection on, in a task of its own."""
@@ -70,11 +69,8 @@ class _Forward:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            socket = await self.open()
-            try:
+            async with self.open() as socket:
                 await self._pass(socket, reader, writer)
-            finally:
-                await socket.close()
         except (KubeError, OSError, aiohttp.ClientError) as error:
             self.problem = str(error)
             log.debug("a forwarded connection broke: %s", error)

@@ -22,8 +22,7 @@ from typing import Any, Self
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pilotage_kube.connection import Connection, client_tls
-from pilotage_kube.credentials import FixedHeaders
+from pilotage_kube.connection import Connection, from_kubeconfig
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 4.0
@@ -61,10 +60,9 @@ class ControlPlane:
 
     def connection(self, *, token: str | None = None, server: str | None = None) -> Connection:
         """For an `ApiClient`: as administrator, or by this token; perhaps through a proxy at `server`."""
-        headers = {"Authorization": f"Bearer {token or self.token}"}
-        return Connection(
-            server=server or self.server, credentials=FixedHeaders(headers), tls=client_tls(self.authority)
-        )
+        path = self._folder / f"kubeconfig-{secrets.token_hex(4)}"
+        self.write_kubeconfig(path, {"token": token or self.token}, server=server or self.server)
+        return from_kubeconfig([path])
 
     def __enter__(self) -> Self:
         self.start()
@@ -93,7 +91,7 @@ class ControlPlane:
             except BaseException:
                 self.stop()
                 raise
-        self._write_kubeconfig()
+        self.write_kubeconfig(self.kubeconfig, {"token": self.token})
 
     def stop(self) -> None:
         """Stop both; data and logs stay in the folder."""
@@ -229,18 +227,20 @@ class ControlPlane:
             )
         )
 
-    def _write_kubeconfig(self) -> None:
-        cluster = {"server": self.server, "certificate-authority": str(self.authority)}
+    def write_kubeconfig(self, path: Path, user: dict[str, Any], **cluster: Any) -> None:
+        """Write a kubeconfig for this user; `cluster` adds to what is said of the server."""
+        all_of_it = {"server": self.server, "certificate-authority": str(self.authority), **cluster}
+        found = {field: value for field, value in all_of_it.items() if value is not None}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "clusters": [{"name": "test", "cluster": found}],
+            "users": [{"name": "admin", "user": user}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
             "current-context": "test",
         }
-        self.kubeconfig.touch(mode=0o600)
-        self.kubeconfig.write_text(json.dumps(config))
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
 
 
 def _free_ports(count: int) -> list[int]:

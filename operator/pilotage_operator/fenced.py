@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from pilotage_kube.client import ApiClient
+from pilotage_kube.client import ApiClient, Object
 from pilotage_kube.connection import Connection
 
 
@@ -24,7 +24,7 @@ class FencedClient(ApiClient):
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Object | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
         timeout_seconds: float | None = None,

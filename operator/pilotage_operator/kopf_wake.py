@@ -12,10 +12,9 @@ because it
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import aiohttp
 import kopf
 
 from pilotage_kube.backoff import Backoff
@@ -169,22 +168,17 @@ class _Life:
 
     async def _log_in(self, **_: Any) -> kopf.AiohttpSession:
         """A session with our credentials; kopf asks again when they are refused."""
-        connection = self._connection
-        asked = asyncio.run_coroutine_threadsafe(self._headers(self._refused), self._home)
-        headers = await asyncio.wrap_future(asked)
+        credentials = self._connection.credentials
+        asked = asyncio.run_coroutine_threadsafe(credentials.load(refused=self._refused), self._home)
+        access = await asyncio.wrap_future(asked)
         self._refused = True
+        headers = await access.headers()
+        headers["User-Agent"] = "pilotage-operator-kopf"
         return kopf.AiohttpSession(
-            server=connection.server,
-            default_namespace=connection.namespace,
-            aiohttp_session=aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=connection.tls or True),
-                headers={**headers, "User-Agent": "pilotage-operator-kopf"},
-                proxy=connection.proxy,
-            ),
+            server=self._connection.server,
+            default_namespace=self._connection.namespace,
+            aiohttp_session=access.transport.session(headers),
         )
-
-    async def _headers(self, refused: bool) -> Mapping[str, str]:
-        return await self._connection.credentials.headers(refused=refused)
 
 
 def _settings() -> kopf.OperatorSettings:

@@ -27,5 +27,5 @@ async def token_with(client: ApiClient, namespace: str, name: str, *rules: dict[
         subjects=[{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
     )
     await client.create(ROLE_BINDINGS, binding, namespace)
-    told = await client.request("POST", SERVICE_ACCOUNTS.path(namespace, name, "token"), body=b"{}")
+    told = await client.request("POST", SERVICE_ACCOUNTS.path(namespace, name, "token"), body={})
     return str(json.loads(told)["status"]["token"])

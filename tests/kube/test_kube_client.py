@@ -9,19 +9,18 @@ from accounts import rule, token_with
 from tcp_proxy import TcpProxy
 
 from pilotage_kube.client import ApiClient
-from pilotage_kube.connection import Connection, client_tls, in_pod
-from pilotage_kube.credentials import TokenFile
+from pilotage_kube.connection import from_kubeconfig, in_pod
 from pilotage_kube.errors import (
     AlreadyExists,
     Conflict,
     Forbidden,
     Gone,
     Invalid,
+    InvalidResponse,
     NotFound,
     Unauthorized,
     Unreachable,
 )
-from pilotage_kube.kubeconfig import from_kubeconfig
 from pilotage_kube.resource import CONFIG_MAPS, INFERENCE_POOLS, SECRETS
 from pilotage_kube.testing import ControlPlane
 
@@ -102,16 +101,22 @@ async def test_a_limited_token_is_held_to_its_role(client, namespace, control_pl
             await limited.list_all(CONFIG_MAPS)
 
 
-async def test_a_renewed_token_is_taken_up_after_a_refusal(control_plane, tmp_path):
-    file = tmp_path / "token"
-    file.write_text("expired")
-    connection = Connection(
-        control_plane.server, credentials=TokenFile(file), tls=client_tls(control_plane.authority)
-    )
+@pytest.mark.parametrize("where", ["pod", "tokenFile", "kubeconfig"])
+async def test_a_renewed_token_is_taken_up_after_a_refusal(control_plane, tmp_path, monkeypatch, where):
+    def write(token: str) -> None:
+        (tmp_path / "token").write_text(token)
+        user = {"token": token} if where == "kubeconfig" else {"tokenFile": "token"}
+        control_plane.write_kubeconfig(tmp_path / "config", user)
+
+    write("expired")
+    (tmp_path / "ca.crt").write_bytes(control_plane.authority.read_bytes())
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(control_plane.port))
+    connection = in_pod(tmp_path) if where == "pod" else from_kubeconfig([tmp_path / "config"])
     async with ApiClient(connection) as client:
         with pytest.raises(Unauthorized):
             await client.list_all(CONFIG_MAPS, "default")
-        file.write_text(control_plane.token)
+        write(control_plane.token)
         assert isinstance(await client.list_all(CONFIG_MAPS, "default"), list)
 
 
@@ -163,8 +168,18 @@ async def test_a_cut_network_is_unreachable(control_plane, proxy: TcpProxy):
             await client.list_all(CONFIG_MAPS, "default")
 
 
-async def test_an_unknown_authority_is_not_trusted(control_plane):
-    connection = Connection(control_plane.server, tls=client_tls())
-    async with ApiClient(connection) as client:
+async def test_an_unknown_authority_is_not_trusted(control_plane, tmp_path):
+    user = {"token": control_plane.token}
+    control_plane.write_kubeconfig(tmp_path / "config", user, **{"certificate-authority": None})
+    async with ApiClient(from_kubeconfig([tmp_path / "config"])) as client:
         with pytest.raises(Unreachable):
             await client.list_all(CONFIG_MAPS, "default")
+
+
+async def test_an_answer_is_read_up_to_its_bound(control_plane, client, namespace, monkeypatch):
+    await client.create(CONFIG_MAPS, config_map("one", a="x" * 2000), namespace)
+    monkeypatch.setattr("pilotage_kube.client._MAX_RESPONSE_BYTES", 1000)
+    with pytest.raises(InvalidResponse, match="more than 1000 bytes"):
+        await client.get(CONFIG_MAPS, "one", namespace)
+    monkeypatch.undo()
+    assert await client.get(CONFIG_MAPS, "one", namespace)

@@ -23,8 +23,8 @@ def operator(
         tune_garbage_collection,
     )
     from pilotage_extproc.telemetry.logs import configure_logs  # noqa: PLC0415 - the same
+    from pilotage_kube.connection import connect  # noqa: PLC0415 - the same
     from pilotage_kube.errors import ConfigurationError  # noqa: PLC0415 - the same
-    from pilotage_kube.kubeconfig import connect  # noqa: PLC0415 - the same
     from pilotage_operator.process import OperatorProcess  # noqa: PLC0415 - the same
 
     # kopf tells of every event it has passed on, with all its settings

@@ -1,14 +1,20 @@
 """Kubeconfigs: what cannot be used is named with its file and field."""
 
+import asyncio
+import json
 import os
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import yaml
 
-from pilotage_kube.connection import in_pod
-from pilotage_kube.credentials import TokenFile
+from pilotage_kube.clock import ManualTime
+from pilotage_kube.connection import connect, from_kubeconfig, in_pod
 from pilotage_kube.errors import ConfigurationError
-from pilotage_kube.kubeconfig import connect, from_kubeconfig
+from pilotage_kube.kubeconfig import Kubeconfig
+from pilotage_kube.session import Session
 
 HTTP = {"server": "http://127.0.0.1:1"}
 
@@ -29,29 +35,62 @@ def write(folder, content, name="config"):
     return path
 
 
-async def headers(path):
-    return dict(await from_kubeconfig([path]).credentials.headers())
+def answer(status, version="client.authentication.k8s.io/v1"):
+    return f"""echo '{{"apiVersion": "{version}", "kind": "ExecCredential", "status": {status}}}'"""
+
+
+async def headers(*paths):
+    access = await from_kubeconfig(list(paths)).credentials.load()
+    return sorted((await access.headers()).items())
+
+
+def program(folder, script):
+    path = folder / "login"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return {"command": "./login", "apiVersion": "client.authentication.k8s.io/v1"}
 
 
 async def test_the_current_context_says_where_and_who(tmp_path):
     path = write(tmp_path, config({"token": "abc"}))
     connection = from_kubeconfig([path])
     assert (connection.server, connection.namespace) == ("http://127.0.0.1:1", "team")
-    assert await headers(path) == {"Authorization": "Bearer abc"}
+    assert await headers(path) == [("Authorization", "Bearer abc")]
     assert "abc" not in repr(connection)
+    assert "abc" not in repr(await connection.credentials.load())
 
 
-async def test_a_password_and_impersonation_are_sent(tmp_path):
-    path = write(tmp_path, config({"username": "a", "password": "b", "as": "someone"}))
-    assert await headers(path) == {"Authorization": "Basic YTpi", "Impersonate-User": "someone"}
+async def test_a_password_and_all_of_impersonation_are_sent(tmp_path):
+    extra = {"example.dev/reason": ["one", "two"]}
+    user = {"username": "a", "password": "b", "as": "someone", "as-uid": "7", "as-groups": ["x", "y"]}
+    assert await headers(write(tmp_path, config({**user, "as-user-extra": extra}))) == [
+        ("Authorization", "Basic YTpi"),
+        ("Impersonate-Extra-example.dev%2Freason", "one"),
+        ("Impersonate-Extra-example.dev%2Freason", "two"),
+        ("Impersonate-Group", "x"),
+        ("Impersonate-Group", "y"),
+        ("Impersonate-Uid", "7"),
+        ("Impersonate-User", "someone"),
+    ]
 
 
 async def test_files_are_merged_and_the_first_wins(tmp_path):
     first = write(tmp_path, {"current-context": "c"}, "first")
     second = write(tmp_path, config({"token": "second"}, **{"current-context": "other"}), "second")
-    assert dict(await from_kubeconfig([first, second]).credentials.headers())["Authorization"].endswith(
-        "second"
-    )
+    assert await headers(first, second) == [("Authorization", "Bearer second")]
+    third = write(tmp_path, config({"token": "third"}), "third")
+    assert await headers(third, second) == [("Authorization", "Bearer third")]
+
+
+async def test_a_token_goes_before_a_program_as_with_kubectl(tmp_path):
+    path = write(tmp_path, config({"token": "abc", "exec": program(tmp_path, "exit 1")}))
+    assert await headers(path) == [("Authorization", "Bearer abc")]
+
+
+async def test_a_context_without_a_user_is_anonymous(tmp_path):
+    contexts = [{"name": "c", "context": {"cluster": "c"}}]
+    path = write(tmp_path, config(cluster={"server": "https://h"}, contexts=contexts, users=None))
+    assert await headers(path) == []
 
 
 def test_the_environment_names_files(tmp_path, monkeypatch):
@@ -66,23 +105,26 @@ def test_the_environment_names_files(tmp_path, monkeypatch):
         ("{", "cannot read the kubeconfig"),
         ("- a list", "is not a kubeconfig"),
         (config(**{"current-context": ""}), "no current-context"),
-        (config(**{"current-context": "x"}), "no entry 'x' in contexts"),
+        (config(**{"current-context": "x"}), "name x in .*contexts"),
+        (config(contexts=[{"name": "c", "context": {"cluster": "z"}}]), "name z in .*clusters"),
         (config(users=[]), "no entry 'u' in users"),
         (config(cluster={"server": "127.0.0.1"}), "no server URL"),
         (config({"auth-provider": {}}), "use exec"),
-        (config({"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}), "without a command"),
+        (config({"auth-provider": {"name": "gcp"}}), "gcp is no longer supported: use exec"),
+        (config({"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}), "'command'"),
         (config({"exec": {"command": "x", "apiVersion": "v0"}}), "not supported"),
-        (config({"as": "a", "as-groups": ["system:masters"]}), "as-groups"),
+        (config({"as-groups": ["system:masters"]}), "need as: the user"),
+        (config(users="x"), "to have 'name' key"),
         (
             config(cluster={"server": "https://h", "certificate-authority-data": "%"}),
-            "certificate-authority-data is not base64",
+            "certificate-authority-data",
         ),
-        (config(cluster={"server": "https://h", "certificate-authority": "gone"}), "certificate authority"),
+        (config(cluster={"server": "https://h", "certificate-authority": "gone"}), "exists: .*gone"),
         (
             config({"client-certificate-data": "eA==", "client-key-data": "eA=="}, {"server": "https://h"}),
             "do not fit",
         ),
-        (config({"client-certificate": "gone"}, {"server": "https://h"}), "client-certificate"),
+        (config({"client-certificate": "gone"}, {"server": "https://h"}), "exists: .*gone"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, content, told):
@@ -108,37 +150,97 @@ def test_outside_a_pod_there_is_no_pods_account(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("script", "told"),
     [
-        ("exit 3", "failed"),
+        ("echo no rights >&2; exit 3", "failed: no rights"),
         ("echo nonsense", "gave no token"),
-        ("echo '{\"status\": {}}'", "gave no token"),
+        (answer("{}"), "gave no token"),
+        (answer('{"clientCertificateData": "x"}'), "no certificate with its key"),
+        (answer('{"token": "x"}', "client.authentication.k8s.io/v1beta1"), "v1beta1' and not in"),
         (None, "cannot run"),
     ],
 )
-async def test_a_credentials_program_that_fails_is_named(tmp_path, script, told):
-    if script is not None:
-        program = tmp_path / "login"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-    told_exec = {"command": "./login", "apiVersion": "client.authentication.k8s.io/v1"}
-    path = write(tmp_path, config({"exec": told_exec}))
+async def test_a_credentials_program_that_fails_is_named_and_nobody_asks_anonymously(tmp_path, script, told):
+    entry = program(tmp_path, script or "")
+    if script is None:
+        (tmp_path / "login").unlink()
+    path = write(tmp_path, config({"exec": entry}))
     with pytest.raises(ConfigurationError, match=told):
         await headers(path)
 
 
-async def test_a_token_file_is_read_again_as_time_passes(tmp_path):
-    from pilotage_kube.clock import ManualTime
+async def test_a_credentials_program_that_does_not_end_is_given_up_and_ended(tmp_path):
+    entry = program(tmp_path, f"echo $$ > {tmp_path / 'pid'}; exec sleep 100")
+    found = Kubeconfig([write(tmp_path, config({"exec": entry}))], exec_timeout_seconds=0.5)
+    with pytest.raises(ConfigurationError, match=r"does not end within 0\.5 s"):
+        await found.load()
+    pid = int((tmp_path / "pid").read_text())
+    deadline = asyncio.get_running_loop().time() + 5
+    while Path(f"/proc/{pid}").exists():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.01)
 
+
+async def test_a_credentials_program_may_say_more_than_anyone_reads(tmp_path):
+    noise = "head -c 3000000 /dev/zero >&2"
+    path = write(tmp_path, config({"exec": program(tmp_path, noise + "\n" + answer('{"token": "x"}'))}))
+    assert await headers(path) == [("Authorization", "Bearer x")]
+
+
+@pytest.mark.parametrize(("lifetime", "kept"), [(3600, 3500), (20, 15)])
+async def test_a_programs_token_is_kept_until_shortly_before_its_end(tmp_path, lifetime, kept):
+    ends = (datetime.now(UTC) + timedelta(seconds=lifetime)).isoformat()
+    count = f"echo x >> {tmp_path / 'runs'}\n"
+    entry = program(tmp_path, count + answer(json.dumps({"token": "x", "expirationTimestamp": ends})))
+    clock = ManualTime()
+    session = Session(from_kubeconfig([write(tmp_path, config({"exec": entry}))]).credentials, clock)
+
+    async def runs():
+        await session.access()
+        return len((tmp_path / "runs").read_text().split())
+
+    assert await runs() == 1
+    await clock.advance(kept)
+    assert await runs() == 1
+    await clock.advance(lifetime - kept)
+    assert await runs() == 2
+
+
+async def test_a_token_file_is_read_again_as_time_passes(tmp_path):
     clock = ManualTime()
     file = tmp_path / "token"
     file.write_text("first\n")
-    credentials = TokenFile(file, clock)
-    assert await credentials.headers() == {"Authorization": "Bearer first"}
+    path = write(tmp_path, config({"tokenFile": "token"}))
+    session = Session(from_kubeconfig([path]).credentials, clock)
+
+    async def token():
+        return (await (await session.access()).headers())["Authorization"]
+
+    assert await token() == "Bearer first"
     file.write_text("second")
-    assert await credentials.headers() == {"Authorization": "Bearer first"}
+    assert await token() == "Bearer first"
     await clock.advance(10)
-    assert await credentials.headers() == {"Authorization": "Bearer second"}
+    assert await token() == "Bearer second"
     file.write_text("third")
-    assert await credentials.headers(refused=True) == {"Authorization": "Bearer third"}
+    refused = await session.access()
+    await session.access(refused)
+    assert await token() == "Bearer third"
     file.write_text("")
     with pytest.raises(ConfigurationError, match="empty"):
-        await credentials.headers(refused=True)
+        await session.access(await session.access())
+
+
+async def test_refusals_of_one_access_load_it_anew_once(tmp_path):
+    entry = program(tmp_path, f"echo x >> {tmp_path / 'runs'}\n" + answer('{"token": "x"}'))
+    session = Session(from_kubeconfig([write(tmp_path, config({"exec": entry}))]).credentials, ManualTime())
+    first = await session.access()
+    renewed = await asyncio.gather(*(session.access(first) for _ in range(5)))
+    assert len((tmp_path / "runs").read_text().split()) == 2
+    assert renewed == [await session.access()] * 5
+
+
+async def test_no_key_stays_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    pair = {"client-certificate-data": "eA==", "client-key-data": "eA=="}
+    with pytest.raises(ConfigurationError):
+        from_kubeconfig([write(tmp_path, config(pair, {"server": "https://h"}))])
+    assert list((tmp_path / "temporary").iterdir()) == []

@@ -1,5 +1,6 @@
 """Whose statuses nobody else keeps, by a clock that the test turns; no API server can be reached here."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,7 +8,7 @@ from operator_cases import pool, stored
 
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import ManualTime
-from pilotage_kube.connection import Connection
+from pilotage_kube.connection import from_kubeconfig
 from pilotage_operator.author_view import AuthorView
 from pilotage_operator.stored import Stored
 
@@ -30,8 +31,11 @@ class Case:
 
 
 @pytest.fixture
-async def case() -> AsyncIterator[Case]:
-    async with ApiClient(Connection("http://127.0.0.1:1"), timeout_seconds=1.0) as client:
+async def case(tmp_path) -> AsyncIterator[Case]:
+    nowhere = {"contexts": [{"name": "c", "context": {"cluster": "c"}}], "current-context": "c"}
+    clusters = [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}]
+    (tmp_path / "config").write_text(json.dumps({**nowhere, "clusters": clusters}))
+    async with ApiClient(from_kubeconfig([tmp_path / "config"]), timeout_seconds=1.0) as client:
         yield Case(client)
 
 
