@@ -94,9 +94,7 @@ class Pods:
 
     async def remove(self, name: str) -> None:
         """It is gone."""
-        await self._client.request(
-            "DELETE", PODS.path(self.namespace, name), body=json.dumps({"gracePeriodSeconds": 0}).encode()
-        )
+        await self._client.request("DELETE", PODS.path(self.namespace, name), body={"gracePeriodSeconds": 0})
 
 
 class Cluster:

@@ -1,7 +1,10 @@
-"""`explain` and `check` where one of a gateway's pickers cannot be asked."""
+"""`explain` and `check` in a cluster: by a program's credentials, and where a picker cannot be asked."""
 
+import asyncio
 import io
+import json
 import socket
+import sys
 
 import pytest
 from extproc_rig import gateway_at, picker_in, pool_of, snapshot_with
@@ -69,3 +72,43 @@ async def test_a_picker_that_cannot_be_reached_does_not_keep_a_command_from_the_
             told = console.file.getvalue().splitlines()
             assert told[0].startswith("picker-a: cannot be reached by port-forward: ")
             assert "snapshot" in told[1]
+
+
+async def test_check_asks_by_the_credentials_of_a_kubeconfigs_program(
+    client, control_plane, with_crds, namespace, tmp_path
+):
+    """The whole command: lists, and a port-forward to the picker."""
+    version = "client.authentication.k8s.io/v1"
+    told = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": control_plane.token}}
+    (tmp_path / "answer").write_text(json.dumps(told))
+    program = {"apiVersion": version, "command": "cat", "args": [str(tmp_path / "answer")]}
+    control_plane.write_kubeconfig(tmp_path / "config", {"exec": program})
+    (tmp_path / "token").write_text("any")
+
+    async def check() -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from pilotage_cli.main import run; run()", "check"),
+            *("--kubeconfig", str(tmp_path / "config"), "--context", "test", "-n", namespace),
+            *("--token-file", str(tmp_path / "token"), "--output", "json"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
+
+    snapshot = snapshot_with(pool_of(namespace, endpoints=(("10.0.0.1", 8000),)))
+    await SnapshotPublisher(client, namespace=namespace).publish(snapshot)
+    async with (
+        node(client, f"node-{namespace}", tmp_path) as name,
+        picker_in(control_plane.connection(), client, namespace) as cluster,
+    ):
+        await cluster.ready()
+        alive = int(cluster.picker.server.admin_address.rpartition(":")[2])
+        await picker_pod(client, namespace, "picker-a", port=alive, node=name)
+        status, output = await check()
+        [found] = json.loads(output)["replicas"]
+        assert (status, found["snapshot"]) == (0, snapshot.version)
+        (tmp_path / "answer").unlink()
+        status, output = await check()
+        assert (status, output.count("\n")) == (2, 1)
+        assert "the credentials program 'cat' failed: cat: " in output
