@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotage_kube.client import ApiClient
-from pilotage_kube.kubeconfig import from_kubeconfig
+from pilotage_kube.connection import from_kubeconfig
 from pilotage_kube.resource import PODS
 
 NAMESPACE = "default"

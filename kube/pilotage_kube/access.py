@@ -3,8 +3,7 @@
 import hashlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,25 +52,30 @@ class Transport(KubernetesClient):
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"client certificate and key do not fit: {error}") from error
 
-    @asynccontextmanager
-    async def answer(
+    async def send(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str],
         bounds: aiohttp.ClientTimeout,
         body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to one request, whose body has not been read. Raises what aiohttp raises."""
+    ) -> aiohttp.ClientResponse:
+        """The answer, whose body has not been read, for `release` in the end. Raises what aiohttp raises."""
         self._users += 1
         try:
             found = await self.call_api(
                 method, url, header_params=headers, body=body, _request_timeout=bounds, _preload_content=False
             )
-            async with found.response as response:
-                yield response
-        finally:
+        except BaseException:
             await self._done()
+            raise
+        response: aiohttp.ClientResponse = found.response
+        return response
+
+    async def release(self, response: aiohttp.ClientResponse) -> None:
+        """Give the connection back, or close it where the answer has not been read to its end."""
+        response.release()
+        await self._done()
 
     async def websocket(
         self, url: str, headers: Mapping[str, str], protocol: str
@@ -83,17 +87,20 @@ class Transport(KubernetesClient):
         if self.rest_client.pool_manager is None:
             self.rest_client.pool_manager = self.session()
         session: aiohttp.ClientSession = self.rest_client.pool_manager
-        socket = await session.ws_connect(
-            url,
-            protocols=(protocol,),
-            headers=headers,
-            server_hostname=self.configuration.tls_server_name,
-            proxy=self.configuration.proxy,
-            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
-            max_msg_size=_MAX_MESSAGE_BYTES,
-        )
         self._users += 1
-        return socket
+        try:
+            return await session.ws_connect(
+                url,
+                protocols=(protocol,),
+                headers=headers,
+                server_hostname=self.configuration.tls_server_name,
+                proxy=self.configuration.proxy,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                max_msg_size=_MAX_MESSAGE_BYTES,
+            )
+        except BaseException:
+            await self._done()
+            raise
 
     async def hang_up(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Close a WebSocket."""

@@ -315,13 +315,17 @@ class ApiClient:
         refused: Access | None = None
         while True:
             access = await self._session.access(refused)
+            transport = access.transport
             sent = await access.headers()
             sent.update(headers)
             sent["User-Agent"] = self._user_agent
-            async with access.transport.answer(method, url, sent, bounds, body) as response:
+            response = await transport.send(method, url, sent, bounds, body)
+            try:
                 if response.status != 401 or refused is not None:
                     yield response
                     return
+            finally:
+                await transport.release(response)
             refused = access
 
 

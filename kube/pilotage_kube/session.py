@@ -28,10 +28,12 @@ class Session:
         Where certificates have changed, connections that were made with the old ones serve what they have
         begun, and are closed then.
         """
+        if found := self._current(refused):
+            return found
         async with self._lock:
+            if found := self._current(refused):
+                return found
             former = self._access
-            if former is not None and former is not refused and self._clock() < self._until:
-                return former
             loaded = await self._credentials.load(refused=refused is not None)
             if former is not None:
                 if loaded.transport.fingerprint == former.transport.fingerprint:
@@ -42,6 +44,10 @@ class Session:
             valid = loaded.valid_seconds
             self._until = math.inf if valid is None else self._clock() + valid
             return loaded
+
+    def _current(self, refused: "Access | None") -> "Access | None":
+        usable = self._access is not refused and self._clock() < self._until
+        return self._access if usable else None
 
     async def close(self) -> None:
         """Close all connections."""

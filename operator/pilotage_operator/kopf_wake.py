@@ -6,7 +6,7 @@ because it
 
 - ends by cancelling every task of its loop that began after it, whoever began it;
 - takes over SIGINT and SIGTERM where it runs in the main thread;
-- parses whole lists at once, which would hold the loop that renews the Lease.
+- parses each page of a list at once, which would hold the loop that renews the Lease.
 """
 
 import asyncio
@@ -186,6 +186,8 @@ def _settings() -> kopf.OperatorSettings:
     # no CRD and namespace watches: the rights for them are not asked for
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    # a page of a list at a time; streamed lists (`initial_streaming`) need Kubernetes 1.34
+    settings.watching.chunk_size = 250
     # kopf removes this finalizer wherever no handler needs it: it must not be one that other operators use
     settings.persistence.finalizer = "pilotage.dev/never-set"
     # With an index, a limit on workers never ends its start: the workers it lets run wait for those it does
