@@ -183,3 +183,14 @@ async def test_an_answer_is_read_up_to_its_bound(control_plane, client, namespac
         await client.get(CONFIG_MAPS, "one", namespace)
     monkeypatch.undo()
     assert await client.get(CONFIG_MAPS, "one", namespace)
+
+
+async def test_neither_proxies_nor_passwords_are_taken_from_the_environment(
+    control_plane, tmp_path, monkeypatch
+):
+    (tmp_path / "netrc").write_text("default login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with ApiClient(control_plane.connection()) as client:
+        assert isinstance(await client.list_all(CONFIG_MAPS, "default"), list)
