@@ -7,7 +7,7 @@ import typer
 
 from pilotage_cli.event_loop import StopSignals, run_fast, until
 from pilotage_cli.failure import CommandError
-from pilotage_cli.options import LogLevel, settings_of
+from pilotage_cli.options import LogLevel, connection_of, settings_of
 
 
 def operator(
@@ -23,18 +23,19 @@ def operator(
         tune_garbage_collection,
     )
     from pilotage_extproc.telemetry.logs import configure_logs  # noqa: PLC0415 - the same
-    from pilotage_kube.connection import connect  # noqa: PLC0415 - the same
     from pilotage_kube.errors import ConfigurationError  # noqa: PLC0415 - the same
     from pilotage_operator.process import OperatorProcess  # noqa: PLC0415 - the same
 
     # kopf tells of every event it has passed on, with all its settings
     configure_logs(log_level, quiet=("kopf",))
-    # with thousands of resources a full collection holds a reconciliation for a quarter of a second
-    tune_garbage_collection()
     found = settings_of(settings)
+    connection = connection_of(kubeconfig, context)
+    # with thousands of resources a full collection holds a reconciliation for a quarter of a second; what the
+    # cluster's client has just imported is left out of it
+    tune_garbage_collection()
 
     async def serve() -> None:
-        process = OperatorProcess(connect(kubeconfig, context), found)
+        process = OperatorProcess(connection, found)
 
         async def run() -> str:
             await process.run()
