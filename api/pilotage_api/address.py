@@ -60,12 +60,15 @@ def canonical_host(host: str) -> str:
 
 def canonical_place(place: str) -> str:
     """`HOST:PORT`, IPv6 in brackets, with the host in its one spelling; also a host alone."""
-    host, colon, port = place.rpartition(":")
-    if place.endswith("]"):  # brackets without a port
-        host, colon, port = place, "", ""
-    elif not colon or (":" in host and not host.startswith("[")):
-        return canonical_host(place)
+    host, colon, port = (place, "", "") if place.endswith("]") else place.rpartition(":")
     inner = host.removeprefix("[").removesuffix("]")
+    if host == f"[{inner}]":
+        if "[" in inner or "]" in inner:
+            return place
+    elif "[" in host or "]" in host:
+        return place  # not an address however it is read
+    elif not colon or ":" in host:
+        return canonical_host(place)
     return f"{bracketed(canonical_host(inner))}{colon}{port}"
 
 

@@ -53,7 +53,7 @@ def test_it_is_the_one_that_envoy_uses(packed):
         ("[0:0::1]", "[::1]"),
         ("", ""),
         (":", ":"),
-        ("]", ""),
+        ("]", "]"),
     ],
 )
 def test_a_place_has_one_spelling(spelled, canonical):
