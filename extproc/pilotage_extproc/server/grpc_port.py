@@ -12,6 +12,7 @@ from pilotage_extproc.server.tls import PortCertificate
 from pilotage_extproc.transport.contract import Method, Port, Service, Stream
 from pilotage_extproc.transport.grpcio import GrpcioPort
 from pilotage_extproc.transport.server import BuiltinPort
+from pilotage_extproc.transport.stepped import by_steps
 
 EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 _UNREADY_NAMES = ("", "readiness", EXT_PROC_SERVICE)
@@ -82,4 +83,5 @@ def pool_ext_proc_service(processor: Processor, pool: Callable[[], str]) -> Serv
 
 
 def _service(processor: Processor, process: Callable[[Stream], Awaitable[None]]) -> Service:
-    return Service(EXT_PROC_SERVICE, {"Process": Method(process, room=processor.bodies)})
+    method = Method(process, room=processor.bodies, receiver=by_steps(process))
+    return Service(EXT_PROC_SERVICE, {"Process": method})

@@ -24,7 +24,7 @@ class ResponseOwners:
     def __init__(self, *, capacity: int = 100_000, max_waiters: int = 1000) -> None:
         self._owners: OrderedDict[str, ResponseOwner] = OrderedDict()
         self._capacity = capacity
-        self._waiters: dict[str, list[asyncio.Future[ResponseOwner]]] = {}
+        self._waiters: dict[str, list[asyncio.Future[ResponseOwner | None]]] = {}
         self._waiting = 0
         self._max_waiters = max_waiters
 
@@ -59,18 +59,22 @@ class ResponseOwners:
         owner = self.find(response_id)
         if owner is not None or self._waiting >= self._max_waiters:
             return owner
-        future: asyncio.Future[ResponseOwner] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[ResponseOwner | None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(response_id, [])
         waiters.append(future)
         self._waiting += 1
+        timer = asyncio.get_running_loop().call_later(timeout_seconds, _give_up, future)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                return await future
-        except TimeoutError:
-            return None
+            return await future
         finally:
+            timer.cancel()
             self._waiting -= 1
             if future in waiters:
                 waiters.remove(future)
             if not waiters and self._waiters.get(response_id) is waiters:
                 del self._waiters[response_id]
+
+
+def _give_up(waiting: "asyncio.Future[ResponseOwner | None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)

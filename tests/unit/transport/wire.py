@@ -90,6 +90,14 @@ class FakeTransport:
             self.connection.connection_lost(None)
 
 
+def by_task(handler: Callable[..., Awaitable[None]]) -> Callable[[Call], Receiver]:
+    return by_coroutine(handler, asyncio.get_running_loop())
+
+
+DRIVERS = [by_task]
+"""The last runs the handlers of a test."""
+
+
 @dataclass
 class Port:
     """The owner of connections in a test."""
@@ -111,7 +119,7 @@ class Port:
     def receiver(self, method: Method, call: Call) -> Receiver:
         if method.receiver is not None:
             return method.receiver(call)
-        return by_coroutine(method.handler, asyncio.get_running_loop())(call)
+        return DRIVERS[-1](method.handler)(call)
 
     def admit_stream(self) -> bool:
         if self.open_streams >= self.limits.streams:

@@ -1,0 +1,238 @@
+"""A call served by a coroutine that is stepped by messages: no task, no turn of the event loop a message.
+
+The handler runs at once when a message comes, within the transport's own reading, until it asks for the
+next. Both answers of a request then leave in one write. Only a handler that waits for something else goes
+on as a task from there: such a handler must not use `asyncio.timeout`, which needs a task to begin with.
+"""
+
+import asyncio
+import logging
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any, Final
+
+from pilotage_extproc.transport.contract import Call, CallRefused, Handler, Receiver, Status
+
+log = logging.getLogger(__name__)
+
+_NEXT: Final = object()
+"""What a handler yields that waits for its call alone."""
+
+
+def by_steps(handler: Handler) -> Callable[[Call], Receiver]:
+    """Receivers that step the handler, a coroutine each."""
+
+    def receiver(call: Call) -> Receiver:
+        return SteppedCall(call, handler, asyncio.get_running_loop())
+
+    return receiver
+
+
+@types.coroutine
+def _next_event() -> Generator[object, None, None]:
+    yield _NEXT
+
+
+@types.coroutine
+def _went_on(handler: Coroutine[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
+    """The rest of a handler that has begun and waits for something, as a task can run it."""
+    while True:
+        failed: BaseException | None = None
+        sent = None
+        try:
+            sent = yield waited_for
+        except BaseException as error:  # noqa: BLE001 - what happens to the task happens to the handler
+            failed = error
+        try:
+            waited_for = handler.send(sent) if failed is None else handler.throw(failed)
+        except StopIteration:
+            return
+
+
+async def _as_task(handler: Coroutine[Any, Any, None], waited_for: Any) -> None:
+    await _went_on(handler, waited_for)
+
+
+class SteppedCall:
+    """A `Receiver` towards the transport, a `Stream` towards the handler."""
+
+    __slots__ = (
+        "_call",
+        "_drained",
+        "_ended",
+        "_error",
+        "_gone",
+        "_handler",
+        "_loop",
+        "_messages",
+        "_read",
+        "_running",
+        "_task",
+        "_waiter",
+        "_wants",
+    )
+
+    def __init__(self, call: Call, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
+        self._loop = loop
+        self._messages: deque[tuple[bytes, int]] = deque()
+        self._read: list[tuple[int, int]] = []
+        """Lengths and room of messages handed over in this step."""
+        self._waiter: asyncio.Future[None] | None = None
+        """Of a handler that has become a task, and asks for the next message."""
+        self._drained: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+        self._ended = False
+        self._gone = False
+        self._running = False
+        self._wants = ""
+        """What a handler without a task waits for: `message` or `room`; empty before its first step."""
+        self._task: asyncio.Task[None] | None = None
+        self._handler: Coroutine[Any, Any, None] | None = _coroutine(handler(self))
+
+    # what the transport tells
+
+    def on_message(self, message: bytes, reserved: int) -> None:
+        if self._handler is None:
+            self._call.took(len(message), reserved)
+            return
+        if self._messages:
+            reserved = reserved or self._call.hold(len(message))
+        self._messages.append((message, reserved))
+        self._news("message")
+
+    def on_end(self) -> None:
+        self._ended = True
+        self._news("message")
+
+    def on_refused(self, error: Exception) -> None:
+        self._error = error
+        self._drop()
+        self._news("message")
+
+    def on_writable(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+        elif drained is None and self._wants == "room":
+            self._step()
+
+    def on_gone(self) -> None:
+        self._gone = True
+        self._drop()
+        if self._task is not None:
+            self._task.cancel()
+        elif self._handler is not None and not self._running:
+            self._step(asyncio.CancelledError())
+
+    def _news(self, of: str) -> None:
+        if self._waiter is not None:
+            if not self._waiter.done():
+                self._waiter.set_result(None)
+        elif self._task is None and not self._running and self._wants in ("", of):
+            self._step()
+
+    # running the handler
+
+    def _step(self, error: BaseException | None = None) -> None:
+        handler = self._handler
+        if handler is None:
+            return
+        self._running = True
+        try:
+            waits_for = handler.send(None) if error is None else handler.throw(error)
+        except StopIteration:
+            self._over(Status.OK)
+        except BaseException as raised:  # noqa: BLE001 - it ends the call
+            self._raised(raised)
+        else:
+            if waits_for is not _NEXT:
+                self._go_on(handler, waits_for)
+        finally:
+            self._running = False
+        self._give_back()
+        if self._gone and self._handler is not None and self._task is None:
+            self._step(asyncio.CancelledError())  # it was lost within this step
+
+    def _go_on(self, handler: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        """The handler waits for something else than its call: from here on it is a task."""
+        self._task = self._loop.create_task(_as_task(handler, waits_for))
+        self._task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: "asyncio.Task[None]") -> None:
+        self._task = None
+        if task.cancelled():
+            self._over(Status.CANCELLED)
+        elif (raised := task.exception()) is not None:
+            self._raised(raised)
+        else:
+            self._over(Status.OK)
+        self._give_back()
+
+    def _raised(self, raised: BaseException) -> None:
+        if isinstance(raised, CallRefused):
+            self._over(raised.status, raised.details)
+        elif isinstance(raised, asyncio.CancelledError):
+            self._over(Status.CANCELLED)
+        else:
+            log.error("a call failed", exc_info=raised)
+            self._over(Status.UNKNOWN)
+
+    def _over(self, status: Status, details: str = "") -> None:
+        self._handler = None
+        self._call.finish(status, details)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Give back the room of what nobody reads."""
+        while self._messages:
+            message, reserved = self._messages.popleft()
+            self._call.took(len(message), reserved)
+
+    def _give_back(self) -> None:
+        """A step is over: the handler has said what it keeps of the messages it read."""
+        while self._read:
+            self._call.took(*self._read.pop())
+
+    # what the handler asks
+
+    async def read(self) -> bytes | None:
+        while not self._messages:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return None
+            if self._task is None:
+                self._wants = "message"
+                await _next_event()
+            else:
+                self._give_back()
+                self._waiter = self._loop.create_future()
+                try:
+                    await self._waiter
+                finally:
+                    self._waiter = None
+        message, reserved = self._messages.popleft()
+        self._read.append((len(message), reserved))
+        return message
+
+    async def write(self, message: bytes) -> None:
+        if self._call.send(message):
+            return
+        if self._task is None:
+            self._wants = "room"
+            await _next_event()
+        else:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    def invocation_metadata(self) -> Mapping[str, str]:
+        return self._call.metadata
+
+
+def _coroutine(awaitable: Any) -> Coroutine[Any, Any, None]:
+    """A handler's call. Raises TypeError where it is none that can be stepped."""
+    if not isinstance(awaitable, Coroutine):
+        raise TypeError("a handler must be a coroutine function")
+    return awaitable
