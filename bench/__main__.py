@@ -1,17 +1,20 @@
 """Throughput and added latency against a fixed-pick ext_proc: a table and JSON.
 
 python -m bench [--quick] [--only NAME] [--rounds N] [--seconds S] [--out FILE] [--long MINUTES]
+
+`BENCH_BEFORE=COMMAND` measures the `pilotage` command of another version in the same runs.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import platform
 import statistics
 import sys
 import tempfile
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from bench.bodies import write_bodies
 from bench.documents import median
 from bench.load import CONNECTIONS, Measured, run_load
 from bench.stack import (
+    BEFORE,
     FLOOR,
     FLOOR_ON_GRPCIO,
     FLOOR_WITHOUT_LOG,
@@ -41,9 +45,10 @@ class Member:
     endpoints: int = 10
     chunks: int = 0
     real_page: bool = False
+    full_duplex: bool = False
 
     def stack(self) -> Stack:
-        return Stack(self.kind, self.endpoints, self.chunks, self.real_page)
+        return Stack(self.kind, self.endpoints, self.chunks, self.real_page, full_duplex=self.full_duplex)
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,22 @@ def against_floor(name: str, size: int, endpoints: int, aim: float, *more: Membe
 _NO_LOG = Member(FLOOR_WITHOUT_LOG, FLOOR_WITHOUT_LOG)
 _ON_GRPCIO = (Member(FLOOR_ON_GRPCIO, FLOOR_ON_GRPCIO), Member(PILOTAGE_ON_GRPCIO, PILOTAGE_ON_GRPCIO))
 """The transport of earlier versions, side by side."""
+_BEFORE = (Member(BEFORE, BEFORE),) if "BENCH_BEFORE" in os.environ else ()
+"""Another version in the same run."""
+
+
+def full_duplex(name: str, size: int) -> Scenario:
+    """As other gateways ask."""
+    ours = Member(PILOTAGE, PILOTAGE, full_duplex=True)
+    before = tuple(replace(member, full_duplex=True) for member in _BEFORE)
+    return Scenario(name, size, (*before, Member("bundled", PILOTAGE), ours), base="bundled")
+
+
 SCENARIOS = (
-    against_floor("2 KB, 10 endpoints", 2_000, 10, 0.75, _NO_LOG, *_ON_GRPCIO),
-    against_floor("220 KB, 10 endpoints", 220_000, 10, 0.7, _NO_LOG, *_ON_GRPCIO),
+    against_floor("2 KB, 10 endpoints", 2_000, 10, 0.75, _NO_LOG, *_ON_GRPCIO, *_BEFORE),
+    against_floor("220 KB, 10 endpoints", 220_000, 10, 0.7, _NO_LOG, *_ON_GRPCIO, *_BEFORE),
+    full_duplex("2 KB, full-duplex", 2_000),
+    full_duplex("220 KB, full-duplex", 220_000),
     against_floor("2 KB, 1,000 endpoints", 2_000, 1000, 0.5),
     against_floor("220 KB, 1,000 endpoints", 220_000, 1000, 0.5),
     Scenario(

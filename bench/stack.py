@@ -19,7 +19,9 @@ from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 
 FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE = "floor", "floor without log", "pilotage"
 FLOOR_ON_GRPCIO, PILOTAGE_ON_GRPCIO = "floor on grpcio", "pilotage on grpcio"
-_OURS = (PILOTAGE, PILOTAGE_ON_GRPCIO)
+BEFORE = "before"
+"""Pilotage of another checkout, whose `pilotage` command is `BENCH_BEFORE`."""
+_OURS = (PILOTAGE, PILOTAGE_ON_GRPCIO, BEFORE)
 REAL_PAGE = Path(__file__).parents[1] / "tests/fixtures/vllm-0.32/metrics_under_load_lora.prom"
 _TICK = os.sysconf("SC_CLK_TCK")
 _POOL = """\
@@ -84,6 +86,8 @@ class Stack:
     real_page: bool = False
     """Whether metrics pages are a real vLLM's, 52 KB, instead of short ones."""
     engine: str = "vllm"
+    full_duplex: bool = False
+    """Whether Envoy asks as other gateways do: bodies full-duplex, no access log, no name."""
     children: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -106,8 +110,10 @@ class Stack:
             gateway=("127.0.0.1", 0),
             admin=("127.0.0.1", 0),
         )
-        if self.kind == FLOOR_WITHOUT_LOG:
+        if self.kind == FLOOR_WITHOUT_LOG or self.full_duplex:
             bootstrap = _without_access_log(bootstrap)
+        if self.full_duplex:
+            bootstrap = _as_another_gateway(bootstrap)
         self.envoy = EnvoyProcess(bootstrap, concurrency=1)
         await self.envoy.start()
         await self.envoy.wait_ready()
@@ -127,12 +133,14 @@ class Stack:
         return child
 
     async def _pilotage(self, port: int, upstream: int, transport: str) -> asyncio.subprocess.Process:
-        Path(self.folder.name, "pilotage.yaml").write_text(_SETTINGS % transport)
+        command = [sys.executable, "-c", "from pilotage_cli.main import run; run()"]
+        if self.kind == BEFORE:
+            command = [os.environ["BENCH_BEFORE"]]
+        else:
+            Path(self.folder.name, "pilotage.yaml").write_text(_SETTINGS % transport)
         Path(self.folder.name, "pool.yaml").write_text(manifest(self.endpoints, upstream, self.engine))
         child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from pilotage_cli.main import run; run()",
+            *command,
             "extproc",
             *("-f", self.folder.name, "--log-level", "error"),
             *("--extproc-listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{self.admin_port}"),
@@ -185,4 +193,21 @@ def _without_access_log(bootstrap: str) -> str:
         for chain in listener["filterChains"]:
             for one in chain["filters"]:
                 one["typedConfig"].pop("accessLog", None)
+    return json.dumps(raw)
+
+
+def _as_another_gateway(bootstrap: str) -> str:
+    """The picker's filter as third-party gateways configure it: its stream ends with the pick."""
+    raw = json.loads(bootstrap)
+    for listener in raw["staticResources"]["listeners"]:
+        for chain in listener["filterChains"]:
+            for one in chain["filters"]:
+                for http in one["typedConfig"].get("httpFilters", ()):
+                    if http["name"] == "envoy.filters.http.ext_proc":
+                        picker = http["typedConfig"]
+                        picker["grpcService"].pop("initialMetadata", None)
+                        picker["processingMode"] |= {
+                            "requestBodyMode": "FULL_DUPLEX_STREAMED",
+                            "requestTrailerMode": "SEND",
+                        }
     return json.dumps(raw)
