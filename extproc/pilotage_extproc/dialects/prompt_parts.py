@@ -13,9 +13,10 @@ from typing import Any, Final
 import orjson
 import xxhash
 
-MEDIA_PART_BYTES: Final = 2304
-"""What an image, sound or file counts as: 576 tokens of four bytes, LLaVA's count for an image
-(https://arxiv.org/abs/2304.08485). Engines differ; its digest decides what is equal."""
+MEDIA_TOKENS: Final = 576
+"""What an image, sound or file counts as: LLaVA's count for an image (https://arxiv.org/abs/2304.08485).
+Engines differ; its digest decides what is equal."""
+MEDIA_PART_BYTES: Final = 4 * MEDIA_TOKENS
 PART_END: Final = b"\x1e"
 """Behind each part, so that no two lists of parts have the same text."""
 MOST_PARTS: Final = 2048
@@ -38,8 +39,14 @@ class Parts(list[bytes]):
     all_text = True
     """Whether the engine sees this text and nothing else: no media, no token ids, nothing it has stored."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: dict[int, int] = {}
+        """Tokens of parts that need not be read for it, by place: media and token ids."""
+
     def add_media(self, part: dict[str, Any]) -> None:
         """A part that is no text."""
+        self.counted[len(self)] = MEDIA_TOKENS
         digest = xxhash.xxh3_128_digest(as_json(part))
         self.append(digest * (MEDIA_PART_BYTES // len(digest)))
         self.all_text = False
@@ -51,6 +58,9 @@ class Parts(list[bytes]):
 
     def add_values(self, values: Any) -> None:
         """Texts or token ids of a completion."""
+        ids = _count_ids(values)
+        if ids:
+            self.counted[len(self)] = ids
         self.append(as_json(values))
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             self.all_text = False
@@ -60,6 +70,17 @@ def add_tools(tools: Any, parts: Parts) -> None:
     """Tool definitions, without the markers of what a provider shall cache."""
     if tools:
         parts.append(as_json(_unmarked(tools) if isinstance(tools, list) else tools))
+
+
+def _count_ids(values: Any) -> int:
+    """Token ids of one prompt or of several; 0 where the values are something else."""
+    if not isinstance(values, list) or not values:
+        return 0
+    if isinstance(values[0], int):
+        return len(values)
+    if isinstance(values[0], list):
+        return sum(len(ids) for ids in values if isinstance(ids, list))
+    return 0
 
 
 def only_prompt(given: Any) -> Any:

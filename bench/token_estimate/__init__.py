@@ -1,0 +1,1 @@
+"""How well tokens are estimated from bytes, and where the estimate's weights come from."""
