@@ -3,88 +3,16 @@
 https://platform.openai.com/docs/api-reference/chat
 """
 
-from typing import Any, Final
+from typing import Final
 
-from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_messages
-from pilotage_extproc.dialects.conversation import (
-    audio_in,
-    digest_of,
-    distinct,
-    images_in,
-    objects,
-    text_of,
-    texts_in,
-)
+from pilotage_extproc.dialects.call import Dialect, Members, check_messages
+from pilotage_extproc.dialects.chat_facts import CHAT_FACTS
 from pilotage_extproc.dialects.prompt_parts import Parts, add_messages
 from pilotage_extproc.domain.head import CallKind
-
-_SYSTEM_ROLES: Final = ("system", "developer")
 
 
 def _prompt(members: Members, parts: Parts) -> None:
     add_messages(members.get("messages"), parts)
-
-
-def _turns(members: Members) -> int:
-    return sum(1 for message in objects(members.get("messages")) if message.get("role") == "user")
-
-
-def _last_role(members: Members) -> str | None:
-    messages = members.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else None
-    if not isinstance(last, dict):
-        return None
-    role = text_of(last.get("role"))
-    return "tool" if role == "function" else role
-
-
-def _named(tool: dict[str, Any]) -> Any:
-    """The name of a tool, or of a call of one: `{function: {name}}` or `{custom: {name}}`."""
-    for kind in ("function", "custom"):
-        inner = tool.get(kind)
-        if isinstance(inner, dict):
-            return inner.get("name")
-    return None
-
-
-def _tool_names(members: Members) -> tuple[str, ...]:
-    names = [_named(tool) for tool in objects(members.get("tools"))]
-    names += [function.get("name") for function in objects(members.get("functions"))]
-    return distinct(names)
-
-
-def _tools_used(members: Members) -> tuple[str, ...]:
-    names: list[Any] = []
-    for message in objects(members.get("messages")):
-        names += [_named(call) for call in objects(message.get("tool_calls"))]
-        call = message.get("function_call")
-        if isinstance(call, dict):
-            names.append(call.get("name"))
-    return distinct(names)
-
-
-def _json_schema(members: Members) -> bool:
-    wanted = members.get("response_format")
-    if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
-        return True
-    return asks_engine_for_json(members)
-
-
-def asks_engine_for_json(members: Members) -> bool:
-    """Whether vLLM's own member asks for a schema: `structured_outputs.json`, or the older `guided_json`."""
-    own = members.get("structured_outputs")
-    if isinstance(own, dict) and own.get("json") is not None:
-        return True
-    return members.get("guided_json") is not None
-
-
-def _system_digest(members: Members) -> str | None:
-    return digest_of(
-        text
-        for message in objects(members.get("messages"))
-        if message.get("role") in _SYSTEM_ROLES
-        for text in texts_in(message.get("content"))
-    )
 
 
 CHAT: Final = Dialect(
@@ -92,16 +20,7 @@ CHAT: Final = Dialect(
     paths=("/v1/chat/completions",),
     check=check_messages,
     prompt=_prompt,
-    facts=Facts(
-        turns=_turns,
-        last_role=_last_role,
-        tool_names=_tool_names,
-        tools_used=_tools_used,
-        images=lambda members: images_in(members.get("messages")),
-        audio=lambda members: audio_in(members.get("messages")),
-        json_schema=_json_schema,
-        system_digest=_system_digest,
-    ),
+    facts=CHAT_FACTS,
     streams=True,
     usage_when_asked=True,
     output_limits=("max_completion_tokens", "max_tokens"),

@@ -6,7 +6,7 @@ https://platform.openai.com/docs/api-reference/completions; `prompt_embeds` is v
 from typing import Final
 
 from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_any
-from pilotage_extproc.dialects.chat import asks_engine_for_json
+from pilotage_extproc.dialects.conversation import asks_engine_for_json
 from pilotage_extproc.dialects.prompt_parts import Parts, add_content, only_prompt
 from pilotage_extproc.domain.head import CallKind
 

@@ -13,6 +13,14 @@ _AUDIO: Final = frozenset({"audio", "audio_url", "input_audio"})
 _NESTED: Final = ("content", "output")
 
 
+def asks_engine_for_json(members: dict[str, Any]) -> bool:
+    """Whether vLLM's own member asks for a schema: `structured_outputs.json`, or the older `guided_json`."""
+    own = members.get("structured_outputs")
+    if isinstance(own, dict) and own.get("json") is not None:
+        return True
+    return members.get("guided_json") is not None
+
+
 def objects(value: Any) -> Iterator[dict[str, Any]]:
     """The objects of a list; none of anything else."""
     if isinstance(value, list):

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pilotage_extproc.dialects.call import Dialect, check_any
-from pilotage_extproc.dialects.chat import CHAT
+from pilotage_extproc.dialects.chat_facts import CHAT_FACTS
 from pilotage_extproc.domain.head import CallKind
 
 TOKENIZE: Final = Dialect(
@@ -11,7 +11,7 @@ TOKENIZE: Final = Dialect(
     paths=("/tokenize",),
     model_required=False,
     check=check_any("prompt", "messages"),
-    facts=CHAT.facts,
+    facts=CHAT_FACTS,
     usage=(),
 )
 
