@@ -81,6 +81,13 @@ def memory(report: dict[str, Any]) -> str:
     return table(headings, [["MiB", *(f"{one['rss_mib']:.0f}" for one in shown)]])
 
 
+def open_exchanges(report: dict[str, Any]) -> str:
+    """Bytes of an open exchange by the size of its prompt."""
+    held = {int(size): bytes_ for size, bytes_ in report["bytes_by_prompt_bytes"].items()}
+    headings = ["prompt", *(f"{size // 1000:,} KB" for size in sorted(held))]
+    return table(headings, [["bytes an open request", *(f"{held[size]:,}" for size in sorted(held))]])
+
+
 def section() -> str:
     """All that has been measured."""
     parts = []
@@ -105,6 +112,14 @@ def section() -> str:
             "### Memory",
             "Of the picker under 220 KB bodies; `python -m bench --long 10`.",
             memory(found),
+        ]
+    if (found := read("open-exchanges")) is not None:
+        parts += [
+            "### Open requests",
+            f"Python's memory from the pick to the outcome, with {found['open']:,} open requests and "
+            f"{found['endpoints']} endpoints, without the bounded decision log; "
+            "`python -m bench.open_exchanges`.",
+            open_exchanges(found),
         ]
     return "\n\n".join(parts)
 

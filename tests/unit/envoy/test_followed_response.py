@@ -1,6 +1,7 @@
 """Responses of other gateways, followed over a fake stream: passed through, read, and settled once."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 from fake_stream import (
@@ -138,3 +139,25 @@ async def test_what_a_gateway_repeats_of_the_request_is_ignored(rig):
     assert len(response_answers(stream)) == 2
     assert rig.settled[0].usage.input_tokens == 7
     assert rig.left_over() == {}
+
+
+async def test_a_stream_that_waits_for_a_response_holds_nothing_of_its_body(rig):
+    body = PROMPT.replace(b"hi", b"x" * 900_000)
+    await rig.serve(FakeStream(*asked(DUPLEX, body=body)), FOREIGN)
+    serving = []
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(4):
+            stream = FakeStream(*asked(DUPLEX, body=body), silent=True)
+            serving.append(asyncio.create_task(rig.serve(stream, FOREIGN)))
+            await stream.stalled.wait()
+            stream.got.clear()
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert rig.bodies.held_bytes == 0
+    assert held < 4 * 32_000, "a stream waits with at most 32 KB, the test's own side of it included"
+    for one in serving:
+        one.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
