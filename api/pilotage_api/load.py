@@ -70,6 +70,21 @@ class Loaded:
         """Add a finding about a resource's field, with the line it stands on."""
         self.findings.append(Finding(severity, code, message, key, path, fix, self.at(key, path)))
 
+    def add_unread(self, findings: list[Finding]) -> None:
+        """Files that could not be read at all: their findings come first."""
+        self.findings[:0] = findings
+        self.unreadable |= {finding.source for finding in findings}
+
+    def replace_by(self, other: "Loaded") -> None:
+        """Take what the other holds, right or wrong, for what stands here under the same names."""
+        self.resources.update(other.resources)
+        self.refused |= other.refused
+        self.namespace_labels.update(other.namespace_labels)
+        self.origins.update(other.origins)
+        self.unreadable |= other.unreadable
+        replaced = other.resources.keys() | other.refused
+        self.findings = [one for one in self.findings if one.resource not in replaced] + other.findings
+
 
 def load_texts(texts: Iterable[tuple[str, str]], namespace: str = DEFAULT_NAMESPACE) -> Loaded:
     """Read `(file name, text)` pairs of YAML, or JSON if the name says so. Never raises for the content.

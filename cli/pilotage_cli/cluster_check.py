@@ -126,10 +126,4 @@ def lay_over(loaded: Loaded, folder: Path, namespace: str) -> None:
         over = load_folder(folder, namespace)
     except FolderError as error:
         raise CommandError(str(error)) from None
-    loaded.resources.update(over.resources)
-    loaded.refused |= over.refused
-    loaded.namespace_labels.update(over.namespace_labels)
-    loaded.origins.update(over.origins)
-    loaded.unreadable |= over.unreadable
-    replaced = over.resources.keys() | over.refused
-    loaded.findings = [one for one in loaded.findings if one.resource not in replaced] + over.findings
+    loaded.replace_by(over)

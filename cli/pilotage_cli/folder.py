@@ -74,8 +74,7 @@ def _load(
     texts: list[tuple[str, str]], unreadable: list[Finding], namespace: str = DEFAULT_NAMESPACE
 ) -> Loaded:
     loaded = load_texts(texts, namespace)
-    loaded.findings[:0] = unreadable
-    loaded.unreadable |= {finding.source for finding in unreadable}
+    loaded.add_unread(unreadable)
     return loaded
 
 

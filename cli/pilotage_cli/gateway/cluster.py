@@ -46,7 +46,7 @@ class ClusterPicker:
             self._settings, self._connection, self._replica, self.server.address, self._environment
         )
         self.follower = ClusterFollower(self.server, self._client, self._settings, identity)
-        self.server.view.cluster = self.follower.status
+        self.server.view.show_in_cluster(self.follower.status)
         tune_garbage_collection()
         self._task = asyncio.create_task(self.follower.run(), name="follow the cluster")
 
@@ -58,7 +58,7 @@ class ClusterPicker:
 
     async def stop(self, at_once: asyncio.Event | None = None) -> None:
         """Say that it goes, drain, take the report back, and stop; `at_once` ends the draining."""
-        self.server.view.draining = True
+        self.server.view.drains()
         if self.follower is not None:
             self.follower.report()
         await until(at_once or asyncio.Event(), self.server.drain())

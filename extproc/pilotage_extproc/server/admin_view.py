@@ -16,15 +16,27 @@ from pilotage_kube.turns import Turns
 
 
 class RuntimeView:
-    """Reads a runtime; changes nothing."""
+    """Reads a runtime, and changes nothing of it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self.draining = False
-        self.cluster: Callable[[], dict[str, Any]] = dict
-        """What a replica in a cluster says of itself."""
+        self._draining = False
+        self._in_cluster: Callable[[], dict[str, Any]] = dict
         for reading in self._readings():
             runtime.telemetry.read(reading)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is about to go."""
+        return self._draining
+
+    def drains(self) -> None:
+        """From now on the process is shown as draining, and not as ready."""
+        self._draining = True
+
+    def show_in_cluster(self, status: Callable[[], dict[str, Any]]) -> None:
+        """Show with the status what a replica in a cluster says of itself."""
+        self._in_cluster = status
 
     def metrics(self) -> bytes:
         """Prometheus text."""
@@ -44,7 +56,7 @@ class RuntimeView:
                 "draining": self.draining,
                 "snapshot": runtime.following.snapshot.version,
                 "settings": runtime.settings.model_dump(mode="json", by_alias=True),
-                **self.cluster(),
+                **self._in_cluster(),
             }
         )
 

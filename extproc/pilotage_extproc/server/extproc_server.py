@@ -87,7 +87,7 @@ class ExtProcServer:
 
     async def drain(self) -> None:
         """Tell balancers to go elsewhere and wait for the requests under way, at most `drainSeconds`."""
-        self.view.draining = True
+        self.view.drains()
         self._set_serving(serving=False)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.drain_seconds

@@ -57,6 +57,15 @@ class Sequence:
         """Tokens known so far."""
         return self.prompt_tokens + self.generated
 
+    def generate(self, text: bytes, tokens: int) -> None:
+        """So many tokens have been generated."""
+        self.text += text
+        self.generated += tokens
+
+    def compute_to(self, tokens: int) -> None:
+        """The KV of so many leading tokens is there."""
+        self.computed = tokens
+
 
 @dataclass(slots=True, frozen=True)
 class Emitted:
@@ -87,6 +96,10 @@ class EngineCounters:
     preemptions: int = 0
     finished: int = 0
     aborted: int = 0
+
+    def count_generated(self, tokens: int) -> None:
+        """So many tokens have been generated."""
+        self.generation_tokens += tokens
 
 
 class Engine:

@@ -60,8 +60,7 @@ def decode(engine: Engine, steps: int) -> None:
         if sequence.named < computed // size:
             names.setdefault(1, set()).add(position)
         seed = sequence.salt.encode() + sequence.text[:64]
-        sequence.text += generated(seed, sequence.generated, steps)
-        sequence.generated += steps
+        sequence.generate(generated(seed, sequence.generated, steps), steps)
     for step in sorted(takes.keys() | names.keys()):
         evictions = blocks.evictions
         for position in takes.get(step, ()):
@@ -71,8 +70,8 @@ def decode(engine: Engine, steps: int) -> None:
             # a name became free: a block with the same content may take it
             filled |= {position for position, sequence in enumerate(running) if sequence.twins}
         for position in sorted(filled):
-            running[position].computed = begun[position] + step
+            running[position].compute_to(begun[position] + step)
             engine.name_blocks(running[position])
     for position, sequence in enumerate(running):
-        sequence.computed = begun[position] + steps
-    engine.counters.generation_tokens += steps * len(running)
+        sequence.compute_to(begun[position] + steps)
+    engine.counters.count_generated(steps * len(running))
