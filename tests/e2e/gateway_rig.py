@@ -75,12 +75,7 @@ class GatewayRig:
 
     async def start(self) -> None:
         self.folder.mkdir()
-        ports = free_ports(self.small + self.strong)
-        self.write("small.yaml", pool("small", ports[: self.small], SMALL, **self.pool_spec))
-        if self.strong:
-            self.write("strong.yaml", pool("strong", ports[self.small :], STRONG, **self.pool_spec))
-        for number, one in enumerate(self.policies):
-            self.write(f"policy-{number}.yaml", one)
+        self.write_manifests()
         self.compiled: list[Compiled] = []
         settings = GatewaySettings.model_validate(
             {"drainSeconds": 2, "transport": TRANSPORT, **self.settings, "listen": FREE}
@@ -94,6 +89,15 @@ class GatewayRig:
             on_trouble=print,
         )
         await self.gateway.start()
+
+    def write_manifests(self) -> None:
+        """Pools with free ports, and the policies."""
+        ports = free_ports(self.small + self.strong)
+        self.write("small.yaml", pool("small", ports[: self.small], SMALL, **self.pool_spec))
+        if self.strong:
+            self.write("strong.yaml", pool("strong", ports[self.small :], STRONG, **self.pool_spec))
+        for number, one in enumerate(self.policies):
+            self.write(f"policy-{number}.yaml", one)
 
     def write(self, name: str, *documents: dict[str, Any]) -> None:
         (self.folder / name).write_text(yaml.safe_dump_all(documents))
