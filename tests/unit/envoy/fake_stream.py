@@ -3,13 +3,12 @@
 import asyncio
 from typing import Final
 
-import grpc
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
 
-END_OF_STREAM: Final = grpc.aio.EOF
+END_OF_STREAM: Final = None
 """What a stream reads when the other side has closed it."""
 
 Request = ext_proc_pb2.ProcessingRequest
@@ -31,7 +30,7 @@ class FakeStream:
         """Set once someone waits for this side for ever."""
         self.got: list[Response] = []
 
-    async def read(self) -> object:
+    async def read(self) -> bytes | None:
         """The next message."""
         if self._sent:
             return self._sent.pop(0)
@@ -45,9 +44,9 @@ class FakeStream:
             await self._stall()
         self.got.append(Response.FromString(message))
 
-    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+    def invocation_metadata(self) -> dict[str, str]:
         """None."""
-        return ()
+        return {}
 
     async def _stall(self) -> None:
         self.stalled.set()

@@ -21,7 +21,8 @@ OF_OTHERS = {
     "extproc/pilotage_extproc/envoy/ext_proc/messages.py": "protobuf",
     "extproc/pilotage_extproc/envoy/xds/assignment.py": "protobuf",
     "extproc/pilotage_extproc/scheduling/candidates.py": "numpy's flags",
-    "kube/pilotage_kube/connection.py": "an SSL context",
+    "extproc/pilotage_extproc/server/tls.py": "SSL contexts",
+    "kube/pilotage_kube/access.py": "the Kubernetes client's connections",
     "operator/pilotage_operator/kopf_wake.py": "kopf's settings",
 }
 """Files that set attributes of objects of a library, and of which."""

@@ -40,6 +40,11 @@ PLANTED = [
         f"{EXTPROC}/request/ledger.py",
         "pilotage_kube.client",
     ),
+    (
+        "what decides knows no gRPC, HTTP or Kubernetes",
+        f"{EXTPROC}/pipeline/run.py",
+        "pilotage_extproc.transport.contract",
+    ),
     ("only envoy knows Envoy's messages", f"{EXTPROC}/server/upkeep.py", "envoy"),
     ("only envoy knows Envoy's messages", f"{EXTPROC}/settlement/wire.py", "envoy_data_plane"),
     ("stages do not import each other", f"{EXTPROC}/stages/count.py", "pilotage_extproc.stages.shed"),
