@@ -7,11 +7,11 @@ from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome, Settled
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.pipeline.plans import PlanBook
-from pilotage_extproc.pipeline.run import run
 from pilotage_extproc.recording.decision_headers import decision_headers
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.ledger import Ledger
+from pilotage_extproc.request.run import run
 
 
 class Pipeline:

@@ -10,7 +10,7 @@ from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.plan import Plan
-from pilotage_extproc.request.stage import Stage
+from pilotage_extproc.request.stage import FeatureKey, Stage
 from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.feedback import Learner
@@ -45,6 +45,8 @@ class StageParts:
     clock: Clock
     chance: Callable[[], float] = random.random
     utc_now: Callable[[], float] = time.time
+    features: tuple[Stage, ...] = ()
+    """Stages that find out slow features, in the order they may be applied."""
 
 
 class PlanBook:
@@ -61,6 +63,7 @@ class PlanBook:
             ChooseRule(current, parts.learner, parts.sources),
         )
         """The gateway's stages up to the rule that wins."""
+        self._features = parts.features
         self.utc_now = parts.utc_now
         """Seconds since the epoch, for people."""
         describe, prepare = Describe(parts.learner.calibration), Prepare()
@@ -80,3 +83,12 @@ class PlanBook:
         """Of requests whose pool the gateway has fixed."""
         self.forwarded = Plan((), (decide,), committing)
         """Of requests that are not understood: by load alone, unchanged."""
+
+    def features(self, wanted: frozenset[FeatureKey]) -> tuple[Stage, ...]:
+        """The stages that find out some features, with what these stages need; no others."""
+        chosen: list[Stage] = []
+        for stage in reversed(self._features):
+            if stage.provides & wanted:
+                chosen.append(stage)
+                wanted |= stage.needs
+        return tuple(reversed(chosen))

@@ -12,7 +12,7 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.plan import NO_PLAN, Plan
-from pilotage_extproc.request.stage import Stage
+from pilotage_extproc.request.stage import FeatureKey, Stage
 from pilotage_extproc.request.trial import Trial
 from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.scheduler import Ranking
@@ -44,6 +44,7 @@ class Exchange:
     __slots__ = (
         "_begun",
         "_finished",
+        "_learned",
         "_notes",
         "_ranking",
         "_route",
@@ -97,6 +98,7 @@ class Exchange:
         """`step: why` of optional steps that did not count."""
         self.outcome: Outcome | None = None
         self._begun: tuple[Stage, ...] = ()
+        self._learned: dict[FeatureKey, object] | None = None
         self._notes: dict[Note[Any], Any] | None = None
         self._finished = False
 
@@ -143,6 +145,16 @@ class Exchange:
         self.snapshot_version = snapshot_version
         self.trials = trials
 
+    def learned(self, feature: FeatureKey, value: object) -> None:
+        """A stage has found out a feature."""
+        if self._learned is None:
+            self._learned = {}
+        self._learned[feature] = value
+
+    def known(self, feature: FeatureKey, otherwise: object) -> object:
+        """A feature that a stage has found out."""
+        return otherwise if self._learned is None else self._learned.get(feature, otherwise)
+
     def described(self, features: RequestFeatures) -> None:
         """What scheduling may know of it has been computed."""
         self.features = features
@@ -181,6 +193,7 @@ class Exchange:
         self.attempts = ()
         self.plan = NO_PLAN
         self.trials = ()
+        self._learned = None
 
     # what stages keep, and how they end
 

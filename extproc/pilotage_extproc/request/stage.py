@@ -28,6 +28,8 @@ class Stage(Protocol):
     name: ClassVar[str]
     needs: frozenset[FeatureKey]
     """Features that must be there before it is applied."""
+    provides: frozenset[FeatureKey]
+    """Features it leaves in the exchange: it is applied only where a live rule asks for one of them."""
     on_error: ClassVar[OnError]
     settles: ClassVar[bool]
     """Whether `finish` or `amend` do anything."""
@@ -47,6 +49,7 @@ class Step:
 
     name: ClassVar[str] = ""
     needs: frozenset[FeatureKey] = frozenset()
+    provides: frozenset[FeatureKey] = frozenset()
     on_error: ClassVar[OnError] = OnError.REFUSE
     settles: ClassVar[bool] = False
 

@@ -13,6 +13,7 @@ from pilotage_api.snapshot import (
     RuleSnapshot,
 )
 from pilotage_extproc.request.plan import Plan
+from pilotage_extproc.request.stage import Stage
 from pilotage_extproc.rules.attempt_table import AttemptTables
 from pilotage_extproc.rules.candidate_sets import CandidateSets, Tiers
 from pilotage_extproc.rules.condition import Condition, Conditions
@@ -27,6 +28,9 @@ from pilotage_kube.turns import Turns
 
 class Plans(Protocol):
     """What is done for requests, by where they go."""
+
+    def features(self, wanted: frozenset[str]) -> tuple[Stage, ...]:
+        """What has to be awaited for some features, in order; nothing where none of them is slow."""
 
     @property
     def placing(self) -> Plan:
@@ -143,6 +147,7 @@ class _Builder:
                 {}
                 if overrides is None
                 else {rule.route.rule: rule for rule in rules if rule.route.rule in overrides.rules},
+                self._plans.features(frozenset().union(*map(_wanted, rules))),
             )
         return known
 
@@ -189,3 +194,10 @@ class _Builder:
             pools = (self.pools.get(binding.pool) for bindings in tiers for binding in bindings)
             own = next((pool.scheduling for pool in pools if pool is not None), ProfileSnapshot())
         return self._profiles.profile(own)
+
+
+def _wanted(rule: Rule) -> frozenset[str]:
+    """Features that its condition reads, or its stages need."""
+    plan = rule.plan
+    read = frozenset() if rule.condition is None else rule.condition.reads
+    return read.union(*(stage.needs for stage in (*plan.governance, *plan.deciding, *plan.committing)))

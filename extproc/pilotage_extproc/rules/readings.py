@@ -100,4 +100,4 @@ class Readings:
             return self._sources.hour()
         if read == "request.weekday":
             return self._sources.weekday()
-        return UNKNOWN
+        return self._exchange.known(read, UNKNOWN)

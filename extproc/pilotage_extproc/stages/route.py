@@ -6,6 +6,7 @@ from pilotage_api.snapshot import Otherwise
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.run import run
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.request.trial import Trial
 from pilotage_extproc.rules.readings import Readings, ReadingSources
@@ -67,10 +68,7 @@ class ChooseRule(Step):
         policies: Iterator[Policy],
         trials: tuple[Trial, ...],
     ) -> None:
-        for stage in policy.features:
-            applied = stage.apply(exchange)
-            if isinstance(applied, Awaitable):
-                await applied
+        await run(policy.features, exchange)
         rule, trials = self._of_policy(exchange, index, policy, trials)
         if rule is not None:
             _follow(exchange, index, rule, trials)

@@ -10,8 +10,8 @@ from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.pipeline.run import run
 from pilotage_extproc.request.exchange import Exchange, Note
+from pilotage_extproc.request.run import run
 from pilotage_extproc.request.stage import OnError, Step
 
 HEAD = RequestHead("POST", "/v1/chat/completions", {})

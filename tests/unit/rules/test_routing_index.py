@@ -39,6 +39,9 @@ def snapshot(*pools: PoolSnapshot) -> RoutingSnapshot:
 class NoPlans:
     placing = in_pool = forwarded = Plan()
 
+    def features(self, wanted):
+        return ()
+
 
 class Builder:
     """Builds one index after another over one table."""
