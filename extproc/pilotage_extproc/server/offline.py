@@ -44,7 +44,8 @@ async def offline_pipeline(
     table = EndpointTable()
     table.sync(discovery.wanted())
     table.admit(table.rows())
-    state = new_state(settings, table, HealthLedger(table))
+    forgetful = settings.model_copy(update={"decision_history_bytes": 0})
+    state = new_state(forgetful, table, HealthLedger(table))
     deciding = new_deciding(settings, state, ProfileBook(), process_id=_PROCESS, clock=monotonic)
     deciding.current.install(await deciding.builder.build(snapshot, discovery.membership()))
     return deciding.pipeline, state
