@@ -68,6 +68,10 @@ class ReplicaReport(msgspec.Struct, frozen=True):
     """By `namespace/name`."""
     pools_omitted: int = 0
     """Pools past the bound."""
+    formats: tuple[int, ...] = (1,)
+    """Of snapshots that it reads; replicas that read only the first name none."""
+    contract: str = "1"
+    """Version of the names on the wire between Envoy and pickers; replicas of the first name none."""
     boot: str = ""
     """Differs for each life of a process."""
     renewals: int = 0

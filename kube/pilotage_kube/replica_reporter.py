@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from pilotage_api.previous_snapshot import READABLE_FORMATS
 from pilotage_kube.backoff import Backoff
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import SystemTime, Time, within
@@ -28,7 +29,8 @@ class ReplicaReporter:
     """Writes one report whenever it changes, and every five seconds; `run` it as a task.
 
     `owner` is an owner reference (the pod's), so that the report goes with it. `address` is where siblings
-    reach this process. Failures are retried and never reach the caller: traffic does not depend on reports.
+    reach this process, `contract` the version of the names it speaks with Envoy. Failures are retried and
+    never reach the caller: traffic does not depend on reports.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class ReplicaReporter:
         group: str = "pilotage-extproc",
         owner: dict[str, Any] | None = None,
         address: str = "",
+        contract: str = "1",
         clock: Time | None = None,
     ) -> None:
         self._client = client
@@ -48,7 +51,13 @@ class ReplicaReporter:
         self._group = group
         self._owner = owner
         self._clock: Time = clock or SystemTime()
-        self._report = ReplicaReport(replica=replica, boot=secrets.token_hex(4), address=address)
+        self._report = ReplicaReport(
+            replica=replica,
+            boot=secrets.token_hex(4),
+            address=address,
+            formats=READABLE_FORMATS,
+            contract=contract,
+        )
         self._changed = asyncio.Event()
 
     @property

@@ -2,14 +2,21 @@
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_api.previous_snapshot import (
+    FORMAT,
+    PREVIOUS_FORMAT,
+    READABLE_FORMATS,
+    PreviousRoute,
+    PreviousSnapshot,
+)
+from pilotage_api.snapshot import Part, PolicyRoute, RoutingSnapshot
 from pilotage_kube.snapshot_head import Manifest, ShardRef, SnapshotFault
 from pilotage_kube.turns import Turns
 
@@ -28,6 +35,11 @@ class Encoded:
     data: tuple[bytes, ...]
     """Of each shard, in order."""
 
+    @property
+    def shards(self) -> Iterator[tuple[ShardRef, bytes]]:
+        """Each shard with its data."""
+        return zip(self.manifest.shards, self.data, strict=True)
+
 
 def encode(snapshot: RoutingSnapshot, shard_prefix: str, shard_bytes: int = SHARD_BYTES) -> Encoded:
     """Compress and cut. The content is exactly what `version` is the digest of, so one hash proves both.
@@ -35,9 +47,19 @@ def encode(snapshot: RoutingSnapshot, shard_prefix: str, shard_bytes: int = SHAR
     Raises ValueError for a snapshot that is not sealed, SnapshotFault for one too large to publish.
     """
     content = snapshot.model_copy(update={"version": ""}).model_dump_json().encode()
-    digest = hashlib.sha256(content).hexdigest()
-    if snapshot.version != digest[:16]:
+    encoded = _encoded(content, FORMAT, shard_prefix, shard_bytes)
+    if snapshot.version != encoded.manifest.version:
         raise ValueError("the snapshot is not sealed: publish what sealed() returns")
+    return encoded
+
+
+def encode_previous(snapshot: PreviousSnapshot, shard_prefix: str, shard_bytes: int = SHARD_BYTES) -> Encoded:
+    """The same for a snapshot of the format before. Raises SnapshotFault for one too large to publish."""
+    return _encoded(snapshot.content(), PREVIOUS_FORMAT, shard_prefix, shard_bytes)
+
+
+def _encoded(content: bytes, content_format: int, shard_prefix: str, shard_bytes: int) -> Encoded:
+    digest = hashlib.sha256(content).hexdigest()
     packed = zlib.compress(content, _LEVEL)
     pieces = tuple(packed[at : at + shard_bytes] for at in range(0, len(packed), shard_bytes))
     if len(content) > MAX_CONTENT_BYTES or len(pieces) > MAX_SHARDS:
@@ -46,7 +68,7 @@ def encode(snapshot: RoutingSnapshot, shard_prefix: str, shard_bytes: int = SHAR
     for piece in pieces:
         sha256 = hashlib.sha256(piece).hexdigest()
         refs.append(ShardRef(f"{shard_prefix}{sha256[:20]}", sha256))
-    return Encoded(Manifest(snapshot.version, digest, len(content), tuple(refs)), pieces)
+    return Encoded(Manifest(digest[:16], digest, len(content), tuple(refs), content_format), pieces)
 
 
 def content_of(manifest: Manifest, pieces: Sequence[bytes]) -> bytes:
@@ -74,24 +96,48 @@ class SnapshotParser:
 
     def __init__(self) -> None:
         self._fields: Final = {
-            name: _FieldParser(field.annotation) for name, field in RoutingSnapshot.model_fields.items()
+            FORMAT: _field_parsers(RoutingSnapshot),
+            PREVIOUS_FORMAT: _field_parsers(PreviousSnapshot),
         }
         self._document: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-    async def parse(self, content: bytes, version: str) -> RoutingSnapshot:
-        """The sealed snapshot. Raises SnapshotFault for a field or value this version does not know."""
+    async def parse(self, content: bytes, version: str, content_format: int = FORMAT) -> RoutingSnapshot:
+        """The sealed snapshot, in today's format whatever it was published in.
+
+        Raises SnapshotFault for a format, field or value this version does not know.
+        """
+        fields = self._fields.get(content_format)
+        if fields is None:
+            raise SnapshotFault(
+                f"snapshot {version} has format {content_format}, this version reads "
+                f"{' and '.join(map(str, READABLE_FORMATS))}: upgrade extproc"
+            )
         turns = Turns()
         values: dict[str, Any] = {}
         try:
             for name, raw in self._document.decode(content).items():
-                if name not in self._fields:
+                if name not in fields:
                     raise SnapshotFault(
                         f"snapshot {version} has the field {name!r}, unknown here: upgrade extproc"
                     )
-                values[name] = await self._fields[name].parse(raw, turns)
+                values[name] = await fields[name].parse(raw, turns)
         except (msgspec.DecodeError, ValidationError) as error:
             raise SnapshotFault(f"snapshot {version} cannot be read: {_first_line(error)}") from error
+        if content_format == PREVIOUS_FORMAT:
+            values["routes"] = await _upgraded(values.get("routes", ()), turns)
         return RoutingSnapshot.model_construct(**{**values, "version": version})
+
+
+async def _upgraded(routes: Sequence[PreviousRoute], turns: Turns) -> tuple[PolicyRoute, ...]:
+    upgraded = []
+    for route in routes:
+        upgraded.append(route.upgraded())
+        await turns.give()
+    return tuple(upgraded)
+
+
+def _field_parsers(model: type[Part]) -> "dict[str, _FieldParser]":
+    return {name: _FieldParser(field.annotation) for name, field in model.model_fields.items()}
 
 
 class _FieldParser:

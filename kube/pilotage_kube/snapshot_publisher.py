@@ -10,11 +10,12 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
+from pilotage_api.previous_snapshot import Lowered
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_kube.client import ApiClient
 from pilotage_kube.errors import AlreadyExists, Conflict, NotFound
 from pilotage_kube.resource import CONFIG_MAPS
-from pilotage_kube.snapshot_codec import SHARD_BYTES, encode
+from pilotage_kube.snapshot_codec import SHARD_BYTES, Encoded, encode, encode_previous
 from pilotage_kube.snapshot_head import (
     HEAD_KEY,
     VERSION_KEY,
@@ -25,6 +26,7 @@ from pilotage_kube.snapshot_head import (
     read_head,
     shard_names,
     successor,
+    successor_for_older,
 )
 
 log = logging.getLogger(__name__)
@@ -58,15 +60,19 @@ class SnapshotPublisher:
         self.writes = 0
         """API writes so far."""
 
-    async def publish(self, snapshot: RoutingSnapshot, keep: Collection[str] = ()) -> Manifest:
-        """Make this sealed snapshot the current one; repeating it repairs what is missing.
+    async def publish(
+        self, snapshot: RoutingSnapshot, keep: Collection[str] = (), older: Lowered | None = None
+    ) -> Manifest:
+        """Make this sealed snapshot the newest one; repeating it repairs what is missing.
 
         The predecessor stays loadable, and so do the versions of `keep` (those that replicas still run).
+        `older` is what replicas follow that read the format before only; None: there are none. Where it has
+        no snapshot, the last one published in that format stays in force for them.
         Raises ApiError, Unreachable, SnapshotFault; whatever was published before then still is.
         """
         for attempt in range(_ATTEMPTS):
             try:
-                return await self._publish(snapshot, frozenset(keep))
+                return await self._publish(snapshot, frozenset(keep), older)
             except Conflict:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -78,18 +84,27 @@ class SnapshotPublisher:
         head = await self._client.get(CONFIG_MAPS, self._name, self._namespace)
         return read_head((head.get("data") or {}).get(HEAD_KEY))
 
-    async def _publish(self, snapshot: RoutingSnapshot, keep: frozenset[str]) -> Manifest:
+    async def _publish(
+        self, snapshot: RoutingSnapshot, keep: frozenset[str], older: Lowered | None
+    ) -> Manifest:
         stored = await self._head_object()
         before = self._readable(stored)
         prefix = f"{self._name}-{stored['metadata']['uid'][:8]}-"
         encoded = await asyncio.to_thread(encode, snapshot, prefix, self._shard_bytes)
+        previous: Encoded | None = None
+        if older is not None and older.snapshot is not None:
+            previous = await asyncio.to_thread(encode_previous, older.snapshot, prefix, self._shard_bytes)
         labels = f"{STORE_LABEL}={self._name}"
         there = await self._client.list_metadata(CONFIG_MAPS, self._namespace, labels=labels)
         names = {meta.name for meta in there}
-        for ref, data in zip(encoded.manifest.shards, encoded.data, strict=True):
+        for ref, data in (pair for one in (encoded, previous) if one is not None for pair in one.shards):
             if ref.name not in names:
                 await self._create_shard(ref.name, data, stored)
-        after = successor(before, encoded.manifest, keep)
+        if older is None:
+            after = successor(before, encoded.manifest, keep)
+        else:
+            lower = None if previous is None else previous.manifest
+            after = successor_for_older(before, encoded.manifest, lower, keep)
         if after != before:
             stored["data"] = {HEAD_KEY: head_text(after), VERSION_KEY: snapshot.version}
             await self._client.replace(CONFIG_MAPS, stored, self._namespace)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from pilotage_api.previous_snapshot import READABLE_FORMATS
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_kube.backoff import Backoff
 from pilotage_kube.client import ApiClient
@@ -91,28 +92,29 @@ class SnapshotReader:
         if isinstance(head, SnapshotFault):
             self._trouble(str(head))
             return
-        if head.current is None:
+        wanted = head.readable(READABLE_FORMATS)
+        if wanted is None:
             self._trouble(f"nothing has been published to {self._namespace}/{self._name} yet")
             return
-        self.published = head.current.version
+        self.published = wanted.version
         backoff = Backoff(limit_seconds=_LONGEST_RETRY_SECONDS)
         while not self._changed.is_set():
-            fault = await self._try(head.current)
+            fault = await self._try(wanted)
             if fault is None:
                 self.problem = None
                 return
             self._trouble(fault)
             if not self.version:
-                await self._start_from(head.retained)
+                await self._start_from(tuple(one for one in head.manifests if one != wanted))
             try:
                 await within(self._clock, backoff.delay(), self._changed.wait())
             except TimeoutError:
                 continue
 
-    async def _start_from(self, retained: tuple[Manifest, ...]) -> None:
-        for manifest in retained:
+    async def _start_from(self, others: tuple[Manifest, ...]) -> None:
+        for manifest in others:
             if await self._try(manifest) is None:
-                log.warning("started from the earlier snapshot %s", manifest.version)
+                log.warning("started from the snapshot %s, which the store retains", manifest.version)
                 return
 
     async def _try(self, manifest: Manifest) -> str | None:
@@ -137,7 +139,7 @@ class SnapshotReader:
             raise SnapshotFault(f"snapshot {manifest.version} has too many shards: {len(manifest.shards)}")
         pieces = [await self._shard(ref.name) for ref in manifest.shards]
         content = await asyncio.to_thread(content_of, manifest, pieces)
-        return await self._parser.parse(content, manifest.version)
+        return await self._parser.parse(content, manifest.version, manifest.format)
 
     async def _shard(self, name: str) -> bytes:
         stored = await self._client.get(CONFIG_MAPS, name, self._namespace)

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from pilotage_kube.clock import Time
 from pilotage_kube.replica_report import PoolCount, ReplicaReport
 from pilotage_operator.ledger import Generations
+from pilotage_operator.older_pickers import ForOlder
 from pilotage_operator.programmed import Pickers
 
 LATE_AFTER_SECONDS = 15.0
@@ -26,12 +29,20 @@ class PickerView:
         self._counts: dict[str, dict[str, PoolCount]] = {}
 
     def look(
-        self, live: tuple[ReplicaReport, ...], wanted: str, runs: Mapping[str, Generations]
+        self,
+        live: tuple[ReplicaReport, ...],
+        wanted: str,
+        runs: Mapping[str, Generations],
+        older: ForOlder | None = None,
     ) -> tuple[Pickers, float | None]:
-        """The pickers now, and in how many seconds to look again where nothing else happens."""
+        """The pickers now, and in how many seconds to look again where nothing else happens.
+
+        `wanted` is the version to be followed; `older` says what those follow that cannot read it.
+        """
         now = self._clock()
         again: list[float] = []
-        behind = {one.replica for one in live if one.ready and one.version != wanted}
+        right = {wanted} if older is None else {wanted, older.version}
+        behind = {one.replica for one in live if one.ready and one.version not in right}
         self._behind_since = {name: self._behind_since.get(name, now) for name in behind}
         late = {name for name, since in self._behind_since.items() if now - since >= LATE_AFTER_SECONDS}
         again += [
@@ -48,7 +59,8 @@ class PickerView:
             again += [] if missing else [left]
         again += self._count(live, now)
         said = tuple(_with_counts(one, self._counts.get(one.replica, {})) for one in live)
-        return Pickers(said, frozenset(late), missing, runs), min(again) if again else None
+        why_not = "" if older is None else older.why_not
+        return Pickers(said, frozenset(late), missing, runs, why_not), min(again) if again else None
 
     def _count(self, live: tuple[ReplicaReport, ...], now: float) -> list[float]:
         counts = {one.replica: one.pools for one in live}
@@ -64,11 +76,4 @@ class PickerView:
 def _with_counts(report: ReplicaReport, counts: dict[str, PoolCount]) -> ReplicaReport:
     if report.pools is counts:
         return report
-    return ReplicaReport(
-        replica=report.replica,
-        version=report.version,
-        ready=report.ready,
-        refusals=report.refusals,
-        problem=report.problem,
-        pools=counts,
-    )
+    return msgspec.structs.replace(report.says(), pools=counts)

@@ -8,6 +8,7 @@ from pilotage_api.findings import ResourceKey
 from pilotage_kube.replica_report import ReplicaReport
 from pilotage_operator.conditions import PROGRAMMED, UNUSED_REASONS, Verdict
 from pilotage_operator.ledger import Generations
+from pilotage_operator.older_pickers import is_older
 from pilotage_operator.stored import Form, Stored
 
 _PROGRAMMED: Final = Verdict(PROGRAMMED, "True", "Programmed", "every ready picker follows this generation")
@@ -25,6 +26,8 @@ class Pickers:
     """None has been alive and ready for a while."""
     runs: Mapping[str, Generations] = field(default_factory=dict)
     """By snapshot version, what it holds."""
+    older_keep: str = ""
+    """Why pickers of the version before keep what they ran; empty where they do not."""
 
     @property
     def ready(self) -> tuple[ReplicaReport, ...]:
@@ -64,6 +67,13 @@ class ProgrammedRule:
         behind = [one for one, holds in self._ready if holds.get(key) != now.identity]
         if not behind:
             return _PROGRAMMED
+        if self._pickers.older_keep and (older := [one for one in behind if is_older(one)]):
+            more = f" (and {len(older) - 1} more)" if len(older) > 1 else ""
+            return _false(
+                "PickerOlder",
+                f"picker {older[0].replica}{more} is of the version before and {self._pickers.older_keep}: "
+                "it keeps all that it ran last; finish the upgrade",
+            )
         late = [one for one in behind if one.replica in self._pickers.late]
         if late:
             why = late[0].problem or f"it runs snapshot {late[0].version or 'none'}"

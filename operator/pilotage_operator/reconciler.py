@@ -20,6 +20,7 @@ from pilotage_operator.desired import Compiler, Desired
 from pilotage_operator.form_store import FormStore
 from pilotage_operator.ledger import Ledger
 from pilotage_operator.metrics import Metrics
+from pilotage_operator.older_pickers import ForOlder, OlderPickers
 from pilotage_operator.picker_view import PickerView
 from pilotage_operator.plan import Observed, Plan, plan
 from pilotage_operator.programmed import Pickers
@@ -81,6 +82,8 @@ class Reconciler:
         self._clock = clock
         self._compiler = Compiler(settings)
         self._pickers = PickerView(clock)
+        self._older = OlderPickers()
+        self._serves_older = False
         self._ledger = Ledger()
         self._dirty = asyncio.Event()
         self._marks = 0
@@ -173,11 +176,12 @@ class Reconciler:
         except SnapshotFault as fault:
             log.warning("what is published cannot be read and will be replaced: %s", fault)
             head = Head()
-        for manifest in reversed([one for one in (head.current, *head.retained) if one is not None]):
+        self._serves_older = head.newest is not None
+        for manifest in reversed(head.manifests):
             forms = await self._store.load(manifest.version)
             if forms is not None:
                 self._ledger.note(manifest.version, forms)
-            if head.current is not None and manifest.version == head.current.version:
+            if manifest == head.latest:
                 if forms is None:
                     log.warning(
                         "no forms are kept for snapshot %s: what is wrong now is lost", manifest.version
@@ -197,23 +201,25 @@ class Reconciler:
             return ABSENT_POLL_SECONDS
         began = self._clock()
         desired = await self._compile()
-        pickers, again = self._pickers.look(
-            self._reports(), desired.snapshot.version, self._ledger.snapshot()
-        )
+        older = await asyncio.to_thread(self._older.look, self._reports(), desired.snapshot)
+        if older is not None and older.version:
+            self._ledger.note(older.version, desired.forms, [one.version for one in self._reports()])
+        pickers, again = self._look(desired, older)
         made, authors_again = await self._plan(desired, pickers)
         self._metrics.planned(self._clock() - began)
-        await self._publish(made, desired)
+        await self._publish(made, desired, older)
         if made.publish is not None or made.keep is not None:
             # what pickers run is to be judged by what the ledger knows now
-            pickers, again = self._pickers.look(
-                self._reports(), desired.snapshot.version, self._ledger.snapshot()
-            )
+            pickers, again = self._look(desired, older)
             made, authors_again = await self._plan(desired, pickers)
         self._writer.submit(made.statuses, self._view.resources())
         self.progress.passes += 1
         self._settled()
         self._metrics.passed(desired, pickers, self._clock() - began)
         return min((one for one in (again, authors_again) if one is not None), default=None)
+
+    def _look(self, desired: Desired, older: ForOlder | None) -> tuple[Pickers, float | None]:
+        return self._pickers.look(self._reports(), desired.snapshot.version, self._ledger.snapshot(), older)
 
     async def _compile(self) -> Desired:
         if self._desired is not None and self._compiled_revision == self._view.revision:
@@ -245,7 +251,7 @@ class Reconciler:
         observed = Observed(resources, published, self._kept, pickers, datetime.now(UTC), silent)
         return await asyncio.to_thread(plan, desired, observed, self._gateway), again
 
-    async def _publish(self, made: Plan, desired: Desired) -> None:
+    async def _publish(self, made: Plan, desired: Desired, older: ForOlder | None) -> None:
         """Forms first, then the snapshot, then what no longer is needed goes.
 
         Killed in between, the old snapshot still has its own forms.
@@ -253,15 +259,21 @@ class Reconciler:
         version = desired.snapshot.version
         now = self._clock()
         due = self._checked_at is None or now - self._checked_at >= RESYNC_SECONDS
-        if made.publish is None and made.keep is None and not due:
+        came_or_went = (older is not None) != self._serves_older
+        if made.publish is None and made.keep is None and not due and not came_or_went:
             return
+        if older is not None and older.version and not await self._store.holds(older.version):
+            # an operator of the version before, after a rollback, looks for them by that version
+            await self._store.keep(older.version, desired.forms)
         if made.keep is not None or made.publish is not None or not await self._store.holds(version):
             self._ledger.note(version, desired.forms, made.versions_in_use)
             await self._store.keep(version, desired.forms)
             self._kept = desired.forms
-        if made.publish is not None or due:
+        if made.publish is not None or due or came_or_went:
             # repeated, it mends what somebody removed
-            await self._publisher.publish(desired.snapshot, keep=made.versions_in_use)
+            lowered = None if older is None else older.lowered
+            await self._publisher.publish(desired.snapshot, keep=made.versions_in_use, older=lowered)
+            self._serves_older = older is not None
             self._checked_at = self._clock()
         if made.publish is not None:
             self.progress.published = version
@@ -270,7 +282,7 @@ class Reconciler:
             )
             self._metrics.published()
         head = await self._publisher.published()
-        held = {one.version for one in (head.current, *head.retained) if one is not None}
+        held = {one.version for one in head.manifests}
         await self._store.retain(held, version)
 
     def _trouble(self, problem: str) -> None:

@@ -73,8 +73,8 @@ ATTEMPTS: Final = "attempts"
 USAGE_EDIT: Final = "usage_edit"
 """Key: how the first attempt's body was made to ask for usage, as a number."""
 MODELS_BY_ADDRESS: Final = "rebind"
-"""Key, for an Envoy of contract 1: upstream model by address. Read and written for one version, while such an
-Envoy drains."""
+"""Key, for contract 1: upstream model by address. Read and written for one version, while an Envoy or a
+picker of that contract drains: it knows no other key of later attempts."""
 STRIP_USAGE: Final = "strip_usage"
 """Key: there (with `FLAG`) where the picker asked for usage in a stream and the client did not: Envoy reads
 it and takes it out."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.envoy.contract import CONTRACT
 from pilotage_extproc.server.addresses import split_address
 from pilotage_extproc.server.extproc_server import ExtProcServer
 from pilotage_extproc.sources.inference_pools import ServedPools, is_inference_pool
@@ -59,6 +60,7 @@ class ClusterFollower:
             group=own.replica_group,
             owner=identity.owner,
             address=identity.address,
+            contract=CONTRACT,
         )
         self._replicas = ReplicaWatch(
             client, self._meet_siblings, namespace=identity.namespace, group=own.replica_group
@@ -158,6 +160,7 @@ class ClusterFollower:
 
     def _meet_siblings(self) -> None:
         others = [one for one in self._replicas.live() if one.replica != self._identity.replica]
+        self._server.runtime.older_siblings.see(any(one.contract != CONTRACT for one in others))
         self._server.runtime.peers.follow({one.address: one.certificate for one in others if one.address})
 
     async def _follow_inference(self) -> NoReturn:

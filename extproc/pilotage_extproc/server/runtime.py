@@ -24,6 +24,7 @@ from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
+from pilotage_extproc.server.older_siblings import OlderSiblings
 from pilotage_extproc.server.snapshot_follower import SnapshotFollower
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.server.tls import port_certificate
@@ -78,9 +79,10 @@ class Runtime:
             by_headers=settings.transport is Transport.GRPCIO,
         )
         attempts = self.deciding.builder.attempts
+        self.older_siblings = OlderSiblings(clock)
         self.processor = Processor(
             pipeline,
-            Picks(self.process_id, attempts.number),
+            Picks(self.process_id, attempts.number, self.older_siblings.about),
             bodies=self.bodies,
             telemetry=self.telemetry,
             settle=self.settler.stream_end,

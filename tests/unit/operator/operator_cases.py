@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from pilotage_api.findings import ResourceKey
+from pilotage_api.previous_snapshot import READABLE_FORMATS
 from pilotage_api.settings import GatewaySettings
 from pilotage_kube.replica_report import PoolCount, Refusal, ReplicaReport
 from pilotage_operator.desired import Compiler, Desired
@@ -65,11 +66,23 @@ def desired(*forms: Form, last_good: Mapping[ResourceKey, Form] | None = None) -
 
 
 def report(
-    version: str, name: str = "picker-a", ready: bool = True, refusals: Iterable[Refusal] = (), **pools: Any
+    version: str,
+    name: str = "picker-a",
+    ready: bool = True,
+    refusals: Iterable[Refusal] = (),
+    formats: tuple[int, ...] = READABLE_FORMATS,
+    **pools: Any,
 ) -> ReplicaReport:
     """What a picker says."""
     counts = {key: PoolCount(*count) for key, count in pools.items()}
-    return ReplicaReport(replica=name, version=version, ready=ready, refusals=tuple(refusals), pools=counts)
+    return ReplicaReport(
+        replica=name,
+        version=version,
+        ready=ready,
+        refusals=tuple(refusals),
+        pools=counts,
+        formats=formats,
+    )
 
 
 def pickers(wanted: Desired, *live: ReplicaReport, **more: Any) -> Pickers:

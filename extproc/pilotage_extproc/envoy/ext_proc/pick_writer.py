@@ -62,7 +62,7 @@ class LaterAttempts:
     numbers: Mapping[str, int]
     """Of the attempts, by address."""
     models: Mapping[str, str]
-    """Upstream models by address, for an Envoy of contract 1; else empty."""
+    """Upstream models by address, where an Envoy or a process of contract 1 may read them; else empty."""
 
 
 class PickWriter:

@@ -13,10 +13,19 @@ from pilotage_extproc.request.exchange import Exchange
 class Picks:
     """Writes what an exchange's decision means to the gateway that asked."""
 
-    def __init__(self, process_id: str, number_of: Callable[[str, Attempt], int]) -> None:
-        """`number_of` gives an attempt's number in a version of the snapshot."""
+    def __init__(
+        self,
+        process_id: str,
+        number_of: Callable[[str, Attempt], int],
+        older_about: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`number_of` gives an attempt's number in a version of the snapshot.
+
+        `older_about` says whether processes of the version before may be asked for a later attempt.
+        """
         self._writer = PickWriter(process_id)
         self._number_of = number_of
+        self._older_about = older_about
 
     def bundled(self, exchange: Exchange, shown: Mapping[str, str], *, on_body: bool, contract: str) -> bytes:
         """The answer to a bundled Envoy; `shown` are response headers that show the decision."""
@@ -60,7 +69,7 @@ class Picks:
             int(exchange.usage_edit),
             {address: self._number_of(version, attempt) for address, attempt in attempts.items()},
             {}
-            if contract == CONTRACT
+            if contract == CONTRACT and not self._older_about()
             else {address: attempt.upstream_model for address, attempt in attempts.items()},
         )
 
