@@ -123,3 +123,9 @@ def test_a_report_from_before_there_were_certificates_says_plaintext():
     text = '{"replica": "one", "address": "10.0.0.1:9002"}'
     old = memoryview(orjson.dumps({"metadata": {"annotations": {REPORT_ANNOTATION: text}}}))
     assert read_report(old).certificate == ""
+
+
+def test_a_report_of_the_version_before_names_neither_formats_nor_contract():
+    text = '{"replica": "one", "version": "v", "ready": true, "boot": "b", "renewals": 3}'
+    old = read_report(memoryview(orjson.dumps({"metadata": {"annotations": {REPORT_ANNOTATION: text}}})))
+    assert (old.formats, old.contract) == ((1,), "1")
