@@ -31,6 +31,7 @@ LABEL_KEY: Final = re.compile(rf"((?=.{{1,253}}/){_LABEL_PREFIX}/)?(?=.{{1,63}}\
 
 RESERVED = "x-pilotage-reserved"
 """Marks a field of a later version in its JSON schema; the value is the JSON type it will have."""
+LEFT_OUT = "x-pilotage-left-out"
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_KEYS = "x-kubernetes-list-map-keys"
 VALIDATIONS = "x-kubernetes-validations"
@@ -48,6 +49,11 @@ def unique_by(*keys: str) -> dict[str, Any]:
 
 UNIQUE: Final[dict[str, Any]] = {LIST_TYPE: "set"}
 """Marks a list of values that all differ."""
+
+
+STAYS_LEFT_OUT: Final[dict[str, Any]] = {LEFT_OUT: True}
+"""Marks a field, newer than its block, whose default the API server does not fill in. Else every resource
+would have the field, and an operator of the version before, rolled back to, would refuse them all."""
 
 
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.credentials import is_credential
 from pilotage_api.resource import (
     API_VERSION,
+    STAYS_LEFT_OUT,
     UNIQUE,
     VALIDATIONS,
     Block,
@@ -201,7 +202,7 @@ class RoutePolicySpec(Block):
     """Which requests; all when left out."""
     rules: list[Rule] = Field(min_length=1, max_length=32)
     """The first whose `when` holds wins."""
-    otherwise: Literal["refuse", "next"] = "refuse"
+    otherwise: Literal["refuse", "next"] = Field(default="refuse", json_schema_extra=STAYS_LEFT_OUT)
     """When no rule holds: `refuse` answers 404 `no_rule_matched`, `next` goes to the next matching policy."""
     overrides: Overrides | None = None
     """Lets a header choose among the rules."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pilotage_api.resource import LIST_KEYS, LIST_TYPE, RESERVED, VALIDATIONS
+from pilotage_api.resource import LEFT_OUT, LIST_KEYS, LIST_TYPE, RESERVED, VALIDATIONS
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 NOT_SUPPORTED = "not supported in this version"
@@ -56,7 +56,7 @@ def _structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str
         made["description"] = " ".join(schema["description"].split())
     made["type"] = schema["type"]
     default = _without_empty(schema.get("default"))
-    if default is not None:
+    if default is not None and not schema.get(LEFT_OUT):
         made["default"] = default
     made |= {name: schema[name] for name in _TAKEN_OVER if name in schema}
     if schema["type"] == "integer":
