@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# the version before, from which tests upgrade: the last one with snapshots of format 1
+PREVIOUS := 3e4cb66df5541566710d2bb0d705f8bba7644718
 # a process for each core; one that has run out of tests takes some of another's
 UNIT   := -n auto --dist worksteal tests/unit
 # of the tests with a real Envoy those that depend on the gRPC server; all run on the default one
@@ -49,7 +51,7 @@ test-transport: setup ## The picker's gRPC servers: h2spec, clients in Python an
 	PILOTAGE_TEST_TRANSPORT=grpcio $(BIN)/python -m pytest $(ON_GRPCIO)
 
 test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)
-	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
+	PILOTAGE_PREVIOUS=$(PREVIOUS) hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
 
 test-envoy-gateway: setup ## A real Envoy Gateway on that cluster, asking Pilotage (builds it once; needs Go)
 	hack/envoy-gateway/setup build

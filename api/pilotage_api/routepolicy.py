@@ -203,7 +203,8 @@ class RoutePolicySpec(Block):
     rules: list[Rule] = Field(min_length=1, max_length=32)
     """The first whose `when` holds wins."""
     otherwise: Literal["refuse", "next"] = Field(default="refuse", json_schema_extra=STAYS_LEFT_OUT)
-    """When no rule holds: `refuse` answers 404 `no_rule_matched`, `next` goes to the next matching policy."""
+    """When no rule holds: `refuse`, the default, answers 404 `no_rule_matched`; `next` goes to the next
+    matching policy."""
     overrides: Overrides | None = None
     """Lets a header choose among the rules."""
     scheduling: Scheduling | None = None
