@@ -268,8 +268,7 @@ class Operators:
             CONFIG_MAPS, self.namespace, labels=f"{STORE_LABEL}=pilotage-snapshot"
         )
         names = {meta.name for meta in metas}
-        manifests = [one for one in (head.current, *head.retained) if one is not None]
-        return all(shard.name in names for one in manifests for shard in one.shards)
+        return all(shard.name in names for one in head.manifests for shard in one.shards)
 
 
 async def make_namespace(client: ApiClient, name: str, **labels: str) -> str:
