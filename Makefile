@@ -11,7 +11,7 @@ UNIT   := -n auto --dist worksteal tests/unit
 ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py transport.py usage.py) tests/e2e/test_e2e_third_party.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-transport test-kube test-operator kube-assets test-cluster test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-transport test-kube test-operator kube-assets test-cluster test-upgrade test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,10 @@ test-transport: setup ## The picker's gRPC servers: h2spec, clients in Python an
 	PILOTAGE_TEST_TRANSPORT=grpcio $(BIN)/python -m pytest $(ON_GRPCIO)
 
 test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)
-	PILOTAGE_PREVIOUS=$(PREVIOUS) hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
+	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster
+
+test-upgrade: setup ## There too: an upgrade from the version before, and a rollback to it (builds its image; minutes)
+	PILOTAGE_PREVIOUS=$(PREVIOUS) hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster/test_cluster_upgraded.py
 
 test-envoy-gateway: setup ## A real Envoy Gateway on that cluster, asking Pilotage (builds it once; needs Go)
 	hack/envoy-gateway/setup build

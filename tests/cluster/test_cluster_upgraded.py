@@ -42,7 +42,7 @@ spec:
   - {name: others, candidates: [{model: strong}]}
 """
 
-pytestmark = pytest.mark.skipif(not PREVIOUS, reason="no previous version: run `make test-cluster`")
+pytestmark = pytest.mark.skipif(not PREVIOUS, reason="no previous version: run `make test-upgrade`")
 
 
 def bring(chart: Path, tag: str) -> None:
@@ -112,12 +112,14 @@ async def under_load(url: str, change: Callable[[], None]) -> None:
 def before():
     """The URL of a gateway of the version before, with the examples in force; removed in the end."""
     for name in (GATEWAY, MODELS):
+        # of a run before, on a cluster that stays up
+        kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=90s")
         kubectl("apply", "-f", "-", given=NAMESPACE.format(name=name))
     bring(Path(PREVIOUS) / "charts" / "pilotage", "previous")
     apply_examples()
     yield gateway_url()
-    helm("uninstall", "pilotage", "--wait", "--timeout", "120s")
-    kubectl("delete", "namespace", GATEWAY, MODELS, "--timeout=90s")
+    helm("uninstall", "pilotage")
+    kubectl("delete", "namespace", GATEWAY, MODELS, "--wait=false")
 
 
 async def test_an_upgrade_from_the_version_before_and_the_way_back_lose_nothing(before):
