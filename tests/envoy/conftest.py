@@ -1,6 +1,7 @@
 """Fixtures of the tests that start a real Envoy."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import pytest
 from envoy_rig import Answer, Choice, ModelServer, Rig
@@ -43,8 +44,9 @@ async def start_rig() -> AsyncIterator[StartRig]:
         settings: GatewaySettings | None = None,
         fail_open: tuple[str, ...] = (),
         siblings: Sequence[tuple[str, int]] = (),
+        models_cluster: dict[str, Any] | None = None,
     ) -> Rig:
-        rig = Rig(settings or GatewaySettings(), choose)
+        rig = Rig(settings or GatewaySettings(), choose, models_cluster)
         rigs.append(rig)
         await rig.start(addresses, fail_open, siblings)
         return rig

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 
 from pilotage_api.settings import GatewaySettings, Transport
 from pilotage_api.snapshot import Binding, Engine, NameKind, PoolSnapshot, RoutingSnapshot, StreamUsage
@@ -17,7 +18,13 @@ from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_service
 from pilotage_extproc.envoy.announcements import Announcement, announcement_service
-from pilotage_extproc.envoy.contract import DESTINATION, REWRITE_ROLE, ROLE_HEADER
+from pilotage_extproc.envoy.contract import (
+    CLUSTER_TYPE,
+    DESTINATION,
+    MODELS_CLUSTER,
+    REWRITE_ROLE,
+    ROLE_HEADER,
+)
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
@@ -173,7 +180,7 @@ def pick(
     rebind: Mapping[str, str] | None = None,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> ScriptedPick:
     """What the real processor answers for these endpoints, in order."""
     ours: dict[str, Any] = {"decision": decision, "owner": "p1", **(more or {})}
@@ -198,6 +205,8 @@ class Rig:
 
     settings: GatewaySettings
     choose: Callable[[Mapping[str, str], bytes], Choice]
+    models_cluster: dict[str, Any] | None = None
+    """Served instead of today's."""
     entries: list[LoggedRequest] = field(default_factory=list)
     announced: list[Announcement] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
@@ -209,8 +218,11 @@ class Rig:
     def __post_init__(self) -> None:
         self.extproc = GrpcPort(port_certificate(self.settings.tls.extproc), TRANSPORT)
         self.bodies = BodyBudget(max_bytes=256 << 20, max_total_bytes=1 << 30)
+        served = served_resources(self.settings)
+        if self.models_cluster is not None:
+            served[CLUSTER_TYPE][MODELS_CLUSTER] = bytes(Cluster.from_dict(self.models_cluster))
         self.xds = XdsServer(
-            served_resources(self.settings),
+            served,
             on_acknowledged=self.acknowledged.update,
             on_reply=self.replies.append,
         )

@@ -14,7 +14,7 @@ from pilotage_kube.client import ApiClient
 from pilotage_kube.resource import CONFIG_MAPS
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
 
-FORMER = Path(__file__).parents[1] / "fixtures" / "snapshot-format-1"
+FORMER = Path(__file__).parents[1] / "fixtures" / "version-before"
 VERSION = json.loads((FORMER / "head.json").read_text())["current"]["version"]
 
 

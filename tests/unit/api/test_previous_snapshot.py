@@ -12,7 +12,7 @@ from pilotage_api.previous_snapshot import PreviousSnapshot, lowered
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
 
-FORMER = Path(__file__).parents[2] / "fixtures" / "snapshot-format-1"
+FORMER = Path(__file__).parents[2] / "fixtures" / "version-before"
 RESOURCES = list(yaml.safe_load_all((FORMER / "resources.yaml").read_text()))
 CONTENT = (FORMER / "content.json").read_bytes()
 STRONG = {"candidates": [{"model": "strong"}]}

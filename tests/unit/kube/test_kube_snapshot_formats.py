@@ -22,7 +22,7 @@ from pilotage_kube.snapshot_head import (
     successor_for_older,
 )
 
-FORMER = Path(__file__).parents[2] / "fixtures" / "snapshot-format-1"
+FORMER = Path(__file__).parents[2] / "fixtures" / "version-before"
 NONE: frozenset[str] = frozenset()
 
 
