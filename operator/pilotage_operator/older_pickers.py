@@ -1,5 +1,6 @@
 """What pickers are given that read only the format of snapshots before this one, while there are any."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -44,11 +45,11 @@ class OlderPickers:
         self._of = ""
         self._made: ForOlder | None = None
 
-    def look(self, live: Iterable[ReplicaReport], snapshot: RoutingSnapshot) -> ForOlder | None:
+    async def look(self, live: Iterable[ReplicaReport], snapshot: RoutingSnapshot) -> ForOlder | None:
         """What older pickers are to be given; None where no living one is older."""
         if not any(is_older(one) for one in live):
             self._of, self._made = "", None
             return None
         if self._made is None or self._of != snapshot.version:
-            self._of, self._made = snapshot.version, ForOlder(lowered(snapshot))
+            self._of, self._made = snapshot.version, ForOlder(await asyncio.to_thread(lowered, snapshot))
         return self._made

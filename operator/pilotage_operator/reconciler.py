@@ -201,7 +201,7 @@ class Reconciler:
             return ABSENT_POLL_SECONDS
         began = self._clock()
         desired = await self._compile()
-        older = await asyncio.to_thread(self._older.look, self._reports(), desired.snapshot)
+        older = await self._older.look(self._reports(), desired.snapshot)
         if older is not None and older.version:
             self._ledger.note(older.version, desired.forms, [one.version for one in self._reports()])
         pickers, again = self._look(desired, older)

@@ -33,15 +33,31 @@ def routes(picker) -> list[str]:
     return [one.model for one in picker.snapshot.routes]
 
 
+async def served(operators: Operators, picker: OlderPicker) -> bool:
+    """The operator knows of it, and it runs what is there for it."""
+    head = await operators.head()
+    return head.newest is not None and picker.version == head.current.version
+
+
+async def runs(picker: OlderPicker, version: str) -> bool:
+    return picker.version == version
+
+
+async def runs_route(picker: OlderPicker, model: str) -> bool:
+    return picker.snapshot is not None and routes(picker) == [model]
+
+
 async def test_pickers_of_both_versions_follow_edits_each_in_its_format(operators):
     await operators.apply(SMALL, AUTO)
     async with older_picker(operators) as older:
         newer = operators.pick()
         operators.start()
         await operators.says(AUTO, "True True True")
+        await operators.eventually(lambda: served(operators, older))
         await operators.apply(policy("auto", "auto-2", "small"))
         await operators.says(AUTO, "True True True")
-        assert routes(older) == routes(newer) == ["auto-2"]
+        await operators.eventually(lambda: runs_route(older, "auto-2"))
+        assert routes(newer) == ["auto-2"]
         assert older.version != newer.snapshot.version
         head = await operators.head()
         assert (head.current.version, head.current.format) == (older.version, 1)
@@ -61,6 +77,7 @@ async def test_a_policy_that_older_pickers_cannot_follow_freezes_them_and_says_s
         newer = operators.pick()
         process = operators.start()
         await operators.says(AUTO, "True True True")
+        await operators.eventually(lambda: served(operators, older))
         before = older.version
         await operators.apply(CONDITIONAL)
         found = await operators.says(CONDITIONAL, "True True PickerOlder")
@@ -78,13 +95,9 @@ async def test_a_policy_that_older_pickers_cannot_follow_freezes_them_and_says_s
         assert older.version == before
         # one that comes to life now starts from there
         async with older_picker(operators, "picker-late") as late:
-            await operators.eventually(lambda: _runs(late, before))
+            await operators.eventually(lambda: runs(late, before))
     await operators.says(AUTO, "True True True")
     await operators.says(CONDITIONAL, "True True True")
-
-
-async def _runs(picker: OlderPicker, version: str) -> bool:
-    return picker.version == version
 
 
 async def test_the_first_older_picker_after_an_upgrade_is_served_at_once(operators):
@@ -95,13 +108,9 @@ async def test_the_first_older_picker_after_an_upgrade_is_served_at_once(operato
     await operators.says(AUTO, "True True True")
     assert (await operators.head()).newest is None
     async with older_picker(operators) as older:
-        await operators.eventually(lambda: _served(older))
+        await operators.eventually(lambda: served(operators, older))
         assert routes(older) == routes(newer) == ["auto"]
         await operators.says(AUTO, "True True True")
-
-
-async def _served(picker: OlderPicker) -> bool:
-    return bool(picker.version) and not picker.problem
 
 
 async def test_forms_are_kept_for_both_formats_so_that_an_operator_rolled_back_has_its_last_good(operators):
@@ -109,6 +118,7 @@ async def test_forms_are_kept_for_both_formats_so_that_an_operator_rolled_back_h
     async with older_picker(operators) as older:
         process = operators.start()
         await operators.says(AUTO, "True True True")
+        await operators.eventually(lambda: served(operators, older))
         await idle(process)
         labels = f"{STORE_LABEL}=pilotage-snapshot,{VERSION_LABEL}={older.version}"
         kept = await operators.client.list_metadata(CONFIG_MAPS, operators.namespace, labels=labels)
@@ -118,4 +128,4 @@ async def test_forms_are_kept_for_both_formats_so_that_an_operator_rolled_back_h
         operators.start()
         await operators.apply(policy("auto", "auto-2", "small"))
         await operators.says(AUTO, "True True True")
-        assert routes(older) == ["auto-2"]
+        await operators.eventually(lambda: runs_route(older, "auto-2"))
