@@ -46,9 +46,17 @@ class Member:
     chunks: int = 0
     real_page: bool = False
     full_duplex: bool = False
+    ten_rules: bool = False
 
     def stack(self) -> Stack:
-        return Stack(self.kind, self.endpoints, self.chunks, self.real_page, full_duplex=self.full_duplex)
+        return Stack(
+            self.kind,
+            self.endpoints,
+            self.chunks,
+            self.real_page,
+            full_duplex=self.full_duplex,
+            ten_rules=self.ten_rules,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,16 @@ SCENARIOS = (
             Member("unstreamed answer", PILOTAGE),
             Member(PILOTAGE, PILOTAGE, chunks=200),
         ),
+    ),
+    Scenario(
+        "2 KB, ten rules on three features",
+        2_000,
+        (
+            Member("one rule without a condition", PILOTAGE),
+            Member("ten rules", PILOTAGE, ten_rules=True),
+        ),
+        base="one rule without a condition",
+        aim=0.95,
     ),
     Scenario(
         "2 KB, 100 endpoints with a real vLLM's 52 KB page",

@@ -42,6 +42,7 @@ spec:
   match: {models: [auto]}
   rules: [{candidates: [{model: small}]}]
 """
+_CONDITIONS = ("request.turns > %d", "request.contextTokens > %d00000", "size(request.toolNames) > %d")
 _SETTINGS = """\
 apiVersion: pilotage.dev/v1alpha1
 kind: GatewaySettings
@@ -50,14 +51,24 @@ spec: {transport: %s}
 _MOST_A_POOL = 4000
 
 
-def manifest(count: int, port: int, engine: str = "vllm") -> str:
-    """Pools with so many endpoints together, all of one model, and a policy."""
+def manifest(count: int, port: int, engine: str = "vllm", *, ten_rules: bool = False) -> str:
+    """Pools with so many endpoints together, all of one model, and a policy.
+
+    With `ten_rules` its one rule comes after nine that read three features and do not hold.
+    """
     endpoints = [{"address": host, "port": port} for host in addresses(count)]
     pools = [
         _POOL % (start, engine, json.dumps(endpoints[start : start + _MOST_A_POOL]))
         for start in range(0, count, _MOST_A_POOL)
     ]
-    return "".join(pools) + _POLICY
+    if not ten_rules:
+        return "".join(pools) + _POLICY
+    rules = [
+        {"when": _CONDITIONS[number % 3] % (number + 2), "candidates": [{"model": "small"}]}
+        for number in range(9)
+    ]
+    rules.append({"candidates": [{"model": "small"}]})
+    return "".join(pools) + _POLICY.replace("[{candidates: [{model: small}]}]", json.dumps(rules))
 
 
 def free_port() -> int:
@@ -88,6 +99,7 @@ class Stack:
     engine: str = "vllm"
     full_duplex: bool = False
     """Whether Envoy asks as other gateways do: bodies full-duplex, no access log, no name."""
+    ten_rules: bool = False
     children: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -138,7 +150,8 @@ class Stack:
             command = [os.environ["BENCH_BEFORE"]]
         else:
             Path(self.folder.name, "pilotage.yaml").write_text(_SETTINGS % transport)
-        Path(self.folder.name, "pool.yaml").write_text(manifest(self.endpoints, upstream, self.engine))
+        pools = manifest(self.endpoints, upstream, self.engine, ten_rules=self.ten_rules)
+        Path(self.folder.name, "pool.yaml").write_text(pools)
         child = await asyncio.create_subprocess_exec(
             *command,
             "extproc",
