@@ -9,6 +9,7 @@ length of a shared prefix is known to a sixteenth of itself.
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import xxhash
 
@@ -40,8 +41,7 @@ class PromptBlocks:
         return PackedBlocks(array("Q", self.hashes), self.prompt_bytes, self.all_text)
 
 
-@dataclass(slots=True, frozen=True)
-class PackedBlocks:
+class PackedBlocks(NamedTuple):
     """A prompt's blocks, packed."""
 
     hashes: "array[int]"

@@ -1,12 +1,11 @@
 """One try of a request: how it is spoken to, whatever endpoint it goes to."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
 
 
-@dataclass(slots=True, frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What one try changes in a request, whatever endpoint it goes to."""
 
     pool: str

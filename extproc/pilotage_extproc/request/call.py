@@ -1,12 +1,11 @@
 """Which call a request is, once its head has been read."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pilotage_extproc.domain.head import CallKind
 
 
-@dataclass(slots=True, frozen=True)
-class Call:
+class Call(NamedTuple):
     """What method and path say of a request."""
 
     kind: CallKind

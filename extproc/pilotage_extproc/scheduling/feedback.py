@@ -4,8 +4,7 @@ A placed request counts at once as if all went well, so that the next one sees i
 corrects that: the endpoint that in fact served is the one that holds the prompt.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.domain.features import RequestFeatures
@@ -21,8 +20,7 @@ from pilotage_extproc.state.prefix_index import NOTHING_LEARNED, Learned
 _SILENT_SCRAPES: Final = 3
 
 
-@dataclass(slots=True, frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """What settling a request needs to know of its placing."""
 
     hold: Hold

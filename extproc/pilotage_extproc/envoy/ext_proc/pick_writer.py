@@ -5,8 +5,9 @@ here, field by field, with its constant parts made once; a test compares it with
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
@@ -27,8 +28,10 @@ _STRIPPED: Final = b"".join([remove_header(name) for name in messages.INPUT_HEAD
 _STRIPPED_DESTINATION: Final = remove_header(names.DESTINATION)
 
 
-@dataclass(slots=True, frozen=True)
-class Pick:
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Pick(NamedTuple):
     """What a pick changes in a request, and what travels with it."""
 
     destination: str
@@ -39,7 +42,7 @@ class Pick:
     """The new body, where it changes."""
     path: str | None = None
     """The new path and query, where it changes."""
-    shown: Mapping[str, str] = field(default_factory=dict)
+    shown: Mapping[str, str] = NO_HEADERS
     """Response headers that show the decision; the bundled Envoy sets them from metadata."""
     request_id: str | None = None
     """Set as `x-request-id` where the client sent none."""
