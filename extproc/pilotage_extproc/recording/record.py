@@ -18,6 +18,10 @@ from pilotage_extproc.scheduling.route import Route
 
 _FACTS_BYTES = 900
 _ARRAY_BYTES = 112
+_TRIAL_BYTES = 200
+"""Of a rule that was tried, beside its reason."""
+_MOST_PATH = 256
+"""Characters of a path that are kept: paths of calls are shorter, and others are the client's own."""
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class DecisionRecord:
             decision.id,
             decision.model,
             exchange.call.kind,
-            exchange.call.path,
+            exchange.call.path[:_MOST_PATH],
             exchange.document.stream,
             len(exchange.body),
             None if subset is None else ",".join(subset),
@@ -100,6 +104,10 @@ class DecisionRecord:
             + self.scraped_at.nbytes
             + self.terms.nbytes
             + len(self.masks) * len(self.total)
+            + len(self.path)
+            + len(self.model)
+            + len(self.subset or "")
+            + sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
         )
 
     def addresses(self) -> list[str]:

@@ -185,6 +185,7 @@ class Exchange:
     def release(self) -> None:
         """The pick is on its way: forget all that is large or the client's own text."""
         self.head = _GONE_HEAD
+        self.call = _UNREAD
         self.body = b""
         self.document = NO_DOCUMENT
         self.features = NO_FEATURES
