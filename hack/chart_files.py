@@ -159,7 +159,7 @@ def crd_template(text: str) -> str:
 
 
 def main(check: bool) -> int:
-    """Write the files, or tell which are old."""
+    """Write the files, or print which are old."""
     made = files()
     old = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
     gone = sorted(set((CHART / "templates" / "crds").glob("*.yaml")) - set(made))

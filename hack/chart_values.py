@@ -132,7 +132,7 @@ class EnvoyService(SettingsPart):
 
 
 class Envoy(Part):
-    """The bundled Envoy; not needed where another gateway asks the pickers."""
+    """The bundled Envoy; not used where another gateway asks the pickers."""
 
     enabled: bool = True
     """Run it."""
@@ -226,7 +226,7 @@ class ChartValues(SettingsPart):
     crds: Crds = Crds()
     settings: dict[str, Any] = {}
     """The gateway's settings, as in docs/settings.md; addresses, files and names are the chart's.
-    `namespaces` is the release's own when left out."""
+    `namespaces` is the release's own when omitted."""
     inference_pool_ports: tuple[PoolPort, ...] = ()
     """Ports that InferencePools name in their `endpointPickerRef`: each is opened on the pickers' Service.
     9002 and 9003 are the pickers' own."""

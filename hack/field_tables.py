@@ -36,10 +36,10 @@ KINDS: Final[dict[str, type[BaseModel]]] = {
 }
 _MARKED: Final = re.compile(r"(<!-- (fields|reserved|conditions): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PLAIN: Final[dict[Any, str]] = {
-    str: "text",
-    int: "whole number",
+    str: "string",
+    int: "integer",
     float: "number",
-    bool: "`true` or `false`",
+    bool: "boolean",
     Any: "any",
 }
 _TUPLES: Final = (list, tuple)
@@ -114,15 +114,15 @@ def _values(annotation: Any, metadata: list[Any]) -> str:
     elif origin in _TUPLES:
         shown = "list"
     elif origin is dict:
-        shown = "map of text" if arguments[1] is str else "block"
+        shown = "map of strings" if arguments[1] is str else "object"
     elif choices:
         shown = " or ".join(_values(one, metadata) for one in choices)
     elif isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         shown = ", ".join(f"`{one.value}`" for one in annotation)
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        shown = "block"
+        shown = "object"
     else:
-        shown = _PLAIN.get(annotation, "text") + _range(metadata)
+        shown = _PLAIN.get(annotation, "string") + _range(metadata)
     return shown
 
 
@@ -139,7 +139,7 @@ def _range(metadata: list[Any]) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "needed"
+        return "required"
     value = field.get_default(call_default_factory=True)
     if value in (None, [], (), "") or isinstance(value, BaseModel):
         return ""
@@ -155,7 +155,7 @@ def _cell(text: str) -> str:
 
 
 def main(check: bool) -> int:
-    """Write the tables, or tell which documents have old ones."""
+    """Write the tables, or print which documents have old ones."""
     old = [
         path for path in sorted(DOCUMENTS.glob("*.md")) if with_tables(path.read_text()) != path.read_text()
     ]

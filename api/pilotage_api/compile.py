@@ -42,7 +42,7 @@ def compile_resources(
 ) -> Compiled:
     """Compile what was loaded; never raises for what that is.
 
-    A resource that is wrong now keeps the form it has in `last_good`, and so do all resources of a
+    A resource that is wrong now keeps the revision it has in `last_good`, and so do all resources of a
     file that cannot be read any more. `installed` names the plug-ins there are where this runs.
     """
     in_force, kept = taking_effect(loaded, last_good or InForce())
@@ -97,7 +97,7 @@ def _find_in_pool(pool: ModelPool, installed: frozenset[str], find: Find) -> Non
 def _names_without_policy(
     names: NameRegistry, namespaces: frozenset[str], find: Find
 ) -> dict[str, tuple[Binding, ...]]:
-    """What names mean to requests that no policy matches; every loser of a conflict is told."""
+    """What names mean to requests that no policy matches; every loser of a conflict gets a finding."""
     served = {}
     for name in sorted(names):
         meaning = names.means(name, namespaces)

@@ -1,4 +1,4 @@
-"""What takes effect when something is wrong: the last good form of a resource stays."""
+"""What takes effect when something is wrong: the last-known-good revision of a resource stays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class InForce:
 
 
 def taking_effect(loaded: Loaded, last: InForce) -> tuple[InForce, list[Finding]]:
-    """What was loaded, and the last good form of what is wrong now or may be in an unreadable file.
+    """What was loaded; the last-known-good revision of what is invalid now or may be in an unreadable file.
 
     A resource that is simply gone does not stay.
     """
@@ -38,7 +38,7 @@ def taking_effect(loaded: Loaded, last: InForce) -> tuple[InForce, list[Finding]
         if key not in resources and lost(key):
             resources[key] = resource
             files[key] = last.files.get(key, "")
-            message = "is wrong as it stands now; its last good form stays in force"
+            message = "is invalid as it stands now; its last-known-good revision stays in force"
             source = loaded.at(key) or files[key]
             findings.append(Finding(Severity.WARNING, "last-good", message, key, "", "correct it", source))
     for name, found in last.namespace_labels.items():

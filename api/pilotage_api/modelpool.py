@@ -99,7 +99,7 @@ class AllowedNamespaces(Block):
         json_schema_extra=cel(
             (
                 "(self.from == 'Selector') == has(self.selector)",
-                "selector belongs to from: Selector, and is needed there",
+                "selector belongs to from: Selector, and is required there",
             )
         )
     )
@@ -112,7 +112,7 @@ class AllowedNamespaces(Block):
     def problems(self) -> Iterable[Problem]:
         """A selector without its `from`, or the other way round."""
         if (self.from_ == "Selector") != (self.selector is not None):
-            message = "selector belongs to from: Selector, and is needed there"
+            message = "selector belongs to from: Selector, and is required there"
             yield Problem("invalid-value", "selector", message, "set both or neither")
 
 
@@ -123,7 +123,7 @@ class PodSelector(LabelSelector):
 _PLACES_RULE: Final = "!(has(self.selector) && has(self.endpoints) && size(self.endpoints) > 0)"
 _PLACES_MESSAGE: Final = "set endpoints or selector, not both"
 _PORTS_RULE: Final = "has(self.selector) == (has(self.targetPorts) && size(self.targetPorts) > 0)"
-_PORTS_MESSAGE: Final = "targetPorts belongs to selector, and is needed there"
+_PORTS_MESSAGE: Final = "targetPorts belongs to selector, and is required there"
 
 
 class ModelPoolSpec(Block):
@@ -154,7 +154,7 @@ class ModelPoolSpec(Block):
     saturation: Saturation = Saturation()
     """When a server counts as full."""
     health: Health = Health()
-    """When a server is left out for its failures."""
+    """When a server that fails is ejected (outlier detection)."""
 
     def problems(self) -> Iterable[Problem]:
         """Servers named twice over, or pods without ports."""

@@ -64,8 +64,6 @@ def find_in_bounds(saturation: Saturation, health: Health, key: ResourceKey, fin
         find(Severity.WARNING, "always-full", message, key, path, fix)
     first = seconds(health.ejection_time)
     if first > LONG_EJECTION_SECONDS:
-        message = (
-            f"a server that fails is left out for {first / 3600:.0f} hours, then up to ten times as long"
-        )
+        message = f"a server that fails is ejected for {first / 3600:.0f} hours, then up to ten times as long"
         path, fix = "spec.health.ejectionTime", "set an hour or less: servers that work again are found then"
         find(Severity.WARNING, "long-ejection", message, key, path, fix)

@@ -42,7 +42,7 @@ class HeaderRule(Block):
     name: HeaderName
     """Case does not matter. `host` is the authority that the client asked for."""
     value: str | None = Field(default=None, max_length=4096)
-    """The exact value; any value when left out. Of `host` case does not matter, and without a port it fits
+    """The exact value; any value when omitted. Of `host` case does not matter, and without a port it fits
     any port."""
 
 
@@ -138,7 +138,7 @@ class Rule(Block):
     )
 
     name: RuleName | None = None
-    """Shown in explanations; `rules[i]` when left out. Letters, digits, `-`, `_` and `.`."""
+    """Shown in explanations; `rules[i]` when omitted. Letters, digits, `-`, `_` and `.`."""
     when: Expression | None = None
     """A CEL expression over the request and the pools (docs/rules.md). A rule without one always holds."""
     candidates: list[Candidate] = Field(min_length=1, max_length=16, json_schema_extra=unique_by("model"))
@@ -199,7 +199,7 @@ class RoutePolicySpec(Block):
     )
 
     match: Match = Match()
-    """Which requests; all when left out."""
+    """Which requests; all when omitted."""
     rules: list[Rule] = Field(min_length=1, max_length=32)
     """The first whose `when` holds wins."""
     otherwise: Literal["refuse", "next"] = Field(default="refuse", json_schema_extra=STAYS_LEFT_OUT)

@@ -67,7 +67,7 @@ class Scheduling(Block):
     """Which endpoint is best: the weighted sum of its scorers' terms."""
 
     scorers: list[Scorer] = Field(default=[], max_length=16, json_schema_extra=unique_by("type"))
-    """The terms; the default profile when left out."""
+    """The terms; the default profile when omitted."""
     filters: list[Filter] = Field(default=[], max_length=16, json_schema_extra=unique_by("type"))
     """Further filters, in this order."""
     picker: Picker = Picker()
@@ -125,7 +125,7 @@ class Saturation(Block):
 
 
 class Health(Block):
-    """When an endpoint is left out for failing, and how long."""
+    """When an endpoint that fails is ejected (outlier detection), and for how long."""
 
     consecutive_failures: int = Field(default=5, ge=1, le=1000, strict=True)
     """Failures in a row: refused or broken connections and 5xx answers."""

@@ -65,7 +65,7 @@ class SettingsPart(BaseModel):
 
 
 class DecisionHeaders(StrEnum):
-    """How much of a decision a response's headers tell the client."""
+    """How much of a decision a response's headers show the client."""
 
     OFF = "off"
     SUMMARY = "summary"
@@ -215,7 +215,7 @@ class KubernetesSettings(SettingsPart):
     snapshot_name: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-snapshot"
     """Name of the published snapshot; gateways that share a namespace need one each."""
     owner: str | None = None
-    """Name of a ConfigMap there that all that is published belongs to: deleting it removes the rest."""
+    """Name of a ConfigMap there that owns everything published: deleting it removes the rest."""
     replica_group: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=40)] = "pilotage-extproc"
     """Label that pickers of this gateway report under."""
     picker_service: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)] = "pilotage-extproc"
@@ -235,7 +235,7 @@ class GatewaySettings(SettingsPart):
     transport: Transport = Transport.BUILTIN
     """gRPC server of the picker's ports: `builtin`, or `grpcio`, which takes several times the CPU."""
     admin_token_file: str | None = None
-    """File with the bearer token of the admin address; needed where that is not loopback."""
+    """File with the bearer token of the admin address; required where that is not loopback."""
     body: BodyLimits = BodyLimits()
     other_paths: OtherTraffic = OtherTraffic()
     """Paths that are not inference calls."""
@@ -244,7 +244,7 @@ class GatewaySettings(SettingsPart):
     fail_open_pool: str | None = None
     """`namespace/name` of the pool that serves requests when the picker is away; unset fails closed."""
     decision_headers: Annotated[DecisionHeaders, BeforeValidator(_off_unquoted)] = DecisionHeaders.OFF
-    """What `x-pilotage-decision` tells clients: `off`, `summary` (no addresses), `full`."""
+    """What `x-pilotage-decision` shows clients: `off`, `summary` (no addresses), `full`."""
     time_zone: Annotated[str, Field(max_length=64), AfterValidator(_time_zone)] = "UTC"
     """Of `request.hour` and `request.weekday` in rules: an IANA name, such as `Europe/Berlin`."""
     max_attempts: int = Field(default=3, ge=1, le=16)
@@ -254,12 +254,12 @@ class GatewaySettings(SettingsPart):
     publish_hold_seconds: float = Field(default=0.25, ge=0)
     """How long a new endpoint waits before it is picked where its acknowledgement by Envoy was not seen."""
     drain_seconds: float = Field(default=20.0, ge=0)
-    """Longest wait for requests under way when `up` or `extproc` is told to stop; a second Ctrl-C ends it."""
+    """Longest wait for requests in progress when `up` or `extproc` ends; a second Ctrl-C ends it."""
     inflight_ttl_seconds: float = Field(default=900.0, gt=0)
     """After this a request whose completion was never seen no longer counts as in flight."""
     prefix_index_bytes: int = Field(default=512 << 20, ge=16 << 20)
-    """Most memory for what is known of prefix caches, taken as it is needed: about 1 MiB a server with room
-    for 400,000 tokens. Past it what an endpoint used longest ago is forgotten."""
+    """Most memory for the prefix index, allocated as it fills: about 1 MiB a server with room
+    for 400,000 tokens. Past it the least recently used blocks are evicted."""
     decision_history_bytes: int = Field(default=64 << 20, ge=1 << 16)
     """Memory for decision records that can be explained afterwards."""
     cors: CorsSettings = CorsSettings()

@@ -1,6 +1,6 @@
 """The routing snapshot: what `compile()` makes of resources, and all that extproc follows.
 
-Files and custom resources compile to this one form. It is immutable, has no secrets, is
+Files and custom resources compile to this one type. It is immutable, has no secrets, is
 serialisable as JSON, and its `version` is a digest of its content: equal content has an equal
 version on every replica.
 """
@@ -82,7 +82,7 @@ class SaturationSnapshot(Part):
 
 
 class HealthSnapshot(Part):
-    """When an endpoint is left out for failing."""
+    """When an endpoint that fails is ejected."""
 
     consecutive_failures: int = 5
     ejection_seconds: float = 10.0
@@ -122,7 +122,7 @@ class CandidateModel(Part):
 
     model: str
     weight: int | None
-    """Chance of being tried first, relative to its siblings; None when the rule is ordered."""
+    """Chance of being tried first, relative to the other candidates; None when the rule is ordered."""
     bindings: tuple[Binding, ...]
 
 

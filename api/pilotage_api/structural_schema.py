@@ -10,7 +10,7 @@ PRESERVE = "x-kubernetes-preserve-unknown-fields"
 NOT_SUPPORTED = "not supported in this version"
 
 _ANY_OBJECT = {"type": "object", PRESERVE: True}
-# the form a reserved field will have: refused by a rule of its own, with the same words everywhere
+# the type a reserved field will have: refused by a rule of its own, with the same words everywhere
 _RESERVED_FORMS: dict[str, dict[str, Any]] = {
     "object": _ANY_OBJECT,
     "objects": {"type": "array", "maxItems": 64, "items": _ANY_OBJECT},

@@ -108,7 +108,7 @@ def first_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def block_findings(block: Block, path: str, resource: ResourceKey, origin: Origin) -> list[Finding]:
-    """What is wrong with a block that has the right form: reserved fields, duplicates, its own rules."""
+    """What is wrong with a block that has the right types: reserved fields, duplicates, its own rules."""
     return [
         Finding(
             Severity.ERROR,

@@ -144,7 +144,7 @@ class ClusterAdmin:
                 yield session, address
         except Forbidden as error:
             raise CommandError(
-                f"{error}; the right needed is get and create on pods/portforward in {self.namespace}"
+                f"{error}; the right required is get and create on pods/portforward in {self.namespace}"
             ) from None
         except (KubeError, aiohttp.ClientError, TimeoutError) as error:
             raise PickerUnreachable(picker, str(error) or "no answer") from None
@@ -164,7 +164,7 @@ class ClusterAdmin:
             return base64.b64decode(found["data"][_TOKEN_KEY]).decode().strip()
         except (Forbidden, NotFound) as error:
             raise CommandError(
-                f"{error}; the right needed is get on this Secret, or give the token with --token-file"
+                f"{error}; the right required is get on this Secret, or give the token with --token-file"
             ) from None
         except (KubeError, KeyError, ValueError) as error:
             raise CommandError(f"no token in Secret {self.namespace}/{picker.secret}: {error}") from None

@@ -84,7 +84,7 @@ def _status(told: Told | PickerUnreachable) -> dict[str, Any]:
         return {"replica": told.picker.name, "reached": False, "problem": told.problem}
     if told.status != 200 or "settings" not in told.body:
         raise CommandError(
-            f"{told.picker.name} does not tell its status ({told.status}): is it of another version?"
+            f"{told.picker.name} does not report its status ({told.status}): is it of another version?"
         )
     found: dict[str, Any] = told.body
     return found
@@ -113,7 +113,7 @@ async def _list(client: ApiClient, resource: ResourceType, namespace: str | None
     try:
         return [{**envelope, **one} for one in await client.list_all(resource, namespace)]
     except Forbidden as error:
-        raise CommandError(f"{error}; the right needed is list on {resource.plural}") from None
+        raise CommandError(f"{error}; the right required is list on {resource.plural}") from None
     except NotFound:
         raise CommandError(f"the cluster has no {resource.kind}: is Pilotage installed?") from None
     except KubeError as error:

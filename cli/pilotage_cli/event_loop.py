@@ -1,4 +1,4 @@
-"""Running until told to stop."""
+"""Running until asked to stop."""
 
 import asyncio
 import signal

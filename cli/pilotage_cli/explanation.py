@@ -154,9 +154,7 @@ def _print_pick(console: Console, explanation: dict[str, Any]) -> None:
 
 def _print_outcome(console: Console, outcome: dict[str, Any] | None, *, given_up: bool) -> None:
     if outcome is None:
-        given = (
-            "not told; no longer counted as in flight: its engine reports fewer requests, or it is too old"
-        )
+        given = "not reported; no longer counted as in flight: its engine has fewer requests, or it expired"
         console.print(f"outcome  {given if given_up else 'not known (yet)'}", highlight=False)
         return
     usage = outcome["usage"]

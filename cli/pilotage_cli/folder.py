@@ -80,7 +80,7 @@ def _load(
 
 @dataclass(slots=True)
 class FolderSource:
-    """Compiles a folder again when it changes; what is wrong keeps its last good form."""
+    """Compiles a folder again when it changes; an invalid edit keeps the last-known-good revision."""
 
     folder: Path
     settings: GatewaySettings
@@ -104,7 +104,7 @@ class FolderSource:
         return compiled
 
     def _find_changed_settings(self, loaded: Loaded, *, first: bool) -> None:
-        """Settings are read once, at the start: a change that does nothing must be told."""
+        """Settings are read once, at the start: a change that does nothing must be reported."""
         if first:
             self._first_settings = loaded.settings
             return

@@ -21,7 +21,7 @@ OptionalFolder = Annotated[
     Path | None, typer.Option("--folder", "-f", help="Folder of manifests (or one file).")
 ]
 Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig; found as kubectl finds it when left out.")
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig; found as kubectl finds it when omitted.")
 ]
 Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 InNamespace = Annotated[
@@ -29,12 +29,12 @@ InNamespace = Annotated[
 ]
 TokenFile = Annotated[
     Path | None,
-    typer.Option(help="File with the bearer token; the Secret that pickers mount is read when left out."),
+    typer.Option(help="File with the bearer token; the Secret that pickers mount is read when omitted."),
 ]
 Listen = Annotated[str | None, typer.Option("--listen", help="Where clients connect, HOST:PORT.")]
 ExtprocListen = Annotated[str | None, typer.Option("--extproc-listen", help="gRPC of the picker, HOST:PORT.")]
 Release = Annotated[
-    str | None, typer.Option(help="Of the chart, where several run in the namespace; all when left out.")
+    str | None, typer.Option(help="Of the chart, where several run in the namespace; all when omitted.")
 ]
 Admin = Annotated[str | None, typer.Option("--admin", help="Metrics and explanations, HOST:PORT.")]
 LogLevel = Annotated[

@@ -89,7 +89,7 @@ class FormStore:
             try:
                 forms = await asyncio.to_thread(_unpacked, parts)
             except FormFault as fault:
-                log.warning("passing over kept forms of snapshot %s: %s", version, fault)
+                log.warning("passing over kept revisions of snapshot %s: %s", version, fault)
                 continue
             return {form.key: form for form in forms}
         return None

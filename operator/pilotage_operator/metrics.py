@@ -19,18 +19,20 @@ class Metrics:
         self.leading = Gauge(
             prefix + "leading", "1 while this process is the active one.", registry=self.registry
         )
-        self.wakes = Counter(prefix + "wakes", "What woke the operator.", ["source"], registry=self.registry)
+        self.wakes = Counter(
+            prefix + "wakes", "What triggered a reconciliation.", ["source"], registry=self.registry
+        )
         self.writes = Counter(
             prefix + "api_writes", "Requests that change something.", ["method"], registry=self.registry
         )
         self.kopf_restarts = Counter(
-            prefix + "kopf_restarts", "How often kopf ended by itself.", registry=self.registry
+            prefix + "kopf_restarts", "Times kopf ended by itself and was restarted.", registry=self.registry
         )
         self.statuses_pending = Gauge(
             prefix + "statuses_pending", "Statuses yet to be written.", registry=self.registry
         )
         self.events_dropped = Gauge(
-            prefix + "events_dropped", "Events left out to spare the API server.", registry=self.registry
+            prefix + "events_dropped", "Events dropped to spare the API server.", registry=self.registry
         )
         self.watch_age = Gauge(
             prefix + "watch_age_seconds",
@@ -40,7 +42,7 @@ class Metrics:
         )
         self.watches = Gauge(
             prefix + "watches_begun",
-            "Watches begun since this process leads: many in a short time mean that they break.",
+            "Watches started since this process leads; many in a short time mean that they break.",
             ["resource"],
             registry=self.registry,
         )

@@ -184,7 +184,8 @@ class Reconciler:
             if manifest == head.latest:
                 if forms is None:
                     log.warning(
-                        "no forms are kept for snapshot %s: what is wrong now is lost", manifest.version
+                        "no revisions are kept for snapshot %s: what is invalid now is lost",
+                        manifest.version,
                     )
                 self.progress.published = manifest.version
                 self._in_force = self._kept = forms or {}

@@ -22,7 +22,7 @@ def envoy(
         typer.Option(help="What pickers call this Envoy; default: $POD_NAME, else the host's."),
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Worker threads; Envoy's own choice when left out.")
+        int | None, typer.Option(min=1, help="Worker threads; Envoy's own choice when omitted.")
     ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="Envoy's own log level.")] = "warning",
 ) -> None:

@@ -37,7 +37,7 @@ _NONE_YET = "the gateway has made no decision yet: send it a request first"
 
 def explain(
     decision: Annotated[
-        str | None, typer.Argument(help="Decision id; the last decision when left out.")
+        str | None, typer.Argument(help="Decision id; the last decision when omitted.")
     ] = None,
     admin: Admin = None,
     context: Context = None,

@@ -38,7 +38,7 @@ def extproc(
     ] = None,
     process_id: Annotated[
         str | None,
-        typer.Option(help="Name of this process in decision ids; the pod's, or random, when left out."),
+        typer.Option(help="Name of this process in decision ids; the pod's, or random, when omitted."),
     ] = None,
     log_level: LogLevel = "info",
 ) -> None:

@@ -13,7 +13,7 @@ from pilotage_cli.options import LogLevel, connection_of, settings_of
 def operator(
     settings: Annotated[Path, typer.Option(help="File with the gateway's settings, `pilotage.yaml`.")],
     kubeconfig: Annotated[
-        Path | None, typer.Option(help="As kubectl takes it; in a pod its own account when left out.")
+        Path | None, typer.Option(help="As kubectl takes it; in a pod its own account when omitted.")
     ] = None,
     context: Annotated[str | None, typer.Option(help="Of the kubeconfig.")] = None,
     log_level: LogLevel = "info",

@@ -1,4 +1,4 @@
-"""Ending an Envoy without ending requests: told to stop by its admin address, watched until it is idle."""
+"""Ending an Envoy without ending requests: asked to stop by its admin address, watched until it is idle."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A gateway, or a picker alone, that runs until it is told to stop."""
+"""A gateway, or a picker alone, that runs until it is asked to stop."""
 
 import asyncio
 from pathlib import Path
@@ -52,7 +52,7 @@ async def serve_gateway(
 
 
 async def _run(gateway: Gateway, console: Output, signals: StopSignals) -> str | None:
-    """Until told to stop (None) or something ends it; leaves nothing behind, whatever happens."""
+    """Until asked to stop (None) or something ends it; leaves nothing behind, whatever happens."""
     try:
         await until(signals.stop, gateway.start())
         if signals.stop.is_set():

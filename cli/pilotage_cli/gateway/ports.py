@@ -1,4 +1,4 @@
-"""Whether an address can be listened on, told before anything starts."""
+"""Whether an address can be listened on, checked before anything starts."""
 
 import errno
 import socket

@@ -48,15 +48,21 @@ class PluginBook:
         if not making.wait(LOADING_SECONDS if known is None else 0.0):
             if known is None:
                 pending[key] = making
-                log.error("a plug-in takes long to be made: it joins when it is", extra={"plugin": step.type})
+                log.error(
+                    "a plug-in takes long to start: it is used once it has started",
+                    extra={"plugin": step.type},
+                )
                 self._on_trouble(step.type, "slow")
-            missing.append(f"{step.type}: is still being made")
+            missing.append(f"{step.type}: is still starting")
             return None
         made: Step | None = None
         try:
             made = making.result()
         except NotAStep as error:
-            log.error("a plug-in is not what its place needs", extra={"plugin": step.type, "why": str(error)})
+            log.error(
+                "a plug-in does not implement the contract of its step",
+                extra={"plugin": step.type, "why": str(error)},
+            )
             missing.append(f"{step.type}: {error}")
         except BaseException as error:
             log.error(

@@ -50,7 +50,7 @@ class PluginScorer:
     def _score(self, view: CandidateView) -> NDArray[np.float64]:
         column = np.array(self.step.score(PluginView(view)), np.float64)
         if column.shape != (len(view),):
-            raise ValueError(f"a column of {len(view)} values is needed, not of shape {column.shape}")
+            raise ValueError(f"a column of {len(view)} values is required, not of shape {column.shape}")
         if (column < 0).any():
             raise ValueError("a measure is below 0")
         return column
@@ -82,7 +82,7 @@ class PluginFilter:
             return None
         mask = np.array(keep, np.bool_)
         if mask.shape != (len(view),):
-            raise ValueError(f"{len(view)} values are needed, not of shape {mask.shape}")
+            raise ValueError(f"{len(view)} values are required, not of shape {mask.shape}")
         return mask
 
 
@@ -107,7 +107,7 @@ class PluginPicker:
     def _order(self, scores: NDArray[np.float64], members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
         order = np.array(self.step.order(scores.copy(), members.copy(), limit))
         if order.ndim != 1 or order.dtype.kind not in "iu":
-            raise ValueError(f"a list of members is needed, not {order.dtype} of shape {order.shape}")
+            raise ValueError(f"a list of members is required, not {order.dtype} of shape {order.shape}")
         if len(order) < min(limit, len(members)) or not np.isin(order, members).all():
             raise ValueError("a picker must return members, at least as many as asked for")
         if len(np.unique(order)) != len(order):

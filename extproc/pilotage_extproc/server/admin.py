@@ -96,7 +96,7 @@ class AdminServer:
         if self._token is not None and request.path not in _OPEN_PATHS:
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if not self._token.accepts(given):
-                return web.json_response({"error": "a bearer token is needed here"}, status=401)
+                return web.json_response({"error": "a bearer token is required here"}, status=401)
         return await handler(request)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

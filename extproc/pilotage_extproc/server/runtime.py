@@ -153,7 +153,7 @@ class Runtime:
 
     def _ejected(self, address: str) -> None:
         self.telemetry.ejections.add()
-        log.warning("an endpoint is left out: it failed again and again", extra={"endpoint": address})
+        log.warning("an endpoint is ejected: it failed again and again", extra={"endpoint": address})
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)

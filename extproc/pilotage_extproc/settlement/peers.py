@@ -91,7 +91,7 @@ class Peer:
         except CertificateFault as error:
             if self._refused != wanted:
                 self._refused = wanted
-                log.warning("the certificate of sibling %s cannot be used: %s", self.address, error)
+                log.warning("the certificate of peer %s cannot be used: %s", self.address, error)
             raise
         if before is not None:
             await before.close()

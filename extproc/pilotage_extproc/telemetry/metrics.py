@@ -41,7 +41,7 @@ class Telemetry:
             "pilotage_usage_unknown", "Finished 2xx requests whose answer carried no token usage."
         )
         self.peer_drops = Count(
-            "pilotage_peer_dropped", "Settlements that a peer could not be given in time."
+            "pilotage_peer_dropped", "Outcomes dropped because a peer did not take them in time."
         )
         self.rewritten_attempts = Count(
             "pilotage_rewritten_attempts", "Later attempts whose request was rewritten."
@@ -49,7 +49,7 @@ class Telemetry:
         self.xds = Count(
             "pilotage_xds_responses", "xDS responses by Envoy's reply: acked, nacked.", ("reply",)
         )
-        self.ejections = Count("pilotage_ejections", "Times an endpoint was left out for failing.")
+        self.ejections = Count("pilotage_ejections", "Times an endpoint was ejected (outlier detection).")
         self.plugin_trouble = Count(
             "pilotage_plugin_trouble", "Plug-ins that were skipped: raised, or slow.", ("plugin", "trouble")
         )

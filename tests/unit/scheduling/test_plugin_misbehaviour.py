@@ -293,8 +293,8 @@ def test_one_that_is_slow_to_make_holds_profiles_up_once_and_joins_when_it_is_ma
     GATE.clear()
     profile = scored_by("x/waits")
     try:
-        assert fleet.rank(profile).skipped == ("x/waits: is still being made",)
-        assert fleet.rank(profile).skipped == ("x/waits: is still being made",)
+        assert fleet.rank(profile).skipped == ("x/waits: is still starting",)
+        assert fleet.rank(profile).skipped == ("x/waits: is still starting",)
         assert fleet.troubles == [("x/waits", "slow")]
     finally:
         GATE.set()

@@ -249,7 +249,7 @@ async def test_a_certificate_that_cannot_be_used_is_logged_once_and_never_means_
         peers.deliver("owner", OUTCOME)
     assert sibling.settled == []
     [told] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert told.startswith(f"the certificate of sibling {address} cannot be used: it cannot be read")
+    assert told.startswith(f"the certificate of peer {address} cannot be used: it cannot be read")
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class XdsServer:
         """Make these endpoints known to Envoys: `ip:port` or `[ipv6]:port`. Others are left out."""
         served, refused = self._book.accepted(addresses)
         if refused:
-            log.error("addresses that Envoy cannot use are left out", extra={"addresses": refused[:20]})
+            log.error("addresses that Envoy cannot use are not published", extra={"addresses": refused[:20]})
         self._spare, _ = self._book.accepted(fail_open_addresses or ())
         if self._published is not None:
             self._let_go(frozenset(self._served), frozenset(served))
