@@ -61,9 +61,9 @@ class ReplicaReport(msgspec.Struct, frozen=True):
     problem: str = ""
     """Why it does not follow what is published, for people; empty where it does."""
     address: str = ""
-    """Where its siblings reach it, `HOST:PORT`; empty where they cannot."""
+    """Where its peers reach it, `HOST:PORT`; empty where they cannot."""
     certificate: str = ""
-    """What it serves there, PEM, for siblings to trust this one and no other; empty for plaintext."""
+    """What it serves there, PEM, for peers to trust this one and no other; empty for plaintext."""
     pools: dict[str, PoolCount] = {}
     """By `namespace/name`."""
     pools_omitted: int = 0

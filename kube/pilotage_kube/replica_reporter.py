@@ -28,7 +28,7 @@ _GONE_AFTER_SECONDS = 15
 class ReplicaReporter:
     """Writes one report whenever it changes, and every five seconds; `run` it as a task.
 
-    `owner` is an owner reference (the pod's), so that the report goes with it. `address` is where siblings
+    `owner` is an owner reference (the pod's), so that the report goes with it. `address` is where peers
     reach this process, `contract` the version of the names it speaks with Envoy. Failures are retried and
     never reach the caller: traffic does not depend on reports.
     """

@@ -50,7 +50,7 @@ class TwoPickers:
             self.settings,
             envoy_name="e2e",
             extproc=("127.0.0.1", self.grpc[0]),
-            siblings=[("127.0.0.1", self.grpc[1])],
+            peers=[("127.0.0.1", self.grpc[1])],
             gateway=("127.0.0.1", 0),
             admin=("127.0.0.1", 0),
         )

@@ -43,12 +43,12 @@ async def start_rig() -> AsyncIterator[StartRig]:
         *,
         settings: GatewaySettings | None = None,
         fail_open: tuple[str, ...] = (),
-        siblings: Sequence[tuple[str, int]] = (),
+        peers: Sequence[tuple[str, int]] = (),
         models_cluster: dict[str, Any] | None = None,
     ) -> Rig:
         rig = Rig(settings or GatewaySettings(), choose, models_cluster)
         rigs.append(rig)
-        await rig.start(addresses, fail_open, siblings)
+        await rig.start(addresses, fail_open, peers)
         return rig
 
     yield start

@@ -250,7 +250,7 @@ class Rig:
         self,
         addresses: list[str],
         fail_open: tuple[str, ...] = (),
-        siblings: Sequence[tuple[str, int]] = (),
+        peers: Sequence[tuple[str, int]] = (),
     ) -> None:
         """Start extproc, and an Envoy that asks it."""
         await self.serve(addresses, fail_open)
@@ -258,7 +258,7 @@ class Rig:
             self.settings,
             envoy_name="envoy-1",
             extproc=("127.0.0.1", self.extproc_port),
-            siblings=siblings,
+            peers=peers,
             gateway=("127.0.0.1", 0),
             admin=("127.0.0.1", 0),
         )

@@ -7,7 +7,7 @@ EXTPROC_OWN = (
     # the snapshot's shards are named by their content, its head by the settings
     rule("", "configmaps", "get"),
     rule("", "configmaps", "list", "watch", names=("pilotage-snapshot",)),
-    # its own report, and where its siblings are
+    # its own report, and where its peers are
     rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "patch", "delete"),
 )
 """In the namespace of snapshot and reports."""

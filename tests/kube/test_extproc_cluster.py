@@ -1,4 +1,4 @@
-"""A picker follows what an operator publishes, says what it runs, and meets its siblings."""
+"""A picker follows what an operator publishes, says what it runs, and connects to its peers."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -137,7 +137,7 @@ async def test_a_damaged_snapshot_leaves_the_last_good_one(client, control_plane
 
 
 @pytest.mark.parametrize("tls", ["plaintext", "self-signed", "files of their own"])
-async def test_siblings_find_each_other_by_their_reports_and_settle_for_each_other(
+async def test_peers_find_each_other_by_their_reports_and_settle_for_each_other(
     client, control_plane, namespace, tls, tmp_path
 ):
     await Pods(client, namespace).add("one", "10.0.0.1")
@@ -173,9 +173,7 @@ async def test_siblings_find_each_other_by_their_reports_and_settle_for_each_oth
         await until(lambda: set(known(one).values()) == {three.runtime.process_id})
 
 
-async def test_siblings_follow_a_certificate_that_is_renewed_on_disk(
-    client, control_plane, namespace, tmp_path
-):
+async def test_peers_follow_a_certificate_that_is_renewed_on_disk(client, control_plane, namespace, tmp_path):
     await Pods(client, namespace).add("one", "10.0.0.1")
     await SnapshotPublisher(client, namespace=namespace).publish(snapshot_with(pool_of(namespace)))
     files = port_tls("files of their own", tmp_path / "pod-a")
@@ -203,7 +201,7 @@ async def test_siblings_follow_a_certificate_that_is_renewed_on_disk(
         await until(lambda: record.outcome is not None)
 
 
-async def test_a_sibling_that_serves_plaintext_still_is_met_as_such_by_one_that_serves_tls(
+async def test_a_peer_that_serves_plaintext_still_is_met_as_such_by_one_that_serves_tls(
     client, control_plane, namespace
 ):
     connection = control_plane.connection()

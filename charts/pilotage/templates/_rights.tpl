@@ -51,7 +51,7 @@
   resources: [configmaps]
   resourceNames: [{{ printf "%s-snapshot" (include "pilotage.fullname" .) | trunc 40 | trimSuffix "-" }}]
   verbs: [list, watch]
-# its own report, and where its siblings are
+# its own report, and where its peers are
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, list, watch, create, patch, delete]

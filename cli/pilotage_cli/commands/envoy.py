@@ -48,7 +48,7 @@ def _bootstrap(settings: GatewaySettings, pickers: list[str], name: str) -> str:
 
     listen = settings.listen
     try:
-        first, *siblings = (split_address(one) for one in pickers)
+        first, *peers = (split_address(one) for one in pickers)
         admin = split_address(listen.envoy_admin)
         probes = split_address(listen.envoy_probes) if listen.envoy_probes else None
         if probes is not None and admin[1] == 0:
@@ -57,7 +57,7 @@ def _bootstrap(settings: GatewaySettings, pickers: list[str], name: str) -> str:
             settings,
             envoy_name=name,
             extproc=first,
-            siblings=siblings,
+            peers=peers,
             gateway=split_address(listen.gateway),
             admin=admin,
             probes=probes,

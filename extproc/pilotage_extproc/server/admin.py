@@ -42,7 +42,7 @@ class AdminView(Protocol):
         """The last decisions, newest first."""
 
     async def explain(self, decision_id: str) -> bytes | None:
-        """One decision, from this process or the sibling that holds it."""
+        """One decision, from this process or the peer that holds it."""
 
     async def explain_request(self, request: bytes) -> bytes:
         """What would be decided for a described request now; nothing is placed. Raises ValueError."""

@@ -123,7 +123,7 @@ class RuntimeView:
         return orjson.dumps(explain(record, self._runtime.process_id))
 
     async def explain(self, decision_id: str) -> bytes | None:
-        """A decision, from this process or the sibling that holds it."""
+        """A decision, from this process or the peer that holds it."""
         here = self.explain_here(decision_id)
         return here if here is not None else await self._runtime.peers.explain(decision_id)
 

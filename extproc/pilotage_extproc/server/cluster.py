@@ -1,4 +1,4 @@
-"""One picker in a cluster: follows what the operator publishes, says what it runs, and finds its siblings.
+"""One picker in a cluster: follows what the operator publishes, says what it runs, and finds its peers.
 
 Nothing here is needed to answer a request. While the API server is away everything stays as it was.
 """
@@ -36,7 +36,7 @@ class ClusterIdentity:
     replica: str
     """The pod's name."""
     address: str = ""
-    """`HOST:PORT` where siblings reach its gRPC port; empty where they cannot."""
+    """`HOST:PORT` where peers reach its gRPC port; empty where they cannot."""
     owner: dict[str, Any] | None = None
     """Owner reference to the pod, so that the report goes with it."""
 
@@ -63,7 +63,7 @@ class ClusterFollower:
             contract=CONTRACT,
         )
         self._replicas = ReplicaWatch(
-            client, self._meet_siblings, namespace=identity.namespace, group=own.replica_group
+            client, self._meet_peers, namespace=identity.namespace, group=own.replica_group
         )
         self._inference_changed = asyncio.Event()
         listen = settings.listen
@@ -91,7 +91,7 @@ class ClusterFollower:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.reader.run(), name="follow snapshots")
             tasks.create_task(self.reporter.run(), name="report")
-            tasks.create_task(self._replicas.run(), name="follow siblings")
+            tasks.create_task(self._replicas.run(), name="follow peers")
             tasks.create_task(self._inference.run(), name="watch InferencePools")
             tasks.create_task(self._follow_inference(), name="follow InferencePools")
             while True:
@@ -121,7 +121,7 @@ class ClusterFollower:
                 for key, one in self._server.runtime.following.pool_counts().items()
             },
             "inferencePools": {pool: port for port, pool in self._server.pool_ports.ports.items()},
-            "siblings": self._server.runtime.peers.process_ids(),
+            "peers": self._server.runtime.peers.process_ids(),
         }
 
     def report(self) -> None:
@@ -158,9 +158,9 @@ class ClusterFollower:
             return self._served.refusal(pool, reason, message)
         return Refusal(f"ModelPool {pool}", reason, message)
 
-    def _meet_siblings(self) -> None:
+    def _meet_peers(self) -> None:
         others = [one for one in self._replicas.live() if one.replica != self._identity.replica]
-        self._server.runtime.older_siblings.see(any(one.contract != CONTRACT for one in others))
+        self._server.runtime.older_peers.see(any(one.contract != CONTRACT for one in others))
         self._server.runtime.peers.follow({one.address: one.certificate for one in others if one.address})
 
     async def _follow_inference(self) -> NoReturn:

@@ -24,7 +24,7 @@ from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
-from pilotage_extproc.server.older_siblings import OlderSiblings
+from pilotage_extproc.server.older_peers import OlderPeers
 from pilotage_extproc.server.snapshot_follower import SnapshotFollower
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.server.tls import port_certificate
@@ -70,7 +70,7 @@ class Runtime:
             self.process_id,
             settle=pipeline.settle,
             learn=state.owners.learn_from,
-            siblings=self.peers,
+            peers=self.peers,
             telemetry=self.telemetry,
         )
         self.bodies = BodyBudget(
@@ -79,10 +79,10 @@ class Runtime:
             by_headers=settings.transport is Transport.GRPCIO,
         )
         attempts = self.deciding.builder.attempts
-        self.older_siblings = OlderSiblings(clock)
+        self.older_peers = OlderPeers(clock)
         self.processor = Processor(
             pipeline,
-            Picks(self.process_id, attempts.number, self.older_siblings.about),
+            Picks(self.process_id, attempts.number, self.older_peers.about),
             bodies=self.bodies,
             telemetry=self.telemetry,
             settle=self.settler.stream_end,
@@ -128,7 +128,7 @@ class Runtime:
         await self.peers.stop()
 
     def own_certificate(self) -> str:
-        """What siblings are to trust when they connect here, PEM; empty where the port is plaintext."""
+        """What peers are to trust when they connect here, PEM; empty where the port is plaintext."""
         return "" if self.certificate is None else self.certificate.leaf()
 
     def take_log_entry(self, logged: LoggedRequest) -> None:

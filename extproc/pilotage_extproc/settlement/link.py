@@ -1,4 +1,4 @@
-"""A connection to one sibling: plaintext, or TLS that trusts one certificate and no other."""
+"""A connection to one peer: plaintext, or TLS that trusts one certificate and no other."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from cryptography.x509.oid import NameOID
 
 SERVICE = "pilotage.peer.v1.Peer"
 _CALL_TIMEOUT_SECONDS = 2.0
-_OPTIONS = (("grpc.max_reconnect_backoff_ms", 5000),)  # a sibling that was away is back within seconds
+_OPTIONS = (("grpc.max_reconnect_backoff_ms", 5000),)  # a peer that was away is back within seconds
 
 Metadata = Sequence[tuple[str, str]]
 _Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 
 class CertificateFault(ValueError):
-    """A sibling's certificate that no connection can be made with; the message says why."""
+    """A peer's certificate that no connection can be made with; the message says why."""
 
 
-class SiblingLink:
-    """The calls a sibling takes. Each raises `grpc.aio.AioRpcError`, at the latest after two seconds."""
+class PeerLink:
+    """The calls a peer takes. Each raises `grpc.aio.AioRpcError`, at the latest after two seconds."""
 
     def __init__(self, address: str, certificate: str) -> None:
         """With no certificate the connection is plaintext. Raises CertificateFault."""

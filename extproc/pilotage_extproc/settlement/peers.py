@@ -1,11 +1,11 @@
-"""Sibling processes behind the same Envoy: who they are, and handing them what is theirs.
+"""Peer processes behind the same Envoy: who they are, and handing them what is theirs.
 
 A small gRPC service of three unary calls with JSON bodies, on the same port as ext_proc: `Hello`
 (who are you), `Deliver` (outcomes you own, or response ids to learn) and `Explain` (a decision you
 hold). Delivery is batched, bounded and retried; what cannot be delivered is counted and heals at
 its owner like any completion that is never seen.
 
-Where a sibling serves TLS it is spoken to by TLS, and only if it holds the very certificate that was
+Where a peer serves TLS it is spoken to by TLS, and only if it holds the very certificate that was
 announced for it. Callers are not told apart: whoever reaches the port may call.
 """
 
@@ -22,7 +22,7 @@ import orjson
 
 from pilotage_api.address import canonical_place
 from pilotage_extproc.domain.outcome import Outcome
-from pilotage_extproc.settlement.link import SERVICE, CertificateFault, SiblingLink
+from pilotage_extproc.settlement.link import SERVICE, CertificateFault, PeerLink
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.transport.contract import CallRefused, Service, Status, unary
@@ -30,17 +30,17 @@ from pilotage_extproc.transport.contract import CallRefused, Service, Status, un
 log = logging.getLogger(__name__)
 
 MAX_PEERS = 64
-"""Siblings past this are not met: each costs a connection and a greeting a second."""
+"""Peers past this are not connected: each costs a connection and a call a second."""
 _QUEUE_LENGTH = 10_000
 _BATCH_LENGTH = 500
 HELLO_INTERVAL_SECONDS = 1.0
 
 
 class Peer:
-    """One sibling, by address; its process id is known once it has answered.
+    """One peer, by address; its process id is known once it has answered.
 
     `certificate` says which certificate it serves now, PEM, or that it serves plaintext (empty). It is
-    asked before each greeting, so a renewed one is followed within two intervals.
+    asked before each call of `Hello`, so a renewed one is followed within two intervals.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Peer:
         self._certificate = certificate
         self._hello_interval_seconds = hello_interval_seconds
         self._refused: str | None = None
-        self._link: SiblingLink | None = None
+        self._link: PeerLink | None = None
         self._owned: deque[Outcome] = deque()
-        self._taught: deque[Outcome] = deque()
+        self._propagated: deque[Outcome] = deque()
         self._wake = asyncio.Event()
 
     def push(self, outcome: Outcome, *, owned: bool) -> None:
         """Queue an outcome; past the bound the oldest is dropped and counted."""
-        queue = self._owned if owned else self._taught
+        queue = self._owned if owned else self._propagated
         if len(queue) >= _QUEUE_LENGTH:
             queue.popleft()
             self._telemetry.peer_drops.add()
@@ -71,23 +71,23 @@ class Peer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Greet the peer until it answers and again now and then; deliver as outcomes arrive."""
+        """Connect to the peer until it answers, call it again now and then; deliver as outcomes arrive."""
         while True:
             try:
                 link = await self._connect()
                 self.process_id = str(orjson.loads(await link.hello())["process"])
-                await self._deliver_until_greeting(link)
+                await self._deliver_until_hello(link)
             except (grpc.aio.AioRpcError, ValueError, TypeError, KeyError) as error:
                 log.debug("peer not reachable", extra={"peer": self.address, "error": str(error)})
                 await asyncio.sleep(self._hello_interval_seconds)
 
-    async def _connect(self) -> SiblingLink:
-        """The connection that trusts what the sibling serves now. Raises CertificateFault."""
+    async def _connect(self) -> PeerLink:
+        """The connection that trusts what the peer serves now. Raises CertificateFault."""
         wanted, before = self._certificate(), self._link
         if before is not None and before.certificate == wanted:
             return before
         try:
-            link = self._link = SiblingLink(self.address, wanted)
+            link = self._link = PeerLink(self.address, wanted)
         except CertificateFault as error:
             if self._refused != wanted:
                 self._refused = wanted
@@ -97,7 +97,7 @@ class Peer:
             await before.close()
         return link
 
-    async def _deliver_until_greeting(self, link: SiblingLink) -> None:
+    async def _deliver_until_hello(self, link: PeerLink) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._hello_interval_seconds
         while (left := until - loop.time()) > 0:
@@ -105,14 +105,14 @@ class Peer:
                 async with asyncio.timeout(left):
                     await self._wake.wait()
             self._wake.clear()
-            for queue, kind in ((self._owned, "owned"), (self._taught, "taught")):
+            for queue, kind in ((self._owned, "owned"), (self._propagated, "propagated")):
                 while queue:
                     batch = [queue.popleft() for _ in range(min(len(queue), _BATCH_LENGTH))]
                     try:
                         await _send(link, batch, kind)
                     except (
                         BaseException
-                    ):  # cut off by leaving, too: told twice is harmless, not at all is not
+                    ):  # cut off by leaving, too: sent twice is harmless, not at all is not
                         queue.extendleft(reversed(batch))
                         raise
 
@@ -135,12 +135,12 @@ class Peer:
         await self._link.close()
 
 
-async def _send(link: SiblingLink, batch: list[Outcome], kind: str) -> None:
+async def _send(link: PeerLink, batch: list[Outcome], kind: str) -> None:
     await link.deliver(encode_outcomes(batch), (("x-pilotage-kind", kind),))
 
 
 class Peers:
-    """All siblings of this process: those that settings name, and those that come and go.
+    """All peers of this process: those that settings name, and those that come and go.
 
     Those that settings name are taken to serve what this process serves: `own_certificate`, PEM, or
     plaintext where that is empty.
@@ -161,17 +161,17 @@ class Peers:
         self._telemetry = telemetry
         self._named = self._wanted = tuple(dict.fromkeys(map(canonical_place, addresses)))
         self._peers: dict[str, Peer] = {}
-        self._greeting: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._running = False
 
     def start(self) -> None:
-        """Begin to greet and deliver."""
+        """Begin to connect and deliver."""
         self._running = True
         self._meet()
 
     def follow(self, certificates: Mapping[str, str]) -> None:
-        """The siblings that are there now, besides those that settings name: certificate by `HOST:PORT`.
+        """The peers that are there now, besides those that settings name: certificate by `HOST:PORT`.
 
         An empty certificate is one that serves plaintext. What is queued for one that has left is still
         sent there, once.
@@ -191,14 +191,14 @@ class Peers:
                 certificate = partial(self._certificate_of, address)
                 peer = Peer(address, self._telemetry, certificate, self._hello_interval_seconds)
                 self._peers[address] = peer
-                self._greeting[address] = asyncio.create_task(peer.run(), name=f"peer {address}")
+                self._tasks[address] = asyncio.create_task(peer.run(), name=f"peer {address}")
 
     def _certificate_of(self, address: str) -> str:
         announced = self._announced.get(address)
         return self._own_certificate() if announced is None else announced
 
     def _part(self, address: str) -> Coroutine[Any, Any, None]:
-        peer, task = self._peers.pop(address), self._greeting.pop(address)
+        peer, task = self._peers.pop(address), self._tasks.pop(address)
 
         task.cancel()
 
@@ -223,7 +223,7 @@ class Peers:
                 return True
         return False
 
-    def teach(self, outcome: Outcome) -> None:
+    def propagate(self, outcome: Outcome) -> None:
         """Queue the place of a stored response for all others."""
         for peer in self._peers.values():
             if peer.process_id != self._process_id:
@@ -249,7 +249,7 @@ def peer_service(
     learn: Callable[[Outcome], None],
     explain: Callable[[str], bytes | None],
 ) -> Service:
-    """The service siblings call."""
+    """The service that peers call."""
 
     def hello(_request: bytes, _metadata: object) -> bytes:
         return orjson.dumps({"process": process_id})

@@ -14,18 +14,18 @@ from pilotage_extproc.telemetry.metrics import Telemetry
 log = logging.getLogger(__name__)
 
 
-class Siblings(Protocol):
+class Deliveries(Protocol):
     """The other processes behind the same Envoy."""
 
     def deliver(self, owner: str, outcome: Outcome) -> bool:
         """Hand an outcome to the process that owns it; False when no such process is known."""
 
-    def teach(self, outcome: Outcome) -> None:
-        """Tell all which server holds a stored response."""
+    def propagate(self, outcome: Outcome) -> None:
+        """Send to all which server holds a stored response."""
 
 
 class Settler:
-    """Takes outcomes from the access log, from ext_proc streams and from siblings."""
+    """Takes outcomes from the access log, from ext_proc streams and from peers."""
 
     def __init__(
         self,
@@ -33,13 +33,13 @@ class Settler:
         *,
         settle: Callable[[Outcome], Settled],
         learn: Callable[[Outcome], None],
-        siblings: Siblings,
+        peers: Deliveries,
         telemetry: Telemetry,
     ) -> None:
         self._process_id = process_id
         self._settle = settle
         self._learn = learn
-        self._siblings = siblings
+        self._peers = peers
         self._telemetry = telemetry
 
     def log_entry(self, outcome: Outcome, owner: str) -> None:
@@ -49,10 +49,10 @@ class Settler:
             return
         if outcome.response_id is not None:
             self._learn(outcome)
-            self._siblings.teach(outcome)
+            self._peers.propagate(outcome)
         if owner == self._process_id:
             self.settle(outcome)
-        elif self._siblings.deliver(owner, outcome):
+        elif self._peers.deliver(owner, outcome):
             self._telemetry.settlements.add("delivered")
         else:
             self._telemetry.settlements.add("unowned")
@@ -61,7 +61,7 @@ class Settler:
         """The end of an ext_proc stream that showed its response; its decision is this process's."""
         if outcome.response_id is not None:
             self._learn(outcome)
-            self._siblings.teach(outcome)
+            self._peers.propagate(outcome)
         self.settle(outcome)
 
     def response_began(self, response_id: str, address: str) -> None:
@@ -76,7 +76,7 @@ class Settler:
             response_id=response_id,
         )
         self._learn(began)
-        self._siblings.teach(began)
+        self._peers.propagate(began)
 
     def settle(self, outcome: Outcome) -> None:
         """Settle a request this process decided."""

@@ -1,4 +1,4 @@
-"""Outcomes as bytes between sibling processes: JSON, versioned by the gRPC service's name."""
+"""Outcomes as bytes between peer processes: JSON, versioned by the gRPC service's name."""
 
 from dataclasses import MISSING, asdict, fields
 from typing import Any, Final
@@ -13,7 +13,7 @@ _OPTIONAL: Final = frozenset(field.name for field in fields(Outcome) if field.de
 
 
 def encode_outcomes(outcomes: list[Outcome]) -> bytes:
-    """A batch of outcomes. What is unknown is left out, so that a sibling of another version can read it."""
+    """A batch of outcomes. What is unknown is left out, so that a peer of another version can read it."""
     return orjson.dumps([_known(asdict(outcome)) for outcome in outcomes])
 
 

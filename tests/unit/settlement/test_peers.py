@@ -1,4 +1,4 @@
-"""Siblings are met over plaintext or TLS, and only those that hold the certificate announced for them."""
+"""Peers are connected over plaintext or TLS, and only those that hold the certificate announced for them."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from issuer import Issuer, Pair, dns, ip, uri
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.server.addresses import split_address
 from pilotage_extproc.server.tls import self_signed
-from pilotage_extproc.settlement.link import CertificateFault, SiblingLink
+from pilotage_extproc.settlement.link import CertificateFault, PeerLink
 from pilotage_extproc.settlement.peers import Peers, peer_service
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.transport.grpcio import GrpcioPort
@@ -22,8 +22,8 @@ SECONDS_TO_NOTICE = 10.0
 HELLO_INTERVAL_SECONDS = 0.05
 
 
-class Sibling:
-    """A process that answers its siblings, plaintext or with the pair it holds now."""
+class RunningPeer:
+    """A process that answers its peers, plaintext or with the pair it holds now."""
 
     def __init__(self, pair: Pair | None = None, process_id: str = "owner") -> None:
         self.settled: list[str] = []
@@ -63,16 +63,16 @@ Start = Callable[..., Awaitable[str]]
 async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def started(sibling: Sibling, at: str = "127.0.0.1:0") -> str:
-            stack.push_async_callback(sibling.stop)
-            return await sibling.start(at)
+        async def started(peer: RunningPeer, at: str = "127.0.0.1:0") -> str:
+            stack.push_async_callback(peer.stop)
+            return await peer.start(at)
 
         yield started
 
 
 @asynccontextmanager
 async def met(*named: str, own: str = "") -> AsyncIterator[Peers]:
-    """The siblings of a process that itself serves `own`."""
+    """The peers of a process that itself serves `own`."""
     peers = Peers("me", named, Telemetry(), lambda: own, HELLO_INTERVAL_SECONDS)
     peers.start()
     try:
@@ -87,9 +87,9 @@ async def known(peers: Peers, address: str, process_id: str = "owner") -> None:
             await asyncio.sleep(0.01)
 
 
-async def settled(sibling: Sibling, *decisions: str) -> None:
+async def settled(peer: RunningPeer, *decisions: str) -> None:
     async with asyncio.timeout(SECONDS_TO_NOTICE):
-        while sibling.settled != list(decisions):
+        while peer.settled != list(decisions):
             await asyncio.sleep(0.01)
 
 
@@ -116,24 +116,24 @@ def own_pair(name: str = "pilotage-extproc") -> Pair:
     return Pair(*self_signed(name))
 
 
-async def test_a_sibling_that_announces_no_certificate_is_met_in_plaintext(start: Start) -> None:
-    sibling = Sibling()
-    address = await start(sibling)
+async def test_a_peer_that_announces_no_certificate_is_met_in_plaintext(start: Start) -> None:
+    peer = RunningPeer()
+    address = await start(peer)
     async with met() as peers:
         peers.follow({address: ""})
         await known(peers, address)
         assert peers.deliver("owner", OUTCOME)
-        await settled(sibling, "owner-1")
+        await settled(peer, "owner-1")
 
 
-async def test_a_sibling_with_a_certificate_of_its_own_making_is_met_over_tls(start: Start) -> None:
-    sibling = Sibling(own_pair())
-    address = await start(sibling)
+async def test_a_peer_with_a_certificate_of_its_own_making_is_met_over_tls(start: Start) -> None:
+    peer = RunningPeer(own_pair())
+    address = await start(peer)
     async with met(own=own_pair().certificate.decode()) as peers:
-        peers.follow({address: sibling.pair.certificate.decode()})
+        peers.follow({address: peer.pair.certificate.decode()})
         await known(peers, address)
         peers.deliver("owner", OUTCOME)
-        await settled(sibling, "owner-1")
+        await settled(peer, "owner-1")
         assert await peers.explain("owner-1") == b'{"decision": "owner-1"}'
 
 
@@ -143,75 +143,75 @@ async def test_a_sibling_with_a_certificate_of_its_own_making_is_met_over_tls(st
     ids=["name", "wildcard", "IPv4", "IPv6", "common name"],
 )
 async def test_an_issued_certificate_is_trusted_whatever_it_names(start: Start, names: list) -> None:
-    sibling = Sibling(Issuer().issue(*names, common_name="" if names else "picker"))
-    address = await start(sibling)
+    peer = RunningPeer(Issuer().issue(*names, common_name="" if names else "picker"))
+    address = await start(peer)
     async with met() as peers:
-        peers.follow({address: sibling.pair.certificate.decode()})
+        peers.follow({address: peer.pair.certificate.decode()})
         await known(peers, address)
 
 
 @pytest.mark.parametrize("stranger", ["self-signed", "same issuer", "plaintext"])
-async def test_a_stranger_at_a_siblings_address_is_told_nothing(
+async def test_an_unauthorized_server_at_a_peers_address_gets_nothing(
     start: Start, refused: Refused, stranger: str
 ) -> None:
     issuer = Issuer()
     announced = issuer.issue(dns("picker.test"))
     pairs = {"self-signed": own_pair("picker.test"), "same issuer": issuer.issue(dns("picker.test"))}
-    sibling = Sibling(pairs.get(stranger))
-    address = await start(sibling)
+    peer = RunningPeer(pairs.get(stranger))
+    address = await start(peer)
     async with met() as peers:
         # the issuer's own certificate behind it, as files with a chain have, lets nobody else in
         peers.follow({address: (announced.certificate + issuer.certificate).decode()})
         await refused(address)
         assert peers.process_ids() == {address: None}
         assert not peers.deliver("owner", OUTCOME)
-    assert sibling.settled == []
+    assert peer.settled == []
 
 
-async def test_a_sibling_that_comes_back_with_another_certificate_gets_what_waited_for_it(
+async def test_a_peer_that_comes_back_with_another_certificate_gets_what_waited_for_it(
     start: Start,
 ) -> None:
-    before = Sibling(own_pair())
+    before = RunningPeer(own_pair())
     address = await start(before)
     async with met() as peers:
         peers.follow({address: before.pair.certificate.decode()})
         await known(peers, address)
         await before.stop()
         peers.deliver("owner", OUTCOME)
-        after = Sibling(own_pair(), process_id="new life")
+        after = RunningPeer(own_pair(), process_id="new life")
         await start(after, address)
         peers.follow({address: after.pair.certificate.decode()})
         await known(peers, address, "new life")
         await settled(after, "owner-1")
 
 
-async def test_a_renewed_certificate_is_followed_while_the_sibling_runs(start: Start) -> None:
-    sibling = Sibling(own_pair())
-    address = await start(sibling)
-    own = sibling.pair.certificate.decode()
+async def test_a_renewed_certificate_is_followed_while_the_peer_runs(start: Start) -> None:
+    peer = RunningPeer(own_pair())
+    address = await start(peer)
+    own = peer.pair.certificate.decode()
     peers = Peers("me", (address,), Telemetry(), lambda: own, HELLO_INTERVAL_SECONDS)
     peers.start()
     try:
         await known(peers, address)
-        sibling.pair = own_pair("renewed.test")
-        own = sibling.pair.certificate.decode()
+        peer.pair = own_pair("renewed.test")
+        own = peer.pair.certificate.decode()
         async with asyncio.timeout(SECONDS_TO_NOTICE):
-            while sibling.connections < 2:
+            while peer.connections < 2:
                 await asyncio.sleep(0.01)
         peers.deliver("owner", OUTCOME)
-        await settled(sibling, "owner-1")
+        await settled(peer, "owner-1")
     finally:
         await peers.stop()
 
 
-async def test_a_sibling_begins_to_serve_tls_at_the_same_address(start: Start, refused: Refused) -> None:
-    sibling = Sibling(own_pair())
-    address = await start(sibling)
+async def test_a_peer_begins_to_serve_tls_at_the_same_address(start: Start, refused: Refused) -> None:
+    peer = RunningPeer(own_pair())
+    address = await start(peer)
     async with met() as peers:
         peers.follow({address: ""})
         await refused(address)
         assert peers.process_ids() == {address: None}
-        peers.follow({address: sibling.pair.certificate.decode()})
+        peers.follow({address: peer.pair.certificate.decode()})
         await known(peers, address)
 
 
@@ -219,8 +219,8 @@ async def test_named_peers_are_taken_to_hold_the_certificate_this_process_holds(
     start: Start, refused: Refused
 ) -> None:
     shared = Issuer().issue(dns("pickers.test"))
-    sibling = Sibling(shared)
-    address = await start(sibling)
+    peer = RunningPeer(shared)
+    address = await start(peer)
     async with met(address, own=shared.certificate.decode()) as peers:
         await known(peers, address)
     async with met(address, own=own_pair().certificate.decode()) as peers:
@@ -228,26 +228,26 @@ async def test_named_peers_are_taken_to_hold_the_certificate_this_process_holds(
         assert peers.process_ids() == {address: None}
 
 
-async def test_what_a_sibling_announces_wins_over_what_named_peers_are_taken_for(start: Start) -> None:
-    sibling = Sibling(own_pair())
-    address = await start(sibling)
+async def test_what_a_peer_announces_wins_over_what_named_peers_are_taken_for(start: Start) -> None:
+    peer = RunningPeer(own_pair())
+    address = await start(peer)
     async with met(address, own=own_pair().certificate.decode()) as peers:
-        peers.follow({address: sibling.pair.certificate.decode()})
+        peers.follow({address: peer.pair.certificate.decode()})
         await known(peers, address)
 
 
 async def test_a_certificate_that_cannot_be_used_is_logged_once_and_never_means_plaintext(
     start: Start, refused: Refused, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sibling = Sibling()
-    address = await start(sibling)
+    peer = RunningPeer()
+    address = await start(peer)
     async with met() as peers:
         peers.follow({address: own_pair().certificate.decode()[:200]})
         await refused(address)
         await refused(address)
         assert peers.process_ids() == {address: None}
         peers.deliver("owner", OUTCOME)
-    assert sibling.settled == []
+    assert peer.settled == []
     [told] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert told.startswith(f"the certificate of peer {address} cannot be used: it cannot be read")
 
@@ -258,4 +258,4 @@ async def test_a_certificate_that_cannot_be_used_is_logged_once_and_never_means_
 def test_a_certificate_that_names_nobody_is_refused(common_name: str) -> None:
     pair = Issuer().issue(uri("spiffe://cluster/picker"), common_name=common_name)
     with pytest.raises(CertificateFault, match="names nobody"):
-        SiblingLink("127.0.0.1:1", pair.certificate.decode())
+        PeerLink("127.0.0.1:1", pair.certificate.decode())

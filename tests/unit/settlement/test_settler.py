@@ -15,30 +15,30 @@ from pilotage_extproc.telemetry.metrics import Telemetry
 OUTCOME = Outcome("me-1", 200, "10.0.0.1:8000", 1, 2.0, 0.5, usage=TokenUsage(10, 5, 4))
 
 
-class RecordingSiblings:
+class RecordingPeers:
     def __init__(self, known: set[str]) -> None:
-        self.known, self.delivered, self.taught = known, [], []
+        self.known, self.delivered, self.propagated = known, [], []
 
     def deliver(self, owner: str, outcome: Outcome) -> bool:
         if owner in self.known:
             self.delivered.append((owner, outcome))
         return owner in self.known
 
-    def teach(self, outcome: Outcome) -> None:
-        self.taught.append(outcome)
+    def propagate(self, outcome: Outcome) -> None:
+        self.propagated.append(outcome)
 
 
 class Bench:
     def __init__(self) -> None:
         self.open = {"me-1", "me-2"}
         self.learned: list[Outcome] = []
-        self.siblings = RecordingSiblings({"other"})
+        self.peers = RecordingPeers({"other"})
         self.telemetry = Telemetry()
         self.settler = Settler(
             "me",
             settle=self.settle,
             learn=self.learned.append,
-            siblings=self.siblings,
+            peers=self.peers,
             telemetry=self.telemetry,
         )
 
@@ -68,7 +68,7 @@ def test_an_entry_seen_twice_is_settled_once() -> None:
 def test_another_process_entry_goes_to_its_owner() -> None:
     bench = Bench()
     bench.settler.log_entry(replace(OUTCOME, decision_id="other-9"), "other")
-    assert [owner for owner, _ in bench.siblings.delivered] == ["other"]
+    assert [owner for owner, _ in bench.peers.delivered] == ["other"]
     assert bench.open == {"me-1", "me-2"}
 
 
@@ -83,7 +83,7 @@ def test_the_place_of_a_stored_response_is_told_to_all() -> None:
     outcome = replace(OUTCOME, decision_id="other-9", response_id="resp_1")
     bench.settler.log_entry(outcome, "other")
     assert bench.learned == [outcome]
-    assert bench.siblings.taught == [outcome]
+    assert bench.peers.propagated == [outcome]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_response_that_has_begun_can_be_found_and_settles_nothing() -> None:
     bench.settler.response_began("resp_1", "10.0.0.1:8000")
     [learned] = bench.learned
     assert (learned.response_id, learned.upstream_address) == ("resp_1", "10.0.0.1:8000")
-    assert bench.siblings.taught == [learned]
+    assert bench.peers.propagated == [learned]
     assert bench.open == {"me-1", "me-2"}
 
 
@@ -141,11 +141,11 @@ outcomes = st.builds(
 
 
 @given(st.lists(outcomes, max_size=5))
-def test_outcomes_survive_the_way_to_a_sibling(batch: list[Outcome]) -> None:
+def test_outcomes_survive_the_way_to_a_peer(batch: list[Outcome]) -> None:
     assert decode_outcomes(encode_outcomes(batch)) == batch
 
 
-def test_siblings_of_another_version_understand_each_other() -> None:
+def test_peers_of_another_version_understand_each_other() -> None:
     [sent] = orjson.loads(encode_outcomes([OUTCOME]))
     assert sent["usage"] == {"input_tokens": 10, "output_tokens": 5, "cached_input_tokens": 4}
     assert "stream_error" not in sent
@@ -154,7 +154,7 @@ def test_siblings_of_another_version_understand_each_other() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_garbage_from_a_sibling_is_a_value_error(data: bytes) -> None:
+def test_garbage_from_a_peer_is_a_value_error(data: bytes) -> None:
     try:
         decode_outcomes(data)
     except ValueError:

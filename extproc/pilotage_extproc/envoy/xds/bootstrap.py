@@ -24,17 +24,17 @@ def build_bootstrap(
     extproc: tuple[str, int],
     gateway: tuple[str, int],
     admin: tuple[str, int],
-    siblings: Sequence[tuple[str, int]] = (),
+    peers: Sequence[tuple[str, int]] = (),
     probes: tuple[str, int] | None = None,
 ) -> str:
     """The bootstrap as JSON for `envoy -c`. Addresses are `(host, port)`; port 0 takes a free one.
 
-    `siblings` are further extproc processes: requests are balanced over all of them, and over all
+    `peers` are further extproc processes: requests are balanced over all of them, and over all
     addresses of a DNS name. `probes` shows `/ready` and `/stats/prometheus` of `admin`, whose port must
     be known then.
     """
     listeners = [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])]
-    clusters = [extproc_cluster(settings, [extproc, *siblings])]
+    clusters = [extproc_cluster(settings, [extproc, *peers])]
     if probes is not None:
         listeners.append(probe_listener(*probes))
         clusters.append(admin_cluster(*admin))

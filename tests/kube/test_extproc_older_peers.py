@@ -80,7 +80,7 @@ async def test_picks_name_models_for_whoever_of_contract_1_may_read_them(client,
         assert dict((await picked(address, None))["rebind"]) == MODELS
         # and this version's Envoy, where a picker of the version before may be asked for a later attempt
         await say_of_former(client, namespace)
-        await until(cluster.runtime.older_siblings.about)
+        await until(cluster.runtime.older_peers.about)
         pick = await picked(address, CONTRACT)
         assert dict(pick["rebind"]) == MODELS
         assert set(pick["attempts"]) == set(MODELS)

@@ -8,7 +8,7 @@ LINGER_SECONDS: Final = 30.0
 """An Envoy keeps the clusters of a picker that went until it has connected to another."""
 
 
-class OlderSiblings:
+class OlderPeers:
     """Remembers for a while that some were there."""
 
     def __init__(self, clock: Clock) -> None:

@@ -19,10 +19,10 @@ async def test_a_picker_that_dies_costs_at_most_the_requests_it_held(start_rig, 
     def choose(head, body):
         return pick(server.address)
 
-    sibling = Rig(settings, choose)
-    await sibling.serve([server.address])
-    siblings = [("127.0.0.1", sibling.extproc_port)]
-    rig = await start_rig(choose, [server.address], settings=settings, siblings=siblings)
+    peer = Rig(settings, choose)
+    await peer.serve([server.address])
+    peers = [("127.0.0.1", peer.extproc_port)]
+    rig = await start_rig(choose, [server.address], settings=settings, peers=peers)
     statuses: list[int] = []
 
     async def client() -> None:
@@ -35,9 +35,9 @@ async def test_a_picker_that_dies_costs_at_most_the_requests_it_held(start_rig, 
     clients = [asyncio.create_task(client()) for _ in range(CLIENTS)]
     while len(statuses) < 60:
         await asyncio.sleep(0.005)
-    assert sibling.picker_metadata
+    assert peer.picker_metadata
     assert rig.picker_metadata
-    await sibling.stop()
+    await peer.stop()
     await asyncio.gather(*clients)
     assert len(statuses) == 60 * CLIENTS
     assert statuses.count(200) >= len(statuses) - CLIENTS
