@@ -122,7 +122,7 @@ class Cluster:
         return {
             target.address
             for target in rule.route.candidates.targets
-            if table.admitted[target.row] and not table.resting[target.row]
+            if table.admitted[target.row] and not table.draining[target.row]
         }
 
     async def has(self, pool: str, *addresses: str, seconds: float = 15.0) -> float:

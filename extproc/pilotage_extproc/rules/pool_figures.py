@@ -42,7 +42,7 @@ def pool_figures(
     is the mean. Own requests that a server with a queue got since it was scraped count as waiting: other
     requests would otherwise be sent after them until the next scrape.
     """
-    usable = table.admitted[rows] & ~table.resting[rows] & (table.ejected_until[rows] <= now)
+    usable = table.admitted[rows] & ~table.draining[rows] & (table.ejected_until[rows] <= now)
     rows = rows[usable]
     if not len(rows):
         return PoolFigures(ready=False, saturation=1.0, queue=0)

@@ -19,8 +19,8 @@ class Admitted:
         return table.admitted[view.candidates.rows] if table.pending else None
 
 
-class Awake:
-    """Drops endpoints that were told to go or are not ready, from the moment that is known."""
+class Available:
+    """Drops endpoints that are terminating or not ready, from the moment that is known."""
 
     reason = "terminating or not ready"
     soft = False
@@ -28,7 +28,7 @@ class Awake:
     def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
         """True where new requests are welcome."""
         table = view.table
-        return ~table.resting[view.candidates.rows] if table.rests else None
+        return ~table.draining[view.candidates.rows] if table.draining_rows else None
 
 
 class InSubset:
@@ -55,7 +55,7 @@ class InSubset:
 class Healthy:
     """Drops endpoints that fail again and again, or where nobody listens; never all of a model's.
 
-    Where more than half would be left out, those that fail are kept and only those where nobody listens
+    Where more than half would be ejected, those that fail are kept and only those where nobody listens
     are dropped: the few that are left could not carry the load of all.
     """
 

@@ -68,9 +68,9 @@ class EndpointReconciler:
         self._changed.set()
 
     def pods_changed(self, effect: Effect) -> None:
-        """Pods have changed: who may not be picked any more is left out at once, the rest follows."""
-        self._table.rest(effect.rest)
-        self._table.wake(effect.wake)
+        """Pods have changed: who may not be picked any more drains at once, the rest follows."""
+        self._table.drain(effect.drain)
+        self._table.restore(effect.restore)
         self._changed.set()
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class EndpointReconciler:
         table = self._table
         wanted, membership = self._discovery.wanted(), self._discovery.membership()
         change = table.prepare(wanted)
-        table.rest_only(table.rows().keys() - {one for found in membership.values() for one in found})
+        table.drain_only(table.rows().keys() - {one for found in membership.values() for one in found})
         await asyncio.sleep(0)
         self._xds.publish(sorted(wanted), membership.get(self._fail_open_pool or "", ()))
         await asyncio.sleep(0)

@@ -69,7 +69,7 @@ class SnapshotFollower:
             ready = 0
             if rule is not None:
                 rows = rule.route.candidates.rows
-                takes = table.admitted[rows] & ~table.resting[rows] & (table.ejected_until[rows] <= now)
+                takes = table.admitted[rows] & ~table.draining[rows] & (table.ejected_until[rows] <= now)
                 ready = int(takes.sum())
             counts[pool.key] = PoolCount(ready, max(ready, self._discovery.total(pool)))
         return counts

@@ -120,7 +120,7 @@ class Discovery:
         return {pool.key: self._members(pool) for pool in self._snapshot.pools}
 
     def wanted(self) -> dict[str, EndpointFacts]:
-        """What is known of each address, those that rest included.
+        """What is known of each address, those that drain included.
 
         The first pool that has it says which engine it is, and more.
         """
@@ -129,7 +129,7 @@ class Discovery:
         by_key = {pool.key: pool for pool in self._snapshot.pools}
         for pool in self._snapshot.pools:
             alone = shared[pool.key,] = _facts((pool.key,), by_key)
-            for address in (*self._members(pool), *self._resting(pool)):
+            for address in (*self._members(pool), *self._draining(pool)):
                 before = facts.get(address)
                 if before is None:
                     facts[address] = alone
@@ -160,10 +160,10 @@ class Discovery:
             )
         return found
 
-    def _resting(self, pool: PoolSnapshot) -> tuple[str, ...]:
+    def _draining(self, pool: PoolSnapshot) -> tuple[str, ...]:
         if self._pods is None or not pool.selector:
             return ()
-        return self._pods.selection.resting(pool.key)
+        return self._pods.selection.draining(pool.key)
 
     def _names(self) -> set[str]:
         hosts = {canonical_host(one.address) for pool in self._snapshot.pools for one in pool.endpoints}

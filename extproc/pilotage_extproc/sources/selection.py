@@ -20,9 +20,9 @@ class Effect:
 
     pools: tuple[str, ...] = ()
     """Pools that have other members now, or members in another state."""
-    rest: tuple[str, ...] = ()
+    drain: tuple[str, ...] = ()
     """Addresses that must get no new request from now on."""
-    wake: tuple[str, ...] = ()
+    restore: tuple[str, ...] = ()
     """Addresses that may again."""
 
 
@@ -122,10 +122,10 @@ class PodSelection:
             self._ready_at[before] -= 1
             if self._ready_at[before] <= 0:
                 del self._ready_at[before]
-                effect.rest = tuple(self._ports_at(before, left))
+                effect.drain = tuple(self._ports_at(before, left))
         if after:
             self._ready_at[after] += 1
-            effect.wake = tuple(self._ports_at(after, joined))
+            effect.restore = tuple(self._ports_at(after, joined))
         return effect
 
     def addresses(self, pool: str) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class PodSelection:
             )
         return rule.addresses
 
-    def resting(self, pool: str) -> tuple[str, ...]:
+    def draining(self, pool: str) -> tuple[str, ...]:
         """Addresses of its pods that were ready, are not now, and may be again."""
         rule = self._rules.get(pool)
         if rule is None:

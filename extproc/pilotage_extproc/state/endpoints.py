@@ -29,7 +29,7 @@ class EndpointFacts:
     pools: tuple[str, ...]
     """`namespace/name` of the pools that have it."""
     health: HealthSnapshot = DEFAULT_HEALTH
-    """When it is left out for failing."""
+    """When it is ejected."""
     adapters: bool = False
     """Whether any of its pools has LoRA adapters, so that it is worth asking which are loaded."""
 
@@ -74,16 +74,16 @@ class EndpointTable:
         self.scraped_at: NDArray[np.float64]
         """When the last good scrape began, monotonic seconds; -inf is never, or too long ago."""
         self.ejected_until: NDArray[np.float64]
-        """Left out until then for failing, monotonic seconds; 0 is not."""
+        """Ejected until then, monotonic seconds; 0 is not."""
         self.failures: NDArray[np.int32]
         """Scrapes failed in a row."""
         self.admitted: NDArray[np.bool_]
         """Whether the gateway knows the address, so that it may be picked."""
-        self.resting: NDArray[np.bool_]
-        """Told to go or not ready: no new requests, whatever candidate sets still say."""
+        self.draining: NDArray[np.bool_]
+        """Terminating or not ready: no new requests, whatever candidate sets still say."""
         self.generation: NDArray[np.int64]
         self.unreachable: NDArray[np.bool_]
-        """Whether nobody listens there: a part of those left out."""
+        """Whether nobody listens there: these are ejected too."""
         self.unmeasured = 0
         """Addresses without figures of their engine that may be used."""
         self.kv_unknown = 0
@@ -92,8 +92,8 @@ class EndpointTable:
         """Addresses not admitted yet."""
         self.ejections = 0
         """Rows whose `ejected_until` is set."""
-        self.rests = 0
-        """Rows that rest."""
+        self.draining_rows = 0
+        """How many rows drain."""
         self._addresses: list[str | None] = []
         self._facts: dict[str, EndpointFacts] = {}
         self._rows: dict[str, int] = {}
@@ -121,7 +121,7 @@ class EndpointTable:
             ("failures", np.int32),
             ("admitted", np.bool_),
             ("unreachable", np.bool_),
-            ("resting", np.bool_),
+            ("draining", np.bool_),
             ("generation", np.int64),
         ):
             column = np.zeros(capacity, dtype)
@@ -166,7 +166,7 @@ class EndpointTable:
         return replace(self.prepare(wanted), removed=removed, removed_rows=rows)
 
     def prepare(self, wanted: Mapping[str, EndpointFacts]) -> Change:
-        """As `sync`, but the others keep their rows and rest, until `release` is called for them.
+        """As `sync`, but the others keep their rows and drain, until `release` is called for them.
 
         Meanwhile candidate sets that still have them can be replaced.
         """
@@ -175,7 +175,7 @@ class EndpointTable:
         for address in wanted:
             if address in added:
                 self._take(address)
-        self.rest(removed)
+        self.drain(removed)
         self._facts = {**{address: self._facts[address] for address in removed}, **wanted}
         return Change(added, removed)
 
@@ -188,28 +188,28 @@ class EndpointTable:
             del self._facts[address]
         return tuple(freed)
 
-    def rest(self, addresses: Iterable[str]) -> None:
+    def drain(self, addresses: Iterable[str]) -> None:
         """Give these no new requests, from this moment on; unknown ones are passed over."""
         for address in addresses:
             row = self._rows.get(address)
-            if row is not None and not self.resting[row]:
-                self.resting[row] = True
-                self.rests += 1
+            if row is not None and not self.draining[row]:
+                self.draining[row] = True
+                self.draining_rows += 1
 
-    def wake(self, addresses: Iterable[str]) -> None:
+    def restore(self, addresses: Iterable[str]) -> None:
         """They may get requests again."""
         for address in addresses:
             row = self._rows.get(address)
-            if row is not None and self.resting[row]:
-                self.resting[row] = False
-                self.rests -= 1
+            if row is not None and self.draining[row]:
+                self.draining[row] = False
+                self.draining_rows -= 1
 
-    def rest_only(self, addresses: Iterable[str]) -> None:
-        """Exactly these rest."""
-        if self.rests:
-            self.resting[:] = False
-            self.rests = 0
-        self.rest(addresses)
+    def drain_only(self, addresses: Iterable[str]) -> None:
+        """Exactly these drain."""
+        if self.draining_rows:
+            self.draining[:] = False
+            self.draining_rows = 0
+        self.drain(addresses)
 
     def _take(self, address: str) -> None:
         if not self._free:
@@ -237,8 +237,8 @@ class EndpointTable:
         self.unmeasured -= 1
         self.pending -= not self.admitted[row]
         self.admitted[row] = False
-        self.rests -= bool(self.resting[row])
-        self.resting[row] = False
+        self.draining_rows -= bool(self.draining[row])
+        self.draining[row] = False
         self._free.append(row)
 
     def measured(self, row: int, scraped_at: float, waiting: float, running: float, kv_usage: float) -> None:
@@ -283,15 +283,15 @@ class EndpointTable:
     def counts(self, now: float) -> dict[str, int]:
         """Endpoints by state, for telemetry.
 
-        `ready`; `pending`: Envoy does not know it yet; `resting`: told to go, or not ready; `ejected`: left
-        out for failing; `unmeasured`: its engine's figures are missing or too old.
+        `ready`; `pending`: Envoy does not know it yet; `draining`: terminating, or not ready; `ejected`:
+        outlier detection; `unmeasured`: its engine's figures are missing or too old.
         """
-        counts = {"ready": 0, "pending": 0, "resting": 0, "ejected": 0, "unmeasured": 0}
+        counts = {"ready": 0, "pending": 0, "draining": 0, "ejected": 0, "unmeasured": 0}
         for address, row in self._rows.items():
             if not self.admitted[row]:
                 counts["pending"] += 1
-            elif self.resting[row]:
-                counts["resting"] += 1
+            elif self.draining[row]:
+                counts["draining"] += 1
             elif self.ejected_until[row] > now:
                 counts["ejected"] += 1
             elif self._facts[address].engine is not Engine.OPENAI and np.isinf(self.scraped_at[row]):

@@ -64,7 +64,7 @@ class HealthLedger:
             trouble.failures = 0
 
     def unreachable(self, row: int, until: float) -> None:
-        """Nobody listens at the endpoint: it is left out until then, or until it is found again."""
+        """Nobody listens at the endpoint: it is ejected until then, or until it is found again."""
         if self._table.ejected_until[row] < until:
             self._table.unreachable[row] = True
             self._table.eject(row, until)

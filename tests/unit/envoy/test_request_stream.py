@@ -172,7 +172,7 @@ async def test_a_refusal_says_why_and_leaves_nothing(rig, monkeypatch, head, bod
 
 
 async def test_no_server_is_a_503_that_says_when_to_come_back(rig):
-    rig.state.table.rest(ADDRESSES)
+    rig.state.table.drain(ADDRESSES)
     stream = FakeStream(request_head(CHAT), request_body(PROMPT))
     await rig.serve(stream)
     answer = stream.got[-1].immediate_response

@@ -40,11 +40,11 @@ def test_own_requests_since_the_scrape_wait_where_others_do():
     assert pool_figures(table, rows, BOUNDS, NOW).queue == 5
 
 
-@pytest.mark.parametrize("why", ["resting", "ejected", "pending"])
+@pytest.mark.parametrize("why", ["draining", "ejected", "pending"])
 def test_servers_that_take_no_requests_do_not_count(why):
     table, rows = table_of((0, 0.0), (10, 0.0))
-    if why == "resting":
-        table.rest(["10.0.0.1:1"])
+    if why == "draining":
+        table.drain(["10.0.0.1:1"])
     elif why == "ejected":
         table.eject(int(rows[1]), NOW + 1)
     else:
@@ -54,7 +54,7 @@ def test_servers_that_take_no_requests_do_not_count(why):
 
 def test_a_pool_without_servers_that_take_requests_is_full_and_not_ready():
     table, rows = table_of((0, 0.0))
-    table.rest(["10.0.0.0:1"])
+    table.drain(["10.0.0.0:1"])
     nothing = PoolFigures(ready=False, saturation=1.0, queue=0)
     assert pool_figures(table, rows, BOUNDS, NOW) == nothing
     assert pool_figures(table, rows[:0], BOUNDS, NOW) == nothing
@@ -99,9 +99,9 @@ def test_a_pool_is_ready_again_after_a_second():
         return pools.figures("default/p", table, rows, BOUNDS, NOW + at).ready
 
     assert ready(0)
-    table.rest(["10.0.0.0:1"])
+    table.drain(["10.0.0.0:1"])
     assert not ready(1)
-    table.wake(["10.0.0.0:1"])
+    table.restore(["10.0.0.0:1"])
     assert not ready(1.5)
     assert ready(2.1)
 

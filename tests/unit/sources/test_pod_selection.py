@@ -84,25 +84,25 @@ def test_every_label_must_match_and_every_port_is_a_server():
     assert (selection.total("ns/a"), selection.total("ns/b")) == (2, 2)
 
 
-def test_a_terminating_pod_rests_at_once_and_says_so():
+def test_a_terminating_pod_drains_at_once_and_says_so():
     selection = PodSelection()
     selection.follow([pool("a", (1, 2), app="x")])
-    assert selection.put(key("one"), pod("one", "10.0.0.1", app="x")).wake == ("10.0.0.1:1", "10.0.0.1:2")
+    assert selection.put(key("one"), pod("one", "10.0.0.1", app="x")).restore == ("10.0.0.1:1", "10.0.0.1:2")
     effect = selection.put(key("one"), pod("one", "10.0.0.1", leaving=True, app="x"))
-    assert effect.rest == ("10.0.0.1:1", "10.0.0.1:2")
+    assert effect.drain == ("10.0.0.1:1", "10.0.0.1:2")
     assert selection.addresses("ns/a") == ()
-    assert selection.resting("ns/a") == ()  # it does not come back
+    assert selection.draining("ns/a") == ()  # it does not come back
     assert selection.total("ns/a") == 0
 
 
-def test_a_pod_that_was_ready_rests_until_it_is_again_but_a_new_one_of_its_name_is_unknown():
+def test_a_pod_that_was_ready_drains_until_it_is_again_but_a_new_one_of_its_name_is_unknown():
     selection = PodSelection()
     selection.follow([pool("a", app="x")])
     selection.put(key("one"), pod("one", "10.0.0.1", app="x"))
     selection.put(key("one"), pod("one", "10.0.0.1", ready=False, app="x"))
-    assert selection.resting("ns/a") == ("10.0.0.1:8000",)
+    assert selection.draining("ns/a") == ("10.0.0.1:8000",)
     selection.put(key("one"), pod("one", "10.0.0.1", ready=False, uid="another", app="x"))
-    assert selection.resting("ns/a") == ()
+    assert selection.draining("ns/a") == ()
     assert selection.total("ns/a") == 1
 
 
@@ -111,9 +111,9 @@ def test_pods_that_share_an_address_do_not_put_each_other_to_rest():
     selection.follow([pool("a", app="x")])
     selection.put(key("one"), pod("one", "10.0.0.1", app="x"))
     selection.put(key("two"), pod("two", "10.0.0.1", app="x"))
-    assert selection.put(key("one"), None).rest == ()
+    assert selection.put(key("one"), None).drain == ()
     assert selection.addresses("ns/a") == ("10.0.0.1:8000",)
-    assert selection.put(key("two"), None).rest == ("10.0.0.1:8000",)
+    assert selection.put(key("two"), None).drain == ("10.0.0.1:8000",)
 
 
 def test_a_change_that_no_pool_minds_is_no_change():
@@ -161,8 +161,8 @@ class Selecting(RuleBasedStateMachine):
             now = set(self.selection.addresses(one.key))
             if now != before[one.key]:
                 assert one.key in effect.pools
-            # what rests at once is in no pool any more
-            assert not now & set(effect.rest)
+            # what drains at once is in no pool any more
+            assert not now & set(effect.drain)
         if change is None:
             self.pods.pop(key(name), None)
         else:

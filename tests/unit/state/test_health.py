@@ -1,4 +1,4 @@
-"""Endpoints that fail in a row are left out for a time, longer each time, and tried again."""
+"""Endpoints that fail in a row are ejected for a time, longer each time, and tried again."""
 
 from pilotage_api.snapshot import Engine, HealthSnapshot
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable

@@ -38,7 +38,7 @@ def test_endpoints_are_counted_by_state():
     table.sync({"a:1": FACTS, "b:1": FACTS, "c:1": FACTS, "d:1": openai})
     table.admit(["a:1", "b:1", "d:1"])
     table.scraped_at[table.row_of("a:1")] = 100
-    assert table.counts(100) == {"ready": 2, "pending": 1, "resting": 0, "ejected": 0, "unmeasured": 1}
+    assert table.counts(100) == {"ready": 2, "pending": 1, "draining": 0, "ejected": 0, "unmeasured": 1}
     table.eject(table.row_of("a:1"), 105)
     assert table.counts(100)["ejected"] == 1
     assert table.counts(105)["ready"] == 2
@@ -101,23 +101,23 @@ def test_addresses_on_their_way_out_rest_and_keep_their_row_until_they_are_relea
     change = table.prepare({"b:1": FACTS, "c:1": FACTS})
     assert (change.added, change.removed) == ({"c:1"}, {"a:1"})
     assert table.row_of("a:1") == row
-    assert table.resting[row]
+    assert table.draining[row]
     assert table.row_of("c:1") != row
     assert table.release(change.removed) == (row,)
     assert table.row_of("a:1") is None
-    assert (table.rests, len(table)) == (0, 2)
+    assert (table.draining_rows, len(table)) == (0, 2)
 
 
-def test_who_rests_is_told_one_by_one_or_all_at_once():
+def test_who_drains_is_set_one_by_one_or_all_at_once():
     table = EndpointTable()
     table.sync({"a:1": FACTS, "b:1": FACTS, "c:1": FACTS})
     table.admit(["a:1", "b:1", "c:1"])
-    table.rest(["a:1", "unknown:1", "a:1"])
-    assert table.rests == 1
-    assert table.counts(0)["resting"] == 1
-    table.wake(["a:1", "b:1"])
-    assert table.rests == 0
-    table.rest_only(["b:1", "c:1"])
-    table.rest_only(["c:1"])
-    assert [bool(table.resting[table.row_of(one)]) for one in ("a:1", "b:1", "c:1")] == [False, False, True]
-    assert table.rests == 1
+    table.drain(["a:1", "unknown:1", "a:1"])
+    assert table.draining_rows == 1
+    assert table.counts(0)["draining"] == 1
+    table.restore(["a:1", "b:1"])
+    assert table.draining_rows == 0
+    table.drain_only(["b:1", "c:1"])
+    table.drain_only(["c:1"])
+    assert [bool(table.draining[table.row_of(one)]) for one in ("a:1", "b:1", "c:1")] == [False, False, True]
+    assert table.draining_rows == 1
