@@ -1,1 +1,1 @@
-"""The operator: turns ModelPool and RoutePolicy resources into the published snapshot, and tells them so."""
+"""The operator: turns ModelPool and RoutePolicy resources into the published snapshot and their statuses."""

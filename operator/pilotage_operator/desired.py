@@ -1,4 +1,4 @@
-"""What should be in force: resources compiled, with the last good form of what is wrong now."""
+"""What should be in force: resources compiled, with the last-known-good revision of what is invalid now."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pilotage_api.in_force import InForce
 from pilotage_api.load import Loaded, Resource, load_objects
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
-from pilotage_operator.stored import Form
+from pilotage_operator.resource_revision import Form
 
 NamespaceLabels = Mapping[str, Mapping[str, str]]
 

@@ -20,7 +20,7 @@ import kopf
 from pilotage_kube.backoff import Backoff
 from pilotage_kube.clock import Time, within
 from pilotage_kube.connection import Connection
-from pilotage_operator.stored import OUR_TYPES
+from pilotage_operator.resource_revision import OUR_TYPES
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 from pilotage_kube.clock import Time, within
 from pilotage_kube.replica_report import ReplicaReport
 from pilotage_operator.event_writer import EventWriter
-from pilotage_operator.picker_news import PickerNews
+from pilotage_operator.picker_refusals import PickerNews
 
 LOOK_SECONDS: Final = 15.0
 """How often to look without being woken: for what could not be written, and for what is over."""

@@ -6,9 +6,9 @@ import msgspec
 
 from pilotage_kube.clock import Time
 from pilotage_kube.replica_report import PoolCount, ReplicaReport
-from pilotage_operator.ledger import Generations
 from pilotage_operator.older_pickers import ForOlder
 from pilotage_operator.programmed import Pickers
+from pilotage_operator.published_generations import Generations
 
 LATE_AFTER_SECONDS = 15.0
 """A picker that takes this long to follow is named in statuses."""

@@ -13,7 +13,7 @@ from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_operator.conditions import ACCEPTED, UNUSED_REASONS, Verdict, accepted, resolved
 from pilotage_operator.desired import Desired
 from pilotage_operator.programmed import Pickers, ProgrammedRule, endpoint_counts
-from pilotage_operator.stored import Form, Stored
+from pilotage_operator.resource_revision import Form, Stored
 from pilotage_operator.summary import summary
 
 _MOST_SHOWN: Final = 100
@@ -82,7 +82,7 @@ class Plan:
 
 
 def plan(desired: Desired, observed: Observed, gateway: str) -> Plan:
-    """The difference between what is desired and what is observed; `gateway` names the author of statuses.
+    """The difference between what is desired and what is observed; `gateway` names the writer of statuses.
 
     Statuses come once everything is published: before that nothing can be said of it that stays true.
     """
@@ -136,14 +136,14 @@ def _status_write(
 def _may_write(status: Status, says: Verdict, gateway: str) -> bool:
     """Two gateways that watch one resource must not overwrite each other for ever.
 
-    Who uses the resource comes before who does not, then the gateway whose name comes first. An author that
+    Who uses the resource comes before who does not, then the gateway whose name comes first. A writer that
     writes no more has no say: `Observed.silent`.
     """
-    author = status.get("gateway")
-    if not isinstance(author, str) or author in ("", gateway):
+    writer = status.get("gateway")
+    if not isinstance(writer, str) or writer in ("", gateway):
         return True
     theirs = _conditions(status).get(ACCEPTED, {}).get("reason") in UNUSED_REASONS
-    return (says.reason in UNUSED_REASONS, gateway) < (theirs, author)
+    return (says.reason in UNUSED_REASONS, gateway) < (theirs, writer)
 
 
 def _condition(verdict: Verdict, old: Status | None, generation: int, now: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The operator's process: stands by, leads while it holds the Lease, tells how it is."""
+"""The operator's process: stands by, leads while it holds the Lease, reports its state."""
 
 import logging
 import os
@@ -14,9 +14,9 @@ from pilotage_kube.errors import KubeError, NotFound
 from pilotage_kube.informer import InformerOptions
 from pilotage_kube.lease import LeaderElection, LeadershipLost, LeaseTiming, unique_identity
 from pilotage_kube.resource import CONFIG_MAPS, LEASES
-from pilotage_operator.active import Active
 from pilotage_operator.fenced import FencedClient
 from pilotage_operator.http_status import StatusServer
+from pilotage_operator.leader import Leader
 from pilotage_operator.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class OperatorProcess:
     ) -> None:
         """`on_write` is called before each request that changes something; tests stop there."""
         self.metrics = Metrics()
-        self.active: Active | None = None
+        self.active: Leader | None = None
         self._connection = connection
         self._settings = settings
         self._clock: Time = clock or SystemTime()
@@ -91,7 +91,7 @@ class OperatorProcess:
             async with FencedClient(
                 self._connection, self._guard, timeout_seconds=self._timeout_seconds
             ) as client:
-                self.active = Active(
+                self.active = Leader(
                     client,
                     connection=self._connection,
                     settings=self._settings,

@@ -7,9 +7,9 @@ from typing import Final
 from pilotage_api.findings import ResourceKey
 from pilotage_kube.replica_report import ReplicaReport
 from pilotage_operator.conditions import PROGRAMMED, UNUSED_REASONS, Verdict
-from pilotage_operator.ledger import Generations
 from pilotage_operator.older_pickers import is_older
-from pilotage_operator.stored import Form, Stored
+from pilotage_operator.published_generations import Generations
+from pilotage_operator.resource_revision import Form, Stored
 
 _PROGRAMMED: Final = Verdict(PROGRAMMED, "True", "Programmed", "every ready picker follows this generation")
 

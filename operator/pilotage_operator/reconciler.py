@@ -15,18 +15,18 @@ from pilotage_kube.errors import ApiError, KubeError, NotFound
 from pilotage_kube.replica_report import ReplicaReport
 from pilotage_kube.snapshot_head import Head, SnapshotFault
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
-from pilotage_operator.author_view import AuthorView
 from pilotage_operator.desired import Compiler, Desired
-from pilotage_operator.form_store import FormStore
-from pilotage_operator.ledger import Ledger
 from pilotage_operator.metrics import Metrics
 from pilotage_operator.older_pickers import ForOlder, OlderPickers
 from pilotage_operator.picker_view import PickerView
 from pilotage_operator.plan import Observed, Plan, plan
 from pilotage_operator.programmed import Pickers
+from pilotage_operator.published_generations import Ledger
+from pilotage_operator.resource_revision import Form
 from pilotage_operator.resource_view import ResourceView
+from pilotage_operator.revision_store import RevisionStore
 from pilotage_operator.status_writer import StatusWriter
-from pilotage_operator.stored import Form
+from pilotage_operator.writer_view import WriterView
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ class Reconciler:
         view: ResourceView,
         reports: Callable[[], tuple[ReplicaReport, ...]],
         publisher: SnapshotPublisher,
-        store: FormStore,
+        store: RevisionStore,
         writer: StatusWriter,
-        authors: AuthorView,
+        other_writers: WriterView,
         metrics: Metrics,
         clock: Time,
     ) -> None:
@@ -77,7 +77,7 @@ class Reconciler:
         self._publisher = publisher
         self._store = store
         self._writer = writer
-        self._authors = authors
+        self._other_writers = other_writers
         self._metrics = metrics
         self._clock = clock
         self._compiler = Compiler(settings)
@@ -158,7 +158,7 @@ class Reconciler:
                 return
 
     async def _recall(self) -> None:
-        """Learn what a former life published. Must succeed: else last good forms would be lost."""
+        """Learn what a former leader published. Must succeed: else those revisions would be lost."""
         backoff = Backoff(limit_seconds=15.0)
         while True:
             try:
@@ -206,18 +206,18 @@ class Reconciler:
         if older is not None and older.version:
             self._ledger.note(older.version, desired.forms, [one.version for one in self._reports()])
         pickers, again = self._look(desired, older)
-        made, authors_again = await self._plan(desired, pickers)
+        made, writers_again = await self._plan(desired, pickers)
         self._metrics.planned(self._clock() - began)
         await self._publish(made, desired, older)
         if made.publish is not None or made.keep is not None:
             # what pickers run is to be judged by what the ledger knows now
             pickers, again = self._look(desired, older)
-            made, authors_again = await self._plan(desired, pickers)
+            made, writers_again = await self._plan(desired, pickers)
         self._writer.submit(made.statuses, self._view.resources())
         self.progress.passes += 1
         self._settled()
         self._metrics.passed(desired, pickers, self._clock() - began)
-        return min((one for one in (again, authors_again) if one is not None), default=None)
+        return min((one for one in (again, writers_again) if one is not None), default=None)
 
     def _look(self, desired: Desired, older: ForOlder | None) -> tuple[Pickers, float | None]:
         return self._pickers.look(self._reports(), desired.snapshot.version, self._ledger.snapshot(), older)
@@ -248,7 +248,7 @@ class Reconciler:
         published = self.progress.published
         if desired.snapshot.version == published:
             # before that no status is written, and publishing waits for nothing
-            silent, again = await self._authors.look(resources)
+            silent, again = await self._other_writers.look(resources)
         observed = Observed(resources, published, self._kept, pickers, datetime.now(UTC), silent)
         return await asyncio.to_thread(plan, desired, observed, self._gateway), again
 

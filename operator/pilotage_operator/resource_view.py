@@ -11,7 +11,7 @@ from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import Time
 from pilotage_kube.informer import Change, ChangeKind, Informer, InformerOptions
 from pilotage_kube.resource import NAMESPACES, ResourceType
-from pilotage_operator.stored import OUR_TYPES, Stored, reads
+from pilotage_operator.resource_revision import OUR_TYPES, Stored, reads
 
 
 class _NamespaceMeta(msgspec.Struct, frozen=True):

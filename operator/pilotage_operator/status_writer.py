@@ -14,7 +14,7 @@ from pilotage_kube.errors import Conflict, Invalid, KubeError, NotFound
 from pilotage_kube.resource import MODEL_POOLS, ROUTE_POLICIES, ResourceType
 from pilotage_operator.event_writer import EventWriter, Subject
 from pilotage_operator.plan import Status, StatusWrite
-from pilotage_operator.stored import Stored
+from pilotage_operator.resource_revision import Stored
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ The CRDs refuse what this version refuses. CRDs of a later version do not: here 
 from operator_run import condition, idle, policy, pool
 
 from pilotage_kube.resource import CONFIG_MAPS
-from pilotage_operator.form_store import STORE_LABEL
+from pilotage_operator.revision_store import STORE_LABEL
 
 SMALL = pool("small", "llama-8b", aliases=("small",))
 AUTO = policy("auto", "auto", "small")

@@ -7,7 +7,7 @@ from older_picker import OlderPicker
 from operator_run import Operators, Picker, condition, idle, policy, pool
 
 from pilotage_kube.resource import CONFIG_MAPS
-from pilotage_operator.form_store import STORE_LABEL, VERSION_LABEL
+from pilotage_operator.revision_store import STORE_LABEL, VERSION_LABEL
 
 SMALL = pool("small", "llama-8b", aliases=("small",))
 AUTO = policy("auto", "auto", "small")

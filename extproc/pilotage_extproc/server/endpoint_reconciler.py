@@ -14,8 +14,8 @@ from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.server.deciding import Deciding
 from pilotage_extproc.sources.discovery import Discovery
+from pilotage_extproc.sources.pod_selection import Effect
 from pilotage_extproc.sources.scrape import Scraper
-from pilotage_extproc.sources.selection import Effect
 from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)

@@ -32,9 +32,9 @@ from pilotage_extproc.server.upkeep import Upkeep
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolve
+from pilotage_extproc.sources.pod_selection import Effect
 from pilotage_extproc.sources.pod_watch import PodWatch
 from pilotage_extproc.sources.scrape import Scraper
-from pilotage_extproc.sources.selection import Effect
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.telemetry.metrics import Telemetry

@@ -14,7 +14,7 @@ from typing import Protocol
 from pilotage_api.address import canonical_host
 from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
 from pilotage_extproc.sources.inference_pools import is_inference_pool
-from pilotage_extproc.sources.selection import PodSelection, join
+from pilotage_extproc.sources.pod_selection import PodSelection, join
 from pilotage_extproc.state.endpoints import EndpointFacts
 
 log = logging.getLogger(__name__)

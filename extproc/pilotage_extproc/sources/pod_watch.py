@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pilotage_api.snapshot import PoolSnapshot
+from pilotage_extproc.sources.pod_selection import Effect, PodSelection
 from pilotage_extproc.sources.pods import Pod, read_pod
-from pilotage_extproc.sources.selection import Effect, PodSelection
 from pilotage_kube.client import ApiClient
 from pilotage_kube.errors import Forbidden
 from pilotage_kube.informer import Change, ChangeKind, Informer, InformerOptions

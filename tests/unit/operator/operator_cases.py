@@ -11,10 +11,10 @@ from pilotage_api.previous_snapshot import READABLE_FORMATS
 from pilotage_api.settings import GatewaySettings
 from pilotage_kube.replica_report import PoolCount, Refusal, ReplicaReport
 from pilotage_operator.desired import Compiler, Desired
-from pilotage_operator.ledger import Ledger
 from pilotage_operator.plan import Observed, Plan, plan
 from pilotage_operator.programmed import Pickers
-from pilotage_operator.stored import Form, Stored
+from pilotage_operator.published_generations import Ledger
+from pilotage_operator.resource_revision import Form, Stored
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 GATEWAY = "default/pilotage-snapshot"

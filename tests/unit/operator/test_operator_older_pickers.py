@@ -4,10 +4,10 @@ from operator_cases import GATEWAY, desired, policy, pool, report, stored
 
 from pilotage_kube.clock import ManualTime
 from pilotage_operator.conditions import accepted
-from pilotage_operator.ledger import Ledger
 from pilotage_operator.older_pickers import OlderPickers
 from pilotage_operator.picker_view import PickerView
 from pilotage_operator.programmed import ProgrammedRule
+from pilotage_operator.published_generations import Ledger
 
 OLDER = (1,)
 POOL, PLAIN = pool(), policy("plain", "plain")

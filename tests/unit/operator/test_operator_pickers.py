@@ -3,8 +3,8 @@
 from operator_cases import report
 
 from pilotage_kube.clock import ManualTime
-from pilotage_operator.ledger import Ledger
 from pilotage_operator.picker_view import PickerView
+from pilotage_operator.published_generations import Ledger
 
 
 async def test_a_picker_is_late_after_a_while_and_not_before():

@@ -154,7 +154,7 @@ def test_of_two_gateways_the_one_that_uses_the_resource_speaks():
     assert planned(wanted, [stored(form, taken.status)], gateway="b/snapshot").statuses == ()
 
 
-def test_an_author_that_writes_no_more_has_no_say():
+def test_a_writer_that_writes_no_more_has_no_say():
     form = policy()
     wanted = desired(pool(), form)
     [write] = planned(wanted, [stored(form)], gateway="a/snapshot").statuses
@@ -195,8 +195,8 @@ def test_counts_that_another_gateway_left_are_not_ours_to_repeat():
     wanted = desired(form)
     left = {"endpoints": {"ready": 3, "total": 3}, "endpointsReady": "3/3"}
     silent = report(wanted.snapshot.version)
-    for author, kept in ((GATEWAY, left), ("default/other", {})):
-        before = stored(form, {"gateway": author, **left})
+    for writer, kept in ((GATEWAY, left), ("default/other", {})):
+        before = stored(form, {"gateway": writer, **left})
         [write] = planned(wanted, [before], pickers(wanted, silent), silent={form.key}).statuses
         assert {name: write.status[name] for name in left if name in write.status} == kept
 

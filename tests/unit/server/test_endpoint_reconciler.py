@@ -19,8 +19,8 @@ from pilotage_api.snapshot import (
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.server.runtime import Runtime
+from pilotage_extproc.sources.pod_selection import PodSelection
 from pilotage_extproc.sources.pods import Pod
-from pilotage_extproc.sources.selection import PodSelection
 from pilotage_kube.resource import ObjectKey
 
 POOL = "ns/vllm"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
+from pilotage_extproc.sources.pod_selection import PodSelection
 from pilotage_extproc.sources.pods import Pod, read_pod
-from pilotage_extproc.sources.selection import PodSelection
 from pilotage_kube.resource import ObjectKey
 
 

@@ -1,7 +1,7 @@
-"""Forms kept beside the published snapshot, so that a last good form survives the operator.
+"""Revisions kept beside the published snapshot, so that a last-known-good one survives the operator.
 
-A resource that is wrong now cannot tell what it was when it was right, and a compiled snapshot cannot be
-turned back into resources. So each published version has the forms it was compiled from beside it:
+A resource that is invalid now does not say what it was when it was valid, and a compiled snapshot cannot be
+turned back into resources. So each published version has the revisions it was compiled from beside it:
 compressed, proved by a digest, in immutable ConfigMaps that are written before the snapshot and removed
 after it.
 """
@@ -21,7 +21,7 @@ from pilotage_api.findings import ResourceKey
 from pilotage_kube.client import ApiClient
 from pilotage_kube.errors import AlreadyExists, KubeError, NotFound
 from pilotage_kube.resource import CONFIG_MAPS
-from pilotage_operator.stored import Form
+from pilotage_operator.resource_revision import Form
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _DATA: Final = "data"
 _HEADER: Final = "header"
 
 
-class FormFault(KubeError):
+class RevisionFault(KubeError):
     """Kept forms that cannot be used."""
 
 
@@ -53,7 +53,7 @@ _HEADERS: Final = msgspec.json.Decoder(_Header)
 _FORMS: Final = msgspec.json.Decoder(list[Form])
 
 
-class FormStore:
+class RevisionStore:
     """Keeps the forms of each published version of one snapshot store."""
 
     def __init__(
@@ -66,7 +66,7 @@ class FormStore:
         self._sequence = 0
 
     async def keep(self, version: str, forms: Mapping[ResourceKey, Form]) -> None:
-        """Keep these forms for this version. Raises ApiError, Unreachable, FormFault."""
+        """Keep these forms for this version. Raises ApiError, Unreachable, RevisionFault."""
         self._sequence += 1
         made = await asyncio.to_thread(_packed, tuple(forms.values()))
         digest, size, pieces = made
@@ -80,7 +80,7 @@ class FormStore:
         for name in await self._names(f"{STORE_LABEL}={self._name},{VERSION_LABEL}={version}"):
             try:
                 header, piece = _part_of(await self._client.get(CONFIG_MAPS, name, self._namespace))
-            except (FormFault, NotFound) as error:
+            except (RevisionFault, NotFound) as error:
                 log.warning("passing over %s: %s", name, error)
                 continue
             self._sequence = max(self._sequence, header.sequence)
@@ -88,7 +88,7 @@ class FormStore:
         for _, parts in sorted(found.items(), reverse=True):
             try:
                 forms = await asyncio.to_thread(_unpacked, parts)
-            except FormFault as fault:
+            except RevisionFault as fault:
                 log.warning("passing over kept revisions of snapshot %s: %s", version, fault)
                 continue
             return {form.key: form for form in forms}
@@ -152,7 +152,7 @@ def _packed(forms: Iterable[Form]) -> tuple[str, int, list[bytes]]:
     packed = zlib.compress(content, 6)
     pieces = [packed[at : at + _PART_BYTES] for at in range(0, len(packed), _PART_BYTES)]
     if len(content) > _MOST_BYTES or len(pieces) > _MOST_PARTS:
-        raise FormFault(f"{len(content)} bytes of resources are too many to keep")
+        raise RevisionFault(f"{len(content)} bytes of resources are too many to keep")
     return hashlib.sha256(content).hexdigest(), len(content), pieces
 
 
@@ -161,21 +161,21 @@ def _part_of(stored: Mapping[str, Any]) -> tuple[_Header, bytes]:
         header = _HEADERS.decode(stored["data"][_HEADER])
         return header, base64.b64decode(stored["binaryData"][_DATA], validate=True)
     except (KeyError, TypeError, msgspec.DecodeError, binascii.Error) as error:
-        raise FormFault(f"no part of kept forms: {error}") from error
+        raise RevisionFault(f"no part of kept forms: {error}") from error
 
 
 def _unpacked(parts: Mapping[int, tuple[_Header, bytes]]) -> list[Form]:
     header = next(iter(parts.values()))[0]
     if sorted(parts) != list(range(header.parts)) or header.size > _MOST_BYTES:
-        raise FormFault("parts are missing")
+        raise RevisionFault("parts are missing")
     unpacker = zlib.decompressobj()
     try:
         content = unpacker.decompress(b"".join(parts[at][1] for at in sorted(parts)), header.size + 1)
     except zlib.error as error:
-        raise FormFault(f"cannot be unpacked: {error}") from error
+        raise RevisionFault(f"cannot be unpacked: {error}") from error
     if hashlib.sha256(content).hexdigest() != header.sha256:
-        raise FormFault("its digest differs")
+        raise RevisionFault("its digest differs")
     try:
         return _FORMS.decode(content)
     except msgspec.DecodeError as error:
-        raise FormFault(f"cannot be read: {error}") from error
+        raise RevisionFault(f"cannot be read: {error}") from error

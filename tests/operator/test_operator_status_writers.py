@@ -9,7 +9,7 @@ from pilotage_kube.resource import CONFIG_MAPS, MODEL_POOLS
 SMALL, AUTO = pool("small", "llama-8b", aliases=("small",)), policy("auto", "auto", "small")
 
 
-async def author(operators, body, namespace=None) -> str:
+async def writer_of(operators, body, namespace=None) -> str:
     return (await operators.get(body, namespace)).get("status", {}).get("gateway", "")
 
 
@@ -21,8 +21,8 @@ def of_gateway(operators, name, **kubernetes):
 async def test_once_another_gateway_of_the_namespace_is_uninstalled_ours_writes_statuses_again(
     operators, monkeypatch
 ):
-    monkeypatch.setattr("pilotage_operator.author_view.ASK_EVERY_SECONDS", 1.0)
-    monkeypatch.setattr("pilotage_operator.author_view.AGAIN_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr("pilotage_operator.writer_view.ASK_EVERY_SECONDS", 1.0)
+    monkeypatch.setattr("pilotage_operator.writer_view.AGAIN_AFTER_SECONDS", 1.0)
     monkeypatch.setattr("pilotage_operator.reconciler.RESYNC_SECONDS", 1.5)
     await operators.apply(SMALL, AUTO)
     ours = operators.start(settings=of_gateway(operators, "pilotage"))
@@ -30,19 +30,19 @@ async def test_once_another_gateway_of_the_namespace_is_uninstalled_ours_writes_
     theirs, mine = f"{operators.namespace}/other", f"{operators.namespace}/pilotage"
 
     async def all_by(gateway: str) -> bool:
-        return {await author(operators, SMALL), await author(operators, AUTO)} == {gateway}
+        return {await writer_of(operators, SMALL), await writer_of(operators, AUTO)} == {gateway}
 
     await operators.eventually(lambda: all_by(theirs))
     # while both live, ours asks rarely and writes nothing
     await asyncio.gather(idle(ours), idle(other))
-    writes, reads = ours.active.writer.writes, ours.active.authors.reads
+    writes, reads = ours.active.writer.writes, ours.active.other_writers.reads
     versions = [(await operators.get(one))["metadata"]["resourceVersion"] for one in (SMALL, AUTO)]
     passes = ours.active.reconciler.progress.passes
     for _ in range(22):
         ours.active.reconciler.mark_dirty()
         await asyncio.sleep(0.1)
     assert ours.active.reconciler.progress.passes >= passes + 10
-    assert 1 <= ours.active.authors.reads - reads <= 3
+    assert 1 <= ours.active.other_writers.reads - reads <= 3
     assert ours.active.writer.writes == writes
     assert versions == [(await operators.get(one))["metadata"]["resourceVersion"] for one in (SMALL, AUTO)]
     # as `helm uninstall` does: the operator ends, and its snapshot goes with its owner
@@ -51,15 +51,15 @@ async def test_once_another_gateway_of_the_namespace_is_uninstalled_ours_writes_
     await operators.client.delete(CONFIG_MAPS, "other", operators.namespace)
     await operators.eventually(lambda: all_by(mine))
     await idle(ours)
-    reads = ours.active.authors.reads
+    reads = ours.active.other_writers.reads
     await asyncio.sleep(1.5)
-    assert ours.active.authors.reads == reads
+    assert ours.active.other_writers.reads == reads
 
 
 async def test_an_edit_that_a_gateway_elsewhere_does_not_observe_is_told_by_the_one_that_does(
     operators, monkeypatch
 ):
-    monkeypatch.setattr("pilotage_operator.author_view.UNOBSERVED_SECONDS", 2.0)
+    monkeypatch.setattr("pilotage_operator.writer_view.UNOBSERVED_SECONDS", 2.0)
     gone = await make_namespace(operators.client, f"a-{operators.namespace}")
     await operators.apply(SMALL)
     status = {"gateway": f"{gone}/pilotage-snapshot", "observedGeneration": 1, "conditions": []}
@@ -70,12 +70,12 @@ async def test_an_edit_that_a_gateway_elsewhere_does_not_observe_is_told_by_the_
     await idle(process)
     await asyncio.sleep(2.5)
     # it may live: nothing says that it does not
-    assert await author(operators, SMALL) == f"{gone}/pilotage-snapshot"
+    assert await writer_of(operators, SMALL) == f"{gone}/pilotage-snapshot"
     changed = pool("small", "llama-70b")
     await operators.apply(changed)
     await asyncio.sleep(1.0)
-    assert await author(operators, SMALL) == f"{gone}/pilotage-snapshot"
+    assert await writer_of(operators, SMALL) == f"{gone}/pilotage-snapshot"
     found = await operators.says(changed, "True True Pending")
     assert found["status"]["gateway"] == f"{operators.namespace}/pilotage-snapshot"
     assert found["status"]["observedGeneration"] == 2
-    assert process.active.authors.reads == 0
+    assert process.active.other_writers.reads == 0

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from operator_cases import policy, pool
 
 from pilotage_kube.resource import MODEL_POOLS
-from pilotage_operator import form_store
-from pilotage_operator.stored import Form, reads
+from pilotage_operator import revision_store
+from pilotage_operator.resource_revision import Form, reads
 
 READ = reads(MODEL_POOLS)
 
@@ -51,25 +51,25 @@ def test_a_status_that_is_none_is_read_as_empty(status):
 def test_kept_forms_come_back_as_they_were(names, part_bytes):
     forms = [pool(f"p{at}", generation=at + 1, note=name) for at, name in enumerate(names)] + [policy()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(form_store, "_PART_BYTES", max(part_bytes, 60))
-        digest, size, pieces = form_store._packed(forms)
+        patch.setattr(revision_store, "_PART_BYTES", max(part_bytes, 60))
+        digest, size, pieces = revision_store._packed(forms)
     parts = {
-        at: (form_store._Header("v", 1, digest, size, at, len(pieces)), piece)
+        at: (revision_store._Header("v", 1, digest, size, at, len(pieces)), piece)
         for at, piece in enumerate(pieces)
     }
-    found = form_store._unpacked(parts)
+    found = revision_store._unpacked(parts)
     assert {form.key: form for form in found} == {form.key: form for form in forms}
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_damaged_forms_are_refused_and_never_misread(at, value):
-    digest, size, [piece] = form_store._packed([pool(), policy()])
+    digest, size, [piece] = revision_store._packed([pool(), policy()])
     spoilt = bytearray(piece)
     spoilt[at % len(spoilt)] = value
-    parts = {0: (form_store._Header("v", 1, digest, size, 0, 1), bytes(spoilt))}
+    parts = {0: (revision_store._Header("v", 1, digest, size, 0, 1), bytes(spoilt))}
     try:
-        found = form_store._unpacked(parts)
-    except form_store.FormFault:
+        found = revision_store._unpacked(parts)
+    except revision_store.RevisionFault:
         assert bytes(spoilt) != piece
     else:
         assert found == [pool(), policy()]

@@ -9,8 +9,8 @@ from operator_cases import pool, stored
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import ManualTime
 from pilotage_kube.connection import from_kubeconfig
-from pilotage_operator.author_view import AuthorView
-from pilotage_operator.stored import Stored
+from pilotage_operator.resource_revision import Stored
+from pilotage_operator.writer_view import WriterView
 
 OURS, ELSEWHERE = "default/pilotage-snapshot", "another/pilotage-snapshot"
 
@@ -21,7 +21,7 @@ class Case:
     def __init__(self, client: ApiClient) -> None:
         self.clock = ManualTime()
         self.written: dict[str, float] = {}
-        self.view = AuthorView(
+        self.view = WriterView(
             client, gateway=OURS, written_at=lambda one: self.written.get(one.form.name), clock=self.clock
         )
 
@@ -40,14 +40,14 @@ async def case(tmp_path) -> AsyncIterator[Case]:
 
 
 def says(
-    author: str, name: str = "small", *, generation: int = 1, observed: int = 1, uid: str = ""
+    writer: str, name: str = "small", *, generation: int = 1, observed: int = 1, uid: str = ""
 ) -> Stored:
     return stored(
-        pool(name, generation=generation, uid=uid), {"gateway": author, "observedGeneration": observed}
+        pool(name, generation=generation, uid=uid), {"gateway": writer, "observedGeneration": observed}
     )
 
 
-async def test_a_generation_that_its_author_does_not_observe_for_a_minute_is_left(case):
+async def test_a_generation_that_its_writer_does_not_observe_for_a_minute_is_left(case):
     current, edited = says(ELSEWHERE, "current"), says(ELSEWHERE, "edited", generation=2)
     assert await case.silent(current, edited) == (set(), 60.0)
     case.clock.now += 59
@@ -59,7 +59,7 @@ async def test_a_generation_that_its_author_does_not_observe_for_a_minute_is_lef
     assert case.view.reads == 0
 
 
-async def test_the_minute_begins_anew_with_what_the_author_observes_and_with_another_life(case):
+async def test_the_minute_begins_anew_with_what_the_writer_observes_and_with_another_life(case):
     await case.silent(says(ELSEWHERE, generation=2))
     case.clock.now += 50
     assert await case.silent(says(ELSEWHERE, generation=3, observed=2)) == (set(), 60.0)
@@ -81,7 +81,7 @@ async def test_our_own_statuses_and_those_that_nobody_wrote_concern_nobody(case)
 
 
 async def test_a_status_is_taken_over_once_a_minute_at_most(case):
-    """An author that lives after all takes it back; it must not become a fight."""
+    """A writer that lives after all takes it back; it must not become a fight."""
     impossible = says("no gateway")
     assert await case.silent(impossible) == ({"small"}, None)
     case.written["small"] = case.clock.now
@@ -91,10 +91,10 @@ async def test_a_status_is_taken_over_once_a_minute_at_most(case):
 
 
 @pytest.mark.parametrize(
-    "author", ["no gateway", "default/", "default/../secrets", "/x", "default/a?b", "x" * 500]
+    "writer", ["no gateway", "default/", "default/../secrets", "/x", "default/a?b", "x" * 500]
 )
-async def test_what_is_no_name_of_a_gateway_is_never_asked_for(case, author):
-    assert await case.silent(says(author)) == ({"small"}, None)
+async def test_what_is_no_name_of_a_gateway_is_never_asked_for(case, writer):
+    assert await case.silent(says(writer)) == ({"small"}, None)
     assert case.view.reads == 0
 
 

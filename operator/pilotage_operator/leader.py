@@ -11,21 +11,21 @@ from pilotage_kube.connection import Connection
 from pilotage_kube.informer import InformerOptions
 from pilotage_kube.replica_watch import ReplicaWatch
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
-from pilotage_operator.author_view import AuthorView
 from pilotage_operator.event_writer import EventWriter
-from pilotage_operator.form_store import FormStore
 from pilotage_operator.kopf_wake import KopfWake
 from pilotage_operator.metrics import Metrics
 from pilotage_operator.picker_events import PickerEvents
 from pilotage_operator.reconciler import Reconciler
+from pilotage_operator.resource_revision import Stored
 from pilotage_operator.resource_view import ResourceView
+from pilotage_operator.revision_store import RevisionStore
 from pilotage_operator.status_writer import StatusWriter
-from pilotage_operator.stored import Stored
+from pilotage_operator.writer_view import WriterView
 
 log = logging.getLogger(__name__)
 
 
-class Active:
+class Leader:
     """Informers, the loop, the status writer and kopf, from one taking of the Lease to its loss."""
 
     def __init__(
@@ -54,7 +54,9 @@ class Active:
         self.writer = StatusWriter(client, events=self.events, on_trouble=self._again, clock=clock)
         self._picker_events = PickerEvents(self.replicas.live, self.events, clock=clock)
         gateway = f"{namespace}/{kubernetes.snapshot_name}"
-        self.authors = AuthorView(client, gateway=gateway, written_at=self.writer.written_at, clock=clock)
+        self.other_writers = WriterView(
+            client, gateway=gateway, written_at=self.writer.written_at, clock=clock
+        )
         self.reconciler = Reconciler(
             settings=settings,
             gateway=gateway,
@@ -63,9 +65,9 @@ class Active:
             publisher=SnapshotPublisher(
                 client, namespace=namespace, name=kubernetes.snapshot_name, owner=owner
             ),
-            store=FormStore(client, namespace=namespace, name=kubernetes.snapshot_name, owner=owner),
+            store=RevisionStore(client, namespace=namespace, name=kubernetes.snapshot_name, owner=owner),
             writer=self.writer,
-            authors=self.authors,
+            other_writers=self.other_writers,
             metrics=metrics,
             clock=clock,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from pilotage_api.findings import ResourceKey
-from pilotage_operator.stored import Form
+from pilotage_operator.resource_revision import Form
 
 Generations = Mapping[ResourceKey, tuple[str, int]]
 """By resource: its uid and generation."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from operator_cases import report
 
 from pilotage_kube.replica_report import Refusal
-from pilotage_operator.picker_news import LASTS_SECONDS, QUIET_SECONDS, PickerNews
+from pilotage_operator.picker_refusals import LASTS_SECONDS, QUIET_SECONDS, PickerNews
 
 CONFLICT = Refusal("InferencePool models/llama", "PortConflict", "port 9010 is taken", "uid-1")
 
