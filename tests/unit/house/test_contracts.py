@@ -42,7 +42,7 @@ PLANTED = [
     ),
     (
         "what decides knows no gRPC, HTTP or Kubernetes",
-        f"{EXTPROC}/pipeline/run.py",
+        f"{EXTPROC}/pipeline/pipeline.py",
         "pilotage_extproc.transport.contract",
     ),
     ("only envoy knows Envoy's messages", f"{EXTPROC}/server/upkeep.py", "envoy"),
