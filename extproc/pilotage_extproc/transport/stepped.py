@@ -87,7 +87,7 @@ class SteppedCall:
         self._gone = False
         self._running = False
         self._wants = ""
-        """What a handler without a task waits for: `message` or `room`; empty before its first step."""
+        """What a handler without a task waits for: `message` or `room`; empty where it has not begun, or runs."""
         self._task: asyncio.Task[None] | None = None
         self._handler: Coroutine[Any, Any, None] | None = _coroutine(handler(self))
 
@@ -115,14 +115,18 @@ class SteppedCall:
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
-        elif drained is None and self._wants == "room":
+        elif drained is None and self._wants == "room":  # a handler that runs is told by what `send` returns
             self._step()
 
     def on_gone(self) -> None:
         self._gone = True
         self._drop()
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._task is not None:
-            self._task.cancel()
+            # a task that has not begun would end without a word to the handler it goes on with: after its start
+            self._loop.call_soon(self._task.cancel)
         elif self._handler is not None and not self._running:
             self._step(asyncio.CancelledError())
 
@@ -140,6 +144,7 @@ class SteppedCall:
         if handler is None:
             return
         self._running = True
+        self._wants = ""
         try:
             waits_for = handler.send(None) if error is None else handler.throw(error)
         except StopIteration:
@@ -152,8 +157,8 @@ class SteppedCall:
         finally:
             self._running = False
         self._give_back()
-        if self._gone and self._handler is not None and self._task is None:
-            self._step(asyncio.CancelledError())  # it was lost within this step
+        if self._gone and (error is None or self._task is None):
+            self._cancel()  # it was lost within this step
 
     def _go_on(self, handler: Coroutine[Any, Any, None], waits_for: Any) -> None:
         """The handler waits for something else than its call: from here on it is a task."""
