@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
 
 from pilotage_extproc.transport.contract import CallRefused, Method, Receiver, Room, Status
 from pilotage_extproc.transport.flow import ReceiveWindow, SendWindow
@@ -22,37 +21,10 @@ from pilotage_extproc.transport.frames import (
 from pilotage_extproc.transport.heads import RESPONSE, Head, trailers
 from pilotage_extproc.transport.messages import MessageCutter, length_at
 from pilotage_extproc.transport.outbox import Outbox
+from pilotage_extproc.transport.wire import Wire
 
 _KEPT_BYTES = 64
 """What a kept message costs besides its bytes."""
-
-
-class Wire(Protocol):
-    """The connection, as its calls use it."""
-
-    window: SendWindow
-
-    @property
-    def taking(self) -> bool:
-        """Whether the peer reads what is written."""
-
-    def emit(self, data: bytes) -> None:
-        """Send with what else is sent soon."""
-
-    def grant(self, call: "ServerCall", count: int) -> None:
-        """Let the caller send more."""
-
-    def wait_for_window(self, call: "ServerCall") -> None:
-        """Call `pump` when more may be sent."""
-
-    def wait_for_message(self, call: "ServerCall") -> None:
-        """End the call where its message takes too long."""
-
-    def message_came(self, call: "ServerCall") -> None:
-        """It did not."""
-
-    def closed(self, call: "ServerCall", *, answered: bool, reset: Code | None) -> None:
-        """The call is over; with `reset` the caller is told."""
 
 
 class ServerCall:
@@ -66,6 +38,7 @@ class ServerCall:
         "_due",
         "_ended",
         "_last",
+        "_moved",
         "_outbox",
         "_receive",
         "_receiver",
@@ -95,6 +68,7 @@ class ServerCall:
         self._last: bytes | None = None
         self._due = head.content_length
         self._reserved = 0
+        self._moved = 0
         self._answered = self._awaited = self._ended = self._closed = False
         self._refused = not head.is_grpc
 
@@ -324,7 +298,10 @@ class ServerCall:
         while box.size:
             most = min(FRAME_BYTES, self.window.left, wire.window.left)
             if most <= 0 or not wire.taking:
-                wire.wait_for_window(self)
+                moved = self._moved >= FRAME_BYTES  # a byte now and then would keep a call open for ever
+                if moved:
+                    self._moved = 0
+                wire.wait_to_send(self, moved=moved)
                 return
             pieces, left = [], most
             while left and box.size:
@@ -332,10 +309,13 @@ class ServerCall:
                 left -= len(piece)
                 pieces.append(piece)
             size = most - left
+            self._moved += size
             self.window.take(size)
             wire.window.take(size)
             wire.emit(b"".join((FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, self.id), *pieces)))
         self._outbox = None
+        self._moved = 0
+        wire.all_sent(self)
         if self._last is not None:
             self._end(self._last)
         elif self._receiver is not None:

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         if secured is not None and secured.selected_alpn_protocol() != "h2":
             self._abort("it does not speak HTTP/2")
             return
-        self._output.open(self._transport, self._limits.write_buffer_bytes)
+        self._output.open(self._transport, self._limits.write_buffer_bytes, self.session.pump)
         self.session.greet()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature

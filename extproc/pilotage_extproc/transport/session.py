@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pilotage_extproc.transport import frames
+from pilotage_extproc.transport.blocked import Blocked
 from pilotage_extproc.transport.call import ServerCall
 from pilotage_extproc.transport.contract import Status
 from pilotage_extproc.transport.flow import SendWindow
@@ -69,7 +70,7 @@ class Session:
         self._block: HeaderBlock | None = None
         self._peer_window = frames.FIRST_WINDOW
         self._connection_left = limits.connection_window
-        self._blocked = Waiting(clock)
+        self._blocked = Blocked(clock)
         self._awaited = Waiting(clock)
         self._patience = Patience(limits, clock)
 
@@ -281,7 +282,7 @@ class Session:
             raise StreamFault(Code.PROTOCOL_ERROR, "a window that grows by nothing")
         if not call.window.grant(more):
             raise StreamFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
-        if self._blocked.drop(call):
+        if call in self._blocked:
             call.pump()
 
     def _settings(self, flags: int, stream: int, payload: bytes) -> None:
@@ -342,7 +343,7 @@ class Session:
 
     @property
     def taking(self) -> bool:
-        return not self._output.paused
+        return not (self._output.paused or self._output.full)
 
     def emit(self, data: bytes) -> None:
         self._output.emit(data)
@@ -350,8 +351,11 @@ class Session:
     def grant(self, call: ServerCall, count: int) -> None:
         self.emit(frames.window_update(call.id, count))
 
-    def wait_for_window(self, call: ServerCall) -> None:
-        self._blocked.add(call)
+    def wait_to_send(self, call: ServerCall, *, moved: bool) -> None:
+        self._blocked.add(call, moved=moved)
+
+    def all_sent(self, call: ServerCall) -> None:
+        self._blocked.done(call)
 
     def wait_for_message(self, call: ServerCall) -> None:
         self._awaited.add(call)
@@ -386,12 +390,14 @@ class Session:
 
     def pump(self) -> None:
         """More may be sent."""
-        for call in self._blocked.take_all():
+        for call in self._blocked:
+            if self.window.left <= 0 or not self.taking:
+                return
             call.pump()
 
     def watch(self, now: float) -> None:
         """End calls that take too long."""
         for call in self._awaited.before(now - self._limits.message_seconds):
             call.expire(Status.DEADLINE_EXCEEDED, "the message did not come in time")
-        for call in self._blocked.before(now - self._limits.stall_seconds):
+        for call in self._blocked.late(now - self._limits.stall_seconds):
             call.expire(Status.DEADLINE_EXCEEDED, "the answer was not taken in time")

@@ -87,7 +87,7 @@ class SteppedCall:
         self._gone = False
         self._running = False
         self._wants = ""
-        """What a handler without a task waits for: `message` or `room`; empty where it has not begun, or runs."""
+        """What a handler without a task waits for: `message` or `room`; empty before and in a step."""
         self._task: asyncio.Task[None] | None = None
         self._handler: Coroutine[Any, Any, None] | None = _coroutine(handler(self))
 
@@ -125,7 +125,7 @@ class SteppedCall:
 
     def _cancel(self) -> None:
         if self._task is not None:
-            # a task that has not begun would end without a word to the handler it goes on with: after its start
+            # once it has begun: a task that never did would end without a word to the handler
             self._loop.call_soon(self._task.cancel)
         elif self._handler is not None and not self._running:
             self._step(asyncio.CancelledError())

@@ -1,4 +1,4 @@
-"""Calls that wait for their caller: to send the rest of a message, or to take an answer."""
+"""Calls that wait for their caller to send the rest of a message."""
 
 from collections.abc import Callable
 
@@ -18,15 +18,9 @@ class Waiting:
         """It waits from now on."""
         self._since[call] = self._clock()
 
-    def drop(self, call: ServerCall) -> bool:
-        """It does not wait; whether it did."""
-        return self._since.pop(call, None) is not None
-
-    def take_all(self) -> list[ServerCall]:
-        """All that wait, which then do not."""
-        calls = list(self._since)
-        self._since.clear()
-        return calls
+    def drop(self, call: ServerCall) -> None:
+        """It does not wait."""
+        self._since.pop(call, None)
 
     def before(self, then: float) -> list[ServerCall]:
         """Those that have waited since before then."""

@@ -1,0 +1,40 @@
+"""The connection, as its calls use it."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from pilotage_extproc.transport.flow import SendWindow
+from pilotage_extproc.transport.frames import Code
+
+if TYPE_CHECKING:
+    from pilotage_extproc.transport.call import ServerCall
+
+
+class Wire(Protocol):
+    """Takes what calls send, and watches what they wait for."""
+
+    window: SendWindow
+
+    @property
+    def taking(self) -> bool:
+        """Whether more should be made for the peer now."""
+
+    def emit(self, data: bytes) -> None:
+        """Send with what else is sent soon."""
+
+    def grant(self, call: "ServerCall", count: int) -> None:
+        """Let the caller send more."""
+
+    def wait_to_send(self, call: "ServerCall", *, moved: bool) -> None:
+        """Call `pump` when more may be sent; `moved` where a part worth waiting for has been."""
+
+    def all_sent(self, call: "ServerCall") -> None:
+        """It has nothing left to send, for now."""
+
+    def wait_for_message(self, call: "ServerCall") -> None:
+        """End the call where its message takes too long."""
+
+    def message_came(self, call: "ServerCall") -> None:
+        """It did not."""
+
+    def closed(self, call: "ServerCall", *, answered: bool, reset: Code | None) -> None:
+        """The call is over; with `reset` the caller is told."""
