@@ -9,6 +9,7 @@ from stream_rig import ADDRESSES, BUNDLED, FOREIGN, MAX_BODY_BYTES, StreamRig, s
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker
+from pilotage_extproc.transport.contract import CallRefused, Status
 
 CHAT = "/v1/chat/completions"
 PROMPT = b'{"model":"alias","messages":[{"role":"user","content":"hi"}]}'
@@ -192,6 +193,59 @@ async def test_a_bug_in_the_picker_is_a_500_in_the_shape_of_the_api(rig, monkeyp
     assert (status, error["error"]["type"]) == (500, "api_error")
     assert "a bug" not in error["error"]["message"]
     assert rig.left_over() == {}
+
+
+# messages that cannot be read
+
+
+class Unreadable(FakeStream):
+    """Says this once its other messages are read: bytes, or the error that the transport has for it."""
+
+    def __init__(self, *sent: Request, then: bytes | Exception) -> None:
+        super().__init__(*sent)
+        self._then = then
+
+    async def read(self) -> bytes | None:
+        """The next message."""
+        if (raw := await super().read()) is not None:
+            return raw
+        if isinstance(self._then, Exception):
+            raise self._then
+        return self._then
+
+
+COMPRESSED = CallRefused(Status.UNIMPLEMENTED, "messages cannot be compressed")
+
+
+@pytest.mark.parametrize(
+    ("then", "status"),
+    [(b"\xff\xff", Status.INVALID_ARGUMENT), (COMPRESSED, Status.UNIMPLEMENTED)],
+    ids=["no protobuf", "compressed"],
+)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        (),
+        (request_head(CHAT, modes=BUFFERED),),
+        (request_head(CHAT, modes=FULL_DUPLEX),),
+        (request_head(CHAT, modes=BUFFERED), request_body(PROMPT)),
+    ],
+    ids=["as head", "as body", "as piece", "as response"],
+)
+async def test_a_message_that_cannot_be_read_ends_the_call_with_its_status(rig, caplog, sent, then, status):
+    with pytest.raises(CallRefused) as refused:
+        await rig.serve(Unreadable(*sent, then=then), FOREIGN)
+    assert refused.value.status is status
+    (warned,) = caplog.records
+    assert (warned.levelname, warned.exc_info) == ("WARNING", None)
+    assert rig.processor.open_streams == rig.bodies.held_bytes == 0
+
+
+async def test_messages_that_cannot_be_read_are_warned_of_once_in_a_while(rig, caplog):
+    for _ in range(3):
+        with pytest.raises(CallRefused):
+            await rig.serve(Unreadable(then=b"\xff\xff"), FOREIGN)
+    assert [one.message for one in caplog.records] == ["ended an ext_proc call: no ProcessingRequest"]
 
 
 # clients that leave

@@ -55,7 +55,7 @@ class AttemptRewriter:
             raw = await stream.read()
             if raw is None:
                 return
-            message = ext_proc_pb2.ProcessingRequest.FromString(raw)
+            message = messages.read_message(raw)
             if message.HasField("request_headers"):
                 rewrite = self.rewrite_for(message)
                 await stream.write(messages.CONTINUE_ATTEMPT_HEADERS)

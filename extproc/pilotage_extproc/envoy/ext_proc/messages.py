@@ -10,6 +10,7 @@ from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+from google.protobuf.message import DecodeError
 
 from pilotage_api.address import canonical_place
 from pilotage_api.calls import ACCEPT_ENCODING
@@ -17,6 +18,7 @@ from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc.wire import field
+from pilotage_extproc.transport.contract import CallRefused, Status
 
 BODY_CHUNK_BYTES = 62_000
 """Largest streamed body chunk the endpoint-picker protocol allows."""
@@ -43,6 +45,14 @@ class BodyMode(IntEnum):
     BUFFERED = 2
     BUFFERED_PARTIAL = 3
     FULL_DUPLEX_STREAMED = 4
+
+
+def read_message(raw: bytes) -> ext_proc_pb2.ProcessingRequest:
+    """What a gateway sent. Raises CallRefused: INVALID_ARGUMENT."""
+    try:
+        return ext_proc_pb2.ProcessingRequest.FromString(raw)
+    except DecodeError:
+        raise CallRefused(Status.INVALID_ARGUMENT, "no ProcessingRequest") from None
 
 
 def read_head(

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.outcome import Outcome
@@ -13,9 +13,11 @@ from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker, RequestStream
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.telemetry.metrics import Telemetry
-from pilotage_extproc.transport.contract import Stream
+from pilotage_extproc.transport.contract import CallRefused, Stream
 
 log = logging.getLogger(__name__)
+
+_WARNED_EVERY_SECONDS: Final = 60.0
 
 
 class Decider(Protocol):
@@ -57,9 +59,10 @@ class Processor:
         self.clock = clock
         self.open_streams = 0
         self._responses_seen = False
+        self._warned_at: float | None = None
 
     async def process(self, stream: Stream, asker: Asker) -> None:
-        """Serve one stream to its end. No error of one request leaves its stream."""
+        """Serve one stream to its end. Raises only CallRefused: its messages cannot be read."""
         self.open_streams += 1
         request = RequestStream(self, stream, asker)
         outcome = Outcome.abandoned()
@@ -69,6 +72,9 @@ class Processor:
             outcome = Outcome.answered(refused.reason.http_status)
             self.telemetry.requests.add("refused", refused.reason.code)
             await stream.write(request.refusal(refused))
+        except CallRefused as refused:
+            self._warn(refused)
+            raise
         except Exception:
             log.exception("a request failed in the picker")
             failed = RequestRefused(Refusal.INTERNAL, "The gateway could not process this request.")
@@ -78,6 +84,13 @@ class Processor:
         finally:
             self.open_streams -= 1
             request.close(outcome)
+
+    def _warn(self, refused: CallRefused) -> None:
+        """Once in a while: whoever sends what cannot be read may do so with each request."""
+        now = self.clock()
+        if self._warned_at is None or now - self._warned_at >= _WARNED_EVERY_SECONDS:
+            self._warned_at = now
+            log.warning("ended an ext_proc call: %s", refused, extra={"status": refused.status.name})
 
     def response_ended(self, outcome: Outcome, *, seen: bool) -> None:
         """The stream of a request of another gateway has ended, after its response where it shows them.

@@ -213,9 +213,7 @@ class RequestStream:
 
     async def _read(self) -> ext_proc_pb2.ProcessingRequest | None:
         raw = await self._stream.read()
-        if raw is None:
-            return None
-        return ext_proc_pb2.ProcessingRequest.FromString(raw)
+        return None if raw is None else messages.read_message(raw)
 
     def _arrived(self) -> None:
         self._processor.bodies.came(self._expected_bytes)

@@ -47,7 +47,7 @@ class ResponseFollower:
             raw = await self._stream.read()
             if raw is None:
                 return
-            message = ext_proc_pb2.ProcessingRequest.FromString(raw)
+            message = messages.read_message(raw)
             if message.HasField("response_headers"):
                 ended = await self._headers(message)
             elif message.HasField("response_body"):
