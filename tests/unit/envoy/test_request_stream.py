@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fake_stream import FakeStream, Request, request_body, request_head, request_trailers
+from fake_stream import FakeStream, Request, request_body, request_head, request_trailers, response_head
 from stream_rig import ADDRESSES, BUNDLED, FOREIGN, MAX_BODY_BYTES, StreamRig, stream_rig
 
 from pilotage_extproc.domain.outcome import Outcome
@@ -193,6 +193,38 @@ async def test_a_bug_in_the_picker_is_a_500_in_the_shape_of_the_api(rig, monkeyp
     assert (status, error["error"]["type"]) == (500, "api_error")
     assert "a bug" not in error["error"]["message"]
     assert rig.left_over() == {}
+
+
+class Failing(FakeStream):
+    """The write number `fails_at`, counted from 0, fails; those after it are taken again."""
+
+    def __init__(self, *sent: Request, fails_at: int) -> None:
+        super().__init__(*sent)
+        self._writes_left = fails_at
+
+    async def write(self, message: bytes) -> None:
+        """Keep a message."""
+        self._writes_left -= 1
+        if self._writes_left == -1:
+            raise OSError("a write failed")
+        await super().write(message)
+
+
+@pytest.mark.parametrize(
+    ("modes", "asker", "fails_at"),
+    [(None, BUNDLED, 0), (None, BUNDLED, 1), (FULL_DUPLEX, FOREIGN, 1), (BUFFERED, FOREIGN, 2)],
+    ids=["head's answer", "pick", "body after the pick", "response"],
+)
+async def test_what_fails_is_told_in_the_shape_of_the_api_wherever_it_does(rig, modes, asker, fails_at):
+    stream = Failing(
+        request_head("/v1/messages", modes=modes, x_request_id="r-1"),
+        request_body(b'{"model":"small","max_tokens":5,%b}' % MEMBERS),
+        response_head(ADDRESSES[0]),
+        fails_at=fails_at,
+    )
+    await rig.serve(stream, asker)
+    status, error = refused(stream)
+    assert (status, error["error"]["type"], error["request_id"]) == (500, "api_error", "r-1")
 
 
 # messages that cannot be read

@@ -13,8 +13,9 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.table import error_shape
 from pilotage_extproc.domain.decision import DirectAnswer
+from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome
-from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
 from pilotage_extproc.envoy.ext_proc.response import ResponseFollower
@@ -50,15 +51,22 @@ class RequestStream:
         self._held_bytes = 0
         self._expected_bytes = 0
         self._exchange: Exchange | None = None
+        self._head: RequestHead | None = None
+        self._error_shape = ErrorShape.OPENAI
+        self._request_id: str | None = None
         self._outcome = Outcome.abandoned()
 
     def refusal(self, refused: RequestRefused) -> bytes:
         """The answer to a refused request, as its client's API has errors."""
-        if self._exchange is None:
-            return messages.refusal(refused)
-        head = self._exchange.head
-        shape = error_shape(head.path, head.headers)
-        return messages.refusal(refused, shape, head.headers.get("x-request-id"))
+        self._drop_head()
+        return messages.refusal(refused, self._error_shape, self._request_id)
+
+    def _drop_head(self) -> None:
+        """Keep of it what a refusal takes: a response may go on for hours."""
+        head, self._head = self._head, None
+        if head is not None:
+            self._error_shape = error_shape(head.path, head.headers)
+            self._request_id = head.headers.get("x-request-id")
 
     async def run(self) -> Outcome:
         """Serve the stream; how its request ended, where that was without a pick. Raises RequestRefused."""
@@ -73,6 +81,7 @@ class RequestStream:
         processor, asker = self._processor, self._asker
         began_at = processor.clock()
         head = messages.read_head(first, envoy=asker.envoy, pool=asker.pool, received_at=began_at)
+        self._head = head
         exchange = self._exchange = Exchange(head)
         answer = await processor.decider.begin(exchange)
         if answer is not None:
@@ -85,6 +94,7 @@ class RequestStream:
         self._exchange = None  # from here on its outcome settles it
         if asker.envoy is None:
             mode = BodyMode(first.protocol_config.response_body_mode)
+            self._drop_head()
             del first, head
             await self._follow_response(exchange.decision.id, began_at, shown, mode)
         return self._outcome
