@@ -18,6 +18,7 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
+from pilotage_extproc.envoy.ext_proc.pieces import Pieces
 from pilotage_extproc.envoy.ext_proc.response import ResponseFollower
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.transport.contract import Stream
@@ -141,7 +142,7 @@ class RequestStream:
         return await self._decide(exchange, on_body=True)
 
     async def _pick_full_duplex(self, exchange: Exchange) -> dict[str, str] | None:
-        chunks: list[bytes] = []
+        pieces = Pieces()
         trailers = False
         while True:
             message = await self._read()
@@ -154,11 +155,10 @@ class RequestStream:
                 continue
             chunk = message.request_body.body
             self._hold(len(chunk))
-            chunks.append(chunk)
+            pieces.add(chunk)
             if message.request_body.end_of_stream or message.request_body.end_of_stream_without_message:
                 break
-        exchange.received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        chunks.clear()
+        exchange.received(pieces.take())
         return await self._decide(exchange, on_body=False, follows=True, trailers=trailers)
 
     async def _decide(
