@@ -249,4 +249,6 @@ async def test_where_objectives_have_moved_to_another_group_those_left_behind_do
             await client.create(resource, resource.object(name, spec=spec), namespace)
         async with picker_in(plane.connection(), client, namespace) as cluster:
             pool = f"inferencepool/{namespace}/mine"
-            await until(lambda: cluster.runtime.pipeline.priorities == {(pool, "batch"): -5})
+            objectives = cluster.runtime.state.objectives
+            await until(lambda: objectives.priority(pool, "batch") == -5)
+            assert objectives.priority(pool, "left-behind") == 0
