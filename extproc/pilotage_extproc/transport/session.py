@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pilotage_extproc.transport import frames
+from pilotage_extproc.transport.abandoned import Abandoned
 from pilotage_extproc.transport.blocked import Blocked
 from pilotage_extproc.transport.call import ServerCall
 from pilotage_extproc.transport.contract import Status
@@ -33,7 +34,6 @@ from pilotage_extproc.transport.patience import Patience
 from pilotage_extproc.transport.peer_settings import initial_window
 from pilotage_extproc.transport.waiting import Waiting
 
-_MOST_ABANDONED: Final = 4_096
 _GOODBYE: Final = b"pilotage"
 
 
@@ -61,8 +61,7 @@ class Session:
         self._preface_came = False
         self._delivered = 0
         self._new: list[ServerCall] = []
-        self._abandoned: dict[int, None] = {}
-        """Streams that ended here before their caller had ended them: what still comes is passed over."""
+        self._abandoned = Abandoned()
         self._last_stream = 0
         self._over = False
         self._going = False
@@ -174,7 +173,7 @@ class Session:
         if stream not in self._abandoned:
             raise StreamFault(Code.STREAM_CLOSED, "data on a stream that is closed")
         if flags & END_STREAM:
-            del self._abandoned[stream]
+            self._abandoned.ended(stream)
 
     def _frame(self, kind: int, flags: int, stream: int, data: bytes, start: int, end: int) -> None:
         if (kind == frames.CONTINUATION) != (self._block is not None):
@@ -256,7 +255,7 @@ class Session:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "RST_STREAM has 4 bytes")
         if stream == 0 or stream > self._last_stream or not stream & 1:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM of a stream that is not open")
-        self._abandoned.pop(stream, None)
+        self._abandoned.ended(stream)
         call = self.calls.get(stream)
         if call is not None:
             call.gone()
@@ -320,13 +319,8 @@ class Session:
             call.fault(code)
             return
         self.emit(frames.reset(stream, code))
-        self._abandon(stream)
+        self._abandoned.add(stream)
         self._patience.ended_early()
-
-    def _abandon(self, stream: int) -> None:
-        if len(self._abandoned) >= _MOST_ABANDONED:
-            del self._abandoned[next(iter(self._abandoned))]
-        self._abandoned[stream] = None
 
     def fail(self, fault: ConnectionFault) -> None:
         """Tell the caller why its connection ends, and end all calls."""
@@ -370,7 +364,7 @@ class Session:
         if reset is not None:
             self.emit(frames.reset(call.id, reset))
             if not call.ended:
-                self._abandon(call.id)
+                self._abandoned.add(call.id)
         if answered:
             self._patience.answered()
         elif not self._over:
