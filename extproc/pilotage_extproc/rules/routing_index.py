@@ -70,25 +70,25 @@ class RoutingIndex:
 
     def matching(self, model: str, path: str, headers: Mapping[str, str]) -> Iterator[Policy]:
         """Policies that match a request, the most specific first, each once."""
-        before: Policy | None = None
+        given: set[Policy] = set()
         for entry in self.exact.get(model, ()):
-            if entry.policy is not before and entry.matches(path, headers):
-                before = entry.policy
-                yield before
+            if entry.matches(path, headers) and entry.policy not in given:
+                yield entry.policy
+                given.add(entry.policy)
         for entry in self.globs:
             pattern = entry.pattern
             if (
-                entry.policy is not before
-                and pattern is not None
+                pattern is not None
                 and pattern.match(model)
                 and entry.matches(path, headers)
+                and entry.policy not in given
             ):
-                before = entry.policy
-                yield before
+                yield entry.policy
+                given.add(entry.policy)
         for entry in self.any_model:
-            if entry.policy is not before and entry.matches(path, headers):
-                before = entry.policy
-                yield before
+            if entry.matches(path, headers) and entry.policy not in given:
+                yield entry.policy
+                given.add(entry.policy)
 
     def in_pool(self, pool: str, model: str, *, adapter: bool) -> Rule | None:
         """The rule of a request whose gateway has fixed the pool: any server of it, the name unchanged."""

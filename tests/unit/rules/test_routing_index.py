@@ -8,6 +8,8 @@ from pilotage_api.snapshot import (
     Binding,
     Engine,
     NameKind,
+    Otherwise,
+    PathMatch,
     PoolSnapshot,
     RoutingSnapshot,
     SaturationSnapshot,
@@ -16,6 +18,9 @@ from pilotage_api.snapshot import (
 from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.rules.build import IndexBuilder
+from pilotage_extproc.rules.globs import glob_pattern
+from pilotage_extproc.rules.routing_index import PolicyEntry, RoutingIndex
+from pilotage_extproc.rules.rule import Policy
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 
@@ -154,3 +159,13 @@ async def test_a_flood_of_model_names_does_not_grow_the_index():
     for number in range(5000):
         index.in_pool(A, f"m-{number}", adapter=False)
     assert len(index._fixed) <= 1024
+
+
+def test_a_policy_with_several_ways_in_is_tried_once_though_another_stands_between_them():
+    first, second = (Policy(key, (), Otherwise.NEXT) for key in ("ns/first", "ns/second"))
+    whole, part = PathMatch(value="/v1/completions", prefix=False), PathMatch(value="/v1", prefix=True)
+    ways = (PolicyEntry(first, whole, ()), PolicyEntry(second, whole, ()), PolicyEntry(first, part, ()))
+    anything = tuple(PolicyEntry(one, None, (), glob_pattern("*")) for one in (second, first))
+    index = RoutingIndex(RoutingSnapshot(), exact={"m": ways}, globs=anything, any_model=anything)
+    assert list(index.matching("m", "/v1/completions", {})) == [first, second]
+    assert list(index.matching("other", "/v1/completions", {})) == [second, first]
