@@ -4,6 +4,7 @@ The figures of one moment are pure functions of the endpoint table. What a condi
 against flapping: see `SteadyPools`.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -39,8 +40,9 @@ def pool_figures(
     """Figures of the servers in these rows that take requests; a pool without such is full.
 
     A server's saturation is the larger of its queue and its KV cache against the pool's bounds; the pool's
-    is the mean. Own requests that a server with a queue got since it was scraped count as waiting: other
-    requests would otherwise be sent after them until the next scrape.
+    is the mean. A share that a server does not show is taken to be the worst that any other shows; one that
+    none shows does not count. Own requests that a server with a queue got since it was scraped count as
+    waiting: other requests would otherwise be sent after them until the next scrape.
     """
     usable = table.admitted[rows] & ~table.draining[rows] & (table.ejected_until[rows] <= now)
     rows = rows[usable]
@@ -49,12 +51,27 @@ def pool_figures(
     measured = rows[table.scraped_at[rows] > -np.inf]
     if not len(measured):
         return PoolFigures(ready=True, saturation=None, queue=None)
-    waiting = table.waiting[measured]
-    waiting = np.where(waiting > 0, waiting + table.unseen[measured], 0.0)
-    depth = bounds.queue_depth or DEFAULT_QUEUE_DEPTH
-    cache = bounds.kv_cache_utilization or DEFAULT_KV_CACHE
-    full = np.maximum(waiting / depth, table.kv_usage[measured] / cache)
-    return PoolFigures(ready=True, saturation=float(full.mean()), queue=int(waiting.sum()))
+    waiting = _worst_for_unknown(table.waiting[measured])
+    kv_usage = _worst_for_unknown(table.kv_usage[measured])
+    shares = []
+    if waiting is not None:
+        waiting = np.where(waiting > 0, waiting + table.unseen[measured], 0.0)
+        shares.append(waiting / (bounds.queue_depth or DEFAULT_QUEUE_DEPTH))
+    if kv_usage is not None:
+        shares.append(kv_usage / (bounds.kv_cache_utilization or DEFAULT_KV_CACHE))
+    return PoolFigures(
+        ready=True,
+        saturation=float(np.maximum.reduce(shares).mean()) if shares else None,
+        queue=None if waiting is None else int(waiting.sum()),
+    )
+
+
+def _worst_for_unknown(figures: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """With the largest that is known for each that is not; None where none is."""
+    unknown = np.isnan(figures)
+    if not unknown.any():
+        return figures
+    return None if unknown.all() else np.where(unknown, np.nanmax(figures), figures)
 
 
 FALL: Final = 2.0
@@ -120,12 +137,14 @@ class SteadyPools:
 
 def value_of(function: str, figures: PoolFigures) -> object:
     """What a function over pools gives, `UNKNOWN` where nobody knows."""
-    found = {
+    found: float | None = {
         "poolReady": figures.ready,
         "poolSaturation": figures.saturation,
         "poolQueue": figures.queue,
     }[function]
-    return UNKNOWN if found is None else found
+    if found is None or math.isnan(found):  # NaN is neither below a bound nor at it
+        return UNKNOWN
+    return found
 
 
 def _held(before: _Figure | None, now: _Figure | None) -> _Figure | None:

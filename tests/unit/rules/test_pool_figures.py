@@ -9,6 +9,7 @@ from pilotage_extproc.rules.pool_figures import PoolFigures, SteadyPools, pool_f
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 
 NOW = 100.0
+UNSHOWN = float("nan")
 BOUNDS = SaturationSnapshot(queue_depth=10, kv_cache_utilization=0.5)
 
 
@@ -67,6 +68,28 @@ def test_servers_that_show_no_load_leave_it_unknown():
     assert found == PoolFigures(ready=True, saturation=None, queue=None)
     assert value_of("poolReady", found) is True
     assert value_of("poolQueue", found) is value_of("poolSaturation", found) is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("servers", "saturation", "queue"),
+    [
+        ([(0, 0.4), (0, UNSHOWN)], 0.8, 0),
+        ([(5, UNSHOWN), (0, UNSHOWN)], 0.25, 5),
+        ([(UNSHOWN, 0.1), (8, 0.1)], 0.8, 16),
+        ([(UNSHOWN, 0.4), (UNSHOWN, 0.0)], 0.4, None),
+        ([(UNSHOWN, UNSHOWN)], None, None),
+    ],
+    ids=["one cache", "all caches", "one queue", "all queues", "everything"],
+)
+def test_a_share_that_a_server_does_not_show_is_the_worst_known_or_does_not_count(servers, saturation, queue):
+    table, rows = table_of(*servers)
+    found = pool_figures(table, rows, BOUNDS, NOW)
+    assert found.saturation == (None if saturation is None else pytest.approx(saturation))
+    assert found.queue == queue
+
+
+def test_a_condition_is_never_told_a_figure_that_is_no_number():
+    assert value_of("poolSaturation", PoolFigures(ready=True, saturation=UNSHOWN, queue=0)) is UNKNOWN
 
 
 def read(pools: SteadyPools, waiting: float, now: float) -> PoolFigures:
