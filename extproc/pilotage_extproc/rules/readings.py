@@ -1,6 +1,6 @@
 """What conditions read of one request: each value computed when a rule first asks, and once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from pilotage_api.conditions.variables import header_of, pool_of
@@ -64,6 +64,10 @@ class ReadingSources:
             return None
         rows, bounds = rule.route.candidates.rows, index.pools[pool].saturation
         return self._pools.figures(pool, self._table, rows, bounds, self._clock())
+
+    def keep_only(self, pools: Collection[str]) -> None:
+        """Forget what is held of all other pools."""
+        self._pools.keep_only(pools)
 
 
 class Readings:

@@ -23,6 +23,7 @@ class Deciding:
     current: CurrentIndex
     profiles: ProfileBook
     builder: IndexBuilder
+    sources: ReadingSources
 
 
 def new_deciding(
@@ -30,6 +31,7 @@ def new_deciding(
 ) -> Deciding:
     """A pipeline over some state; it follows an empty index until one is installed."""
     current = CurrentIndex()
+    sources = ReadingSources(state.table, LocalTime(settings.time_zone), clock)
     plans = PlanBook(
         StageParts(
             process_id=process_id,
@@ -39,7 +41,7 @@ def new_deciding(
             learner=state.learner,
             owners=state.owners,
             objectives=state.objectives,
-            sources=ReadingSources(state.table, LocalTime(settings.time_zone), clock),
+            sources=sources,
             decisions=state.decisions,
             clock=clock,
         )
@@ -49,4 +51,5 @@ def new_deciding(
         current,
         profiles,
         IndexBuilder(state.table, profiles, plans),
+        sources,
     )

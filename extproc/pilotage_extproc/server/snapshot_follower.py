@@ -40,7 +40,7 @@ class SnapshotFollower:
 
     async def apply(self, snapshot: RoutingSnapshot) -> None:
         """Follow a snapshot. Returns once the next request will."""
-        await self._reconciler.follow(self._with_inference_pools(snapshot))
+        await self._follow(snapshot)
         self.snapshot = snapshot
         self.snapshot_at = self._clock()
         self._deciding.profiles.keep_only(profiles_of(snapshot))
@@ -58,7 +58,7 @@ class SnapshotFollower:
         """Serve these too. Returns once the next request can go there, or will once there is a snapshot."""
         self.inference_pools = pools
         if self.synced:
-            await self._reconciler.follow(self._with_inference_pools(self.snapshot))
+            await self._follow(self.snapshot)
 
     def pool_counts(self) -> dict[str, PoolCount]:
         """By ModelPool: servers that may get requests here now, and all there are."""
@@ -73,6 +73,10 @@ class SnapshotFollower:
                 ready = int(takes.sum())
             counts[pool.key] = PoolCount(ready, max(ready, self._discovery.total(pool)))
         return counts
+
+    async def _follow(self, snapshot: RoutingSnapshot) -> None:
+        await self._reconciler.follow(self._with_inference_pools(snapshot))
+        self._deciding.sources.keep_only(self._deciding.current.index.pools)
 
     def _with_inference_pools(self, snapshot: RoutingSnapshot) -> RoutingSnapshot:
         if not self.inference_pools:
