@@ -42,6 +42,8 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
             highlight=False,
         )
     console.print(f"route    {_route(explanation)}", highlight=False, markup=False)
+    for trial in explanation["rulesTried"]:
+        console.print(f"tried    {_trial(trial)}", highlight=False, markup=False)
     for step in explanation["skipped"]:
         console.print(f"skipped  {step}", highlight=False, markup=False)
     headings, rows = _cells(explanation)
@@ -64,6 +66,13 @@ def _route(explanation: dict[str, Any]) -> str:
         return "no policy: pools that serve the name"
     setting = "otherPaths" if request["kind"] == "other" else "otherBodies"
     return f"setting {setting}: forwarded unread to {explanation['attempts'][0]['pool']}"
+
+
+def _trial(trial: dict[str, Any]) -> str:
+    """One rule that was tried: whether it holds, and why not where its value does not say."""
+    verdict = "holds" if trial["holds"] else "does not hold"
+    reason = f" ({trial['reason']})" if trial["reason"] else ""
+    return f"policy {trial['policy']}, rule {trial['rule']}: {verdict}{reason}"
 
 
 def _cells(explanation: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -1,6 +1,7 @@
 """Which rule a request follows: of its most specific policy whose rules hold, or of its model name."""
 
 from collections.abc import Awaitable, Iterator
+from typing import Final
 
 from pilotage_api.snapshot import Otherwise
 from pilotage_extproc.domain.head import CallKind
@@ -13,6 +14,8 @@ from pilotage_extproc.rules.readings import Readings, ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex, RoutingIndex
 from pilotage_extproc.rules.rule import Policy, Rule
 from pilotage_extproc.scheduling.feedback import Learner
+
+_MOST_RULES_TOLD: Final = 16
 
 
 class ChooseRule(Step):
@@ -103,14 +106,22 @@ class ChooseRule(Step):
                 return rule, tuple(tried)
         if policy.otherwise is Otherwise.NEXT:
             return None, tuple(tried)
-        message = f"No rule of the policy {policy.key} holds for this request."
-        raise RequestRefused(Refusal.NO_RULE_MATCHED, message)
+        raise RequestRefused(Refusal.NO_RULE_MATCHED, _none_holds(policy, tried[len(trials) :]))
 
     def _in_fixed_pool(self, index: RoutingIndex, pool: str, model: str) -> Rule:
         rule = index.in_pool(pool, model, adapter=self._learner.is_adapter(model))
         if rule is None:
             raise RequestRefused(Refusal.NO_ENDPOINTS, f"{pool} is not served here now.")
         return rule
+
+
+def _none_holds(policy: Policy, trials: list[Trial]) -> str:
+    """What a client is told; it names rules and what they read, and nothing of the request."""
+    shown = [f"{trial.rule}: {trial.reason or 'no'}" for trial in trials[:_MOST_RULES_TOLD]]
+    more = len(trials) - len(shown)
+    if more:
+        shown.append(f"and {more} more")
+    return f"No rule of the policy {policy.key} holds for this request. Rules tried: {'; '.join(shown)}."
 
 
 def _reason(code: str, about: tuple[str, ...]) -> str:

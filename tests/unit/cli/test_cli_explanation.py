@@ -85,6 +85,21 @@ async def test_the_route_says_why_the_pool_got_the_request(request_, route):
     assert f"route    {route}\n" in printed(explanation, 80)
 
 
+async def test_each_rule_that_was_tried_is_shown_with_its_reason():
+    explanation = await explained()
+    assert "tried " not in printed(explanation, 80)
+    why = 'missing_header: headers["x-tier"]'
+    trials = [
+        {"policy": "default/p", "rule": "long", "holds": False, "reason": None},
+        {"policy": "default/p", "rule": "tools", "holds": False, "reason": why},
+        {"policy": "default/p", "rule": "rest", "holds": True, "reason": None},
+    ]
+    text = printed({**explanation, "rulesTried": trials}, 300)
+    assert "tried    policy default/p, rule long: does not hold\n" in text
+    assert f"rule tools: does not hold ({why})\n" in text
+    assert "tried    policy default/p, rule rest: holds\n" in text
+
+
 async def test_a_request_whose_end_nobody_told_is_shown_as_given_up():
     explanation = await explained()
     assert "outcome  not known (yet)" in printed(explanation, 300)
