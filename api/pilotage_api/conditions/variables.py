@@ -62,7 +62,7 @@ VARIABLES: Final = _by_name(
     Variable(
         "request.maxTokens",
         ValueType.INT,
-        "Most output tokens the client asks for; 0 when it does not say.",
+        "Most output tokens the client asks for; 0 when it does not say, unknown for what is no integer.",
         Needs.BODY,
     ),
     Variable("request.stream", ValueType.BOOL, "Whether the answer is streamed.", Needs.BODY),

@@ -8,16 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_messages, no_prompt
-from pilotage_extproc.dialects.conversation import (
-    audio_in,
-    digest_of,
-    distinct,
-    images_in,
-    objects,
-    text_of,
-    texts_in,
-)
-from pilotage_extproc.dialects.prompt_parts import Parts, add_content, add_messages
+from pilotage_extproc.dialects.conversation import digest_of, distinct, media_in, text_of, texts_in
+from pilotage_extproc.dialects.looking import Looking
+from pilotage_extproc.dialects.prompt_parts import MOST_PARTS, Parts, add_content, add_messages
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import ErrorShape
 
@@ -33,10 +26,16 @@ def _system(members: Members) -> Any:
 
 
 def _unattributed(system: Any) -> Any:
-    """As vLLM gives a system prompt to the model: without blocks that say who asks."""
-    if not isinstance(system, list) or not any(map(_is_billing, system)):
+    """As vLLM gives a system prompt to the model: without blocks that say who asks.
+
+    Of many blocks the first alone are looked at: what follows is not told apart.
+    """
+    if not isinstance(system, list):
         return system
-    return [block for block in system if not _is_billing(block)]
+    first = system[:MOST_PARTS]
+    if not any(map(_is_billing, first)):
+        return system
+    return [*(block for block in first if not _is_billing(block)), *system[MOST_PARTS:]]
 
 
 def _is_billing(block: Any) -> bool:
@@ -49,11 +48,11 @@ def _prompt(members: Members, parts: Parts) -> None:
     if system:
         add_content(system, parts)
     messages = members.get("messages")
-    if isinstance(messages, list) and any(map(_is_system, messages)):
+    if isinstance(messages, list) and any(map(_is_system, messages[:MOST_PARTS])):
         messages = [
             {**message, "content": _unattributed(message.get("content"))} if _is_system(message) else message
-            for message in messages
-        ]
+            for message in messages[:MOST_PARTS]
+        ] + messages[MOST_PARTS:]
     add_messages(messages, parts)
 
 
@@ -61,12 +60,13 @@ def _is_system(message: Any) -> bool:
     return isinstance(message, dict) and message.get("role") == "system"
 
 
-def _is_result(message: dict[str, Any]) -> bool:
+def _is_result(message: dict[str, Any], looking: Looking) -> bool:
     """Whether a message of the user only hands back results of tools."""
     content = message.get("content")
     if not isinstance(content, list) or not content:
         return False
-    return all(isinstance(part, dict) and _is_result_type(part.get("type")) for part in content)
+    parts = looking.objects(content)
+    return len(parts) == len(content) and all(_is_result_type(part.get("type")) for part in parts)
 
 
 def _is_result_type(kind: Any) -> bool:
@@ -74,8 +74,11 @@ def _is_result_type(kind: Any) -> bool:
 
 
 def _turns(members: Members) -> int:
-    messages = objects(members.get("messages"))
-    return sum(1 for message in messages if message.get("role") == "user" and not _is_result(message))
+    looking = Looking()
+    messages = looking.objects(members.get("messages"))
+    return sum(
+        1 for message in messages if message.get("role") == "user" and not _is_result(message, looking)
+    )
 
 
 def _last_role(members: Members) -> str | None:
@@ -84,11 +87,11 @@ def _last_role(members: Members) -> str | None:
     if not isinstance(last, dict):
         return None
     role = text_of(last.get("role"))
-    return "tool" if role == "user" and _is_result(last) else role
+    return "tool" if role == "user" and _is_result(last, Looking()) else role
 
 
 def _tool_names(members: Members) -> tuple[str, ...]:
-    return distinct(tool.get("name") for tool in objects(members.get("tools")))
+    return distinct(tool.get("name") for tool in Looking().objects(members.get("tools")))
 
 
 def _tools_used(members: Members) -> tuple[str, ...]:
@@ -100,8 +103,9 @@ def _is_use(kind: Any) -> bool:
 
 
 def _parts(members: Members) -> Iterator[dict[str, Any]]:
-    for message in objects(members.get("messages")):
-        yield from objects(message.get("content"))
+    looking = Looking()
+    for message in looking.objects(members.get("messages")):
+        yield from looking.objects(message.get("content"))
 
 
 def _json_schema(members: Members) -> bool:
@@ -110,15 +114,21 @@ def _json_schema(members: Members) -> bool:
     return isinstance(form, dict) and form.get("type") == "json_schema"
 
 
+def _system_digest(members: Members) -> str | None:
+    system = members.get("system")
+    if isinstance(system, list):
+        system = [block for block in Looking().objects(system) if not _is_billing(block)]
+    return digest_of(texts_in(system, Looking()))
+
+
 FACTS: Final = Facts(
     turns=_turns,
     last_role=_last_role,
     tool_names=_tool_names,
     tools_used=_tools_used,
-    images=lambda members: images_in(members.get("messages")),
-    audio=lambda members: audio_in(members.get("messages")),
+    media=lambda members: media_in(members.get("messages")),
     json_schema=_json_schema,
-    system_digest=lambda members: digest_of(texts_in(_system(members))),
+    system_digest=_system_digest,
 )
 
 MESSAGES: Final = Dialect(

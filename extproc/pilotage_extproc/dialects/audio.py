@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from pilotage_extproc.dialects.call import BodyForm, Dialect, Facts
+from pilotage_extproc.dialects.conversation import Media
 from pilotage_extproc.domain.head import CallKind
 
 TRANSCRIPTIONS: Final = Dialect(
@@ -14,7 +15,7 @@ TRANSCRIPTIONS: Final = Dialect(
     paths=("/v1/audio/transcriptions",),
     body=BodyForm.MULTIPART,
     model_required=False,
-    facts=Facts(audio=lambda _: 1),
+    facts=Facts(media=lambda _: Media(audio=1)),
     streams=True,
 )
 

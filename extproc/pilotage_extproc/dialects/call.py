@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from pilotage_extproc.dialects.conversation import Media
+from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.prompt_parts import Parts
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
 
 Members = dict[str, Any]
 """A parsed body: the members of a JSON object, or the short text fields of a form."""
+
+
+_INT64: Final = 2**63
 
 
 class BodyForm(StrEnum):
@@ -31,9 +36,10 @@ def no_check(members: Members) -> None:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Facts:
-    """What rules may ask of a body, each computed only when asked; none of them raises.
+    """What rules may ask of a body, each computed only when asked, in a few milliseconds at most.
 
-    Members of the wrong type count as missing: what they mean is the model server's business.
+    Members of the wrong type count as missing: what they mean is the model server's business. Raises
+    UnknownFactError where a body holds more than is looked at, and nothing else.
     """
 
     turns: Callable[[Members], int] = lambda _: 0
@@ -44,8 +50,7 @@ class Facts:
     """Tools that are offered to the model."""
     tools_used: Callable[[Members], tuple[str, ...]] = lambda _: ()
     """Tools that the model has called in the conversation so far, each once."""
-    images: Callable[[Members], int] = lambda _: 0
-    audio: Callable[[Members], int] = lambda _: 0
+    media: Callable[[Members], Media] = lambda _: Media()
     json_schema: Callable[[Members], bool] = lambda _: False
     """Whether the answer is bound to a JSON schema."""
     system_digest: Callable[[Members], str | None] = lambda _: None
@@ -90,12 +95,18 @@ class Dialect:
 
 
 def max_tokens(dialect: Dialect, members: Members) -> int | None:
-    """Most tokens of output the client lets the model make, or None: the least of its limits."""
-    limits = [
-        limit
-        for name in dialect.output_limits
-        if isinstance(limit := members.get(name), int) and not isinstance(limit, bool)
-    ]
+    """Most tokens of output the client lets the model make, or None: the least of its limits.
+
+    Raises UnknownFactError where one of them is no integer of 64 bits.
+    """
+    limits: list[int] = []
+    for name in dialect.output_limits:
+        limit = members.get(name)
+        if limit is None:
+            continue
+        if not isinstance(limit, int) or isinstance(limit, bool) or not -_INT64 <= limit < _INT64:
+            raise UnknownFactError
+        limits.append(limit)
     return min(limits, default=None)
 
 

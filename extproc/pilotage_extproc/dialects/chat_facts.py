@@ -5,20 +5,19 @@ from typing import Any, Final
 from pilotage_extproc.dialects.call import Facts, Members
 from pilotage_extproc.dialects.conversation import (
     asks_engine_for_json,
-    audio_in,
     digest_of,
     distinct,
-    images_in,
-    objects,
+    media_in,
     text_of,
     texts_in,
 )
+from pilotage_extproc.dialects.looking import Looking
 
 _SYSTEM_ROLES: Final = ("system", "developer")
 
 
 def _turns(members: Members) -> int:
-    return sum(1 for message in objects(members.get("messages")) if message.get("role") == "user")
+    return sum(1 for message in Looking().objects(members.get("messages")) if message.get("role") == "user")
 
 
 def _last_role(members: Members) -> str | None:
@@ -40,15 +39,16 @@ def _named(tool: dict[str, Any]) -> Any:
 
 
 def _tool_names(members: Members) -> tuple[str, ...]:
-    names = [_named(tool) for tool in objects(members.get("tools"))]
-    names += [function.get("name") for function in objects(members.get("functions"))]
+    looking = Looking()
+    names = [_named(tool) for tool in looking.objects(members.get("tools"))]
+    names += [function.get("name") for function in looking.objects(members.get("functions"))]
     return distinct(names)
 
 
 def _tools_used(members: Members) -> tuple[str, ...]:
-    names: list[Any] = []
-    for message in objects(members.get("messages")):
-        names += [_named(call) for call in objects(message.get("tool_calls"))]
+    looking, names = Looking(), list[Any]()
+    for message in looking.objects(members.get("messages")):
+        names += [_named(call) for call in looking.objects(message.get("tool_calls"))]
         call = message.get("function_call")
         if isinstance(call, dict):
             names.append(call.get("name"))
@@ -63,11 +63,12 @@ def _json_schema(members: Members) -> bool:
 
 
 def _system_digest(members: Members) -> str | None:
+    looking = Looking()
     return digest_of(
         text
-        for message in objects(members.get("messages"))
+        for message in looking.objects(members.get("messages"))
         if message.get("role") in _SYSTEM_ROLES
-        for text in texts_in(message.get("content"))
+        for text in texts_in(message.get("content"), looking)
     )
 
 
@@ -76,8 +77,7 @@ CHAT_FACTS: Final = Facts(
     last_role=_last_role,
     tool_names=_tool_names,
     tools_used=_tools_used,
-    images=lambda members: images_in(members.get("messages")),
-    audio=lambda members: audio_in(members.get("messages")),
+    media=lambda members: media_in(members.get("messages")),
     json_schema=_json_schema,
     system_digest=_system_digest,
 )

@@ -2,15 +2,27 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from pilotage_api.conditions.variables import MAX_ITEMS, MAX_TEXT
+from pilotage_extproc.dialects.looking import Looking, UnknownFactError
 from pilotage_extproc.dialects.prompt_parts import text_bytes
 
 _DEEPEST: Final = 4
 """Content within content that is looked into: parts of results of tools."""
 _IMAGES: Final = frozenset({"image", "image_url", "input_image", "computer_screenshot", "image_pil"})
 _AUDIO: Final = frozenset({"audio", "audio_url", "input_audio"})
+_LONGEST_TYPE: Final = max(map(len, _IMAGES | _AUDIO))
 _NESTED: Final = ("content", "output")
+_MOST_DIGESTED_BYTES: Final = 1024 * 1024
+"""Of a system prompt: hashing as much takes 1 to 3 ms."""
+
+
+class Media(NamedTuple):
+    """What a list of messages holds beside text, results of tools included."""
+
+    images: int = 0
+    audio: int = 0
 
 
 def asks_engine_for_json(members: dict[str, Any]) -> bool:
@@ -21,57 +33,76 @@ def asks_engine_for_json(members: dict[str, Any]) -> bool:
     return members.get("guided_json") is not None
 
 
-def objects(value: Any) -> Iterator[dict[str, Any]]:
-    """The objects of a list; none of anything else."""
-    if isinstance(value, list):
-        for one in value:
-            if isinstance(one, dict):
-                yield one
-
-
 def text_of(value: Any) -> str | None:
     """A string that is not empty, else None."""
     return value if isinstance(value, str) and value else None
 
 
 def distinct(names: Iterable[Any]) -> tuple[str, ...]:
-    """Strings that are not empty, each once, in their order."""
-    return tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+    """Strings that are not empty, each once, in their order.
+
+    Ends behind the first that is longer than conditions read, and the first that is too many for them.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        if not isinstance(name, str) or not name:
+            continue
+        if len(name) > MAX_TEXT:  # hashing 30 MB takes 20 ms
+            return (*found, name)
+        found[name] = None
+        if len(found) > MAX_ITEMS:
+            break
+    return tuple(found)
 
 
-def images_in(items: Any) -> int:
-    """How many images a list of messages holds, results of tools included."""
-    return sum(1 for part in _parts(items, 0) if part.get("type") in _IMAGES)
-
-
-def audio_in(items: Any) -> int:
-    """How many sounds a list of messages holds."""
-    return sum(1 for part in _parts(items, 0) if part.get("type") in _AUDIO)
-
-
-def _parts(items: Any, depth: int) -> Iterator[dict[str, Any]]:
-    for item in objects(items):
-        if depth:
-            yield item
-        if depth < _DEEPEST:
+def media_in(items: Any) -> Media:
+    """The media of a list of messages. Raises UnknownFactError where it holds too much to look at."""
+    looking, images, audio = Looking(), 0, 0
+    level = looking.objects(items)
+    for _ in range(_DEEPEST):
+        inner: list[dict[str, Any]] = []
+        for item in level:
             for name in _NESTED:
                 nested = item.get(name)
-                yield from _parts([nested] if isinstance(nested, dict) else nested, depth + 1)
+                if isinstance(nested, list):
+                    inner += looking.objects(nested)
+                elif isinstance(nested, dict):
+                    inner += looking.objects([nested])
+        if not inner:
+            break
+        for part in inner:
+            kind = part.get("type")
+            if isinstance(kind, str) and len(kind) <= _LONGEST_TYPE:
+                images += kind in _IMAGES
+                audio += kind in _AUDIO
+        level = inner
+    return Media(images, audio)
 
 
 def digest_of(texts: Iterable[str]) -> str | None:
-    """First 16 hexadecimal digits of the SHA-256 of some texts, joined by 0x1e; None where there is none."""
-    found = [text_bytes(text) for text in texts]
+    """First 16 hexadecimal digits of the SHA-256 of some texts, joined by 0x1e; None where there is none.
+
+    Raises UnknownFactError where they have more than a MiB.
+    """
+    found: list[bytes] = []
+    left = _MOST_DIGESTED_BYTES
+    for text in texts:
+        if len(text) > left:
+            raise UnknownFactError
+        found.append(text_bytes(text))
+        left -= len(found[-1])
+    if left < 0:
+        raise UnknownFactError
     return hashlib.sha256(b"\x1e".join(found)).hexdigest()[:16] if found else None
 
 
-def texts_in(content: Any) -> Iterator[str]:
+def texts_in(content: Any, looking: Looking) -> Iterator[str]:
     """The text of a message's content: a string, or a list of parts."""
     if isinstance(content, str):
         if content:
             yield content
         return
-    for part in objects(content):
+    for part in looking.objects(content):
         text = text_of(part.get("text"))
         if text is not None:
             yield text

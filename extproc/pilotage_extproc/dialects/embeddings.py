@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_any
-from pilotage_extproc.dialects.conversation import audio_in, images_in
+from pilotage_extproc.dialects.conversation import media_in
 from pilotage_extproc.dialects.prompt_parts import Parts, add_content, add_messages, only_prompt
 from pilotage_extproc.domain.head import CallKind
 
@@ -25,10 +25,7 @@ EMBEDDINGS: Final = Dialect(
     paths=("/v1/embeddings",),
     check=check_any("input", "messages"),
     prompt=_prompt,
-    facts=Facts(
-        images=lambda members: images_in(members.get("messages")),
-        audio=lambda members: audio_in(members.get("messages")),
-    ),
+    facts=Facts(media=lambda members: media_in(members.get("messages"))),
 )
 
 CLASSIFY: Final = replace(EMBEDDINGS, kind=CallKind.CLASSIFY, paths=("/classify",), model_required=False)

@@ -22,7 +22,7 @@ PART_END: Final = b"\x1e"
 MOST_PARTS: Final = 2048
 """Told apart one by one; what follows is taken as the JSON it is, all at once. Parts cost microseconds
 each: 33,000 tiny messages would hold other requests up for 0.2 s."""
-_TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text"})
+_TEXT_TYPES: Final = ("text", "input_text", "output_text")
 _PLAIN_MESSAGE: Final = frozenset({"role", "content"})
 _MARKER: Final = "cache_control"
 _NESTED: Final = ("content", "output")
@@ -30,7 +30,7 @@ _NESTED: Final = ("content", "output")
 _DEEPEST: Final = 4
 """Content within content that is looked into; what is deeper is taken as the JSON it is."""
 _MEDIA_TYPES: Final = ("image_url", "image", "audio", "audio_url", "video", "video_url", "file", "screenshot")
-_MORE_MEDIA_TYPES: Final = frozenset({"document", "image_generation_call"})
+_MORE_MEDIA_TYPES: Final = ("document", "image_generation_call")
 
 
 class Parts(list[bytes]):
@@ -39,29 +39,28 @@ class Parts(list[bytes]):
     all_text = True
     """Whether the engine sees this text and nothing else: no media, no token ids, nothing it has stored."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.counted: dict[int, int] = {}
-        """Tokens of parts that need not be read for it, by place: media and token ids."""
+    def add_text(self, text: str) -> None:
+        """A text of the prompt, as the engine sees it."""
+        self.append(text_bytes(text))
+
+    def add_json(self, value: Any) -> None:
+        """A part that templates render in their own way. Raises TypeError where it is nested too deeply."""
+        self.append(as_json(value))
 
     def add_media(self, part: dict[str, Any]) -> None:
         """A part that is no text."""
-        self.counted[len(self)] = MEDIA_TOKENS
         digest = xxhash.xxh3_128_digest(as_json(part))
         self.append(digest * (MEDIA_PART_BYTES // len(digest)))
         self.all_text = False
 
     def add_unread(self, value: Any) -> None:
         """JSON that has not been looked into: anything may be in it."""
-        self.append(as_json(value))
+        self.add_json(value)
         self.all_text = False
 
     def add_values(self, values: Any) -> None:
         """Texts or token ids of a completion."""
-        ids = _count_ids(values)
-        if ids:
-            self.counted[len(self)] = ids
-        self.append(as_json(values))
+        self.add_json(values)
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             self.all_text = False
 
@@ -69,18 +68,7 @@ class Parts(list[bytes]):
 def add_tools(tools: Any, parts: Parts) -> None:
     """Tool definitions, without the markers of what a provider shall cache."""
     if tools:
-        parts.append(as_json(_unmarked(tools) if isinstance(tools, list) else tools))
-
-
-def _count_ids(values: Any) -> int:
-    """Token ids of one prompt or of several; 0 where the values are something else."""
-    if not isinstance(values, list) or not values:
-        return 0
-    if isinstance(values[0], int):
-        return len(values)
-    if isinstance(values[0], list):
-        return sum(len(ids) for ids in values if isinstance(ids, list))
-    return 0
+        parts.add_json(_unmarked(tools) if isinstance(tools, list) else tools)
 
 
 def only_prompt(given: Any) -> Any:
@@ -99,12 +87,15 @@ def add_messages(messages: Any, parts: Parts) -> None:
             parts.add_unread(messages[index:])
             return
         if not isinstance(message, dict):
-            parts.append(as_json(message))
+            parts.add_json(message)
+            continue
+        if len(message) > MOST_PARTS:
+            parts.add_unread(message)
             continue
         content = message.get("content")
-        parts.append(text_bytes(role) if isinstance(role := message.get("role"), str) else b"")
+        parts.add_text(role if isinstance(role := message.get("role"), str) else "")
         if isinstance(content, str):
-            parts.append(text_bytes(content))
+            parts.add_text(content)
         elif content is not None:
             add_content(content, parts)
         if not message.keys() <= _PLAIN_MESSAGE:
@@ -115,7 +106,7 @@ def add_messages(messages: Any, parts: Parts) -> None:
 def add_content(content: Any, parts: Parts, depth: int = 0) -> None:
     """A message's content: text, or a list of parts; or prompts as strings or token ids."""
     if isinstance(content, str):
-        parts.append(text_bytes(content))
+        parts.add_text(content)
     elif isinstance(content, list) and content and isinstance(content[0], dict):
         for index, part in enumerate(content):
             if len(parts) >= MOST_PARTS:
@@ -130,17 +121,20 @@ def add_content(content: Any, parts: Parts, depth: int = 0) -> None:
 
 def _add_part(part: Any, parts: Parts, depth: int) -> None:
     if not isinstance(part, dict):
-        parts.append(as_json(part))
+        parts.add_json(part)
         return
-    text = part.get("text")
-    if isinstance(text, str) and part.get("type", "text") in _TEXT_TYPES:
-        parts.append(text_bytes(text))
+    text, kind = part.get("text"), part.get("type", "text")
+    if isinstance(text, str) and isinstance(kind, str) and kind in _TEXT_TYPES:
+        parts.add_text(text)
     else:
         add_rest(part, parts, depth)
 
 
 def add_rest(part: dict[str, Any], parts: Parts, depth: int = 0) -> None:
     """A part, or what a message has beside its role and content."""
+    if len(part) > MOST_PARTS:
+        parts.add_unread(part)
+        return
     if _MARKER in part:
         part = {name: value for name, value in part.items() if name != _MARKER}
         if not part:
@@ -150,18 +144,18 @@ def add_rest(part: dict[str, Any], parts: Parts, depth: int = 0) -> None:
         return
     nested = [name for name in _NESTED if isinstance(part.get(name), list | dict)]
     if not nested:
-        parts.append(as_json(part))
+        parts.add_json(part)
         return
     if depth >= _DEEPEST:
         parts.add_unread(part)
         return
-    parts.append(as_json({name: value for name, value in part.items() if name not in nested}))
+    parts.add_json({name: value for name, value in part.items() if name not in nested})
     for name in nested:
         add_content(part[name], parts, depth + 1)
 
 
 def _unmarked(tools: list[Any]) -> list[Any]:
-    if not any(isinstance(tool, dict) and _MARKER in tool for tool in tools):
+    if len(tools) > MOST_PARTS or not any(isinstance(tool, dict) and _MARKER in tool for tool in tools):
         return tools
     return [
         {name: value for name, value in tool.items() if name != _MARKER} if isinstance(tool, dict) else tool

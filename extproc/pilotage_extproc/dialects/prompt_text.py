@@ -17,20 +17,19 @@ class PromptText:
     """Whether the engine sees this text and nothing else: no media, no token ids, nothing it has stored."""
 
 
-def read_parts(kind: CallKind, members: Members) -> Parts:
-    """The parts of a body whose members have been checked, with an empty one behind them.
+def read_parts(kind: CallKind, members: Members, parts: Parts) -> None:
+    """Add the parts of a body whose members have been checked.
 
     Raises TypeError where a part is nested too deeply to be written down as JSON.
     """
-    parts = Parts()
     add_tools(members.get("tools"), parts)
     DIALECTS[kind].prompt(members, parts)
-    parts.append(b"")
-    return parts
 
 
 def read_prompt(kind: CallKind, members: Members) -> PromptText:
     """The text of those parts; empty where there is none to speak of. Raises TypeError as they do."""
-    parts = read_parts(kind, members)
+    parts = Parts()
+    read_parts(kind, members, parts)
+    parts.append(b"")
     more = any(members.get(name) is not None for name in DIALECTS[kind].stands_for_more)
     return PromptText(PART_END.join(parts), parts.all_text and not more)

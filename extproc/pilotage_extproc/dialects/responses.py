@@ -8,22 +8,13 @@ whether a client sends an answer back as it came or as a plain message.
 from typing import Any, Final
 
 from pilotage_extproc.dialects.call import Dialect, Facts, Members, check_any
-from pilotage_extproc.dialects.conversation import (
-    audio_in,
-    digest_of,
-    distinct,
-    images_in,
-    objects,
-    text_of,
-    texts_in,
-)
+from pilotage_extproc.dialects.conversation import digest_of, distinct, media_in, text_of, texts_in
+from pilotage_extproc.dialects.looking import Looking
 from pilotage_extproc.dialects.prompt_parts import (
     MOST_PARTS,
     Parts,
     add_content,
     add_rest,
-    as_json,
-    text_bytes,
 )
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
@@ -50,12 +41,13 @@ _check_input = check_any("input", "prompt")
 def _prompt(members: Members, parts: Parts) -> None:
     instructions = members.get("instructions")
     if isinstance(instructions, str):
-        parts += (b"system", text_bytes(instructions))
+        parts.add_text("system")
+        parts.add_text(instructions)
     given = members.get("input")
     if isinstance(given, list):
         _add_items(given, parts)
     elif given is not None:
-        parts.append(b"user")
+        parts.add_text("user")
         add_content(given, parts)
 
 
@@ -65,10 +57,13 @@ def _add_items(items: list[Any], parts: Parts) -> None:
             parts.add_unread(items[index:])
             return
         if not isinstance(item, dict):
-            parts.append(as_json(item))
+            parts.add_json(item)
+            continue
+        if len(item) > MOST_PARTS:
+            parts.add_unread(item)
             continue
         role = _role_of(item)
-        parts.append(text_bytes(role))
+        parts.add_text(role)
         if item.get("type", "message") == "message":
             add_content(item.get("content"), parts)
             rest = {name: value for name, value in item.items() if name not in _PLAIN and name not in _UNSEEN}
@@ -95,7 +90,7 @@ def _turns(members: Members) -> int:
     given = _items(members)
     if isinstance(given, str):
         return 1
-    return sum(1 for item in objects(given) if _role_of(item) == "user")
+    return sum(1 for item in Looking().objects(given) if _role_of(item) == "user")
 
 
 def _last_role(members: Members) -> str | None:
@@ -108,12 +103,14 @@ def _last_role(members: Members) -> str | None:
 
 def _tool_names(members: Members) -> tuple[str, ...]:
     """A function's name; of a tool that has none, what kind it is (`web_search`)."""
-    return distinct(text_of(tool.get("name")) or tool.get("type") for tool in objects(members.get("tools")))
+    return distinct(
+        text_of(tool.get("name")) or tool.get("type") for tool in Looking().objects(members.get("tools"))
+    )
 
 
 def _tools_used(members: Members) -> tuple[str, ...]:
     names: list[Any] = []
-    for item in objects(_items(members)):
+    for item in Looking().objects(_items(members)):
         kind = item.get("type")
         if isinstance(kind, str) and kind.endswith(_CALL):
             names.append(text_of(item.get("name")) or kind.removesuffix(_CALL))
@@ -129,9 +126,10 @@ def _json_schema(members: Members) -> bool:
 def _system_digest(members: Members) -> str | None:
     instructions = text_of(members.get("instructions"))
     texts = [] if instructions is None else [instructions]
-    for item in objects(_items(members)):
+    looking = Looking()
+    for item in looking.objects(_items(members)):
         if item.get("role") in _SYSTEM_ROLES:
-            texts += texts_in(item.get("content"))
+            texts += texts_in(item.get("content"), looking)
     return digest_of(texts)
 
 
@@ -146,8 +144,7 @@ RESPONSES: Final = Dialect(
         last_role=_last_role,
         tool_names=_tool_names,
         tools_used=_tools_used,
-        images=lambda members: images_in(_items(members)),
-        audio=lambda members: audio_in(_items(members)),
+        media=lambda members: media_in(_items(members)),
         json_schema=_json_schema,
         system_digest=_system_digest,
     ),

@@ -172,10 +172,9 @@ def _long_text(text: Any) -> bool:
 
 
 def _long_list(texts: Any) -> bool:
-    if len(texts) > MAX_ITEMS:
+    if len(texts) > MAX_ITEMS or any(map(_long_text, texts)):
         return True
-    whole = "".join(texts)
-    return len(whole) > MAX_LIST_TEXT or any(map(_long_text, texts)) or _bytes(whole) > MAX_LIST_TEXT
+    return _bytes("".join(texts)) > MAX_LIST_TEXT
 
 
 def _bytes(text: str) -> int:

@@ -1,11 +1,14 @@
 """What conditions read of one request: each value computed when a rule first asks, and once."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from pilotage_api.conditions.variables import header_of, pool_of
 from pilotage_extproc.dialects.call import Facts, max_tokens
 from pilotage_extproc.dialects.context_tokens import context_tokens
+from pilotage_extproc.dialects.conversation import Media
+from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.request.exchange import Exchange
@@ -15,13 +18,23 @@ from pilotage_extproc.rules.pool_figures import PoolFigures, SteadyPools, value_
 from pilotage_extproc.rules.routing_index import RoutingIndex
 from pilotage_extproc.state.endpoints import EndpointTable
 
+log = logging.getLogger(__name__)
+
 Reading = Callable[[Exchange], object]
 
+_MEDIA: Final = "media"
+_OF_MEDIA: Final[Mapping[str, Callable[[Media], int]]] = {
+    "request.images": lambda media: media.images,
+    "request.audio": lambda media: media.audio,
+}
+"""Both are counted in one go."""
 _OF_REQUEST: Final[Mapping[str, Reading]] = {
     "request.model": lambda exchange: exchange.document.model,
     "request.path": lambda exchange: exchange.call.path,
     "request.stream": lambda exchange: exchange.document.stream,
-    "request.contextTokens": lambda exchange: context_tokens(exchange.call.kind, exchange.document.members),
+    "request.contextTokens": lambda exchange: context_tokens(
+        exchange.call.kind, exchange.document.members, exchange.body
+    ),
     "request.maxTokens": lambda exchange: (
         max_tokens(DIALECTS[exchange.call.kind], exchange.document.members) or 0
     ),
@@ -29,8 +42,7 @@ _OF_REQUEST: Final[Mapping[str, Reading]] = {
     "request.lastRole": lambda exchange: _facts(exchange).last_role(exchange.document.members) or "",
     "request.toolNames": lambda exchange: list(_facts(exchange).tool_names(exchange.document.members)),
     "request.toolsUsed": lambda exchange: list(_facts(exchange).tools_used(exchange.document.members)),
-    "request.images": lambda exchange: _facts(exchange).images(exchange.document.members),
-    "request.audio": lambda exchange: _facts(exchange).audio(exchange.document.members),
+    _MEDIA: lambda exchange: _facts(exchange).media(exchange.document.members),
     "request.jsonSchema": lambda exchange: _facts(exchange).json_schema(exchange.document.members),
     "request.systemDigest": lambda exchange: _facts(exchange).system_digest(exchange.document.members) or "",
 }
@@ -85,23 +97,39 @@ class Readings:
         """The value of a reading; None is a header that is not there, `UNKNOWN` what nobody knows."""
         known = self._known.get(read, self)
         if known is self:
-            known = self._known[read] = self._value(read)
+            known = self._known[read] = self._told(read)
         return known
+
+    def _told(self, read: str) -> object:
+        try:
+            return self._value(read)
+        except UnknownFactError:
+            return UNKNOWN
+        except Exception as error:  # noqa: BLE001 - a value that cannot be told must not cost the request
+            log.debug("a value is unknown", extra={"value": read, "error": type(error).__name__})
+            return UNKNOWN
+
+    def _of_media(self, count: Callable[[Media], int]) -> object:
+        media = self(_MEDIA)
+        return count(media) if isinstance(media, Media) else UNKNOWN
+
+    def _of_pool(self, function: str, pool: str) -> object:
+        figures = self._sources.pool(self._index, pool)
+        return UNKNOWN if figures is None else value_of(function, figures)
 
     def _value(self, read: str) -> object:
         of_request = _OF_REQUEST.get(read)
         if of_request is not None:
             return of_request(self._exchange)
+        of_media = _OF_MEDIA.get(read)
+        if of_media is not None:
+            return self._of_media(of_media)
         header = header_of(read)
         if header is not None:
             return self._exchange.head.headers.get(header)
         pool = pool_of(read)
         if pool is not None:
-            function, key = pool
-            figures = self._sources.pool(self._index, key)
-            return UNKNOWN if figures is None else value_of(function, figures)
+            return self._of_pool(*pool)
         if read == "request.hour":
             return self._sources.hour()
-        if read == "request.weekday":
-            return self._sources.weekday()
-        return self._exchange.known(read, UNKNOWN)
+        return self._sources.weekday() if read == "request.weekday" else self._exchange.known(read, UNKNOWN)

@@ -1,12 +1,17 @@
 """What rules ask of a conversation means the same in each API."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotage_api.conditions.variables import MAX_ITEMS
 from pilotage_extproc.dialects.call import Facts, max_tokens
+from pilotage_extproc.dialects.context_tokens import context_tokens
+from pilotage_extproc.dialects.conversation import Media
+from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import CALLS, DIALECTS
 from pilotage_extproc.domain.head import CallKind
 
@@ -68,8 +73,7 @@ def test_one_conversation_has_the_same_facts_in_each_api(kind, members):
         "last_role": "tool",
         "tool_names": ("look", "run"),
         "tools_used": ("look",),
-        "images": 1,
-        "audio": 0,
+        "media": (1, 0),
         "json_schema": True,
     }
     assert max_tokens(DIALECTS[kind], members) == 7
@@ -78,6 +82,7 @@ def test_one_conversation_has_the_same_facts_in_each_api(kind, members):
 @pytest.mark.parametrize("kind", [kind for kind, _ in SAME])
 def test_an_empty_body_has_no_facts(kind):
     facts = told(kind, {})
+    assert facts.pop("media") == (0, 0)
     assert not any(facts.values())
     assert facts["last_role"] is None
     assert max_tokens(DIALECTS[kind], {}) is None
@@ -86,11 +91,11 @@ def test_an_empty_body_has_no_facts(kind):
 def test_media_in_what_a_tool_answered_counts():
     facts = DIALECTS[CallKind.MESSAGES].facts
     result = {"type": "tool_result", "content": [{"type": "image"}, {"type": "text", "text": "x"}]}
-    assert facts.images({"messages": [{"role": "user", "content": [result]}]}) == 1
+    assert facts.media({"messages": [{"role": "user", "content": [result]}]}) == Media(images=1)
     shot = {"type": "computer_call_output", "output": {"type": "computer_screenshot"}}
-    assert DIALECTS[CallKind.RESPONSES].facts.images({"input": [shot]}) == 1
+    assert DIALECTS[CallKind.RESPONSES].facts.media({"input": [shot]}) == Media(images=1)
     sound = {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}
-    assert DIALECTS[CallKind.CHAT].facts.audio({"messages": [sound]}) == 1
+    assert DIALECTS[CallKind.CHAT].facts.media({"messages": [sound]}) == Media(audio=1)
 
 
 def test_different_system_prompts_have_different_digests():
@@ -114,8 +119,37 @@ def test_a_legacy_function_counts_as_a_tool():
     assert facts.last_role(members) == "tool"
 
 
-def test_a_limit_that_is_no_number_is_none():
-    assert max_tokens(DIALECTS[CallKind.CHAT], {"max_tokens": True, "max_completion_tokens": "9"}) is None
+@pytest.mark.parametrize("limit", [True, "5", 5.0, 1e25, 2**63, [5]], ids=repr)
+def test_a_limit_that_is_no_number_of_tokens_is_unknown(limit):
+    for more in ({}, {"max_completion_tokens": 9}):
+        with pytest.raises(UnknownFactError):
+            max_tokens(DIALECTS[CallKind.CHAT], {"max_tokens": limit, **more})
+
+
+def test_a_limit_of_null_is_none():
+    assert max_tokens(DIALECTS[CallKind.CHAT], {"max_tokens": None}) is None
+
+
+HOSTILE = [[], {}, 5, None, True, "x", ["x"], {"a": 1}]
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=repr)
+def test_no_value_of_a_known_member_makes_a_fact_raise(value):
+    part = dict.fromkeys(("type", "role", "content", "text", "name", "output", "function"), value)
+    item = {**part, "content": [part], "tool_calls": [part], "function_call": part}
+    members = {name: [item, value] for name in ("messages", "input", "tools", "functions", "system")}
+    members |= dict.fromkeys(("response_format", "text", "output_config"), part)
+    for call in CALLS:
+        told(call.kind, members)
+        context_tokens(call.kind, members)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in SAME])
+def test_lists_of_tools_longer_than_conditions_read_end_behind_what_is_too_much(kind):
+    many = [{"type": "custom", "custom": {"name": f"t{n}"}, "name": f"t{n}"} for n in range(100)]
+    assert len(DIALECTS[kind].facts.tool_names({"tools": many})) == MAX_ITEMS + 1
+    long = {"custom": {"name": "x" * 2000}, "name": "x" * 2000}
+    assert DIALECTS[kind].facts.tool_names({"tools": [many[0], long, many[1]]}) == ("t0", "x" * 2000)
 
 
 WORDS = st.sampled_from(
@@ -151,4 +185,5 @@ JSON = st.recursive(
 def test_no_body_makes_a_fact_raise(members):
     for call in CALLS:
         told(call.kind, members)
-        max_tokens(call, members)
+        with suppress(UnknownFactError):
+            max_tokens(call, members)

@@ -1,5 +1,8 @@
 """Which rule a request follows: conditions, overrides, and what becomes of it where none holds."""
 
+import json
+import logging
+
 import orjson
 import pytest
 
@@ -94,8 +97,57 @@ async def test_the_first_rule_that_holds_wins(body, headers, rule):
 
 async def test_a_request_for_which_no_rule_holds_is_refused():
     with pytest.raises(RequestRefused) as refused:
-        await decided(await pipeline_of(policy("p", TURNS)), turns(2))
+        await decided(await pipeline_of(policy("p", TURNS)), {**turns(2), **SEARCH})
     assert refused.value.reason is Refusal.NO_RULE_MATCHED
+    told = 'Rules tried: long: no; tools: missing_header: headers["x-tier"]; short: no.'
+    assert refused.value.message.endswith(told)
+
+
+async def test_a_refusal_tells_of_so_many_rules_and_counts_the_others():
+    rules = "\n".join(
+        f"- {{name: r{number}, when: request.turns > {number + 50}, candidates: [{{model: small}}]}}"
+        for number in range(20)
+    )
+    with pytest.raises(RequestRefused) as refused:
+        await decided(await pipeline_of(policy("p", f"rules:\n{rules}")))
+    assert refused.value.message.endswith("r14: no; r15: no; and 4 more.")
+
+
+@pytest.mark.parametrize("limit", ["5", 5.5, True, 10**25], ids=repr)
+async def test_a_condition_on_a_limit_that_is_no_number_of_tokens_does_not_hold(limit):
+    rules = "rules:\n- {name: low, when: request.maxTokens < 9, candidates: [{model: small}]}\n"
+    rules += "- {name: rest, candidates: [{model: strong}]}"
+    body = b'{"model":"auto","messages":[{"role":"user"}],"max_tokens":%b}' % json.dumps(limit).encode()
+    head = RequestHead("POST", "/v1/chat/completions", {})
+    record = await (await pipeline_of(policy("p", rules))).consider(head, body)
+    assert record.route.rule == "rest"
+    assert record.trials[0].reason == "unknown_value: request.maxTokens"
+
+
+async def test_a_value_that_cannot_be_told_is_unknown_and_the_request_goes_on(monkeypatch, caplog):
+    from pilotage_extproc.rules import readings
+
+    def fails(exchange: object) -> object:
+        raise KeyError("text of the request")
+
+    monkeypatch.setattr(readings, "_OF_REQUEST", {**readings._OF_REQUEST, "request.turns": fails})
+    rules = "rules:\n- {name: low, when: request.turns < 9, candidates: [{model: small}]}\n"
+    rules += "- {name: rest, candidates: [{model: strong}]}"
+    with caplog.at_level(logging.DEBUG, "pilotage_extproc.rules.readings"):
+        record = await decided(await pipeline_of(policy("p", rules)))
+    assert (record.route.rule, record.trials[0].reason) == ("rest", "unknown_value: request.turns")
+    assert [one.error for one in caplog.records] == ["KeyError"]
+    assert "text of the request" not in caplog.text
+
+
+async def test_a_conversation_of_more_parts_than_are_looked_at_has_an_unknown_number_of_images():
+    rules = "rules:\n- {name: seen, when: request.images == 0, candidates: [{model: small}]}\n"
+    rules += "- {name: rest, candidates: [{model: strong}]}"
+    pipeline = await pipeline_of(policy("p", rules))
+    for parts, rule in ((5, "seen"), (20_000, "rest")):
+        content = [{"type": "text", "text": ""}] * parts
+        record = await decided(pipeline, {"messages": [{"role": "user", "content": content}]})
+        assert record.route.rule == rule
 
 
 async def test_or_goes_to_the_next_policy_and_then_to_the_name():
