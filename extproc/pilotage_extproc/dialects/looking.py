@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 MOST_LOOKED_AT: Final = 8_000
-"""Messages, parts of them, tools and calls of tools that one fact looks at: 5 ms on a slow core."""
+"""Messages, parts of them, tools and calls of tools that one fact looks at: up to 6 ms on a slow core."""
 
 
 class UnknownFactError(Exception):

@@ -16,7 +16,7 @@ from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.head import CallKind
 
 LONGEST_SECONDS = 0.03
-"""5 ms on the machine this was written on; before there were bounds, 99."""
+"""Up to 9 ms on the machine this was written on, while others used it; before there were bounds, 99."""
 KINDS = [CallKind.CHAT, CallKind.MESSAGES, CallKind.RESPONSES]
 LONG = "one two " * 3_750_000
 PART = {"type": ""}
