@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import aiohttp
+import httpx
 import openai
 import pytest
 import pytest_asyncio
@@ -39,12 +40,22 @@ async def test_a_chat_and_its_usage(gateway, client):
 
 
 async def test_a_streamed_chat_and_its_usage(gateway, client):
-    stream = await client.chat.completions.create(**CHAT, stream=True)
+    stream = await client.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True})
     usages = [chunk.usage async for chunk in stream if chunk.usage]
     outcome = (await settled(gateway))["outcome"]
     assert outcome["usage"]["outputTokens"] == usages[-1].completion_tokens
     assert outcome["usage"]["inputTokens"] == usages[-1].prompt_tokens
     assert 0 < outcome["ttftSeconds"] <= outcome["durationSeconds"]
+
+
+async def test_a_client_that_does_not_ask_for_usage_sees_none_and_it_is_known_all_the_same(gateway, client):
+    stream = await client.chat.completions.create(**CHAT, stream=True)
+    chunks = [chunk async for chunk in stream]
+    assert not any(chunk.usage for chunk in chunks)
+    assert all(chunk.choices for chunk in chunks)
+    usage = (await settled(gateway))["outcome"]["usage"]
+    assert usage["inputTokens"] > 0
+    assert usage["outputTokens"] > 0
 
 
 async def test_completions_streamed_and_not(gateway, client):
@@ -136,7 +147,7 @@ async def test_a_killed_server_costs_no_request_without_a_first_byte(gateway, cl
             stream = await client.chat.completions.create(**{**CHAT, "max_tokens": 200}, stream=True)
             async for chunk in stream:
                 seen = seen or bool(chunk.choices)
-        except openai.APIError:
+        except (openai.APIError, httpx.HTTPError):
             return "cut after its first chunk" if seen else "lost"
         return "answered"
 

@@ -131,18 +131,18 @@ async def test_a_restarted_server_is_forgotten(gateway, client, both):
     served = (await settled(gateway))["outcome"]["servedBy"]
     request = {"path": "/v1/chat/completions", "body": {"model": "small", "messages": messages}}
 
-    def uncached() -> dict[str, float]:
-        explained = json.loads(gateway.server.view.explain_request(json.dumps(request).encode()))
+    async def uncached() -> dict[str, float]:
+        explained = json.loads(await gateway.server.view.explain_request(json.dumps(request).encode()))
         prompt = explained["request"]["promptTokens"]
         terms = {one["address"]: one["terms"]["uncached-prefill"] for one in explained["candidates"]}
         return {address: tokens / prompt for address, tokens in terms.items()}
 
-    assert uncached()[served] < 0.3, "all but the last blocks are there"
+    assert (await uncached())[served] < 0.3, "all but the last blocks are there"
     [server] = [one for one in both if one.address == served]
     server.kill()
     server.start()
     await server.wait_ready()
     await measured(gateway)
-    assert uncached()[served] == pytest.approx(1.0, abs=0.01)
+    assert (await uncached())[served] == pytest.approx(1.0, abs=0.01)
     answer = await client.chat.completions.create(model="small", messages=messages, max_tokens=2)
     assert answer.usage.completion_tokens
