@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pilotage_extproc.domain.head import OBJECTIVE_HEADERS
+from pilotage_extproc.recording.decision_headers import DECISION_HEADER
 
 # Clusters ---------------------------------------------------------------------------------------------
 
@@ -140,6 +141,6 @@ GATEWAY_SECRET: Final = "gateway"  # noqa: S105 - a name
 
 # What clients see ----------------------------------------------------------------------------------------
 
-DECISION_RESPONSE_HEADER: Final = "x-pilotage-decision"
+DECISION_RESPONSE_HEADER: Final = DECISION_HEADER
 OWN_ANSWER_DETAILS: Final = "pilotage_"
 """Prefix of the details of immediate responses, which Envoy must not reshape."""

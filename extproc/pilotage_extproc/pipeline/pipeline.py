@@ -43,7 +43,7 @@ class Pipeline:
 
     async def consider(self, head: RequestHead, body: bytes) -> DecisionRecord:
         """Decide without placing: nothing is counted or kept. Raises RequestRefused."""
-        exchange = Exchange(head, dry_run=True)
+        exchange = Exchange(head)
         answer = await self.begin(exchange)
         if answer is not None or exchange.call.kind not in INFERENCE_KINDS:
             raise RequestRefused(Refusal.UNKNOWN_PATH, "Only inference calls are decided on.")

@@ -115,10 +115,6 @@ class DecisionRecord:
         targets = self.route.candidates.targets
         return [targets[index].address for index in self.order]
 
-    def score(self) -> float:
-        """Weighted score of the pick, 0 to 1."""
-        return float(self.total[self.order[0]])
-
     def dropped(self) -> dict[str, NDArray[np.bool_]]:
         """By filter: which candidates it dropped."""
         return dict(zip(self.filter_names, self.masks, strict=True))

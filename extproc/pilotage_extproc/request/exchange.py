@@ -53,7 +53,6 @@ class Exchange:
         "call",
         "decision",
         "document",
-        "dry_run",
         "features",
         "fixed_address",
         "head",
@@ -68,10 +67,8 @@ class Exchange:
         "usage_edit",
     )
 
-    def __init__(self, head: RequestHead, *, dry_run: bool = False) -> None:
-        """With `dry_run` nothing may be counted, kept or held for it."""
+    def __init__(self, head: RequestHead) -> None:
         self.head = head
-        self.dry_run = dry_run
         self.received_at = head.received_at
         self.call = _UNREAD
         self.body = b""
