@@ -142,7 +142,9 @@ def _used_pools(
 def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
     spec = pool.spec
     places = dict.fromkeys((canonical_host(endpoint.address), endpoint.port) for endpoint in spec.endpoints)
-    models = [name for model in spec.models for name in (model.name, *(one.name for one in model.adapters))]
+    models = [
+        name for model in spec.models for name in (model.upstream, *(one.name for one in model.adapters))
+    ]
     return PoolSnapshot(
         key=pool_key(pool).key,
         engine=spec.engine,
@@ -155,6 +157,7 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         scheduling=spec.scheduling.snapshot(),
         saturation=spec.saturation.snapshot(),
         health=spec.health.snapshot(),
+        model_facts=tuple(made for model in spec.models if (made := model.snapshot()).says_anything),
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pilotage_api.address import ADDRESS_MESSAGE, ADDRESS_RULE, Address, address_problem
 from pilotage_api.findings import shown
+from pilotage_api.model_facts import ModelFacts
 from pilotage_api.resource import (
     API_VERSION,
     LABEL_KEY,
@@ -16,14 +17,12 @@ from pilotage_api.resource import (
     ModelName,
     ObjectMeta,
     Problem,
-    ReservedInteger,
     ReservedObject,
-    ReservedStrings,
     cel,
     unique_by,
 )
 from pilotage_api.scheduling import Health, Saturation, Scheduling
-from pilotage_api.snapshot import Engine, StreamUsage
+from pilotage_api.snapshot import Engine, ModelSnapshot, StreamUsage
 from pilotage_api.status import ModelPoolStatus
 
 
@@ -55,23 +54,35 @@ class Adapter(Block):
     """What the engine calls the adapter, and clients ask for."""
 
 
-class Model(Block):
-    """A model the pool's servers serve."""
+class Model(ModelFacts):
+    """A model the pool's servers serve, and what is known of it."""
 
     name: ModelName
     """What the engine calls the model (`--served-model-name`); clients may ask for it too."""
+    upstream_name: ModelName | None = None
+    """What the servers call it, where that is not `name`."""
     aliases: list[ModelName] = Field(default=[], max_length=32, json_schema_extra=UNIQUE)
     """Other names clients may ask for."""
     adapters: list[Adapter] = Field(default=[], max_length=256, json_schema_extra=unique_by("name"))
     """LoRA adapters of this model."""
-    context_window: ReservedInteger
-    """Tokens of prompt and answer together."""
-    capabilities: ReservedStrings
-    """What the model can do: tools, json, vision."""
-    pricing: ReservedObject
-    """Money per million tokens."""
-    quality: ReservedObject
-    """Prior quality by kind of task, 0 to 1."""
+
+    @property
+    def upstream(self) -> str:
+        """What the servers call it."""
+        return self.name if self.upstream_name is None else self.upstream_name
+
+    def snapshot(self) -> ModelSnapshot:
+        """What extproc needs of it."""
+        return ModelSnapshot(
+            upstream_model=self.upstream,
+            name=self.name,
+            adapters=tuple(adapter.name for adapter in self.adapters),
+            context_window=self.context_window,
+            max_output_tokens=self.max_output_tokens,
+            capabilities=None if self.capabilities is None else tuple(sorted(self.capabilities)),
+            pricing=None if self.pricing is None else self.pricing.snapshot(),
+            quality=None if self.quality is None else self.quality.snapshot(),
+        )
 
 
 class LabelSelector(Block):
@@ -162,6 +173,14 @@ class ModelPoolSpec(Block):
             yield Problem("invalid-value", "selector", _PLACES_MESSAGE, "remove one of them")
         if (self.selector is not None) != bool(self.target_ports):
             yield Problem("invalid-value", "targetPorts", _PORTS_MESSAGE, "set both or neither")
+        upstream: dict[str, int] = {}
+        for index, model in enumerate(self.models):
+            first = upstream.setdefault(model.upstream, index)
+            # equal names are duplicates of the list, found there
+            if first != index and self.models[first].name != model.name:
+                message = f"models[{first}] is called so by the servers as well"
+                fix = "give one model both names: the other as an alias"
+                yield Problem("duplicate-item", f"models[{index}].upstreamName", message, fix)
 
 
 class ModelPool(BaseModel):

@@ -25,6 +25,8 @@ class Claim:
     pool: ResourceKey
     name: str
     binding: Binding
+    called: str
+    """The model or adapter itself, by its name and not by what the servers of one pool call it."""
     base: str
     """The model itself, or the one an adapter belongs to."""
     path: str
@@ -33,7 +35,7 @@ class Claim:
     @property
     def meaning(self) -> tuple[str, str]:
         """Two claims agree when they name the same thing: an alias may repeat its model's name."""
-        return self.binding.upstream_model, self.base
+        return self.called, self.base
 
     @property
     def identity(self) -> tuple[ResourceKey, str, tuple[str, str]]:
@@ -157,15 +159,15 @@ def claims_of(pool: ModelPool) -> list[Claim]:
     others: list[Claim] = []
     for index, model in enumerate(pool.spec.models):
         path = f"spec.models[{index}]"
-        binding = Binding(pool=key.key, upstream_model=model.name, kind=NameKind.MODEL)
-        models.append(Claim(key, model.name, binding, model.name, f"{path}.name"))
+        binding = Binding(pool=key.key, upstream_model=model.upstream, kind=NameKind.MODEL)
+        models.append(Claim(key, model.name, binding, model.name, model.name, f"{path}.name"))
         for position, alias in enumerate(model.aliases):
-            binding = Binding(pool=key.key, upstream_model=model.name, kind=NameKind.ALIAS)
-            others.append(Claim(key, alias, binding, model.name, f"{path}.aliases[{position}]"))
+            binding = Binding(pool=key.key, upstream_model=model.upstream, kind=NameKind.ALIAS)
+            others.append(Claim(key, alias, binding, model.name, model.name, f"{path}.aliases[{position}]"))
         for position, adapter in enumerate(model.adapters):
             binding = Binding(pool=key.key, upstream_model=adapter.name, kind=NameKind.ADAPTER)
             at = f"{path}.adapters[{position}].name"
-            others.append(Claim(key, adapter.name, binding, model.name, at))
+            others.append(Claim(key, adapter.name, binding, adapter.name, model.name, at))
     return models + others
 
 

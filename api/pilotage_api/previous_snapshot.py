@@ -6,14 +6,17 @@ Format 1 has one rule for each way into a policy, with no condition.
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from pydantic import Field
 
 from pilotage_api.snapshot import (
     Binding,
     CandidateModel,
+    EndpointSnapshot,
+    Engine,
     HeaderMatch,
+    HealthSnapshot,
     Part,
     PathMatch,
     PolicyRoute,
@@ -21,12 +24,48 @@ from pilotage_api.snapshot import (
     ProfileSnapshot,
     RoutingSnapshot,
     RuleSnapshot,
+    SaturationSnapshot,
+    StreamUsage,
 )
+
+T_co = TypeVar("T_co", covariant=True)
 
 FORMAT: Final = 2
 """Of a `RoutingSnapshot`."""
 PREVIOUS_FORMAT: Final = 1
 READABLE_FORMATS: Final = (PREVIOUS_FORMAT, FORMAT)
+
+
+class Previous(Protocol[T_co]):
+    """A part of a snapshot of format 1."""
+
+    def upgraded(self) -> T_co:
+        """The same part in today's format."""
+
+
+class PreviousPool(Part):
+    """`PoolSnapshot` of format 1: nothing is known of its models."""
+
+    key: str
+    engine: Engine
+    endpoints: tuple[EndpointSnapshot, ...]
+    selector: dict[str, str] = Field(default={})
+    target_ports: tuple[int, ...] = ()
+    stream_usage: StreamUsage
+    models: tuple[str, ...]
+    adapters: tuple[str, ...] = ()
+    scheduling: ProfileSnapshot = ProfileSnapshot()
+    saturation: SaturationSnapshot = SaturationSnapshot()
+    health: HealthSnapshot = HealthSnapshot()
+
+    @classmethod
+    def of(cls, pool: PoolSnapshot) -> Self:
+        """The pool as format 1 says it."""
+        return cls(**{name: getattr(pool, name) for name in cls.model_fields})
+
+    def upgraded(self) -> PoolSnapshot:
+        """The same pool in today's format."""
+        return PoolSnapshot(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 class PreviousRule(Part):
@@ -67,7 +106,7 @@ class PreviousSnapshot(Part):
     """`RoutingSnapshot` of format 1; `content()` is byte for byte what a publisher of format 1 writes."""
 
     version: str = ""
-    pools: tuple[PoolSnapshot, ...] = ()
+    pools: tuple[PreviousPool, ...] = ()
     names: dict[str, tuple[Binding, ...]] = Field(default={})
     routes: tuple[PreviousRoute, ...] = ()
 
@@ -97,7 +136,8 @@ def lowered(snapshot: RoutingSnapshot) -> Lowered:
     if unsaid:
         return Lowered(None, tuple(unsaid))
     said = tuple(route for _, route in routes if route is not None)
-    return Lowered(PreviousSnapshot(pools=snapshot.pools, names=snapshot.names, routes=said).sealed())
+    pools = tuple(PreviousPool.of(pool) for pool in snapshot.pools)
+    return Lowered(PreviousSnapshot(pools=pools, names=snapshot.names, routes=said).sealed())
 
 
 def _lowered(route: PolicyRoute) -> PreviousRoute | None:

@@ -38,8 +38,6 @@ VALIDATIONS = "x-kubernetes-validations"
 
 ReservedObject = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "object"})]
 ReservedObjects = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "objects"})]
-ReservedStrings = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "strings"})]
-ReservedInteger = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "integer"})]
 
 
 def unique_by(*keys: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ version on every replica.
 """
 
 import hashlib
+from decimal import Decimal
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -88,6 +89,77 @@ class HealthSnapshot(Part):
     ejection_seconds: float = 10.0
 
 
+class PricingSnapshot(Part):
+    """Prices in US dollars per million tokens."""
+
+    input_per_million: Decimal
+    cached_input_per_million: Decimal
+    cache_write_per_million: Decimal
+    output_per_million: Decimal
+    tiers: tuple["PriceTierSnapshot", ...] = ()
+    """Of longer prompts, from short to long; the last one that holds counts."""
+
+
+class PriceTierSnapshot(Part):
+    """Prices of requests with more input tokens than a bound."""
+
+    above_input_tokens: int
+    prices: PricingSnapshot
+
+
+class QualityPointSnapshot(Part):
+    """Quality, 0 to 1, with an output budget."""
+
+    tokens: int
+    quality: float
+
+
+class BudgetQualitySnapshot(Part):
+    """A curve of quality by output budget."""
+
+    enforce: Literal["instruct", "clamp"]
+    domain: str | None
+    points: tuple[QualityPointSnapshot, ...]
+
+
+class QualitySnapshot(Part):
+    """Expected quality of a model's answers, 0 to 1."""
+
+    default: float
+    domains: dict[str, float] = {}
+    by_budget: tuple[BudgetQualitySnapshot, ...] = ()
+
+
+class ModelSnapshot(Part):
+    """What is known of one model of a pool; None is unknown."""
+
+    upstream_model: str
+    """What the pool's servers call it."""
+    name: str
+    adapters: tuple[str, ...] = ()
+    """Upstream names of its adapters: what is known of the model holds for them."""
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: tuple[str, ...] | None = None
+    """Sorted; it lacks those that are not there."""
+    pricing: PricingSnapshot | None = None
+    quality: QualitySnapshot | None = None
+
+    @property
+    def says_anything(self) -> bool:
+        """Whether anything is known of it beyond its names."""
+        return any(
+            known is not None
+            for known in (
+                self.context_window,
+                self.max_output_tokens,
+                self.capabilities,
+                self.pricing,
+                self.quality,
+            )
+        )
+
+
 class PoolSnapshot(Part):
     """One pool: where its model servers are and how they are spoken to."""
 
@@ -107,6 +179,19 @@ class PoolSnapshot(Part):
     scheduling: ProfileSnapshot = ProfileSnapshot()
     saturation: SaturationSnapshot = SaturationSnapshot()
     health: HealthSnapshot = HealthSnapshot()
+    model_facts: tuple[ModelSnapshot, ...] = ()
+    """Of its models of which anything is known."""
+
+    def facts_of(self, upstream_model: str) -> ModelSnapshot | None:
+        """What is known of a model or an adapter of the pool, by its upstream name."""
+        return next(
+            (
+                one
+                for one in self.model_facts
+                if one.upstream_model == upstream_model or upstream_model in one.adapters
+            ),
+            None,
+        )
 
 
 class Binding(Part):

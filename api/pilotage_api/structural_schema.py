@@ -14,9 +14,6 @@ _ANY_OBJECT = {"type": "object", PRESERVE: True}
 _RESERVED_FORMS: dict[str, dict[str, Any]] = {
     "object": _ANY_OBJECT,
     "objects": {"type": "array", "maxItems": 64, "items": _ANY_OBJECT},
-    "strings": {"type": "array", "maxItems": 64, "items": {"type": "string"}},
-    "integers": {"type": "array", "maxItems": 64, "items": {"type": "integer"}},
-    "integer": {"type": "integer", "format": "int64"},
 }
 _TAKEN_OVER = (
     "enum",

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_snake
 
 from pilotage_api.document import Origin
 from pilotage_api.findings import Finding, ResourceKey, Severity, shown
@@ -149,7 +150,7 @@ def _duplicates(items: list[Any], path: str, marked: dict[str, Any]) -> Iterator
     first: dict[object, int] = {}
     keys = marked.get(LIST_KEYS, ())
     for index, item in enumerate(items):
-        identity = tuple(getattr(item, key) for key in keys) if keys else item
+        identity = tuple(getattr(item, to_snake(key)) for key in keys) if keys else item
         if first.setdefault(identity, index) != index:
             message = f"the same {' and '.join(keys) or 'value'} as {path}[{first[identity]}]"
             yield Problem("duplicate-item", f"{path}[{index}]", message, "remove one of them")

@@ -4,7 +4,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
@@ -13,12 +13,14 @@ from pilotage_api.previous_snapshot import (
     FORMAT,
     PREVIOUS_FORMAT,
     READABLE_FORMATS,
-    PreviousRoute,
+    Previous,
     PreviousSnapshot,
 )
-from pilotage_api.snapshot import Part, PolicyRoute, RoutingSnapshot
+from pilotage_api.snapshot import Part, RoutingSnapshot
 from pilotage_kube.snapshot_head import Manifest, ShardRef, SnapshotFault
 from pilotage_kube.turns import Turns
+
+T = TypeVar("T", bound=Part)
 
 SHARD_BYTES: Final = 700 << 10
 """Of compressed data; a ConfigMap may hold 1 MiB."""
@@ -124,14 +126,15 @@ class SnapshotParser:
         except (msgspec.DecodeError, ValidationError) as error:
             raise SnapshotFault(f"snapshot {version} cannot be read: {_first_line(error)}") from error
         if content_format == PREVIOUS_FORMAT:
+            values["pools"] = await _upgraded(values.get("pools", ()), turns)
             values["routes"] = await _upgraded(values.get("routes", ()), turns)
         return RoutingSnapshot.model_construct(**{**values, "version": version})
 
 
-async def _upgraded(routes: Sequence[PreviousRoute], turns: Turns) -> tuple[PolicyRoute, ...]:
+async def _upgraded(parts: Sequence[Previous[T]], turns: Turns) -> tuple[T, ...]:
     upgraded = []
-    for route in routes:
-        upgraded.append(route.upgraded())
+    for part in parts:
+        upgraded.append(part.upgraded())
         await turns.give()
     return tuple(upgraded)
 

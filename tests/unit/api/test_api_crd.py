@@ -82,7 +82,6 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
     }
     assert set(reserved) == {
         "external",
-        "models[].contextWindow", "models[].capabilities", "models[].pricing", "models[].quality",
         "rules[].objective", "rules[].outputBudget",
         "fallback", "governance", "transform", "rollout",
     }  # fmt: skip

@@ -121,12 +121,6 @@ def test_a_pool_of_pods_is_taken_as_it_is_written():
     assert found.snapshot.pools[0].target_ports == (8000, 8001)
 
 
-@pytest.mark.parametrize("block", ["contextWindow", "capabilities", "pricing", "quality"])
-def test_a_reserved_block_of_a_model_is_refused(block):
-    finding = only(load(pool("small", [{"name": "m", block: {}}])).findings)
-    assert (finding.code, finding.path) == ("not-supported", f"spec.models[0].{block}")
-
-
 @pytest.mark.parametrize("block", ["fallback", "governance", "transform", "rollout"])
 def test_a_reserved_block_of_a_policy_is_refused(block):
     finding = only(load(policy("auto", **{block: {}})).findings)
