@@ -34,6 +34,8 @@ _BLOCK = 1 << 18
 """Bytes looked at in one go: what numpy makes of them stays in the processor's cache."""
 _FEW = 64
 """Strings that are looked at one by one sooner than sieved."""
+_FEW_QUOTES = 512
+"""Quotes that are looked for one by one."""
 _MOST_KEYS = 10_000
 """Members of one name, at all depths, in a body that is still looked into. A tool's schema has a few."""
 
@@ -164,10 +166,27 @@ def _possible_keys(body: bytes, member: MemberName) -> Iterable[tuple[int, int]]
 
 
 def _possible_keys_large(body: bytes, member: MemberName) -> Iterator[tuple[int, int]]:
-    """The same by numpy: two quotes as far apart as the key's, with its first and last letters inside."""
+    """The same by the distances between quotes: one by one as long as they are few, which costs next to
+    nothing a byte, and then in numpy."""
+    shortest, longest = member.shortest, member.longest
+    before = body.find(b'"')
+    for _ in range(_FEW_QUOTES):
+        quote = body.find(b'"', before + 1)
+        if quote < 0:
+            return
+        if shortest <= quote - before <= longest:
+            found = member.pattern.match(body, before)
+            if found is not None:
+                yield found.span()
+        before = quote
+    yield from _possible_keys_by_blocks(body, member, before)
+
+
+def _possible_keys_by_blocks(body: bytes, member: MemberName, at: int) -> Iterator[tuple[int, int]]:
+    """From `at` on: two quotes as far apart as the key's, with its first and last letters inside."""
     shortest, longest = member.shortest, member.longest
     content = np.frombuffer(body, np.uint8)
-    for base in range(0, len(body), _BLOCK):
+    for base in range(at, len(body), _BLOCK):
         block = content[base : base + _BLOCK + longest]
         quotes = (block == _QUOTE).nonzero()[0]
         gaps = quotes[1:] - quotes[:-1]

@@ -121,10 +121,12 @@ def test_an_escaped_key_is_found_behind_a_nested_one_that_is_not(padding, other)
     assert orjson.loads(changed)["stream_options"] == {"spliced": True}
 
 
+@pytest.mark.parametrize("few_quotes", [0, 1, 3, 512])
 @pytest.mark.parametrize("block", [16, 64, 100])
-def test_keys_are_found_across_the_blocks_a_large_body_is_read_in(monkeypatch, block):
+def test_keys_are_found_across_the_blocks_a_large_body_is_read_in(monkeypatch, block, few_quotes):
     monkeypatch.setattr(splice, "_LARGE", 0)
     monkeypatch.setattr(splice, "_BLOCK", block)
+    monkeypatch.setattr(splice, "_FEW_QUOTES", few_quotes)
     for before in range(3 * block):
         for key in (b'"model"', rb'"\u006d\u006f\u0064\u0065\u006c"'):
             body = b'{"a":"' + b"x" * before + b'",' + key + b':"old","tail":"' + b"y" * 50 + b'"}'
