@@ -160,7 +160,7 @@ class ServerCall:
     def _cut(self, data: bytes, start: int, end: int) -> None:
         cutter = self._cutter
         if cutter is not None:
-            length = cutter.add(data[start:end])
+            length = cutter.add(data, start, end)
             if length is not None:
                 self._expect(length, cutter.missing)
             found = cutter.whole()
@@ -181,7 +181,7 @@ class ServerCall:
         if start < end and not self._closed and not self._refused:
             self._cutter = cutter = MessageCutter()
             self.expect_message()
-            length_known = cutter.add(data[start:end])
+            length_known = cutter.add(data, start, end)
             if length_known is not None:
                 self._expect(length_known, cutter.missing)
 
@@ -312,7 +312,9 @@ class ServerCall:
             self._moved += size
             self.window.take(size)
             wire.window.take(size)
-            wire.emit(b"".join((FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, self.id), *pieces)))
+            wire.emit(FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, self.id))
+            for piece in pieces:
+                wire.emit(piece)
         self._outbox = None
         self._moved = 0
         wire.all_sent(self)

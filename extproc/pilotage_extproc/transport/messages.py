@@ -1,16 +1,25 @@
 """gRPC's framing: messages cut out of the bytes of a stream, over frames and several in one."""
 
+from typing import Final
+
 from pilotage_extproc.transport.contract import CallRefused, Status
 from pilotage_extproc.transport.frames import MESSAGE_HEAD, PREFIX_BYTES
 
+_VIEWED_BYTES: Final = 4096
+"""Of a part from which on it is kept as a view into what was read with it, if that is mostly the part."""
+
 
 class MessageCutter:
-    """What of a message has come so far. Made when a message is not whole in its frame."""
+    """What of a message has come so far. Made when a message is not whole in its frame.
+
+    Its bytes are copied once, when it is whole.
+    """
 
     __slots__ = ("_have", "_need", "_parts")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
+        """Without the prefix once the length is known."""
         self._have = 0
         self._need = 0
 
@@ -19,15 +28,17 @@ class MessageCutter:
         """Bytes of the message that have not come; 0 while its length is not known."""
         return self._need - self._have if self._need else 0
 
-    def add(self, piece: bytes) -> int | None:
+    def add(self, data: bytes, start: int, end: int) -> int | None:
         """Take bytes. The message's length when that becomes known, else None. Raises CallRefused."""
-        self._parts.append(piece)
-        self._have += len(piece)
+        size = end - start
+        view = size >= _VIEWED_BYTES and len(data) <= 2 * size
+        self._parts.append(memoryview(data)[start:end] if view else data[start:end])
+        self._have += size
         if self._need or self._have < PREFIX_BYTES:
             return None
-        if len(self._parts[0]) < PREFIX_BYTES:
-            self._parts = [b"".join(self._parts)]
-        length = length_at(self._parts[0], 0)
+        first = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        length = length_at(first, 0)
+        self._parts = [first[PREFIX_BYTES:]]
         self._need = length + PREFIX_BYTES
         return length
 
@@ -35,13 +46,17 @@ class MessageCutter:
         """The message and the bytes after it, once it is all there; then this is empty again."""
         if not self._need or self._have < self._need:
             return None
-        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        found = data[PREFIX_BYTES : self._need], data[self._need :]
+        parts, more = self._parts, self._have - self._need
+        rest = b""
+        if more:
+            last = parts.pop()
+            rest = bytes(last[len(last) - more :])
+            parts.append(last[: len(last) - more])
         self._parts, self._have, self._need = [], 0, 0
-        return found
+        return b"".join(parts), rest
 
 
-def length_at(data: bytes, at: int) -> int:
+def length_at(data: bytes | memoryview, at: int) -> int:
     """A message's length by its prefix. Raises CallRefused where it is compressed."""
     compressed, length = MESSAGE_HEAD.unpack_from(data, at)
     if compressed:

@@ -25,7 +25,7 @@ class Output:
         self.full = False
         """Whether so much has been made since the last flush that the next is to come first."""
         self._loop = loop
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self._unsent = 0
         """Bytes made, and those that the transport held at the last flush."""
         self._flushing = False
@@ -40,7 +40,7 @@ class Output:
         self._flushed = flushed
         transport.set_write_buffer_limits(high=high_bytes)
 
-    def emit(self, data: bytes) -> None:
+    def emit(self, data: bytes | memoryview) -> None:
         """Send with all else that is made in this turn of the loop."""
         self._out.append(data)
         self._unsent += len(data)

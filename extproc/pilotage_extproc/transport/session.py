@@ -339,7 +339,7 @@ class Session:
     def taking(self) -> bool:
         return not (self._output.paused or self._output.full)
 
-    def emit(self, data: bytes) -> None:
+    def emit(self, data: bytes | memoryview) -> None:
         self._output.emit(data)
 
     def grant(self, call: ServerCall, count: int) -> None:

@@ -18,7 +18,7 @@ class Wire(Protocol):
     def taking(self) -> bool:
         """Whether more should be made for the peer now."""
 
-    def emit(self, data: bytes) -> None:
+    def emit(self, data: bytes | memoryview) -> None:
         """Send with what else is sent soon."""
 
     def grant(self, call: "ServerCall", count: int) -> None:

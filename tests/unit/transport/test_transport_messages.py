@@ -30,11 +30,11 @@ def test_a_cutter_finds_the_messages_however_their_bytes_are_cut(case):
     for piece in pieces:
         if not piece:
             continue
-        cutter.add(piece)
+        cutter.add(piece, 0, len(piece))
         while (one := cutter.whole()) is not None:
             found.append(one[0])
             if one[1]:
-                cutter.add(one[1])
+                cutter.add(one[1], 0, len(one[1]))
     assert found == messages
 
 

@@ -6,7 +6,7 @@ is built.
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
@@ -17,7 +17,7 @@ from pilotage_api.calls import ACCEPT_ENCODING
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
 from pilotage_extproc.envoy import contract
-from pilotage_extproc.envoy.ext_proc.wire import field
+from pilotage_extproc.envoy.ext_proc.wire import begun, read_varint
 from pilotage_extproc.transport.contract import CallRefused, Status
 
 BODY_CHUNK_BYTES = 62_000
@@ -33,7 +33,12 @@ INPUT_HEADERS = (
 """Meant for the picker, for steering, or (the last) in the way of reading usage: no server sees them."""
 _INPUT_PREFIXES = (contract.DESTINATION, contract.OWN_PREFIX)
 
-_END_OF_STREAM = b"\x10\x01"  # StreamedBodyResponse.end_of_stream (2): true
+_END_OF_STREAM = b"\x10\x01"  # HttpBody.end_of_stream (2), StreamedBodyResponse.end_of_stream (2): true
+_REQUEST_BODY = b"\x22"  # ProcessingRequest.request_body (4)
+_BODY = b"\x0a"  # HttpBody.body (1)
+_BESIDE_BODY = (
+    b"\x42\x4a\x5a"  # ProcessingRequest.metadata_context (8), .attributes (9), .protocol_config (11)
+)
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -53,6 +58,48 @@ def read_message(raw: bytes) -> ext_proc_pb2.ProcessingRequest:
         return ext_proc_pb2.ProcessingRequest.FromString(raw)
     except DecodeError:
         raise CallRefused(Status.INVALID_ARGUMENT, "no ProcessingRequest") from None
+
+
+class Chunk(NamedTuple):
+    """What a message brings of a request's body."""
+
+    body: bytes | None
+    """None where it is another message."""
+    last: bool
+    trailers: bool = False
+
+
+def read_chunk(raw: bytes) -> Chunk:
+    """What a gateway sent after a request's headers. Raises CallRefused: INVALID_ARGUMENT."""
+    written = _plain_chunk(raw)
+    if written is not None:
+        return written
+    message = read_message(raw)
+    if message.HasField("request_body"):
+        body = message.request_body
+        return Chunk(body.body, body.end_of_stream or body.end_of_stream_without_message)
+    return Chunk(None, last=False, trailers=message.HasField("request_trailers"))
+
+
+def _plain_chunk(raw: bytes) -> Chunk | None:
+    """Of a `request_body` as Envoy writes it; None for all else, and for other spellings.
+
+    A large body is copied once here, not into a message object and out of it again.
+    """
+    if raw[:1] != _REQUEST_BODY:
+        return None
+    size, at = read_varint(raw, 1)
+    after = rest = at + size
+    while rest < len(raw) and raw[rest] in _BESIDE_BODY:
+        size, rest = read_varint(raw, rest + 1)
+        rest += size
+    if rest != len(raw) or raw[at : at + 1] != _BODY:
+        return None
+    size, at = read_varint(raw, at + 1)
+    end = at + size
+    if end == after:
+        return Chunk(raw[at:end], last=False)
+    return Chunk(raw[at:end], last=True) if raw[end:after] == _END_OF_STREAM else None
 
 
 def read_head(
@@ -101,7 +148,12 @@ class Headers(Mapping[str, str]):
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a header, or the default."""
         raw = self._raw.get(name)
-        return default if raw is None else _text(raw)
+        if raw is None:
+            return default
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return raw.decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._raw)
@@ -120,6 +172,9 @@ def _text(raw: bytes) -> str:
 
 def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
     """Headers of a message; the values of a repeated one are joined by a comma."""
+    plain = {header.key: header.raw_value for header in headers}
+    if len(plain) == len(headers) and all(plain.values()):
+        return Headers(plain)
     raw: dict[str, bytes] = {}
     for header in headers:
         key = header.key
@@ -204,15 +259,28 @@ def streamed_chunks(body: bytes, *, end_of_stream: bool, response: bool) -> Iter
 
     `end_of_stream` is set on the last chunk only. `response` tells which direction.
     """
+    whole = 0
+    if len(body) > BODY_CHUNK_BYTES:
+        before, view = _CHUNK_OF_RESPONSE if response else _CHUNK_OF_REQUEST, memoryview(body)
+        for whole in range(BODY_CHUNK_BYTES, len(body), BODY_CHUNK_BYTES):
+            yield b"".join((before, view[whole - BODY_CHUNK_BYTES : whole]))
+    rest = body[whole:] if whole else body
+    last = _END_OF_STREAM if end_of_stream else b""
+    yield b"".join((_before_chunk(len(rest), len(last), response=response), rest, last))
+
+
+def _before_chunk(size: int, more: int, *, response: bool) -> bytes:
+    """What stands before a chunk of so many bytes, behind which come `more` of its message."""
     # response_body (4) or request_body (3), BodyResponse.response (1), CommonResponse.body_mutation (3),
     # BodyMutation.streamed_response (3), StreamedBodyResponse.body (1) and .end_of_stream (2)
-    direction = 4 if response else 3
-    for start in range(0, len(body) or 1, BODY_CHUNK_BYTES):
-        chunk = body[start : start + BODY_CHUNK_BYTES]
-        streamed = field(1, chunk) if chunk else b""
-        if end_of_stream and start + BODY_CHUNK_BYTES >= len(body):
-            streamed += _END_OF_STREAM
-        yield field(direction, field(1, field(3, field(3, streamed))))
+    before = begun(1, size) if size else b""
+    for number in (3, 3, 1, 4 if response else 3):
+        before = begun(number, len(before) + size + more) + before
+    return before
+
+
+_CHUNK_OF_REQUEST = _before_chunk(BODY_CHUNK_BYTES, 0, response=False)
+_CHUNK_OF_RESPONSE = _before_chunk(BODY_CHUNK_BYTES, 0, response=True)
 
 
 def immediate(

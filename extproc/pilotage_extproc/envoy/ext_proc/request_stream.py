@@ -9,8 +9,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
-
 from pilotage_extproc.dialects.table import error_shape
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
@@ -71,9 +69,10 @@ class RequestStream:
 
     async def run(self) -> Outcome:
         """Serve the stream; how its request ended, where that was without a pick. Raises RequestRefused."""
-        first = await self._read()
-        if first is None:
+        raw = await self._stream.read()
+        if raw is None:
             return Outcome.abandoned()
+        first = messages.read_message(raw)
         if not first.HasField("request_headers"):
             log.warning("an ext_proc stream did not begin with request headers")
             return Outcome.abandoned()
@@ -129,35 +128,37 @@ class RequestStream:
         await self._stream.write(
             messages.request_headers_continue(further) if further else messages.CONTINUE_REQUEST_HEADERS
         )
-        message = await self._read()
-        if message is None:
+        raw = await self._stream.read()
+        if raw is None:
             return None  # the client left while it sent its body
         self._arrived()
-        if message.HasField("request_body"):
-            body = message.request_body.body
+        body = messages.read_chunk(raw).body
+        del raw
+        if body is not None:
             self._hold(len(body))
             exchange.received(body)
             del body
-        del message
         return await self._decide(exchange, on_body=True)
 
     async def _pick_full_duplex(self, exchange: Exchange) -> dict[str, str] | None:
         pieces = Pieces()
         trailers = False
         while True:
-            message = await self._read()
-            if message is None:
+            raw = await self._stream.read()
+            if raw is None:
                 return None
-            if message.HasField("request_trailers"):
+            chunk = messages.read_chunk(raw)
+            del raw
+            if chunk.trailers:
                 trailers = True
                 break
-            if not message.HasField("request_body"):
+            if chunk.body is None:
                 continue
-            chunk = message.request_body.body
-            self._hold(len(chunk))
-            pieces.add(chunk)
-            if message.request_body.end_of_stream or message.request_body.end_of_stream_without_message:
+            self._hold(len(chunk.body))
+            pieces.add(chunk.body)
+            if chunk.last:
                 break
+        del chunk
         exchange.received(pieces.take())
         return await self._decide(exchange, on_body=False, follows=True, trailers=trailers)
 
@@ -220,10 +221,6 @@ class RequestStream:
             await response.run()
         finally:
             processor.response_ended(response.outcome(), seen=response.seen)
-
-    async def _read(self) -> ext_proc_pb2.ProcessingRequest | None:
-        raw = await self._stream.read()
-        return None if raw is None else messages.read_message(raw)
 
     def _arrived(self) -> None:
         self._processor.bodies.came(self._expected_bytes)

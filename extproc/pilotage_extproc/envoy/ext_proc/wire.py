@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 _MOST_KEPT = 4096
+_LONGEST_VARINT = 5
+"""Bytes of a length below 4 GiB."""
 _OVERWRITE_ACTION = b"\x18\x02"  # HeaderValueOption.append_action (3): OVERWRITE_IF_EXISTS_OR_ADD
 
 
@@ -17,6 +19,23 @@ def field(number: int, payload: bytes) -> bytes:
     if length < 128:
         return bytes((number << 3 | 2, length)) + payload
     return bytes((number << 3 | 2,)) + varint(length) + payload
+
+
+def begun(number: int, length: int) -> bytes:
+    """What stands before the content of a length-delimited field."""
+    return bytes((number << 3 | 2,)) + varint(length)
+
+
+def read_varint(raw: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends; where the bytes are none, an end that is beyond them."""
+    value = shift = 0
+    for position in range(at, min(len(raw), at + _LONGEST_VARINT)):
+        byte = raw[position]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position + 1
+        shift += 7
+    return 0, len(raw) + 1
 
 
 def varint(value: int) -> bytes:
