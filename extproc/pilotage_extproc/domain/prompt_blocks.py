@@ -8,7 +8,6 @@ length of a shared prefix is known to a sixteenth of itself.
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import xxhash
@@ -19,22 +18,32 @@ BLOCKS_PER_DOUBLING = 16
 _MAX_PROMPT_BYTES = 1 << 28
 
 
-@dataclass(slots=True, frozen=True)
 class PromptBlocks:
     """The full blocks of one prompt. Holds no text."""
 
-    hashes: tuple[int, ...]
-    ends: tuple[int, ...]
-    """Bytes of the prompt up to the end of each block."""
-    prompt_bytes: int
-    """Of the whole prompt, what is behind the last full block included."""
-    all_text: bool = True
-    """Whether it is text, all of it: the engine's count of its tokens tells how many bytes a token has."""
+    __slots__ = ("_of_root", "_root", "all_text", "ends", "hashes", "prompt_bytes")
+
+    def __init__(
+        self, hashes: tuple[int, ...], ends: tuple[int, ...], prompt_bytes: int, all_text: bool = True
+    ) -> None:
+        self.hashes = hashes
+        self.ends = ends
+        """Bytes of the prompt up to the end of each block."""
+        self.prompt_bytes = prompt_bytes
+        """Of the whole prompt, what is behind the last full block included."""
+        self.all_text = all_text
+        """Whether it is text, all of it: the engine's count of its tokens tells the bytes of a token."""
+        self._root = 0
+        self._of_root: PromptBlocks | None = None
 
     def of_model(self, root: int) -> "PromptBlocks":
         """The same prompt as a model or adapter holds it: their caches hold different things."""
-        hashes = tuple([block ^ root for block in self.hashes])
-        return PromptBlocks(hashes, self.ends, self.prompt_bytes, self.all_text)
+        made = self._of_root
+        if made is None or root != self._root:  # deciding and learning ask for the same
+            hashes = tuple([block ^ root for block in self.hashes])
+            made = PromptBlocks(hashes, self.ends, self.prompt_bytes, self.all_text)
+            self._root, self._of_root = root, made
+        return made
 
     def packed(self) -> "PackedBlocks":
         """The same in an eighth of the memory, to be kept while a request is open."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
@@ -11,10 +11,12 @@ from pilotage_api.address import bracketed, canonical_host
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.transport.contract import Method, Service, Stream
+from pilotage_extproc.transport.stepped import by_steps
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 _ENDS = frozenset({accesslog_pb2.NotSet, accesslog_pb2.DownstreamEnd})
 """Types of entries that end a request. Any other is written while it runs, and settles nothing."""
+_NO_USAGE: Final = TokenUsage()
 _FLAGS = tuple(
     field.name for field in accesslog_pb2.ResponseFlags.DESCRIPTOR.fields if field.type == field.TYPE_BOOL
 )
@@ -41,14 +43,15 @@ def decode(message: bytes) -> list[LoggedRequest]:
 def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     common = entry.common_properties
     metadata = common.metadata.filter_metadata
-    decision, owner = "", ""
-    if contract.PILOTAGE_NAMESPACE in metadata:
-        fields = metadata[contract.PILOTAGE_NAMESPACE].fields
-        decision = fields[contract.DECISION].string_value if contract.DECISION in fields else ""
-        owner = fields[contract.OWNER].string_value if contract.OWNER in fields else ""
-    usage, response_id, stream_error = TokenUsage(), None, None
-    if contract.USAGE_NAMESPACE in metadata:
-        values = metadata[contract.USAGE_NAMESPACE].fields
+    ours = metadata.get(contract.PILOTAGE_NAMESPACE)
+    decision = owner = ""
+    if ours is not None:
+        decision, owner = _text(ours.fields, contract.DECISION), _text(ours.fields, contract.OWNER)
+    read = metadata.get(contract.USAGE_NAMESPACE)
+    usage, response_id, stream_error = _NO_USAGE, None, None
+    if read is not None:
+        # each look into a message's map makes an object: once over the few there are is less
+        values = dict(read.fields.items())
         usage = TokenUsage(
             _count(values, contract.USAGE_INPUT),
             _count(values, contract.USAGE_OUTPUT),
@@ -76,8 +79,14 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     return LoggedRequest(outcome, owner)
 
 
-def _count(values: Mapping[str, Any], key: str) -> int | None:
-    return int(values[key].number_value) if key in values else None
+def _text(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    return "" if value is None else str(value.string_value)
+
+
+def _count(values: dict[str, Any], key: str) -> int | None:
+    value = values.get(key)
+    return None if value is None else int(value.number_value)
 
 
 def _address(common: accesslog_pb2.AccessLogCommon) -> str | None:
@@ -102,4 +111,4 @@ def access_log_service(take: Callable[[LoggedRequest], None]) -> Service:
             for logged in decode(raw):
                 take(logged)
 
-    return Service(SERVICE, {"StreamAccessLogs": Method(entries)})
+    return Service(SERVICE, {"StreamAccessLogs": Method(entries, receiver=by_steps(entries))})

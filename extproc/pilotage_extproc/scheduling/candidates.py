@@ -28,6 +28,8 @@ from pilotage_extproc.state.endpoints import (
 from pilotage_extproc.state.prefix_index import PrefixIndex
 
 UNBOUNDED: Final = SaturationSnapshot()
+_MOST_MADE: Final = 256
+"""Targets that are kept of one candidate set."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -102,9 +104,11 @@ def group_of(
 class GroupTargets(Sequence[Target]):
     """The targets of some groups; made as they are asked for: a pool may have hundreds of names."""
 
-    __slots__ = ("_begins", "_groups", "_length")
+    __slots__ = ("_begins", "_groups", "_length", "_made")
 
     def __init__(self, groups: Sequence[CandidateGroup]) -> None:
+        self._made: dict[int, Target] = {}
+        """Those that were asked for first: most requests go to them again."""
         self._groups = [group for group in groups if group.addresses]
         self._begins = list(accumulate((len(group.addresses) for group in self._groups), initial=0))
         self._length = self._begins.pop()
@@ -119,6 +123,14 @@ class GroupTargets(Sequence[Target]):
     def __getitem__(self, index: int | slice) -> Target | Sequence[Target]:
         if isinstance(index, slice):
             return tuple(self)[index]
+        made = self._made.get(index)
+        if made is None:
+            made = self._make(index)
+            if len(self._made) < _MOST_MADE:
+                self._made[index] = made
+        return made
+
+    def _make(self, index: int) -> Target:
         position = index + self._length if index < 0 else index
         if not 0 <= position < self._length:
             raise IndexError(index)
@@ -331,49 +343,53 @@ class CandidateView:
             figures[index][unknown] = figures[index][known].mean()
         figures[UNSEEN][unknown] = np.maximum(0.0, figures[INFLIGHT][unknown] - figures[RUNNING][unknown])
 
-    def _figure(self, index: int) -> NDArray[np.float64]:
-        column: NDArray[np.float64] = self._figures[index]
-        return column
-
     @property
     def waiting(self) -> NDArray[np.float64]:
         """Requests queued in the engine; 0 where that is unknown or too old, as in all that was scraped."""
-        return self._figure(WAITING)
+        column: NDArray[np.float64] = self._figures[WAITING]
+        return column
 
     @property
     def running(self) -> NDArray[np.float64]:
         """Requests the engine answers."""
-        return self._figure(RUNNING)
+        column: NDArray[np.float64] = self._figures[RUNNING]
+        return column
 
     @property
     def kv_usage(self) -> NDArray[np.float64]:
         """Share of the KV cache in use, 0 to 1; the worst known where an engine does not say."""
-        return self._figure(KV_USAGE)
+        column: NDArray[np.float64] = self._figures[KV_USAGE]
+        return column
 
     @property
     def inflight(self) -> NDArray[np.float64]:
         """Own requests at the endpoint."""
-        return self._figure(INFLIGHT)
+        column: NDArray[np.float64] = self._figures[INFLIGHT]
+        return column
 
     @property
     def unseen(self) -> NDArray[np.float64]:
         """Own requests that began after the last scrape."""
-        return self._figure(UNSEEN)
+        column: NDArray[np.float64] = self._figures[UNSEEN]
+        return column
 
     @property
     def tokens(self) -> NDArray[np.float64]:
         """Prompt tokens of own requests that were not expected in the endpoint's cache."""
-        return self._figure(TOKENS)
+        column: NDArray[np.float64] = self._figures[TOKENS]
+        return column
 
     @property
     def scraped_at(self) -> NDArray[np.float64]:
         """When the scraped figures were scraped, monotonic seconds; -inf is never."""
-        return self._figure(SCRAPED_AT)
+        column: NDArray[np.float64] = self._figures[SCRAPED_AT]
+        return column
 
     @property
     def ejected_until(self) -> NDArray[np.float64]:
         """Left out until then for failing, monotonic seconds; 0 is not."""
-        return self._figure(EJECTED_UNTIL)
+        column: NDArray[np.float64] = self._figures[EJECTED_UNTIL]
+        return column
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -383,13 +399,20 @@ class CandidateView:
         """Bytes of the request's prompt each candidate probably holds in its prefix cache."""
         cached = self._cached_bytes
         if cached is None:
-            cached = np.zeros(len(self.candidates))
-            prompt = self.request.prompt
-            if prompt is not None and prompt.hashes:
-                prefixes, rows = self.knowledge.prefixes, self.candidates.rows
-                for root, members in self.candidates.models:
-                    held = prefixes.cached_bytes(prompt.of_model(root), self.table.capacity)
-                    if held is not None:
-                        cached[members] = held[rows[members]]
-            self._cached_bytes = cached
+            cached = self._cached_bytes = self._cached()
+        return cached
+
+    def _cached(self) -> NDArray[np.float64]:
+        candidates, prompt = self.candidates, self.request.prompt
+        cached = np.zeros(len(candidates))
+        if prompt is None or not prompt.hashes:
+            return cached
+        prefixes, rows = self.knowledge.prefixes, candidates.rows
+        for root, members in candidates.models:
+            held = prefixes.cached_bytes(prompt.of_model(root), self.table.capacity)
+            if held is None:
+                continue
+            if members is candidates.all:
+                return held.take(rows)
+            cached[members] = held[rows[members]]
         return cached

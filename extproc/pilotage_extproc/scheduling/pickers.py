@@ -17,10 +17,12 @@ class MaxScore:
     def order(self, scores: NDArray[np.float64], members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
         """Members by score, best first."""
         count = len(members)
-        chance = scores[members] if count != len(scores) else scores.copy()
-        chance += self._random.random(count) * NEAR_TIE
+        chance = self._random.random(count)
+        chance *= NEAR_TIE
         if count == len(scores):
+            chance += scores
             return _best_first(chance, limit)
+        chance += scores[members]
         return members[_best_first(chance, limit)]
 
 

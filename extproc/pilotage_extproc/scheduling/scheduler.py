@@ -150,7 +150,9 @@ def weighted_worth(
     less beyond. Unlike a min-max over the candidates, a value's worth does not depend on the others,
     and a small difference under heavy load is a near-tie while the same difference at no load is not.
     """
-    total: NDArray[np.float64] = np.add.reduce(numerators / (halves + terms))
+    worth = halves + terms
+    np.divide(numerators, worth, out=worth)
+    total: NDArray[np.float64] = np.add.reduce(worth)
     return total
 
 

@@ -1,8 +1,10 @@
 """Which call a request is, by its head alone: ours, one that is forwarded, or answered at once."""
 
+from typing import Final
+
 from pilotage_api.settings import GatewaySettings, OtherTraffic
 from pilotage_extproc.domain.decision import DirectAnswer
-from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.exchange import Exchange
@@ -10,6 +12,10 @@ from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.stages.identify import Identity, identify, unread_because
 from pilotage_extproc.stages.models_page import ModelPages
+
+_MOST_KNOWN: Final = 256
+_LONGEST_KNOWN: Final = 512
+"""Characters; clients can make paths and types up as they like."""
 
 
 class ReadHead(Step):
@@ -21,10 +27,28 @@ class ReadHead(Step):
         self._settings = settings
         self._current = current
         self._pages = ModelPages(current.index)
+        self._known: dict[tuple[str, str, str, str], Call] = {}
+        """Calls that are read, by all that was looked at: most requests have the same few heads."""
 
     def apply(self, exchange: Exchange) -> DirectAnswer | None:
         """Recognise the call. Raises RequestRefused."""
         head = exchange.head
+        headers = head.headers
+        seen = (
+            head.method,
+            head.path,
+            headers.get("content-type", ""),
+            headers.get("content-encoding", ""),
+        )
+        call = self._known.get(seen)
+        if call is not None:
+            exchange.recognised(call)
+            return None
+        return self._recognise(exchange, head, seen)
+
+    def _recognise(
+        self, exchange: Exchange, head: RequestHead, seen: tuple[str, str, str, str]
+    ) -> DirectAnswer | None:
         identity = identify(head.method, head.path)
         kind, dialect = identity.kind, identity.dialect
         if kind is CallKind.OPTIONS:
@@ -44,7 +68,12 @@ class ReadHead(Step):
             forward_pool = _forwarded(self._settings.other_paths, Refusal.UNKNOWN_PATH, message)
         elif unread is not None:
             forward_pool = _forwarded(self._settings.other_bodies, Refusal.UNSUPPORTED_BODY, unread)
-        exchange.recognised(_call(head.path, identity, forward_pool))
+        call = _call(head.path, identity, forward_pool)
+        if dialect is not None and unread is None and sum(map(len, seen)) <= _LONGEST_KNOWN:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[seen] = call
+        exchange.recognised(call)
         return None
 
     def _models(self) -> ModelPages:
