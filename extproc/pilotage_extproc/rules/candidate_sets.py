@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from pilotage_api.snapshot import Binding, NameKind, PoolSnapshot, SaturationSnapshot
 from pilotage_extproc.scheduling.candidates import (
-    UNBOUNDED,
-    CandidateGroup,
     CandidateSet,
     Columns,
     candidate_set,
     columns_of,
     rows_of,
 )
+from pilotage_extproc.scheduling.targets import UNBOUNDED, CandidateGroup
 from pilotage_extproc.state.endpoints import EndpointTable
 
 Tiers = tuple[tuple[Binding, ...], ...]

@@ -1,0 +1,97 @@
+"""Where candidates lead: endpoints under a model's name, group by group."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, repeat
+from typing import Final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotage_api.snapshot import SaturationSnapshot
+from pilotage_extproc.domain.decision import Target
+
+UNBOUNDED: Final = SaturationSnapshot()
+_MOST_MADE: Final = 256
+"""Targets that are kept of one candidate set."""
+
+
+@dataclass(slots=True, frozen=True)
+class CandidateGroup:
+    """One pool's endpoints under one upstream model, before they stand in columns."""
+
+    tier: int
+    pool: str
+    upstream_model: str
+    addresses: tuple[str, ...]
+    rows: NDArray[np.intp]
+    """Of the addresses, in the endpoint table."""
+    is_adapter: bool = False
+    saturation: SaturationSnapshot = UNBOUNDED
+
+
+class GroupTargets(Sequence[Target]):
+    """The targets of some groups; made as they are asked for: a pool may have hundreds of names."""
+
+    __slots__ = ("_begins", "_groups", "_length", "_made")
+
+    def __init__(self, groups: Sequence[CandidateGroup]) -> None:
+        self._made: dict[int, Target] = {}
+        """Those that were asked for first: most requests go to them again."""
+        self._groups = [group for group in groups if group.addresses]
+        self._begins = list(accumulate((len(group.addresses) for group in self._groups), initial=0))
+        self._length = self._begins.pop()
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Target: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Target]: ...
+    def __getitem__(self, index: int | slice) -> Target | Sequence[Target]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        made = self._made.get(index)
+        if made is None:
+            made = self._make(index)
+            if len(self._made) < _MOST_MADE:
+                self._made[index] = made
+        return made
+
+    def _make(self, index: int) -> Target:
+        position = index + self._length if index < 0 else index
+        if not 0 <= position < self._length:
+            raise IndexError(index)
+        found = bisect_right(self._begins, position) - 1
+        group = self._groups[found]
+        within = position - self._begins[found]
+        return Target(
+            int(group.rows[within]),
+            group.addresses[within],
+            group.pool,
+            group.upstream_model,
+            group.is_adapter,
+        )
+
+    def __iter__(self) -> Iterator[Target]:
+        for group in self._groups:
+            yield from map(
+                Target,
+                group.rows.tolist(),
+                group.addresses,
+                repeat(group.pool),
+                repeat(group.upstream_model),
+                repeat(group.is_adapter),
+            )
+
+    def has_address(self, address: str) -> bool:
+        """Whether any of them is there."""
+        return any(address in group.addresses for group in self._groups)
+
+    def renamed(self, model: str, *, adapter: bool) -> "GroupTargets":
+        """The same, all asked for this model."""
+        return GroupTargets(
+            [replace(group, upstream_model=model, is_adapter=adapter) for group in self._groups]
+        )
