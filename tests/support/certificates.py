@@ -1,6 +1,7 @@
 """A certificate authority for clients and servers of tests."""
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -25,18 +26,30 @@ class Authority:
         )
         self.certificate = own.public_bytes(serialization.Encoding.PEM).decode()
 
-    def issue(self, name: str, group: str, lifetime: timedelta) -> tuple[str, str]:
-        """Certificate and key, as PEM, for a user of a group; also for a server at 127.0.0.1."""
+    def issue(
+        self,
+        name: str,
+        group: str,
+        lifetime: timedelta,
+        *,
+        hosts: Sequence[str] = (),
+        valid_from: timedelta | None = None,
+    ) -> tuple[str, str]:
+        """Certificate and key, as PEM, for a user of a group; also for a server at 127.0.0.1.
+
+        `hosts` are DNS names it is for instead of that address; `valid_from` is relative to now.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, group),
             x509.NameAttribute(NameOID.COMMON_NAME, name),
         ]
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        places: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts] or [here]
         found = (
-            self._builder(x509.Name(subject), lifetime)
+            self._builder(x509.Name(subject), lifetime, valid_from)
             .public_key(key.public_key())
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(places), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         text = key.private_bytes(
@@ -44,8 +57,10 @@ class Authority:
         )
         return found.public_bytes(serialization.Encoding.PEM).decode(), text.decode()
 
-    def _builder(self, subject: x509.Name, lifetime: timedelta) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
+    def _builder(
+        self, subject: x509.Name, lifetime: timedelta, valid_from: timedelta | None = None
+    ) -> x509.CertificateBuilder:
+        now = datetime.now(UTC) + (valid_from or timedelta())
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
