@@ -1,0 +1,1 @@
+"""Judging routers on recorded answers, and training the weights that ship."""
