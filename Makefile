@@ -10,8 +10,11 @@ UNIT   := -n auto --dist worksteal tests/unit
 # of the tests with a real Envoy those that depend on the gRPC server; all run on the default one
 ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py transport.py usage.py) tests/e2e/test_e2e_third_party.py
 
+# what tests start again and again reads compiled modules, whatever the environment says
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-transport test-kube test-operator kube-assets test-cluster test-upgrade test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-thorough test-transport test-kube test-operator kube-assets test-cluster test-upgrade test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +40,9 @@ test: setup ## All tests that need no special hardware (fast ones first)
 
 test-unit: setup ## Only the fast, pure tests
 	$(BIN)/python -m pytest $(UNIT)
+
+test-thorough: setup ## The same with four times as many examples of each property, as in CI
+	PILOTAGE_TEST_THOROUGH=1 $(BIN)/python -m pytest $(UNIT)
 
 kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASSETS points, else in a cache
 	$(PYTHON) hack/kube/assets.py get

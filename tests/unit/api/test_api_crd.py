@@ -6,6 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 from api_manifests import policy, pool
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -190,7 +191,7 @@ def full(kind: str) -> dict[str, Any]:
     return policy("r", match, rules=[rule], overrides={"header": "h", "rules": ["n"]})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(places, values)
 def test_schema_and_types_take_and_refuse_the_same(place, value):
     kind, path = place

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from api_manifests import compiled, policy, pool
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,7 +194,7 @@ matches = st.fixed_dictionaries(
 times = st.sampled_from([None, "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(matches, times), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_precedence_is_a_total_order_whatever_order_resources_come_in(specs, chance):
     policies = [route(f"p{n}", match, created=at) for n, (match, at) in enumerate(specs)]

@@ -4,6 +4,7 @@ import time
 
 import yaml
 from api_manifests import policy, pool
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,13 +75,13 @@ def check(loaded) -> None:
     assert compile_resources(loaded, GatewaySettings(), compiled.in_force).snapshot.version
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(nearly_good | anything, max_size=4))
 def test_any_objects_are_loaded_and_compiled_without_raising(objects):
     check(load_objects(objects))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.text(max_size=40) | nearly_good.map(yaml.safe_dump), max_size=3))
 def test_any_texts_are_loaded_and_compiled_without_raising(texts):
     check(load_texts((f"{n}.yaml", text) for n, text in enumerate(texts)))

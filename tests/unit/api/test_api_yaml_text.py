@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,13 +127,13 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(json_values.filter(lambda value: value is not None))
 def test_json_reads_back_as_written(value):
     assert read_documents(json.dumps(value), "x.json")[0].value == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.text(alphabet="ab:-[]{}&*!|>?#%@,'\"\\ \n\t0<~=.\ud800é", max_size=60),
     st.sampled_from(["x.yaml", "x.json"]),

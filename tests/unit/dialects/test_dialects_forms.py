@@ -7,6 +7,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -223,7 +224,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     pieces=st.lists(
         st.sampled_from(PIECES),

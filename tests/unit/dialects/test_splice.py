@@ -5,6 +5,7 @@ import time
 
 import orjson
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,7 +75,7 @@ def documents(draw):
 
 
 @given(documents(), TEXT)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_splicing_a_model_is_assigning_it_and_leaves_every_other_byte(document, model):
     body, start, end = document
     changed = splice_model(body, model)
@@ -84,7 +85,7 @@ def test_splicing_a_model_is_assigning_it_and_leaves_every_other_byte(document, 
 
 
 @given(documents(), st.sampled_from([b'"model"', rb'"mod\u0065l"', rb'"\u006D\u006Fdel"']), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_second_model_is_refused_wherever_and_however_it_is_written(document, key, first):
     body, _, _ = document
     brace = body.index(b"{") + 1
@@ -100,7 +101,7 @@ def test_a_second_model_is_refused_wherever_and_however_it_is_written(document, 
 
 
 @given(documents())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_one_model_is_accepted_however_many_stand_deeper(document):
     check_single(document[0], MODEL)
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ def read(chunks: list[bytes], *, event_stream: bool) -> ResponseReader:
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_usage_is_read_however_the_stream_is_cut(name: str, data: st.DataObject) -> None:
     body = (CAPTURES / name).read_bytes()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=30)))

@@ -8,11 +8,6 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("api", "kube", "operator", "extproc", "cli", "sim")
-MODULES = {
-    str(path.relative_to(ROOT)): ast.parse(path.read_text())
-    for folder in FOLDERS
-    for path in sorted((ROOT / folder).rglob("*.py"))
-}
 
 OF_OTHERS = {
     # their interface is assignment
@@ -122,18 +117,28 @@ def is_name(node: ast.expr, names: set[str]) -> bool:
     return isinstance(node, ast.Name) and node.id in names
 
 
-def test_no_module_sets_attributes_that_another_one_defines():
-    found = {path: set_from_outside(one) for path, one in MODULES.items() if path not in OF_OTHERS}
+@pytest.fixture(scope="module")
+def modules() -> dict[str, ast.Module]:
+    """All modules, by path."""
+    return {
+        str(path.relative_to(ROOT)): ast.parse(path.read_text())
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    }
+
+
+def test_no_module_sets_attributes_that_another_one_defines(modules):
+    found = {path: set_from_outside(one) for path, one in modules.items() if path not in OF_OTHERS}
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
-def test_no_module_keeps_state_that_changes():
-    found = {path: module_state(one) for path, one in MODULES.items()}
+def test_no_module_keeps_state_that_changes(modules):
+    found = {path: module_state(one) for path, one in modules.items()}
     assert {path: lines for path, lines in found.items() if lines} == {}
 
 
-def test_each_exception_is_needed():
-    assert [path for path in OF_OTHERS if path not in MODULES or not set_from_outside(MODULES[path])] == []
+def test_each_exception_is_needed(modules):
+    assert [path for path in OF_OTHERS if path not in modules or not set_from_outside(modules[path])] == []
 
 
 @pytest.mark.parametrize(

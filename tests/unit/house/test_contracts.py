@@ -1,10 +1,12 @@
 """The import contracts bite: each refuses an import that is planted in a copy of the packages."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -52,9 +54,19 @@ PLANTED = [
 ]
 
 
+@dataclass
+class Report:
+    """What import-linter says of the packages in a folder."""
+
+    kept: dict[str, bool]
+    """Whether each contract is."""
+    broken: dict[str, str]
+    """What it says of each that is not."""
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The packages and their contracts, to be changed and put back."""
+    """The packages and their contracts."""
     folder = tmp_path_factory.mktemp("planted")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -62,8 +74,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def lint_imports(folder: Path) -> dict[str, bool]:
-    """Whether each contract is kept by the packages in a folder."""
+def lint_imports(folder: Path) -> Report:
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=folder,
@@ -72,28 +83,41 @@ def lint_imports(folder: Path) -> dict[str, bool]:
         text=True,
         check=False,
     )
+    summary, _, details = done.stdout.partition("\nBroken contracts\n")
+    names = [contract["name"] for contract in CONTRACTS]
     kept = {}
-    for contract in CONTRACTS:
-        lines = [line for line in done.stdout.splitlines() if line.startswith(f"{contract['name']} ")]
+    for name in names:
+        lines = [line for line in summary.splitlines() if line.startswith(f"{name} ")]
         assert len(lines) == 1, done.stdout + done.stderr
-        kept[contract["name"]] = "KEPT" in lines[0]
+        kept[name] = "KEPT" in lines[0]
     assert done.returncode == (0 if all(kept.values()) else 1)
-    return kept
+    sections = re.split(rf"^({'|'.join(map(re.escape, names))})\n-+\n", details, flags=re.MULTILINE)
+    return Report(kept, dict(zip(sections[1::2], sections[2::2], strict=True)))
+
+
+@pytest.fixture(scope="module")
+def planted_report(copy: Path) -> Report:
+    """With all the forbidden imports at once: each is to be found and named."""
+    before = {file: (copy / file).read_text() for _, file, _ in PLANTED}
+    for _, file, planted in PLANTED:
+        with (copy / file).open("a") as module:
+            module.write(f"\nimport {planted}\n")
+    report = lint_imports(copy)
+    for file, text in before.items():
+        (copy / file).write_text(text)
+    return report
 
 
 def test_an_unchanged_copy_keeps_every_contract(copy):
-    assert set(lint_imports(copy).values()) == {True}
+    assert set(lint_imports(copy).kept.values()) == {True}
 
 
 @pytest.mark.parametrize(("contract", "file", "planted"), PLANTED)
-def test_a_forbidden_import_is_refused(copy, contract, file, planted):
-    path = copy / file
-    before = path.read_text()
-    try:
-        path.write_text(f"{before}\nimport {planted}\n")
-        assert lint_imports(copy)[contract] is False
-    finally:
-        path.write_text(before)
+def test_a_forbidden_import_is_refused(planted_report, contract, file, planted):
+    assert planted_report.kept[contract] is False
+    importer = ".".join(Path(file).with_suffix("").parts[1:])
+    told = " ".join(planted_report.broken[contract].split())
+    assert f"{importer} -> {planted} (l." in told
 
 
 def test_each_contract_has_an_import_that_breaks_it():

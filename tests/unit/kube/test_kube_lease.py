@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lease_register import Door, LeaseRegister
@@ -193,7 +194,7 @@ async def test_work_that_ends_gives_the_lease_back_and_its_error_is_told():
     assert register.writes == ["one", ""]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     skews=st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3),
     faults=st.lists(

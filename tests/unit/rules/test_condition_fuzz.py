@@ -6,6 +6,7 @@
 import os
 import time
 
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.conditions.variables import MAX_ITEMS, MAX_TEXT, VARIABLES, ValueType
 from pilotage_extproc.rules.condition import condition_of
 
-EXAMPLES = int(os.environ.get("PILOTAGE_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("PILOTAGE_FUZZ_EXAMPLES", str(examples(150))))
 
 of_type = {kind: [one.name for one in VARIABLES.values() if one.type is kind] for kind in ValueType}
 headers = st.sampled_from(['headers["x-a"]', 'headers["x-b"]'])

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduling_fleet import FACTS, NOW, Fleet
@@ -225,7 +226,7 @@ def test_worth_falls_with_the_measure_and_stays_between_0_and_1(values, half):
 
 
 @given(st.integers(1, 200), st.integers(1, 5), st.integers(1, 3), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_the_order_is_the_best_of_those_that_survive(count, limit, tiers, chance):
     fleet = Fleet(count, tiers)
     table, candidates = fleet.table, fleet.candidates

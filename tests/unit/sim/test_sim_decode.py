@@ -2,6 +2,7 @@
 
 import random
 
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ requests = st.lists(
 
 
 @given(wanted=requests, cache=st.sampled_from([800, 1600, 8000]), cut=st.integers(1, 40))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_decoding_at_once_is_decoding_step_by_step(wanted, cache, cut):
     config = SimConfig(("m",), kv_cache_tokens=cache, max_running=6, max_loras=2)
     engines = [Engine(config.engine_config()) for _ in range(2)]

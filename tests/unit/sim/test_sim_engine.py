@@ -5,6 +5,7 @@ import random
 
 import aiohttp
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ def finish(engine: Engine) -> list[str]:
     ),
     aborted=st.sets(st.integers(0, 24)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_all_is_answered_limits_hold_and_no_block_leaks(requests, aborted):
     engine = Engine(SMALL.engine_config())
     for number, (prompt, tokens, adapter) in enumerate(requests):

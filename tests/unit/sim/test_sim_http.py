@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import openai
 import pytest
 
 from pilotage_sim import Faults, MetricsFault, SimCluster, SimConfig, SimSpec
@@ -266,6 +265,8 @@ async def test_a_killed_server_refuses_and_comes_back_with_an_empty_cache(server
 
 
 async def test_the_openai_client_works(server):
+    import openai  # loads for a second
+
     async with openai.AsyncOpenAI(base_url=f"http://{server.address}/v1", api_key="none") as client:
         answer = await client.chat.completions.create(**CHAT)
         stream = await client.chat.completions.create(**CHAT, stream=True)

@@ -3,6 +3,7 @@
 import msgspec
 import orjson
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -185,11 +186,11 @@ class Selecting(RuleBasedStateMachine):
 
 
 TestSelecting = Selecting.TestCase
-TestSelecting.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestSelecting.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_no_bytes_make_reading_a_pod_fail_otherwise_than_by_saying_so(noise):
     with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
         read_pod(memoryview(noise + b"{"))

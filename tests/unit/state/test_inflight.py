@@ -1,5 +1,6 @@
 """In-flight counts: counted at once, released once, given up where an engine is idle, without drift."""
 
+from effort import examples
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -203,5 +204,5 @@ class Drift(RuleBasedStateMachine):
             assert 0 <= self.table.running[row] <= self.scraped_running.get(address, 0)
 
 
-Drift.TestCase.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
+Drift.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=60, deadline=None)
 TestDrift = Drift.TestCase

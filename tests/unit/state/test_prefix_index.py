@@ -7,6 +7,7 @@ import tracemalloc
 from collections import OrderedDict
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -223,5 +224,5 @@ class AgainstAModel(RuleBasedStateMachine):
         assert self.index.block_count == sum(len(held) for held in self.held.values())
 
 
-AgainstAModel.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+AgainstAModel.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=40, deadline=None)
 TestAgainstAModel = AgainstAModel.TestCase

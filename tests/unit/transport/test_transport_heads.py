@@ -1,6 +1,7 @@
 """Header blocks: looked up only where the same bytes still mean the same, and judged by RFC 9113."""
 
 import pytest
+from effort import examples
 from hpack import Decoder, Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ LISTS = st.lists(st.tuples(NAMES, VALUES), max_size=5)
 
 
 @given(st.lists(st.tuples(LISTS, st.sampled_from([None, 0, 64, 300, 4096])), max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_block_means_what_a_decoder_without_memory_says(blocks):
     encoder, plain, reader = Encoder(), Decoder(), HeadReader(1 << 14)
     for fields, table_size in blocks:
@@ -77,7 +78,7 @@ def test_size_updates_without_end_are_refused():
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_bytes_are_a_head_or_a_fault(block):
     try:
         HeadReader(1 << 14).read(block)

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import Client, Port, data, echo, message
@@ -23,7 +24,7 @@ def cut_bytes(draw):
 
 
 @given(cut_bytes())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_a_cutter_finds_the_messages_however_their_bytes_are_cut(case):
     messages, pieces = case
     cutter, found = MessageCutter(), []
@@ -39,7 +40,7 @@ def test_a_cutter_finds_the_messages_however_their_bytes_are_cut(case):
 
 
 @given(case=cut_bytes(), padding=st.integers(0, 30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 async def test_what_is_cut_over_frames_and_padded_comes_back_whole(case, padding):
     messages, pieces = case
     client = Client(Port(echo))

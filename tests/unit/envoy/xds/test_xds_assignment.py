@@ -1,5 +1,6 @@
 """Endpoints as Envoy reads them."""
 
+from effort import examples
 from envoy.config.endpoint.v3 import endpoint_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ def test_no_addresses_make_an_empty_assignment():
     assert read(AddressBook().assignment("models", [])) == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.tuples(st.ip_addresses(v=4), st.integers(1, 65535)), unique=True, max_size=30))
 def test_an_assignment_holds_exactly_what_was_given(endpoints):
     book = AddressBook()
