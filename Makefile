@@ -14,7 +14,7 @@ ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py tran
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-thorough test-transport test-kube test-operator kube-assets test-cluster test-upgrade test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-placement crds tables lock clean
+.PHONY: help setup demo test test-unit test-thorough test-transport test-kube test-operator kube-assets test-cluster test-upgrade test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-guard bench-placement crds tables lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ format: setup ## Format the code
 
 bench: setup ## Throughput and added latency against a fixed-pick picker (table and JSON)
 	$(BIN)/python -m bench
+
+bench-guard: setup ## Does a request cost the picker what it did? In process, against bench/guard.json
+	$(BIN)/python -m bench.guard
 
 bench-placement: setup ## Placement on 8 simulated servers against Envoy's own balancers (table and JSON; minutes)
 	$(BIN)/python -m bench.placement

@@ -8,9 +8,8 @@ import argparse
 import asyncio
 import cProfile
 import pstats
-from statistics import fmean
 
-from bench.replay.sequence import CASES, Case, Replay
+from bench.replay.sequence import CASES, Case, Replay, least_mean
 
 
 async def measure(case: Case, rounds: int) -> float:
@@ -18,11 +17,6 @@ async def measure(case: Case, rounds: int) -> float:
     replay = await Replay.of(case)
     await replay.run()
     return 1e6 * least_mean([await replay.run() for _ in range(rounds)])
-
-
-def least_mean(rounds: list[list[float]]) -> float:
-    """The mean over all pieces of the least that each took in any round."""
-    return fmean([min(taken) for taken in zip(*rounds, strict=True)])
 
 
 async def profile(case: Case) -> None:

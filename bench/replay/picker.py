@@ -1,6 +1,7 @@
 """The picker in this process: its real services on the real transport, but for the socket."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from bench.replay import messages
@@ -64,8 +65,8 @@ def _messages(data: bytes) -> list[bytes]:
     return found
 
 
-async def picker(endpoints: int) -> tuple[Connection, Wire]:
-    """A picker with so many endpoints, and an Envoy's connection to it."""
+async def picker(endpoints: int) -> tuple[Connection, Wire, Callable[[], float]]:
+    """A picker with so many endpoints, an Envoy's connection to it, and how many requests it has settled."""
     settings = GatewaySettings()
     runtime = Runtime(settings, process_id="replay", resolve=_as_written)
     compiled = compile_resources(
@@ -86,7 +87,7 @@ async def picker(endpoints: int) -> tuple[Connection, Wire]:
     connection.connection_made(wire)
     connection.data_received(messages.preface())
     tune_garbage_collection()
-    return connection, wire
+    return connection, wire, lambda: runtime.telemetry.settlements.value("settled")
 
 
 async def _as_written(name: str) -> list[str]:

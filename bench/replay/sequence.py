@@ -9,8 +9,10 @@ import asyncio
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Final, Self
 
 from bench.bodies import write_bodies
@@ -24,8 +26,6 @@ OPEN: Final = 16
 _READ_BYTES: Final = 64 << 10
 """Read from a socket at once."""
 _LOG_STREAM: Final = 1
-_LOG_TURNS: Final = 3
-"""Turns of the loop until an entry of the access log has been settled."""
 _REQUESTS: Final = 100
 _LARGE_REQUESTS: Final = 40
 _MOST_TURNS: Final = 1000
@@ -61,10 +61,11 @@ class Prepared:
 class Replay:
     """One case, ready to be run again and again."""
 
-    def __init__(self, case: Case, connection: Connection, wire: Wire) -> None:
+    def __init__(self, case: Case, connection: Connection, wire: Wire, settled: Callable[[], float]) -> None:
         self._case = case
         self._connection = connection
         self._wire = wire
+        self._settled = settled
         self._taken = 0.0
         blocks = messages.HeadBlocks()
         self._feed(messages.opened(_LOG_STREAM, blocks.access_log()))
@@ -77,8 +78,7 @@ class Replay:
     @classmethod
     async def of(cls, case: Case) -> Self:
         """With a picker of its own."""
-        connection, wire = await picker(case.endpoints)
-        return cls(case, connection, wire)
+        return cls(case, *await picker(case.endpoints))
 
     async def run(self) -> list[float]:
         """The sequence once: seconds that the picker took, by request."""
@@ -104,8 +104,7 @@ class Replay:
         if case.bundled:
             self._open.append(messages.said(_LOG_STREAM, messages.log_entry(answers)))
             if len(self._open) > OPEN:
-                self._feed(self._open.popleft())
-                await self._turns(_LOG_TURNS)
+                await self._ends(self._open.popleft())
         else:
             self._feed(frames.frame(frames.DATA, frames.END_STREAM, stream))
 
@@ -119,6 +118,16 @@ class Replay:
             await self._turns(1)  # the rest is done in turns of the loop
         raise RuntimeError("a request was not placed")
 
+    async def _ends(self, entry: bytes) -> None:
+        """The access-log entry of a request comes."""
+        before = self._settled()
+        self._feed(entry)
+        for _ in range(_MOST_TURNS):
+            if self._settled() > before:
+                return
+            await self._turns(1)
+        raise RuntimeError("a request was not settled")
+
     async def _turns(self, count: int) -> None:
         began = time.perf_counter()
         for _ in range(count):
@@ -131,6 +140,11 @@ class Replay:
             began = time.perf_counter()
             self._connection.data_received(portion)
             self._taken += time.perf_counter() - began
+
+
+def least_mean(rounds: list[list[float]]) -> float:
+    """The mean over all pieces of the least that each took in any round."""
+    return fmean([min(taken) for taken in zip(*rounds, strict=True)])
 
 
 def _prepared(case: Case) -> list[Prepared]:
