@@ -101,8 +101,8 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Throughput and added latency against a fixed-pick picker (table and JSON)
-	$(BIN)/python -m bench
+bench: setup ## Throughput and added latency against a fixed-pick picker (table and JSON; RIVAL=PROGRAM: another picker too)
+	$(if $(RIVAL),RIVAL=$(abspath $(RIVAL)) )$(BIN)/python -m bench
 
 bench-guard: setup ## Does a request cost the picker what it did? In process, against bench/guard.json
 	$(BIN)/python -m bench.guard

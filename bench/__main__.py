@@ -2,7 +2,8 @@
 
 python -m bench [--quick] [--only NAME] [--rounds N] [--seconds S] [--out FILE] [--long MINUTES]
 
-`BENCH_BEFORE=COMMAND` measures the `pilotage` command of another version in the same runs.
+`BENCH_BEFORE=COMMAND` measures the `pilotage` command of another version in the same runs, `RIVAL=PROGRAM`
+another project's picker (`bench/rival.py` says how it is started).
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench import rival
 from bench.bodies import write_bodies
 from bench.documents import median
 from bench.load import CONNECTIONS, Measured, run_load
@@ -31,6 +33,7 @@ from bench.stack import (
     FLOOR_WITHOUT_LOG,
     PILOTAGE,
     PILOTAGE_ON_GRPCIO,
+    RIVAL,
     Stack,
     rss_bytes,
 )
@@ -81,13 +84,15 @@ _ON_GRPCIO = (Member(FLOOR_ON_GRPCIO, FLOOR_ON_GRPCIO), Member(PILOTAGE_ON_GRPCI
 """The transport of earlier versions, side by side."""
 _BEFORE = (Member(BEFORE, BEFORE),) if "BENCH_BEFORE" in os.environ else ()
 """Another version in the same run."""
+_RIVAL = (Member(RIVAL, RIVAL),) if rival.is_given() else ()
+"""Another project's picker in the same run."""
 
 
 def full_duplex(name: str, size: int) -> Scenario:
     """As other gateways ask."""
     ours = Member(PILOTAGE, PILOTAGE, full_duplex=True)
-    before = tuple(replace(member, full_duplex=True) for member in _BEFORE)
-    return Scenario(name, size, (*before, Member("bundled", PILOTAGE), ours), base="bundled")
+    others = tuple(replace(member, full_duplex=True) for member in (*_BEFORE, *_RIVAL))
+    return Scenario(name, size, (*others, Member("bundled", PILOTAGE), ours), base="bundled")
 
 
 SCENARIOS = (

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from bench import rival
 from bench.upstream import addresses
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
@@ -21,6 +22,8 @@ FLOOR, FLOOR_WITHOUT_LOG, PILOTAGE = "floor", "floor without log", "pilotage"
 FLOOR_ON_GRPCIO, PILOTAGE_ON_GRPCIO = "floor on grpcio", "pilotage on grpcio"
 BEFORE = "before"
 """Pilotage of another checkout, whose `pilotage` command is `BENCH_BEFORE`."""
+RIVAL = "rival"
+"""Another project's picker: see `bench.rival`."""
 _OURS = (PILOTAGE, PILOTAGE_ON_GRPCIO, BEFORE)
 REAL_PAGE = Path(__file__).parents[1] / "tests/fixtures/vllm-0.32/metrics_under_load_lora.prom"
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -111,6 +114,10 @@ class Stack:
         transport = "grpcio" if self.kind in (FLOOR_ON_GRPCIO, PILOTAGE_ON_GRPCIO) else "builtin"
         if self.kind in _OURS:
             self.picker = await self._pilotage(picker, upstream, transport)
+        elif self.kind == RIVAL:
+            clusters = free_port()
+            await self._child("bench.clusters", str(clusters), str(upstream), str(self.endpoints))
+            self.picker = await self._rival(picker, upstream)
         else:
             self.picker = await self._child(
                 "bench.floor", str(picker), str(upstream), str(self.endpoints), transport
@@ -124,6 +131,8 @@ class Stack:
         )
         if self.kind == FLOOR_WITHOUT_LOG or self.full_duplex:
             bootstrap = _without_access_log(bootstrap)
+        if self.kind == RIVAL:
+            bootstrap = rival.with_clusters_from(bootstrap, clusters)
         if self.full_duplex:
             bootstrap = _as_another_gateway(bootstrap)
         self.envoy = EnvoyProcess(bootstrap, concurrency=1)
@@ -158,6 +167,14 @@ class Stack:
             *("-f", self.folder.name, "--log-level", "error"),
             *("--extproc-listen", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{self.admin_port}"),
             stderr=asyncio.subprocess.DEVNULL,
+        )
+        self.children.append(child)
+        return child
+
+    async def _rival(self, port: int, upstream: int) -> asyncio.subprocess.Process:
+        endpoints = [f"{host}:{upstream}" for host in addresses(self.endpoints)]
+        child = await asyncio.create_subprocess_exec(
+            *rival.command(port, endpoints, Path(self.folder.name)), stderr=asyncio.subprocess.DEVNULL
         )
         self.children.append(child)
         return child
