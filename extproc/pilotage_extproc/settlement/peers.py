@@ -33,6 +33,8 @@ MAX_PEERS = 64
 """Peers past this are not connected: each costs a connection and a call a second."""
 _QUEUE_LENGTH = 10_000
 _BATCH_LENGTH = 500
+GATHER_SECONDS = 0.005
+"""From the first outcome to its call, which takes all that came meanwhile: calls cost, not outcomes."""
 HELLO_INTERVAL_SECONDS = 1.0
 
 
@@ -104,6 +106,8 @@ class Peer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._wake.wait()
+            if self._wake.is_set():
+                await asyncio.sleep(GATHER_SECONDS)
             self._wake.clear()
             for queue, kind in ((self._owned, "owned"), (self._propagated, "propagated")):
                 while queue:

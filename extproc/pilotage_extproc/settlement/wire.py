@@ -1,6 +1,6 @@
 """Outcomes as bytes between peer processes: JSON, versioned by the gRPC service's name."""
 
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from typing import Any, Final
 
 import orjson
@@ -9,12 +9,13 @@ from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 
 _FIELDS: Final = frozenset(field.name for field in fields(Outcome))
 _USAGE_FIELDS: Final = frozenset(field.name for field in fields(TokenUsage))
-_OPTIONAL: Final = frozenset(field.name for field in fields(Outcome) if field.default is not MISSING)
+_OPTIONAL: Final = tuple([field.name for field in fields(Outcome) if field.default is not MISSING])
+_REQUIRED: Final = tuple([field.name for field in fields(Outcome) if field.default is MISSING])
 
 
 def encode_outcomes(outcomes: list[Outcome]) -> bytes:
     """A batch of outcomes. What is unknown is left out, so that a peer of another version can read it."""
-    return orjson.dumps([_known(asdict(outcome)) for outcome in outcomes])
+    return orjson.dumps([_known(outcome) for outcome in outcomes])
 
 
 def decode_outcomes(data: bytes) -> list[Outcome]:
@@ -34,6 +35,12 @@ def _outcome(entry: dict[str, Any]) -> Outcome:
     return Outcome(**values)
 
 
-def _known(outcome: dict[str, Any]) -> dict[str, Any]:
-    outcome["usage"] = {name: value for name, value in outcome["usage"].items() if value is not None}
-    return {name: value for name, value in outcome.items() if value is not None or name not in _OPTIONAL}
+def _known(outcome: Outcome) -> dict[str, Any]:
+    usage = outcome.usage
+    entry: dict[str, Any] = {name: getattr(outcome, name) for name in _REQUIRED}
+    for name in _OPTIONAL:
+        value = getattr(outcome, name)
+        if value is not None:
+            entry[name] = value
+    entry["usage"] = {name: value for name in _USAGE_FIELDS if (value := getattr(usage, name)) is not None}
+    return entry

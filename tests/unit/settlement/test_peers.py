@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -15,6 +16,7 @@ from pilotage_extproc.server.tls import self_signed
 from pilotage_extproc.settlement.link import CertificateFault, PeerLink
 from pilotage_extproc.settlement.peers import Peers, peer_service
 from pilotage_extproc.telemetry.metrics import Telemetry
+from pilotage_extproc.transport.contract import Handler, Method, Service, Stream
 from pilotage_extproc.transport.grpcio import GrpcioPort
 
 OUTCOME = Outcome("owner-1", 200, "10.0.0.1:8000", 1, 2.0, 0.5)
@@ -27,15 +29,27 @@ class RunningPeer:
 
     def __init__(self, pair: Pair | None = None, process_id: str = "owner") -> None:
         self.settled: list[str] = []
+        self.calls = 0
+        """Deliveries that came."""
         self.pair = pair
         self.connections = 0
         """TLS handshakes asked for."""
-        self._service = peer_service(
+        service = peer_service(
             process_id,
             settle=lambda outcome: self.settled.append(outcome.decision_id),
             learn=lambda outcome: None,
             explain=lambda decision: b'{"decision": "%s"}' % decision.encode(),
         )
+        deliver = service.methods["Deliver"]
+        counted = Method(self._counted(deliver.handler), deliver.room, deliver.receiver)
+        self._service = Service(service.name, {**service.methods, "Deliver": counted})
+
+    def _counted(self, handler: Handler) -> Handler:
+        async def count(stream: Stream) -> None:
+            self.calls += 1
+            await handler(stream)
+
+        return count
 
     async def start(self, address: str) -> str:
         credentials = None
@@ -124,6 +138,21 @@ async def test_a_peer_that_announces_no_certificate_is_met_in_plaintext(start: S
         await known(peers, address)
         assert peers.deliver("owner", OUTCOME)
         await settled(peer, "owner-1")
+
+
+async def test_outcomes_that_come_together_are_delivered_in_one_call_and_in_order(start: Start) -> None:
+    peer = RunningPeer()
+    address = await start(peer)
+    async with met() as peers:
+        peers.follow({address: ""})
+        await known(peers, address)
+        decisions = [f"owner-{number}" for number in range(100)]
+        for number, decision in enumerate(decisions):
+            peers.deliver("owner", replace(OUTCOME, decision_id=decision))
+            if number % 10 == 0:
+                await asyncio.sleep(0)
+        await settled(peer, *decisions)
+        assert peer.calls <= 3, "a delivery for each few outcomes"
 
 
 async def test_a_peer_with_a_certificate_of_its_own_making_is_met_over_tls(start: Start) -> None:
