@@ -8,6 +8,7 @@ from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.load import SETTINGS_KEY, Loaded
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.naming import NameRegistry, pool_key
+from pilotage_api.objective_findings import find_falling_curves
 from pilotage_api.policies import compile_policies
 from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
@@ -92,6 +93,7 @@ def _find_in_pool(pool: ModelPool, installed: frozenset[str], find: Find) -> Non
         seen.add(place)
     find_in_profile(pool.spec.scheduling, key, installed, find)
     find_in_bounds(pool.spec.saturation, pool.spec.health, key, find)
+    find_falling_curves(pool, key, find)
 
 
 def _names_without_policy(

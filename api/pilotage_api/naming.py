@@ -11,7 +11,7 @@ from datetime import datetime
 from pilotage_api.findings import ResourceKey
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.resource import OLDEST
-from pilotage_api.snapshot import Binding, NameKind
+from pilotage_api.snapshot import Binding, ModelSnapshot, NameKind
 
 EVERY_NAMESPACE = "*"
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -146,6 +146,16 @@ class NameRegistry:
         """Whether a namespace may use the pool of that name; None where there is none."""
         found = self._pools.get(pool)
         return None if found is None else self.sees(found, (namespace,))
+
+    def facts_of(self, binding: Binding) -> ModelSnapshot | None:
+        """What the pool of a binding says of its model, or of the model its adapter belongs to."""
+        namespace, _, name = binding.pool.partition("/")
+        pool = self._pools.get(ResourceKey("ModelPool", namespace, name))
+        for model in () if pool is None else pool.spec.models:
+            adapters = [adapter.name for adapter in model.adapters]
+            if binding.upstream_model == model.upstream or binding.upstream_model in adapters:
+                return model.snapshot()
+        return None
 
     def pool_names(self, namespace: str) -> list[str]:
         """Names of a namespace's pools."""

@@ -143,7 +143,8 @@ def lowered(snapshot: RoutingSnapshot) -> Lowered:
 def _lowered(route: PolicyRoute) -> PreviousRoute | None:
     """Its first rule, where that takes every request and draws nothing by a header."""
     first = route.rules[0]
-    if first.when is not None or first.sticky_by is not None or route.overrides is not None:
+    newer = (first.when, first.sticky_by, first.objective, route.overrides)
+    if any(one is not None for one in newer):
         return None
     return PreviousRoute(
         policy=route.policy,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pilotage_api.conditions.check import check
 from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.credentials import is_credential
+from pilotage_api.objective import Objective, OutputBudget, Stickiness
 from pilotage_api.resource import (
     API_VERSION,
     STAYS_LEFT_OUT,
@@ -117,6 +118,9 @@ def _condition(when: str | None) -> Iterable[Problem]:
 
 ALL_OR_NONE: Final = "all candidates of a rule have a weight, or none has"
 NOT_ALL_ZERO: Final = "at least one weight must be above 0"
+NEEDS_OBJECTIVE: Final = "outputBudget and stickiness need an objective"
+OBJECTIVE_OR_WEIGHTS: Final = "candidates have weights, or the rule has an objective, not both"
+PAIR_OF_CANDIDATES: Final = "strongGain names two of the rule's candidates"
 
 
 class Rule(Block):
@@ -133,6 +137,20 @@ class Rule(Block):
                     "rule": "!self.candidates.all(c, has(c.weight) && c.weight == 0)",
                     "message": NOT_ALL_ZERO,
                 },
+                {
+                    "rule": "has(self.objective) || !(has(self.outputBudget) || has(self.stickiness))",
+                    "message": NEEDS_OBJECTIVE,
+                },
+                {
+                    "rule": "!has(self.objective) || self.candidates.all(c, !has(c.weight))",
+                    "message": OBJECTIVE_OR_WEIGHTS,
+                },
+                {
+                    "rule": "!has(self.objective) || !has(self.objective.strongGain) || "
+                    "(self.candidates.exists(c, c.model == self.objective.strongGain.weak) && "
+                    "self.candidates.exists(c, c.model == self.objective.strongGain.strong))",
+                    "message": PAIR_OF_CANDIDATES,
+                },
             ]
         }
     )
@@ -145,22 +163,42 @@ class Rule(Block):
     """In order of preference, or with weights; the rest are fallbacks."""
     sticky_by: HeaderName | None = None
     """With weights: requests with the same value of this header go to the same candidate first."""
-    objective: ReservedObject
-    """Weights of quality, cost and latency."""
-    output_budget: ReservedObject
-    """Levels of output tokens, and whether they are enforced."""
+    objective: Objective | None = None
+    """Chooses model, output budget and server together; without it candidates are tried in order."""
+    output_budget: OutputBudget | None = None
+    """With an objective: levels of output tokens to choose among."""
+    stickiness: Stickiness | None = None
+    """With an objective: keeps conversations with their model."""
 
     def problems(self) -> Iterable[Problem]:
         """A condition that cannot be evaluated, and weights that do not say who comes first."""
         yield from _condition(self.when)
         yield from _credential("stickyBy", self.sticky_by)
         given = [one.weight for one in self.candidates if one.weight is not None]
+        yield from self._of_objective(weighted=bool(given))
         if not given:
             return
         if len(given) != len(self.candidates):
             yield Problem("invalid-weights", "candidates", ALL_OR_NONE, "weigh all of them, or none")
         elif sum(given) == 0:
             yield Problem("invalid-weights", "candidates", NOT_ALL_ZERO, "give at least one a weight above 0")
+
+    def _of_objective(self, *, weighted: bool) -> Iterable[Problem]:
+        """What belongs to an objective without one, and what does not belong to it."""
+        if self.objective is None:
+            for path, given in (("outputBudget", self.output_budget), ("stickiness", self.stickiness)):
+                if given is not None:
+                    yield Problem("needs-objective", path, NEEDS_OBJECTIVE, "add an objective, or remove it")
+            return
+        if weighted:
+            fix = "remove the candidates' weights, or the objective"
+            yield Problem("invalid-weights", "candidates", OBJECTIVE_OR_WEIGHTS, fix)
+        pair = self.objective.strong_gain
+        models = {one.model for one in self.candidates}
+        for path, model in () if pair is None else (("weak", pair.weak), ("strong", pair.strong)):
+            if model not in models:
+                fix = f"name one of {', '.join(sorted(models))}"
+                yield Problem("no-such-candidate", f"objective.strongGain.{path}", PAIR_OF_CANDIDATES, fix)
 
 
 class Overrides(Block):

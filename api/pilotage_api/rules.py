@@ -10,6 +10,7 @@ from pilotage_api.conditions.check import Checked, check
 from pilotage_api.conditions.variables import header_of
 from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.naming import Meaning, NameRegistry
+from pilotage_api.objective_findings import find_in_objective
 from pilotage_api.routepolicy import RoutePolicy, Rule
 from pilotage_api.snapshot import CandidateModel, RuleSnapshot
 
@@ -39,14 +40,23 @@ def compile_rules(
     for index, (rule, condition) in enumerate(zip(policy.spec.rules, conditions, strict=True)):
         path = f"spec.rules[{index}]"
         when, reads = _effective(condition, key, f"{path}.when", names.registry, find)
+        candidates = _candidates(rule, path, key, names.meaning_of, find)
+        if rule.objective is not None:
+            facts = {
+                binding: names.registry.facts_of(binding) for one in candidates for binding in one.bindings
+            }
+            find_in_objective(rule, candidates, facts, key, path, find)
         rules.append(
             RuleSnapshot(
                 name=rule.name or f"rules[{index}]",
-                candidates=_candidates(rule, path, key, names.meaning_of, find),
+                candidates=candidates,
                 when=when,
                 reads=reads,
                 sticky_by=None if rule.sticky_by is None else rule.sticky_by.lower(),
                 scheduling=None if own is None else own.snapshot(),
+                objective=None if rule.objective is None else rule.objective.snapshot(),
+                output_budget=None if rule.output_budget is None else rule.output_budget.snapshot(),
+                stickiness=None if rule.stickiness is None else float(rule.stickiness.minimum_gain),
             )
         )
     _find_unreachable(policy, rules, conditions, key, find)

@@ -89,6 +89,10 @@ class HealthSnapshot(Part):
     ejection_seconds: float = 10.0
 
 
+Enforcement = Literal["instruct", "clamp"]
+"""How an output budget is kept: the model is told it, or its answer ends there."""
+
+
 class PricingSnapshot(Part):
     """Prices in US dollars per million tokens."""
 
@@ -117,7 +121,7 @@ class QualityPointSnapshot(Part):
 class BudgetQualitySnapshot(Part):
     """A curve of quality by output budget."""
 
-    enforce: Literal["instruct", "clamp"]
+    enforce: Enforcement
     domain: str | None
     points: tuple[QualityPointSnapshot, ...]
 
@@ -211,6 +215,53 @@ class CandidateModel(Part):
     bindings: tuple[Binding, ...]
 
 
+class WhenNone(StrEnum):
+    """What becomes of a request for which no candidate keeps floor and ceilings."""
+
+    REFUSE = "refuse"
+    BEST = "best"
+
+
+class CeilingsSnapshot(Part):
+    """Most money and time for one request; None is no bound."""
+
+    usd_per_request: Decimal | None = None
+    ttft_seconds: float | None = None
+    tpot_seconds: float | None = None
+    quantile: float = 0.9
+    when_none: WhenNone = WhenNone.BEST
+
+
+class StrongGainSnapshot(Part):
+    """The models of a rule between which a prompt's expected gain is counted, as the rule names them."""
+
+    weak: str
+    strong: str
+
+
+class ObjectiveSnapshot(Part):
+    """How a rule's candidates are compared."""
+
+    quality_weight: int = 0
+    cost_weight: int = 0
+    latency_weight: int = 0
+    reference_usd: Decimal | None = None
+    """There where costs are weighed."""
+    reference_seconds: float | None = None
+    """There where latency is weighed."""
+    least_quality: float | None = None
+    ceilings: CeilingsSnapshot = CeilingsSnapshot()
+    strong_gain: StrongGainSnapshot | None = None
+
+
+class BudgetSnapshot(Part):
+    """Levels of output tokens, rising."""
+
+    levels: tuple[int, ...]
+    enforce: Enforcement
+    clamp_at: int | None = None
+
+
 class RuleSnapshot(Part):
     """One rule of a policy; candidates are ordered unless weights are given."""
 
@@ -225,6 +276,11 @@ class RuleSnapshot(Part):
     """Header, in lower case, whose equal values draw the same order of weighted candidates."""
     scheduling: ProfileSnapshot | None = None
     """The policy's own profile; None is that of the first candidate's pool."""
+    objective: ObjectiveSnapshot | None = None
+    """None tries candidates in order, or as their weights draw them."""
+    output_budget: BudgetSnapshot | None = None
+    stickiness: float | None = None
+    """Least gain, a share of the sum of weights, for which a conversation changes its model; None is any."""
 
 
 class Otherwise(StrEnum):

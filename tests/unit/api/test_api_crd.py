@@ -83,7 +83,6 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
     }
     assert set(reserved) == {
         "external",
-        "rules[].objective", "rules[].outputBudget",
         "fallback", "governance", "transform", "rollout",
     }  # fmt: skip
     for one in reserved.values():
@@ -116,6 +115,13 @@ FILLED_IN = {
     "ModelPool.spec.scheduling.picker.type",
     "ModelPool.spec.streamUsage",
     "RoutePolicy.spec.match.paths[].type",
+    "RoutePolicy.spec.rules[].objective.ceilings.quantile",
+    "RoutePolicy.spec.rules[].objective.ceilings.whenNone",
+    "RoutePolicy.spec.rules[].objective.weights.cost",
+    "RoutePolicy.spec.rules[].objective.weights.latency",
+    "RoutePolicy.spec.rules[].objective.weights.quality",
+    "RoutePolicy.spec.rules[].stickiness.minimumGain",
+    "RoutePolicy.spec.rules[].stickiness.scope",
     "RoutePolicy.spec.scheduling.picker",
     "RoutePolicy.spec.scheduling.picker.type",
 }

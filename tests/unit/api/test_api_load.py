@@ -132,12 +132,6 @@ def test_names_of_the_longest_labels_there_may_be_are_taken(address):
     assert not load(pool("small", ["m"], endpoints=[{"address": address, "port": 1}])).findings
 
 
-@pytest.mark.parametrize("block", ["objective", "outputBudget"])
-def test_a_reserved_block_of_a_rule_is_refused(block):
-    finding = only(load(policy("auto", rules=[{"candidates": [{"model": "m"}], block: "x"}])).findings)
-    assert (finding.code, finding.path) == ("not-supported", f"spec.rules[0].{block}")
-
-
 @pytest.mark.parametrize(
     ("spec", "path"),
     [
