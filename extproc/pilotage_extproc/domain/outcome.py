@@ -53,6 +53,12 @@ class Outcome:
     upstream_model: str | None = None
     stream_error: int | None = None
     """HTTP status that an error event in a stream stands for: its own status was sent before, mostly 200."""
+    attempt_ttft_seconds: float | None = None
+    """Of the attempt that answered: from the request's last byte to the first byte of the response body."""
+    attempt_body_seconds: float | None = None
+    """Of that attempt: from there to the response's last byte."""
+    conversation: int | None = None
+    """Digest of a conversation that is with `upstream_model` now; of an outcome that says only that."""
     given_up: bool = False
     """Whether nobody knows how the request ended: its end was not seen in time."""
 

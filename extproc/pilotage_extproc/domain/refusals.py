@@ -33,6 +33,7 @@ class Refusal(Enum):
     SATURATED = (429, "rate_limit_error", "saturated")
     NO_ENDPOINTS = (503, "server_error", "no_endpoints")
     SUBSET_EMPTY = (503, "server_error", "no_endpoints_in_subset")
+    OUT_OF_BOUNDS = (503, "server_error", "no_candidate_within_bounds")
     OVERLOADED = (503, "server_error", "gateway_overloaded")
     DRAINING = (503, "server_error", "gateway_draining")
     INTERNAL = (500, "server_error", "gateway_error")

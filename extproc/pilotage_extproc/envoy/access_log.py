@@ -62,7 +62,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         if contract.RESPONSE_ID in values:
             response_id = values[contract.RESPONSE_ID].string_value
         stream_error = _count(values, contract.STREAM_ERROR)
-    ttft = common.custom_tags.get(contract.TTFT_TAG, "")
+    tags = dict(common.custom_tags.items())
     duration = common.duration if common.HasField("duration") else None
     outcome = Outcome(
         decision_id=decision,
@@ -70,13 +70,21 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         upstream_address=_address(common),
         attempts=common.upstream_request_attempt_count,
         duration_seconds=None if duration is None else duration.seconds + duration.nanos / 1e9,
-        ttft_seconds=int(ttft) / 1e6 if ttft.isdigit() else None,
+        ttft_seconds=_seconds(tags, contract.TTFT_TAG),
         response_flags=_flags(common) if common.HasField("response_flags") else (),
         usage=usage,
         response_id=response_id,
         stream_error=stream_error,
+        attempt_ttft_seconds=_seconds(tags, contract.ATTEMPT_TTFT_TAG),
+        attempt_body_seconds=_seconds(tags, contract.ATTEMPT_BODY_TAG),
     )
     return LoggedRequest(outcome, owner)
+
+
+def _seconds(tags: Mapping[str, str], tag: str) -> float | None:
+    """Of a tag in microseconds; None where the time did not come."""
+    text = tags.get(tag, "")
+    return int(text) / 1e6 if text.isdigit() else None
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

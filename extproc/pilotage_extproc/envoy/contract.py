@@ -117,6 +117,10 @@ STREAM_ERROR_STATUSES: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 """HTTP status by the `code` or `type` of an error event; any other is a server's own: 500."""
+ATTEMPT_TTFT_TAG: Final = "attempt_ttft_us"
+"""Tag: of the attempt that answered, from the request's last byte to the first byte of the response body."""
+ATTEMPT_BODY_TAG: Final = "attempt_body_us"
+"""Tag: of that attempt, from there to the response's last byte."""
 TTFT_TAG: Final = "ttft_us"
 """Access-log tag: microseconds to the first byte of the response's body; a dash where there was none."""
 

@@ -3,7 +3,9 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.domain.clock import Clock
@@ -13,18 +15,24 @@ from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.request.stage import FeatureKey, Stage
 from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
+from pilotage_extproc.scheduling.chooser import Chooser, Experience
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.stages.choose import Choose, NextId
 from pilotage_extproc.stages.count import Count
 from pilotage_extproc.stages.decide import Decide
 from pilotage_extproc.stages.describe import Describe
 from pilotage_extproc.stages.find_response import FindResponse
+from pilotage_extproc.stages.learn import Learn
 from pilotage_extproc.stages.prepare import Prepare
 from pilotage_extproc.stages.read_body import ReadBody
 from pilotage_extproc.stages.read_head import ReadHead
 from pilotage_extproc.stages.record import Record
 from pilotage_extproc.stages.route import ChooseRule
 from pilotage_extproc.stages.shed import Shed
+from pilotage_extproc.state.conversations import Conversations
+from pilotage_extproc.state.latency import LatencyBook
+from pilotage_extproc.state.lengths import LengthBook
 from pilotage_extproc.state.objectives import Objectives
 from pilotage_extproc.state.responses import ResponseOwners
 
@@ -45,6 +53,8 @@ class StageParts:
     clock: Clock
     chance: Callable[[], float] = random.random
     utc_now: Callable[[], float] = time.time
+    experience: Experience = field(default_factory=lambda: Experience(LengthBook(), LatencyBook()))
+    conversations: Conversations = field(default_factory=Conversations)
     features: tuple[Stage, ...] = ()
     """Stages that find out slow features, in the order they may be applied."""
 
@@ -83,6 +93,29 @@ class PlanBook:
         """Of requests whose pool the gateway has fixed."""
         self.forwarded = Plan((), (decide,), committing)
         """Of requests that are not understood: by load alone, unchanged."""
+        scheduler, random = parts.scheduler, np.random.default_rng()
+        self._chooser = Chooser(scheduler.table, scheduler.knowledge, parts.experience, random, parts.chance)
+        self._next_id = NextId(parts.process_id)
+        self._choosing: dict[frozenset[FeatureKey], Plan] = {}
+        self._parts = parts
+        self._around = describe, prepare, committing
+
+    def choosing(self, reads: frozenset[FeatureKey]) -> Plan:
+        """Of requests whose rule has an objective that reads some features."""
+        plan = self._choosing.get(reads)
+        if plan is None:
+            parts, (describe, prepare, (count, *record)) = self._parts, self._around
+            choose = Choose(
+                self._chooser,
+                parts.conversations,
+                self._next_id,
+                needs=reads,
+                max_attempts=parts.settings.max_attempts,
+                clock=parts.clock,
+            )
+            learn = Learn(parts.experience, parts.conversations, parts.scheduler.table)
+            plan = self._choosing[reads] = Plan((), (describe, choose, prepare), (count, learn, *record))
+        return plan
 
     def features(self, wanted: frozenset[FeatureKey]) -> tuple[Stage, ...]:
         """The stages that find out some features, with what these stages need; no others."""

@@ -4,6 +4,7 @@ import logging
 from typing import Any, Final, Generic, TypeVar, cast
 
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
+from pilotage_extproc.dialects.splice import Edit
 from pilotage_extproc.dialects.stream_usage import UsageEdit
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
@@ -14,6 +15,7 @@ from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.plan import NO_PLAN, Plan
 from pilotage_extproc.request.stage import FeatureKey, Stage
 from pilotage_extproc.request.trial import Trial
+from pilotage_extproc.scheduling.objective_choice import Choice
 from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.scheduler import Ranking
 
@@ -50,7 +52,10 @@ class Exchange:
         "_route",
         "attempts",
         "body",
+        "budget_edits",
         "call",
+        "choice",
+        "conversation",
         "decision",
         "document",
         "features",
@@ -83,6 +88,12 @@ class Exchange:
         self.features = NO_FEATURES
         self._ranking: Ranking | None = None
         self.decision = _UNDECIDED
+        self.choice: Choice | None = None
+        """What its decision by an objective was made of; until the pick."""
+        self.conversation: int | None = None
+        """Digest of its conversation, where its rule keeps conversations with their model."""
+        self.budget_edits: tuple[Edit, ...] = ()
+        """What keeps its answer within the chosen output budget."""
         self.new_body: bytes | None = None
         """The body as the first attempt gets it; None where it goes on unchanged."""
         self.usage_edit = UsageEdit.NONE
@@ -161,6 +172,12 @@ class Exchange:
         self._ranking = ranking
         self.decision = decision
 
+    def chosen(self, choice: Choice, conversation: int | None, edits: tuple[Edit, ...]) -> None:
+        """Why it goes there, by its rule's objective."""
+        self.choice = choice
+        self.conversation = conversation
+        self.budget_edits = edits
+
     def prepared(
         self,
         body: bytes | None,
@@ -187,6 +204,8 @@ class Exchange:
         self.document = NO_DOCUMENT
         self.features = NO_FEATURES
         self._ranking = None
+        self.choice = None
+        self.budget_edits = ()
         self.new_body = None
         self.attempts = ()
         self.plan = NO_PLAN

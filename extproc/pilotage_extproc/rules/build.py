@@ -20,6 +20,7 @@ from pilotage_extproc.rules.condition import Condition, Conditions
 from pilotage_extproc.rules.globs import glob_pattern
 from pilotage_extproc.rules.routing_index import PolicyEntry, RoutingIndex
 from pilotage_extproc.rules.rule import Policy, Rule
+from pilotage_extproc.scheduling.objective import rule_objective
 from pilotage_extproc.scheduling.profile import Profile, ProfileBook
 from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.state.endpoints import EndpointTable
@@ -35,6 +36,9 @@ class Plans(Protocol):
     @property
     def placing(self) -> Plan:
         """For those that a rule or a name takes."""
+
+    def choosing(self, reads: frozenset[str]) -> Plan:
+        """For those of a rule with an objective, which reads some features."""
 
     @property
     def in_pool(self) -> Plan:
@@ -155,18 +159,33 @@ class _Builder:
         candidates = rule.candidates
         weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
         tiers = tuple(candidate.bindings for candidate in candidates)
+        found = self._sets.of(tiers, self.pools)
+        models = tuple(candidate.model for candidate in candidates)
+        objective = None
+        if rule.objective is not None:
+            objective = rule_objective(
+                rule.objective,
+                rule.output_budget,
+                rule.stickiness,
+                rule=f"{policy}/{rule.name}",
+                models=models,
+                candidates=found,
+                pools=self.pools,
+            )
         route = Route(
-            candidates=self._sets.of(tiers, self.pools),
+            candidates=found,
             policy=policy,
             rule=rule.name,
             weights=weights if len(weights) == len(candidates) > 1 else None,
-            models=tuple(candidate.model for candidate in candidates),
+            models=models,
             profile=self._profile(tiers, rule.scheduling),
             pools=self.pools,
             sticky_by=rule.sticky_by,
+            objective=objective,
         )
         condition = None if rule.when is None else self._conditions[rule.when]
-        return Rule(route, self._plans.placing, condition)
+        plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)
+        return Rule(route, plan, condition)
 
     def of_name(self, name: str, bindings: tuple[Binding, ...]) -> Rule:
         """What serves a name that no policy matches."""

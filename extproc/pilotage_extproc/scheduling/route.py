@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.scheduling.candidates import CandidateSet
+from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.profile import Profile
 
 
@@ -25,3 +26,5 @@ class Route:
     """All pools of the snapshot, by key."""
     sticky_by: str | None = None
     """Header by whose value the draw by weight is made; None draws anew for each request."""
+    objective: RuleObjective | None = None
+    """Compares all candidates; None tries models in order."""

@@ -40,12 +40,12 @@ class Scheduler:
     """Runs profiles over the endpoint table."""
 
     def __init__(self, table: EndpointTable, knowledge: Knowledge) -> None:
-        self._table = table
-        self._knowledge = knowledge
+        self.table = table
+        self.knowledge = knowledge
 
     def full(self, candidates: CandidateSet) -> bool:
         """Whether there is no room for one more request anywhere, as the pools define it."""
-        return all_full(candidates, self._table)
+        return all_full(candidates, self.table)
 
     def rank(
         self,
@@ -65,10 +65,10 @@ class Scheduler:
         keeps a place at the end of the list, so that a model that fails everywhere has a fallback.
         """
         allowed = None if subset is None else frozenset(subset)
-        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now)
+        view = CandidateView(candidates, self.table, self.knowledge, request, allowed, now)
         skipped = list(profile.missing)
-        alive, dropped = _filtered(view, profile, skipped)
-        terms, total = _scored(view, profile, skipped)
+        alive, dropped = filtered(view, profile, skipped)
+        terms, total = scored(view, profile, skipped)
         order = _Order(candidates, profile, total, limit, skipped).of(alive, tier_order)
         cached = 0.0
         if order and request.prompt is not None:
@@ -76,7 +76,7 @@ class Scheduler:
         return Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached)
 
 
-def _filtered(
+def filtered(
     view: CandidateView, profile: Profile, skipped: list[str]
 ) -> tuple[NDArray[np.bool_] | None, dict[str, NDArray[np.bool_]]]:
     """Who survives (None is all), and who was dropped by what."""
@@ -118,7 +118,7 @@ def _narrowed(
     return keep if alive is None else alive & keep
 
 
-def _scored(
+def scored(
     view: CandidateView, profile: Profile, skipped: list[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each scorer's column, and the weighted sum of what they are worth."""

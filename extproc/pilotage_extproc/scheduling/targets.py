@@ -34,13 +34,13 @@ class CandidateGroup:
 class GroupTargets(Sequence[Target]):
     """The targets of some groups; made as they are asked for: a pool may have hundreds of names."""
 
-    __slots__ = ("_begins", "_groups", "_length", "_made")
+    __slots__ = ("_begins", "_length", "_made", "groups")
 
     def __init__(self, groups: Sequence[CandidateGroup]) -> None:
         self._made: dict[int, Target] = {}
         """Those that were asked for first: most requests go to them again."""
-        self._groups = [group for group in groups if group.addresses]
-        self._begins = list(accumulate((len(group.addresses) for group in self._groups), initial=0))
+        self.groups = [group for group in groups if group.addresses]
+        self._begins = list(accumulate((len(group.addresses) for group in self.groups), initial=0))
         self._length = self._begins.pop()
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class GroupTargets(Sequence[Target]):
         if not 0 <= position < self._length:
             raise IndexError(index)
         found = bisect_right(self._begins, position) - 1
-        group = self._groups[found]
+        group = self.groups[found]
         within = position - self._begins[found]
         return Target(
             int(group.rows[within]),
@@ -76,7 +76,7 @@ class GroupTargets(Sequence[Target]):
         )
 
     def __iter__(self) -> Iterator[Target]:
-        for group in self._groups:
+        for group in self.groups:
             yield from map(
                 Target,
                 group.rows.tolist(),
@@ -88,10 +88,10 @@ class GroupTargets(Sequence[Target]):
 
     def has_address(self, address: str) -> bool:
         """Whether any of them is there."""
-        return any(address in group.addresses for group in self._groups)
+        return any(address in group.addresses for group in self.groups)
 
     def renamed(self, model: str, *, adapter: bool) -> "GroupTargets":
         """The same, all asked for this model."""
         return GroupTargets(
-            [replace(group, upstream_model=model, is_adapter=adapter) for group in self._groups]
+            [replace(group, upstream_model=model, is_adapter=adapter) for group in self.groups]
         )

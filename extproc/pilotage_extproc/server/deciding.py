@@ -41,6 +41,8 @@ def new_deciding(
             learner=state.learner,
             owners=state.owners,
             objectives=state.objectives,
+            experience=state.experience,
+            conversations=state.conversations,
             sources=sources,
             decisions=state.decisions,
             clock=clock,

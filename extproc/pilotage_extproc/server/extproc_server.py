@@ -57,7 +57,7 @@ class ExtProcServer:
             peer_service(
                 runtime.process_id,
                 settle=runtime.settler.settle,
-                learn=runtime.state.owners.learn_from,
+                learn=runtime.learn_from,
                 explain=self.view.explain_here,
             ),
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from pilotage_api.settings import GatewaySettings, Transport
 from pilotage_extproc.domain.clock import Clock, monotonic
+from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.envoy.access_log import LoggedRequest
 from pilotage_extproc.envoy.announcements import Announcement
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
@@ -69,10 +70,11 @@ class Runtime:
         self.settler = Settler(
             self.process_id,
             settle=pipeline.settle,
-            learn=state.owners.learn_from,
+            learn=self.learn_from,
             peers=self.peers,
             telemetry=self.telemetry,
         )
+        state.conversations.tell(self.settler.conversation_placed)
         self.bodies = BodyBudget(
             max_bytes=settings.body.max_bytes,
             max_total_bytes=settings.body.max_total_bytes,
@@ -130,6 +132,10 @@ class Runtime:
     def own_certificate(self) -> str:
         """What peers are to trust when they connect here, PEM; empty where the port is plaintext."""
         return "" if self.certificate is None else self.certificate.leaf()
+
+    def learn_from(self, outcome: Outcome) -> None:
+        """Where a stored response or a conversation is now."""
+        self.state.learn_from(outcome, self.clock())
 
     def take_log_entry(self, logged: LoggedRequest) -> None:
         """An entry of an Envoy's access log."""

@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.ledger import Ledger
 from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.scheduling.chooser import Experience
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.calibration import TokenCalibration
+from pilotage_extproc.state.conversations import Conversations
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightCounts
+from pilotage_extproc.state.latency import LatencyBook
+from pilotage_extproc.state.lengths import LengthBook
 from pilotage_extproc.state.objectives import Objectives
 from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
@@ -28,8 +33,17 @@ class ProcessState:
     learner: Learner
     owners: ResponseOwners
     objectives: Objectives
+    experience: Experience
+    conversations: Conversations
     ledger: Ledger
     decisions: DecisionLog[DecisionRecord]
+
+    def learn_from(self, outcome: Outcome, now: float) -> None:
+        """A peer, or an Envoy, says where a stored response or a conversation is now."""
+        if outcome.conversation is None:
+            self.owners.learn_from(outcome)
+        elif outcome.upstream_model is not None:
+            self.conversations.learned(outcome.conversation, outcome.upstream_model, now)
 
 
 def new_state(settings: GatewaySettings, table: EndpointTable, health: HealthLedger) -> ProcessState:
@@ -42,6 +56,8 @@ def new_state(settings: GatewaySettings, table: EndpointTable, health: HealthLed
         learner=Learner(table, knowledge, InflightCounts(table), health, TokenCalibration()),
         owners=ResponseOwners(),
         objectives=Objectives(),
+        experience=Experience(LengthBook(), LatencyBook()),
+        conversations=Conversations(),
         ledger=Ledger(ttl_seconds=settings.inflight_ttl_seconds),
         decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
     )

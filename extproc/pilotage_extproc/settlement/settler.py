@@ -6,6 +6,7 @@ with several processes an entry often reaches one that did not make the decision
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from pilotage_extproc.domain.outcome import Outcome, Settled
@@ -77,6 +78,11 @@ class Settler:
         )
         self._learn(began)
         self._peers.propagate(began)
+
+    def conversation_placed(self, conversation: int, model: str) -> None:
+        """A conversation is with another model than before: peers get its next requests."""
+        placed = replace(Outcome.answered(200), conversation=conversation, upstream_model=model)
+        self._peers.propagate(placed)
 
     def settle(self, outcome: Outcome) -> None:
         """Settle a request this process decided."""

@@ -1,18 +1,14 @@
 """Where a request goes: the candidates of its rule, ranked, and the best of them in order."""
 
 from collections.abc import Callable
-from typing import Final
 
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.decision import Decision
-from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.domain.subset import allows
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.scheduling.weighted_order import sticky_chances, weighted_order
-
-_RETRY_SECONDS: Final = 1
+from pilotage_extproc.stages.places import allowed_places, nowhere
 
 
 class Decide(Step):
@@ -44,13 +40,13 @@ class Decide(Step):
             route.candidates,
             route.profile,
             request=exchange.features,
-            subset=_allowed(exchange),
+            subset=allowed_places(exchange),
             limit=self._max_attempts,
             tier_order=None if route.weights is None else self._drawn(exchange, route.weights),
             now=now,
         )
         if not ranking.order:
-            raise _nowhere(exchange)
+            raise nowhere(exchange)
         targets = route.candidates.targets
         self._sequence += 1
         exchange.decided(
@@ -73,21 +69,3 @@ class Decide(Step):
         if value:
             return weighted_order(weights, sticky_chances(value, route.models))
         return weighted_order(weights, [self._chance() for _ in weights])
-
-
-def _allowed(exchange: Exchange) -> tuple[str, ...] | None:
-    subset, only = exchange.head.subset, exchange.fixed_address
-    if only is None:
-        return subset
-    return (only,) if allows(subset, only) else ()
-
-
-def _nowhere(exchange: Exchange) -> RequestRefused:
-    if exchange.fixed_address is not None:
-        message = "The model server that holds the response is not available."
-        return RequestRefused(Refusal.RESPONSE_NOT_FOUND, message)
-    if exchange.head.subset is not None:
-        message = "The gateway's endpoint subset holds no available endpoint of this model."
-        return RequestRefused(Refusal.SUBSET_EMPTY, message)
-    message = "No endpoint of this model is available."
-    return RequestRefused(Refusal.NO_ENDPOINTS, message, retry_after_seconds=_RETRY_SECONDS)

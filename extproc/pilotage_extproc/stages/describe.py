@@ -29,13 +29,14 @@ class Describe(Step):
         """Describe the request to scheduling."""
         route = exchange.route
         profile, targets = route.profile, route.candidates.targets
-        if not profile.reads_prompt and not profile.reads_session:
+        reads_prompt = profile.reads_prompt or route.objective is not None
+        if not reads_prompt and not profile.reads_session:
             return
         document = exchange.document
         model = targets[0].upstream_model if targets else document.model
         prompt: PromptBlocks | None = None
         skipped: tuple[str, ...] = ()
-        if profile.reads_prompt:
+        if reads_prompt:
             prompt, skipped = _prompt_of(exchange)
         exchange.described(
             RequestFeatures(

@@ -38,7 +38,7 @@ class Prepare(Step):
         document, body = exchange.document, exchange.body
         attempts = _attempts(exchange)
         first = attempts[0]
-        edits = model_edits(body, document, first.upstream_model)
+        edits = [*model_edits(body, document, first.upstream_model), *exchange.budget_edits]
         how, added = UsageEdit.NONE, False
         # other gateways could not take out again what was added: their clients get what they ask for
         if document.stream and exchange.head.envoy is not None:

@@ -24,6 +24,10 @@ def objective_of(**changes):
     return {**OBJECTIVE, **changes}
 
 
+def by_cost(usd):
+    return {"weights": {"cost": 1}, "references": {"usd": usd}}
+
+
 def found(one, *models):
     pools = [pool(model["name"], [model]) for model in models or (SMALL, STRONG)]
     return compiled(*pools, policy("auto", rules=[one]))
@@ -66,8 +70,8 @@ def test_a_rule_without_an_objective_has_none_in_the_snapshot():
         (rule({"weights": {"cost": 1}}), "missing-reference", "objective.references.usd"),
         (rule({"weights": {"latency": 1}}), "missing-reference", "objective.references.seconds"),
         (rule({"weights": {}}), "invalid-weights", "objective.weights"),
-        (rule({"weights": {"cost": 1}, "references": {"usd": "0.0"}}), "invalid-value", "objective.references.usd"),
-        (rule({"weights": {"cost": 1}, "references": {"usd": "-1"}}), "invalid-value", "objective.references.usd"),
+        (rule(by_cost("0.0")), "invalid-value", "objective.references.usd"),
+        (rule(by_cost("-1")), "invalid-value", "objective.references.usd"),
         (rule(objective_of(floor={"quality": "1.5"})), "invalid-value", "objective.floor.quality"),
         (rule(objective_of(ceilings={"quantile": "0.2"})), "invalid-value", "objective.ceilings.quantile"),
         (rule(objective_of(ceilings={"ttft": "2"})), "invalid-value", "objective.ceilings.ttft"),

@@ -141,6 +141,14 @@ def _access_log(envoy_name: str) -> Fields:
                 "customTags": [
                     # to the first byte of the body: model servers send headers before they prefill
                     {"tag": names.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:us)%"},
+                    {
+                        "tag": names.ATTEMPT_TTFT_TAG,
+                        "value": "%COMMON_DURATION(US_TX_END:US_RX_BODY_BEG:us)%",
+                    },
+                    {
+                        "tag": names.ATTEMPT_BODY_TAG,
+                        "value": "%COMMON_DURATION(US_RX_BODY_BEG:US_RX_END:us)%",
+                    },
                 ],
             }
         },

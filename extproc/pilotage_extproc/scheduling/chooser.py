@@ -1,0 +1,262 @@
+"""One decision over model, output budget and replica, by a rule's objective."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
+from pilotage_extproc.scheduling.objective import RuleObjective
+from pilotage_extproc.scheduling.objective_choice import (
+    Asked,
+    Choice,
+    budgets_of,
+    lengths_of,
+    qualities,
+    unable,
+)
+from pilotage_extproc.scheduling.profile import Profile
+from pilotage_extproc.scheduling.scheduler import Ranking, filtered, scored
+from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.latency import FEATURES, LatencyBook
+from pilotage_extproc.state.lengths import LengthBook
+
+NEAR: Final = 0.002
+"""Candidates whose worth differs by less are told apart by the profile's score, and then by chance."""
+EXPLORED_SHARE: Final = 0.02
+"""Of requests: they go to the replica of which least is known, where it is hardly worse."""
+HARDLY_WORSE: Final = 0.02
+_THOUSAND: Final = 1000.0
+HELD_BY_LOOP: Final = "a tool loop runs"
+HELD_BY_GAIN: Final = "the gain is below minimumGain"
+OUT_OF_BOUNDS: Final = "no candidate keeps floor and ceilings"
+
+
+@dataclass(slots=True, frozen=True)
+class Experience:
+    """What was learned from answers."""
+
+    lengths: LengthBook
+    latency: LatencyBook
+
+
+@dataclass(slots=True, frozen=True)
+class Chosen:
+    """A choice and the order that came of it; the order is empty where nothing can serve."""
+
+    choice: Choice
+    ranking: Ranking
+
+
+def load_features(view: CandidateView) -> NDArray[np.float64]:
+    """What times are predicted by, [FEATURES, candidates]: see `state.latency`."""
+    found = np.empty((FEATURES, len(view)))
+    found[0] = 1.0
+    found[1] = view.waiting
+    found[2] = np.maximum(view.running + view.unseen, view.inflight - view.waiting)
+    request = view.request
+    if request.prompt is None:
+        found[3] = 0.0
+    else:
+        uncached = request.prompt.prompt_bytes - view.cached_bytes
+        found[3] = np.maximum(uncached, 0.0) / (request.bytes_per_token * _THOUSAND)
+    found[4] = view.tokens / _THOUSAND
+    return found
+
+
+class Chooser:
+    """Compares all candidates of rules that have an objective."""
+
+    def __init__(
+        self,
+        table: EndpointTable,
+        knowledge: Knowledge,
+        experience: Experience,
+        random: np.random.Generator,
+        chance: Callable[[], float],
+    ) -> None:
+        self._table = table
+        self._knowledge = knowledge
+        self.experience = experience
+        self._random = random
+        self._chance = chance
+
+    def choose(
+        self,
+        candidates: CandidateSet,
+        profile: Profile,
+        objective: RuleObjective,
+        asked: Asked,
+        *,
+        request: RequestFeatures,
+        subset: tuple[str, ...] | None,
+        limit: int,
+        now: float,
+    ) -> Chosen:
+        """Order the best `limit` candidates: the first is the pick, the rest have its output budget."""
+        allowed = None if subset is None else frozenset(subset)
+        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now)
+        skipped = list(profile.missing)
+        alive, dropped = filtered(view, profile, skipped)
+        terms, total = scored(view, profile, skipped)
+        alive = np.ones(len(candidates), np.bool_) if alive is None else alive.copy()
+        for way, members in zip(objective.ways, objective.members, strict=True):
+            reason = unable(way, asked)
+            if reason is not None:
+                mask = dropped.setdefault(reason, np.zeros(len(candidates), np.bool_))
+                mask[members] = True
+                alive[members] = False
+        choice = self._choice(view, objective, asked)
+        order, choice = self._order(choice, candidates, alive, total, dropped, limit)
+        cached = 0.0
+        if order and request.prompt is not None:
+            cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
+        return Chosen(choice, Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached))
+
+    def _choice(self, view: CandidateView, objective: RuleObjective, asked: Asked) -> Choice:
+        """Every term of every candidate."""
+        budgets = budgets_of(objective, asked)
+        tokens, long_tokens = lengths_of(objective, budgets, asked, self.experience.lengths)
+        ways, count = objective.ways, len(view)
+        output_usd = np.full(len(ways), np.nan)
+        input_usd, ttft, tpot = (np.full(count, np.nan) for _ in range(3))
+        factors, learned_from, by_queue = np.ones((2, len(ways))), [0] * len(ways), [False] * len(ways)
+        features = load_features(view)
+        prompt = asked.prompt_tokens
+        cached = view.cached_bytes / view.request.bytes_per_token
+        rows = view.candidates.rows
+        generations = self._table.generation[rows]
+        for index, way in enumerate(ways):
+            members = objective.members[index]
+            prices = way.prices_at(prompt)
+            if prices is not None:
+                output_usd[index] = prices.output
+                held = np.minimum(cached[members], prompt)
+                input_usd[members] = prices.uncached * (prompt - held) + prices.cached * held
+            first, further = self.experience.latency.predict(
+                way.pool,
+                way.upstream_model,
+                rows[members],
+                generations[members],
+                features[:, members],
+                objective.quantile,
+            )
+            if first is not None:
+                ttft[members], factors[0, index] = first.seconds, first.factor
+                learned_from[index], by_queue[index] = first.seen, first.only_queue
+            if further is not None:
+                tpot[members], factors[1, index] = further.seconds, further.factor
+        return Choice(
+            objective,
+            asked,
+            budgets,
+            qualities(objective, budgets, asked),
+            tokens,
+            long_tokens,
+            output_usd,
+            input_usd,
+            ttft,
+            tpot,
+            factors,
+            features,
+            tuple(learned_from),
+            tuple(by_queue),
+        )
+
+    def _order(
+        self,
+        choice: Choice,
+        candidates: CandidateSet,
+        alive: NDArray[np.bool_],
+        total: NDArray[np.float64],
+        dropped: dict[str, NDArray[np.bool_]],
+        limit: int,
+    ) -> tuple[list[int], Choice]:
+        objective, levels = choice.objective, range(len(choice.budgets))
+        worth = np.stack([choice.utility(level) for level in levels])
+        worth[:, ~alive] = -np.inf
+        allowed = worth
+        if objective.bounded:
+            keeps = np.stack([choice.keeps_bounds(level) for level in levels])
+            within = np.where(keeps, worth, -np.inf)
+            if np.isfinite(within).any():
+                allowed = within
+                broken = alive & ~keeps.any(axis=0)
+                if broken.any():
+                    dropped[OUT_OF_BOUNDS] = broken
+            else:
+                choice = replace(choice, within_bounds=False)
+                if objective.refuses:
+                    return [], choice
+        allowed, choice = self._stayed(choice, candidates, worth, allowed)
+        keys = allowed + NEAR * total + self._random.random(len(total)) * (NEAR / 4)
+        flat = int(keys.argmax())
+        level, pick = divmod(flat, len(total))
+        if not np.isfinite(keys[level, pick]):
+            return [], choice
+        pick = self._explored(choice, keys[level], pick)
+        order = _distinct(candidates, keys[level], pick, limit)
+        return order, replace(choice, level=level)
+
+    def _stayed(
+        self,
+        choice: Choice,
+        candidates: CandidateSet,
+        worth: NDArray[np.float64],
+        allowed: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], Choice]:
+        """Leave the conversation where it is, where that is asked for."""
+        tier, minimum = choice.asked.last_tier, choice.objective.minimum_gain
+        if tier is None or minimum is None:
+            return allowed, choice
+        stay = candidates.tiers == tier
+        if choice.asked.in_tool_loop and np.isfinite(worth[:, stay]).any():
+            kept = allowed if np.isfinite(allowed[:, stay]).any() else worth
+            return np.where(stay, kept, -np.inf), replace(choice, held=HELD_BY_LOOP)
+        of_stay = allowed[:, stay]
+        if not np.isfinite(of_stay).any():
+            return allowed, choice
+        gain = float(allowed.max() - of_stay.max())
+        if 0 < gain <= minimum:
+            return np.where(stay, allowed, -np.inf), replace(choice, held=HELD_BY_GAIN)
+        return allowed, choice
+
+    def _explored(self, choice: Choice, keys: NDArray[np.float64], pick: int) -> int:
+        """Now and then the replica of which least is known, where it is hardly worse."""
+        if not choice.objective.latency_weight or self._chance() >= EXPLORED_SHARE:
+            return pick
+        index = int(choice.objective.way_of[pick])
+        way, members = choice.objective.ways[index], choice.objective.members[index]
+        near = members[keys[members] >= keys[pick] - HARDLY_WORSE]
+        rows = choice.objective.rows[near]
+        seen = self.experience.latency.seen(way.pool, way.upstream_model, rows, self._table.generation[rows])
+        return int(near[seen.argmin()])
+
+
+def _distinct(candidates: CandidateSet, keys: NDArray[np.float64], pick: int, limit: int) -> list[int]:
+    """The pick, then the best others, each endpoint once; the last is another model's where there is one."""
+    spare = min(len(keys), 2 * limit + len(keys) // 8)
+    best = np.argpartition(keys, -spare)[-spare:] if spare < len(keys) else np.arange(len(keys))
+    ranked = [pick, *best[keys[best].argsort()[::-1]].tolist()]
+    order: list[int] = []
+    taken: set[int] = set()
+    for index in ranked:
+        row = int(candidates.rows[index])
+        if row not in taken and np.isfinite(keys[index]):
+            taken.add(row)
+            order.append(index)
+            if len(order) == limit:
+                break
+    if limit > 1:
+        tier = candidates.tiers[pick]
+        if all(candidates.tiers[index] == tier for index in order):
+            others = np.where(candidates.tiers != tier, keys, -np.inf)
+            for index in order[: limit - 1]:
+                others[candidates.rows == candidates.rows[index]] = -np.inf
+            other = int(others.argmax())
+            if np.isfinite(others[other]):
+                order[limit - 1 :] = [other]
+    return order

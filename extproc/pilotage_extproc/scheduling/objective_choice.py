@@ -1,0 +1,189 @@
+"""What a choice by an objective was made of: every candidate's quality, money and time, in their units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotage_extproc.scheduling.objective import Gain, RuleObjective, Way, on_curve
+from pilotage_extproc.state.lengths import LengthBook
+
+
+@dataclass(slots=True, frozen=True)
+class Asked:
+    """What an objective may know of a request."""
+
+    prompt_tokens: float = 0.0
+    limit: int | None = None
+    """The client's own limit of output tokens."""
+    plain: bool = True
+    """Whether it may have an output budget: no JSON schema, no tools, no reasoning."""
+    needs: frozenset[str] = frozenset()
+    """Capabilities that its model must have."""
+    domain: str | None = None
+    gain: Gain | None = None
+    """None falls back to the models' priors."""
+    last_tier: int | None = None
+    """The model that its conversation had."""
+    in_tool_loop: bool = False
+
+
+Budgets = tuple[int | None, ...]
+"""Output tokens, rising; None, the last, is no budget."""
+
+
+def budgets_of(objective: RuleObjective, asked: Asked) -> Budgets:
+    """The output budgets a request may have: its rule's levels below the client's own limit, and that."""
+    stated = objective.budget
+    if stated is None or not asked.plain:
+        return (None,)
+    levels = sorted({level if asked.limit is None else min(level, asked.limit) for level in stated.levels})
+    if stated.enforce == "clamp" and any(way.reasons for way in objective.ways):
+        return (*levels, None)
+    return tuple(levels)
+
+
+def qualities(objective: RuleObjective, budgets: Budgets, asked: Asked) -> NDArray[np.float64]:
+    """Expected quality by budget and way, 0 to 1; NaN where a way is not offered with a budget.
+
+    Between the weak and the strong model of the rule the gap of the priors is moved to the prompt's
+    expected gain, as far as that is sure: half of it up, half of it down.
+    """
+    shifts = _shifts(objective, asked)
+    found = np.full((len(budgets), len(objective.ways)), np.nan)
+    stated = objective.budget
+    levelled = budgets[:-1] if budgets[-1] is None else budgets
+    for index, way in enumerate(objective.ways):
+        prior, shift = way.prior(asked.domain), shifts.get(way.tier, 0.0)
+        if stated is None or not levelled or (stated.enforce == "clamp" and way.reasons):
+            found[-1, index] = prior + shift
+            continue
+        curve = way.curve(stated.enforce, asked.domain)
+        if not curve:
+            found[len(levelled) - 1, index] = prior + shift
+            continue
+        for level, tokens in enumerate(levelled):
+            found[level, index] = on_curve(curve, float(tokens or 0)) + shift
+    bounded: NDArray[np.float64] = np.clip(found, 0.0, 1.0)
+    return bounded
+
+
+def _shifts(objective: RuleObjective, asked: Asked) -> dict[int, float]:
+    """What the prompt's expected gain adds to each tier's quality."""
+    if objective.pair is None or asked.gain is None:
+        return {}
+    weak, strong = (_prior_of(objective, tier, asked.domain) for tier in objective.pair)
+    moved = asked.gain.confidence * (asked.gain.value - (strong - weak)) / 2
+    return {objective.pair[0]: -moved, objective.pair[1]: moved}
+
+
+def _prior_of(objective: RuleObjective, tier: int, domain: str | None) -> float:
+    return next((way.prior(domain) for way in objective.ways if way.tier == tier), 0.0)
+
+
+def lengths_of(
+    objective: RuleObjective, budgets: Budgets, asked: Asked, book: LengthBook
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tokens of output by budget and way: E[min(length, budget)], and at the objective's quantile."""
+    expected = np.empty((len(budgets), len(objective.ways)))
+    long = np.empty_like(expected)
+    for index, way in enumerate(objective.ways):
+        known = book.of(objective.rule, way.upstream_model)
+        longest = known.quantile(objective.quantile)
+        for level, budget in enumerate(budgets):
+            most = min(_bound(budget), _bound(asked.limit), way.max_output)
+            expected[level, index] = known.expected(most)
+            long[level, index] = min(longest, most)
+    return expected, long
+
+
+def _bound(tokens: int | None) -> float:
+    return np.inf if tokens is None else float(tokens)
+
+
+def unable(way: Way, asked: Asked) -> str | None:
+    """Why a way cannot serve a request, or None."""
+    if asked.prompt_tokens > way.context_window:
+        return "prompt longer than the model's context window"
+    lacking = frozenset() if way.capabilities is None else asked.needs - way.capabilities
+    return f"the model cannot do: {', '.join(sorted(lacking))}" if lacking else None
+
+
+@dataclass(slots=True, frozen=True)
+class Choice:
+    """One choice: columns by candidate, tables by budget and way. Shared with its record."""
+
+    objective: RuleObjective
+    asked: Asked
+    budgets: Budgets
+    quality: NDArray[np.float64]
+    """By budget and way; NaN where not offered."""
+    tokens: NDArray[np.float64]
+    """Expected output, by budget and way."""
+    long_tokens: NDArray[np.float64]
+    """Output at the objective's quantile, by budget and way."""
+    output_usd: NDArray[np.float64]
+    """Dollars an output token, by way; NaN where prices are not known."""
+    input_usd: NDArray[np.float64]
+    """Dollars for the prompt at each candidate; NaN where prices are not known."""
+    ttft: NDArray[np.float64]
+    """Seconds to the first token at each candidate; NaN where too little is known."""
+    tpot: NDArray[np.float64]
+    """Seconds for each further token."""
+    factors: NDArray[np.float64]
+    """What times are at the objective's quantile, by what is expected: [to the first token, further; way]."""
+    features: NDArray[np.float64]
+    """What times were predicted by, [features, candidates]: see `state.latency`."""
+    learned_from: tuple[int, ...]
+    """By way: answers that its times were learned from."""
+    by_queue: tuple[bool, ...]
+    """By way: whether its times are told by the queue alone."""
+    level: int = 0
+    """Index of the budget that was chosen."""
+    held: str = ""
+    """Why the conversation stays with its model; empty where nothing held it."""
+    within_bounds: bool = True
+    """Whether any candidate keeps floor and ceilings."""
+
+    @property
+    def budget(self) -> int | None:
+        """The output budget that was chosen, in tokens."""
+        return self.budgets[self.level]
+
+    def usd(self, level: int) -> NDArray[np.float64]:
+        """Expected dollars by candidate; the stated reference where prices are not known."""
+        way_of = self.objective.way_of
+        usd = self.input_usd + (self.output_usd * self.tokens[level])[way_of]
+        return np.where(np.isnan(usd), self.objective.usd, usd)
+
+    def seconds(self, level: int) -> NDArray[np.float64]:
+        """Expected seconds by candidate; the stated reference where too little is known."""
+        seconds = self.ttft + self.tpot * self.tokens[level][self.objective.way_of]
+        return np.where(np.isnan(seconds), self.objective.seconds, seconds)
+
+    def utility(self, level: int) -> NDArray[np.float64]:
+        """What each candidate is worth with a budget; -inf where it is not offered with it.
+
+        Depends on no other candidate.
+        """
+        own = self.objective
+        worth = own.quality_weight * self.quality[level][own.way_of]
+        if own.cost_weight:
+            worth -= own.cost_weight / own.usd * self.usd(level)
+        if own.latency_weight:
+            worth -= own.latency_weight / own.seconds * self.seconds(level)
+        return np.where(np.isnan(worth), -np.inf, worth)
+
+    def keeps_bounds(self, level: int) -> NDArray[np.bool_]:
+        """Which candidates keep floor and ceilings with a budget; what is not known breaks none."""
+        own = self.objective
+        keeps: NDArray[np.bool_] = (self.quality[level] >= own.least_quality)[own.way_of]
+        if own.most_usd < np.inf:
+            keeps &= ~(
+                self.input_usd + (self.output_usd * self.long_tokens[level])[own.way_of] > own.most_usd
+            )
+        if own.most_ttft < np.inf:
+            keeps &= ~(self.ttft * self.factors[0][own.way_of] > own.most_ttft)
+        if own.most_tpot < np.inf:
+            keeps &= ~(self.tpot * self.factors[1][own.way_of] > own.most_tpot)
+        return keeps

@@ -1,0 +1,192 @@
+"""Where a request goes by its rule's objective: model, output budget and server in one decision."""
+
+from typing import Final
+
+import xxhash
+
+from pilotage_extproc.dialects.brevity import instructed, may_be_instructed
+from pilotage_extproc.dialects.call import BodyForm, Dialect, max_tokens
+from pilotage_extproc.dialects.conversation_head import conversation_head
+from pilotage_extproc.dialects.limits import OutputLimits
+from pilotage_extproc.dialects.looking import UnknownFactError
+from pilotage_extproc.dialects.shape import capabilities_needed, is_plain
+from pilotage_extproc.dialects.splice import Edit
+from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.domain.decision import Decision
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import FeatureKey, Step
+from pilotage_extproc.rules.prompt_features import domain_of, gain_of
+from pilotage_extproc.scheduling.chooser import Chooser
+from pilotage_extproc.scheduling.objective import RuleObjective
+from pilotage_extproc.scheduling.objective_choice import Asked, Choice
+from pilotage_extproc.stages.places import allowed_places, nowhere
+from pilotage_extproc.state.conversations import Conversations
+
+_SESSION_HEADERS: Final = (
+    "x-session-id",
+    "session-id",
+    "x-claude-code-session-id",
+    "x-session-affinity",
+)
+_SESSION_FIELD: Final = "prompt_cache_key"
+_TENANT: Final = "identity.tenant"
+_RETRY_SECONDS: Final = 1
+OUT_OF_BOUNDS: Final = "No candidate of the rule keeps its floor and ceilings for this request now."
+
+
+class Choose(Step):
+    """Compares all candidates of a rule; the decision lists the attempts, best first."""
+
+    name = "choose"
+
+    def __init__(
+        self,
+        chooser: Chooser,
+        conversations: Conversations,
+        next_id: "NextId",
+        *,
+        needs: frozenset[FeatureKey],
+        max_attempts: int,
+        clock: Clock,
+    ) -> None:
+        """`needs` are the features that the objectives of its rules read."""
+        self.needs = needs
+        self._chooser = chooser
+        self._conversations = conversations
+        self._next_id = next_id
+        self._max_attempts = max_attempts
+        self._clock = clock
+        self._limits: dict[CallKind, OutputLimits] = {}
+
+    def apply(self, exchange: Exchange) -> None:
+        """Decide. Raises RequestRefused where no candidate is available, or none keeps the rule's bounds."""
+        route, now = exchange.route, self._clock()
+        objective = route.objective
+        if objective is None:
+            raise LookupError("the rule has no objective")
+        conversation = None if objective.minimum_gain is None else _conversation(exchange)
+        asked = self._asked(exchange, objective, conversation, now)
+        chosen = self._chooser.choose(
+            route.candidates,
+            route.profile,
+            objective,
+            asked,
+            request=exchange.features,
+            subset=allowed_places(exchange),
+            limit=self._max_attempts,
+            now=now,
+        )
+        ranking, choice = chosen.ranking, chosen.choice
+        if not ranking.order:
+            if objective.refuses and not choice.within_bounds:
+                raise RequestRefused(Refusal.OUT_OF_BOUNDS, OUT_OF_BOUNDS, retry_after_seconds=_RETRY_SECONDS)
+            raise nowhere(exchange)
+        targets = route.candidates.targets
+        exchange.decided(
+            ranking,
+            Decision(
+                id=self._next_id(),
+                targets=tuple([targets[index] for index in ranking.order]),
+                model=exchange.document.model,
+                policy=route.policy,
+                rule=route.rule,
+                snapshot_version=exchange.snapshot_version,
+                decided_at=now,
+            ),
+        )
+        exchange.chosen(choice, conversation, self._edits(exchange, choice))
+
+    def _asked(
+        self, exchange: Exchange, objective: RuleObjective, conversation: int | None, now: float
+    ) -> Asked:
+        dialect, members = DIALECTS[exchange.call.kind], exchange.document.members
+        last = None if conversation is None else self._conversations.model_of(conversation, now)
+        return Asked(
+            prompt_tokens=exchange.features.prompt_tokens,
+            limit=_limit(dialect, exchange),
+            plain=objective.budget is not None and _may_be_budgeted(dialect, exchange, objective),
+            needs=capabilities_needed(dialect, members),
+            domain=domain_of(exchange),
+            gain=gain_of(exchange) if objective.pair is not None else None,
+            last_tier=objective.models.index(last) if last in objective.models else None,
+            in_tool_loop=last is not None and _in_tool_loop(dialect, exchange),
+        )
+
+    def _edits(self, exchange: Exchange, choice: Choice) -> tuple[Edit, ...]:
+        """What keeps the answer within the chosen budget."""
+        stated, tokens = choice.objective.budget, choice.budget
+        if stated is None or tokens is None:
+            return ()
+        body, members = exchange.body, exchange.document.members
+        if stated.enforce == "clamp":
+            return tuple(self._limits_of(exchange.call.kind).lowered(body, members, tokens))
+        edits: list[Edit] = []
+        asked = instructed(body, members, tokens)
+        if asked is not None:
+            edits.append(asked)
+        if stated.clamp_at is not None:
+            edits += self._limits_of(exchange.call.kind).lowered(body, members, stated.clamp_at)
+        return tuple(edits)
+
+    def _limits_of(self, kind: CallKind) -> OutputLimits:
+        found = self._limits.get(kind)
+        if found is None:
+            found = self._limits[kind] = OutputLimits(DIALECTS[kind])
+        return found
+
+
+class NextId:
+    """Ids of this process's decisions by objective; another prefix tells them from the others."""
+
+    def __init__(self, process_id: str) -> None:
+        self._process_id = process_id
+        self._sequence = 0
+
+    def __call__(self) -> str:
+        """The next one."""
+        self._sequence += 1
+        return f"{self._process_id}-o{self._sequence:x}"
+
+
+def _may_be_budgeted(dialect: Dialect, exchange: Exchange, objective: RuleObjective) -> bool:
+    """Whether the way of enforcing fits the call at all."""
+    members, budget = exchange.document.members, objective.budget
+    if budget is None or dialect.body is not BodyForm.JSON or not dialect.output_limits:
+        return False
+    if budget.enforce == "instruct" and not may_be_instructed(members):
+        return False
+    return is_plain(dialect, members)
+
+
+def _limit(dialect: Dialect, exchange: Exchange) -> int | None:
+    try:
+        limit = max_tokens(dialect, exchange.document.members)
+    except UnknownFactError:
+        return None
+    return limit if limit is None or limit > 0 else None
+
+
+def _in_tool_loop(dialect: Dialect, exchange: Exchange) -> bool:
+    """Whether the last message is what a tool has answered."""
+    try:
+        return dialect.facts.last_role(exchange.document.members) == "tool"
+    except UnknownFactError:
+        return False
+
+
+def _conversation(exchange: Exchange) -> int | None:
+    """What tells its conversation apart: tenant, session where one is named, and the head of it."""
+    members, headers = exchange.document.members, exchange.head.headers
+    session = next((value for name in _SESSION_HEADERS if (value := headers.get(name))), None)
+    if session is None:
+        field = members.get(_SESSION_FIELD)
+        session = field if isinstance(field, str) and field else None
+    head = conversation_head(DIALECTS[exchange.call.kind], members)
+    if head is None and session is None:
+        return None
+    tenant = str(exchange.known(_TENANT, ""))
+    named = b"\x1f".join(text.encode("utf-8", "surrogatepass") for text in (tenant, session or ""))
+    return xxhash.xxh3_64_intdigest(named + b"\x1f" + (head or b""))

@@ -1,0 +1,101 @@
+"""What answers teach the decisions to come: how long they were, and how long they took."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotage_extproc.domain.decision import Target
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.request.exchange import Exchange, Note
+from pilotage_extproc.request.stage import OnError, Step
+from pilotage_extproc.scheduling.chooser import Experience
+from pilotage_extproc.state.conversations import Conversations
+from pilotage_extproc.state.endpoints import EndpointTable
+
+
+@dataclass(slots=True, frozen=True)
+class _Lesson:
+    """What its outcome is held against."""
+
+    rule: str
+    targets: tuple[Target, ...]
+    generations: tuple[int, ...]
+    features: NDArray[np.float64]
+    """Of each target at the decision, [features, targets]."""
+    most_tokens: int | None
+    """Output tokens that it was bound to."""
+    stream: bool
+
+
+_LESSON: Final = Note[_Lesson]("lesson")
+
+
+class Learn(Step):
+    """Keeps what a choice was based on until its answer has ended, and remembers conversations."""
+
+    name = "learn"
+    on_error = OnError.SKIP
+    settles = True
+
+    def __init__(self, experience: Experience, conversations: Conversations, table: EndpointTable) -> None:
+        self._experience = experience
+        self._conversations = conversations
+        self._table = table
+
+    def apply(self, exchange: Exchange) -> None:
+        """The pick stands."""
+        choice, decision = exchange.choice, exchange.decision
+        if choice is None:
+            return
+        first = exchange.ranking.order[0]
+        if exchange.conversation is not None:
+            model = choice.objective.models[int(exchange.route.candidates.tiers[first])]
+            self._conversations.placed(exchange.conversation, model, decision.decided_at)
+        bounds = [one for one in (choice.budget, choice.asked.limit) if one is not None]
+        exchange.keep(
+            _LESSON,
+            _Lesson(
+                choice.objective.rule,
+                decision.targets,
+                tuple(int(self._table.generation[target.row]) for target in decision.targets),
+                choice.features[:, exchange.ranking.order],
+                min(bounds, default=None),
+                exchange.document.stream,
+            ),
+        )
+
+    def finish(self, exchange: Exchange, outcome: Outcome) -> None:
+        """It has ended, or was given up."""
+        lesson = exchange.kept(_LESSON)
+        if lesson is None or outcome.given_up or outcome.result != "ok":
+            return
+        for position, target in enumerate(lesson.targets):
+            if target.address == outcome.upstream_address:
+                self._teach(lesson, position, outcome)
+                return
+
+    def amend(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Its outcome teaches all the same."""
+        self.finish(exchange, outcome)
+
+    def _teach(self, lesson: _Lesson, position: int, outcome: Outcome) -> None:
+        target, tokens = lesson.targets[position], outcome.usage.output_tokens
+        if tokens:
+            self._experience.lengths.observe(lesson.rule, target.upstream_model, tokens, lesson.most_tokens)
+        ttft, body = outcome.attempt_ttft_seconds, outcome.attempt_body_seconds
+        if ttft is None and outcome.attempts == 1:
+            ttft = outcome.ttft_seconds
+        if ttft is None or not lesson.stream:  # without a stream the first byte comes with the last token
+            return
+        tpot = None if body is None or tokens is None or tokens < 2 else body / (tokens - 1)
+        self._experience.latency.observe(
+            target.pool,
+            target.upstream_model,
+            target.row,
+            lesson.generations[position],
+            lesson.features[:, position].tolist(),
+            ttft,
+            tpot,
+        )

@@ -1,0 +1,267 @@
+"""How long a server takes for the first token and for each further one: learned from answers, online.
+
+By pool and model one line through what was known at each decision (queue, requests in flight, prompt tokens
+to compute), with coefficients that are never negative, so that more load never looks faster; by server
+one factor; and the spread of what came to what was predicted, for quantiles. Beside it runs a line through
+the queue alone, and predictions are taken from whichever of the two has erred less lately.
+
+Lines are ridge regressions of relative errors whose old observations fade, solved by coordinate descent
+with the bound at zero (Friedman, Hastie, Tibshirani, "Regularization paths", 2010).
+"""
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEATURES: Final = 5
+"""Of one endpoint at one decision: 1, requests waiting, requests in flight that do not wait, thousands of
+prompt tokens to compute for this request, and for those in flight."""
+ONLY_QUEUE: Final = (0, 1)
+_ALL: Final = tuple(range(FEATURES))
+_KEEP: Final = 0.998
+_RIDGE: Final = 1e-3
+_SWEEPS: Final = 12
+_SOLVE_EVERY: Final = 4
+_SOLVE_ALWAYS: Final = 32
+"""Observations up to which each one is solved for."""
+_LEAST_SEEN: Final = 8
+"""Observations before anything is predicted."""
+_LEAST_SECONDS: Final = 1e-4
+_FACTOR_KEEP: Final = 0.95
+_FACTOR_PRIOR: Final = 6.0
+"""Observations that a server's factor of 1 counts for."""
+_ERROR_KEEP: Final = 0.98
+_SPREAD_BINS: Final = 96
+_SPREAD_SPAN: Final = math.log(16.0)
+_SPREAD_KEEP: Final = 0.995
+_MOST_KEYS: Final = 1024
+
+
+class Line:
+    """Seconds as a line through some of the features."""
+
+    def __init__(self, used: tuple[int, ...] = _ALL) -> None:
+        self._used = used
+        size = len(used)
+        self._products = [[0.0] * size for _ in used]
+        self._targets = [0.0] * size
+        self._seen = 0
+        self.coefficients: NDArray[np.float64] = np.zeros(FEATURES)
+
+    def observe(self, features: list[float], seconds: float) -> None:
+        """It took so long; large times count by their share, as errors are judged."""
+        weight = 1.0 / max(seconds, _LEAST_SECONDS)
+        used = [features[index] for index in self._used]
+        for row, first in enumerate(used):
+            products = self._products[row]
+            self._targets[row] = _KEEP * self._targets[row] + weight * first * seconds
+            for column, second in enumerate(used):
+                products[column] = _KEEP * products[column] + weight * first * second
+        self._seen += 1
+        if self._seen <= _SOLVE_ALWAYS or self._seen % _SOLVE_EVERY == 0:
+            self._solve()
+
+    def _solve(self) -> None:
+        found = [float(self.coefficients[index]) for index in self._used]
+        for _ in range(_SWEEPS):
+            for row, products in enumerate(self._products):
+                size = products[row]
+                if size <= 0:
+                    continue
+                others = sum(
+                    product * found[column] for column, product in enumerate(products) if column != row
+                )
+                found[row] = max(0.0, (self._targets[row] - others) / (size * (1 + _RIDGE)))
+        for index, value in zip(self._used, found, strict=True):
+            self.coefficients[index] = value
+
+
+class Spread:
+    """How what came compares to what was predicted, as quantiles of their ratio."""
+
+    def __init__(self) -> None:
+        self._counts: NDArray[np.float64] = np.zeros(_SPREAD_BINS)
+
+    def observe(self, ratio: float) -> None:
+        """What came, by what was predicted."""
+        self._counts *= _SPREAD_KEEP
+        share = (math.log(max(ratio, 1e-9)) / _SPREAD_SPAN + 1) / 2
+        self._counts[min(max(int(share * _SPREAD_BINS), 0), _SPREAD_BINS - 1)] += 1
+
+    def factor(self, quantile: float) -> float:
+        """The ratio that this share of what came does not exceed; 1 where nothing has come."""
+        total = self._counts.sum()
+        if not total:
+            return 1.0
+        index = int(np.searchsorted(np.cumsum(self._counts), quantile * total))
+        return math.exp(((index + 1) / _SPREAD_BINS * 2 - 1) * _SPREAD_SPAN)
+
+
+class Factors:
+    """How much slower each server is than the line says; by row, each life of a row for itself."""
+
+    def __init__(self) -> None:
+        self._generations: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._counts: NDArray[np.float64] = np.zeros(0)
+        self._sums: NDArray[np.float64] = np.zeros(0)
+
+    def observe(self, row: int, generation: int, ratio: float) -> None:
+        """It took this by what the line said."""
+        if row >= len(self._counts):
+            more = row + 1 - len(self._counts) + 64
+            self._generations = np.concatenate([self._generations, np.full(more, -1, np.int64)])
+            self._counts = np.concatenate([self._counts, np.zeros(more)])
+            self._sums = np.concatenate([self._sums, np.zeros(more)])
+        if self._generations[row] != generation:
+            self._generations[row] = generation
+            self._counts[row] = self._sums[row] = 0.0
+        self._counts[row] = _FACTOR_KEEP * self._counts[row] + 1
+        self._sums[row] = _FACTOR_KEEP * self._sums[row] + ratio
+
+    def of(self, rows: NDArray[np.intp], generations: NDArray[np.int64]) -> NDArray[np.float64]:
+        """By row; 1 where nothing is known of it."""
+        if not len(self._counts):
+            return np.ones(len(rows))
+        counts, sums = self._counts.take(rows, mode="clip"), self._sums.take(rows, mode="clip")
+        known = (rows < len(self._counts)) & (self._generations.take(rows, mode="clip") == generations)
+        return np.where(known, (_FACTOR_PRIOR + sums) / (_FACTOR_PRIOR + counts), 1.0)
+
+    def seen(self, rows: NDArray[np.intp], generations: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Answers of late, by row."""
+        if not len(self._counts):
+            return np.zeros(len(rows))
+        known = (rows < len(self._counts)) & (self._generations.take(rows, mode="clip") == generations)
+        return np.where(known, self._counts.take(rows, mode="clip"), 0.0)
+
+    def one(self, row: int, generation: int) -> float:
+        """Of one row."""
+        if row >= len(self._counts) or self._generations[row] != generation:
+            return 1.0
+        return float((_FACTOR_PRIOR + self._sums[row]) / (_FACTOR_PRIOR + self._counts[row]))
+
+
+@dataclass(slots=True)
+class _Measure:
+    """One of the two times of one pool and model."""
+
+    full: Line = field(default_factory=Line)
+    queue: Line = field(default_factory=lambda: Line(ONLY_QUEUE))
+    full_error: float = 0.0
+    queue_error: float = 0.0
+    """What each has erred lately, as a moving mean of seconds."""
+    spread: Spread = field(default_factory=Spread)
+    factors: Factors = field(default_factory=Factors)
+    seen: int = 0
+
+    @property
+    def line(self) -> Line:
+        """The one that has erred less."""
+        return self.full if self.full_error <= self.queue_error else self.queue
+
+    def observe(self, row: int, generation: int, features: list[float], seconds: float) -> None:
+        """It took so long at that row."""
+        if self.seen >= _LEAST_SEEN:
+            values, factor = np.array(features), self.factors.one(row, generation)
+            full, queue = float(values @ self.full.coefficients), float(values @ self.queue.coefficients)
+            by_line = full if self.line is self.full else queue
+            self.full_error = _moved(self.full_error, abs(seconds - full * factor))
+            self.queue_error = _moved(self.queue_error, abs(seconds - queue * factor))
+            self.spread.observe(seconds / max(by_line * factor, _LEAST_SECONDS))
+            self.factors.observe(row, generation, min(max(seconds / max(by_line, _LEAST_SECONDS), 0.1), 10.0))
+        self.full.observe(features, seconds)
+        self.queue.observe(features, seconds)
+        self.seen += 1
+
+
+def _moved(mean: float, value: float) -> float:
+    return _ERROR_KEEP * mean + (1 - _ERROR_KEEP) * value
+
+
+@dataclass(slots=True, frozen=True)
+class Predicted:
+    """One time for some endpoints."""
+
+    seconds: NDArray[np.float64]
+    factor: float
+    """What the stated quantile is, by these."""
+    seen: int
+    """Answers it was learned from."""
+    only_queue: bool
+
+
+class LatencyBook:
+    """Times of every pool and model that answers; those least recently learned of are forgotten."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], tuple[_Measure, _Measure]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def observe(
+        self,
+        pool: str,
+        upstream_model: str,
+        row: int,
+        generation: int,
+        features: list[float],
+        ttft_seconds: float | None,
+        tpot_seconds: float | None,
+    ) -> None:
+        """An answer has ended. None is not known of it."""
+        key = (pool, upstream_model)
+        measures = self._known.get(key)
+        if measures is None:
+            measures = self._known[key] = (_Measure(), _Measure())
+        self._known.move_to_end(key)
+        for measure, seconds in zip(measures, (ttft_seconds, tpot_seconds), strict=True):
+            if seconds is not None and seconds >= 0:
+                measure.observe(row, generation, features, max(seconds, _LEAST_SECONDS))
+        if len(self._known) > _MOST_KEYS:
+            self._known.popitem(last=False)
+
+    def predict(
+        self,
+        pool: str,
+        upstream_model: str,
+        rows: NDArray[np.intp],
+        generations: NDArray[np.int64],
+        features: NDArray[np.float64],
+        quantile: float,
+    ) -> tuple[Predicted | None, Predicted | None]:
+        """Time to the first token, and for each further one, by endpoint; None where too little is known.
+
+        `features` is [FEATURES, endpoints].
+        """
+        measures = self._known.get((pool, upstream_model))
+        if measures is None:
+            return None, None
+        first, further = (_predicted(measure, rows, generations, features, quantile) for measure in measures)
+        return first, further
+
+    def seen(
+        self, pool: str, upstream_model: str, rows: NDArray[np.intp], generations: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """How much is known of some servers, in answers of late."""
+        measures = self._known.get((pool, upstream_model))
+        return np.zeros(len(rows)) if measures is None else measures[0].factors.seen(rows, generations)
+
+
+def _predicted(
+    measure: _Measure,
+    rows: NDArray[np.intp],
+    generations: NDArray[np.int64],
+    features: NDArray[np.float64],
+    quantile: float,
+) -> Predicted | None:
+    if measure.seen < _LEAST_SEEN:
+        return None
+    line = measure.line
+    seconds: NDArray[np.float64] = line.coefficients @ features
+    seconds *= measure.factors.of(rows, generations)
+    np.maximum(seconds, _LEAST_SECONDS, out=seconds)
+    return Predicted(seconds, measure.spread.factor(quantile), measure.seen, line is measure.queue)
