@@ -58,6 +58,8 @@ class Lengths:
     def expected(self, budget: float) -> float:
         """E[min(length, budget)] in tokens: never less for a greater budget."""
         self._ready()
+        if budget > _MIDDLES[-1]:
+            return self._means[-1]
         shorter = bisect_left(_MIDDLES, budget) - 1
         if shorter < 0:
             return budget
