@@ -121,8 +121,9 @@ class Chooser:
         budgets = budgets_of(objective, asked)
         tokens, long_tokens = lengths_of(objective, budgets, asked, self.experience.lengths)
         ways, count = objective.ways, len(view)
-        output_usd = np.full(len(ways), np.nan)
-        input_usd, ttft, tpot = (np.full(count, np.nan) for _ in range(3))
+        output_usd, priced = np.zeros(len(ways)), np.zeros(len(ways), np.bool_)
+        input_usd, ttft = np.full(count, objective.usd), np.full(count, objective.seconds)
+        tpot, timed = np.zeros(count), np.zeros((2, len(ways)), np.bool_)
         factors, learned_from, by_queue = np.ones((2, len(ways))), [0] * len(ways), [False] * len(ways)
         features = load_features(view)
         prompt = asked.prompt_tokens
@@ -133,7 +134,7 @@ class Chooser:
             members = objective.members[index]
             prices = way.prices_at(prompt)
             if prices is not None:
-                output_usd[index] = prices.output
+                output_usd[index], priced[index] = prices.output, True
                 held = np.minimum(cached[members], prompt)
                 input_usd[members] = prices.uncached * (prompt - held) + prices.cached * held
             first, further = self.experience.latency.predict(
@@ -144,6 +145,7 @@ class Chooser:
                 features[:, members],
                 objective.quantile,
             )
+            timed[0, index], timed[1, index] = first is not None, further is not None
             if first is not None:
                 ttft[members], factors[0, index] = first.seconds, first.factor
                 learned_from[index], by_queue[index] = first.seen, first.only_queue
@@ -158,8 +160,10 @@ class Chooser:
             long_tokens,
             output_usd,
             input_usd,
+            priced,
             ttft,
             tpot,
+            timed,
             factors,
             features,
             tuple(learned_from),
@@ -175,12 +179,11 @@ class Chooser:
         dropped: dict[str, NDArray[np.bool_]],
         limit: int,
     ) -> tuple[list[int], Choice]:
-        objective, levels = choice.objective, range(len(choice.budgets))
-        worth = np.stack([choice.utility(level) for level in levels])
+        objective, worth = choice.objective, choice.worth()
         worth[:, ~alive] = -np.inf
-        allowed = worth
+        allowed, within_bounds = worth, True
         if objective.bounded:
-            keeps = np.stack([choice.keeps_bounds(level) for level in levels])
+            keeps = choice.keeps_bounds()
             within = np.where(keeps, worth, -np.inf)
             if np.isfinite(within).any():
                 allowed = within
@@ -188,18 +191,18 @@ class Chooser:
                 if broken.any():
                     dropped[OUT_OF_BOUNDS] = broken
             else:
-                choice = replace(choice, within_bounds=False)
+                within_bounds = False
                 if objective.refuses:
-                    return [], choice
-        allowed, choice = self._stayed(choice, candidates, worth, allowed)
-        keys = allowed + NEAR * total + self._random.random(len(total)) * (NEAR / 4)
+                    return [], replace(choice, within_bounds=False)
+        allowed, held = self._stayed(choice, candidates, worth, allowed)
+        keys = allowed + (NEAR * total + self._random.random(len(total)) * (NEAR / 4))
         flat = int(keys.argmax())
         level, pick = divmod(flat, len(total))
         if not np.isfinite(keys[level, pick]):
             return [], choice
         pick = self._explored(choice, keys[level], pick)
         order = _distinct(candidates, keys[level], pick, limit)
-        return order, replace(choice, level=level)
+        return order, replace(choice, level=level, held=held, within_bounds=within_bounds)
 
     def _stayed(
         self,
@@ -207,22 +210,22 @@ class Chooser:
         candidates: CandidateSet,
         worth: NDArray[np.float64],
         allowed: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], Choice]:
+    ) -> tuple[NDArray[np.float64], str]:
         """Leave the conversation where it is, where that is asked for."""
         tier, minimum = choice.asked.last_tier, choice.objective.minimum_gain
         if tier is None or minimum is None:
-            return allowed, choice
+            return allowed, ""
         stay = candidates.tiers == tier
         if choice.asked.in_tool_loop and np.isfinite(worth[:, stay]).any():
             kept = allowed if np.isfinite(allowed[:, stay]).any() else worth
-            return np.where(stay, kept, -np.inf), replace(choice, held=HELD_BY_LOOP)
+            return np.where(stay, kept, -np.inf), HELD_BY_LOOP
         of_stay = allowed[:, stay]
         if not np.isfinite(of_stay).any():
-            return allowed, choice
+            return allowed, ""
         gain = float(allowed.max() - of_stay.max())
         if 0 < gain <= minimum:
-            return np.where(stay, allowed, -np.inf), replace(choice, held=HELD_BY_GAIN)
-        return allowed, choice
+            return np.where(stay, allowed, -np.inf), HELD_BY_GAIN
+        return allowed, ""
 
     def _explored(self, choice: Choice, keys: NDArray[np.float64], pick: int) -> int:
         """Now and then the replica of which least is known, where it is hardly worse."""
@@ -230,7 +233,7 @@ class Chooser:
             return pick
         index = int(choice.objective.way_of[pick])
         way, members = choice.objective.ways[index], choice.objective.members[index]
-        near = members[keys[members] >= keys[pick] - HARDLY_WORSE]
+        near = np.flatnonzero(keys[members] >= keys[pick] - HARDLY_WORSE) + members.start
         rows = choice.objective.rows[near]
         seen = self.experience.latency.seen(way.pool, way.upstream_model, rows, self._table.generation[rows])
         return int(near[seen.argmin()])

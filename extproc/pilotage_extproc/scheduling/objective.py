@@ -173,8 +173,8 @@ class RuleObjective:
     """As the rule names them, by tier."""
     way_of: NDArray[np.intp]
     """By candidate."""
-    members: tuple[NDArray[np.intp], ...]
-    """By way, its candidates."""
+    members: tuple[slice, ...]
+    """By way, its candidates: they stand next to each other."""
     rows: NDArray[np.intp]
     """By candidate, in the endpoint table."""
     bounded: bool = field(init=False)
@@ -236,6 +236,6 @@ def rule_objective(
         ways=tuple(Way.of(group.tier, pools[group.pool], group.upstream_model) for group in groups),
         models=models,
         way_of=way_of,
-        members=tuple(np.flatnonzero(way_of == index) for index in range(len(groups))),
+        members=tuple(slice(begin, end) for begin, end in pairwise(np.cumsum([0, *sizes]).tolist())),
         rows=candidates.rows,
     )

@@ -64,8 +64,9 @@ def qualities(objective: RuleObjective, budgets: Budgets, asked: Asked) -> NDArr
             continue
         for level, tokens in enumerate(levelled):
             found[level, index] = on_curve(curve, float(tokens or 0)) + shift
-    bounded: NDArray[np.float64] = np.clip(found, 0.0, 1.0)
-    return bounded
+    np.maximum(found, 0.0, out=found)
+    np.minimum(found, 1.0, out=found)
+    return found
 
 
 def _shifts(objective: RuleObjective, asked: Asked) -> dict[int, float]:
@@ -123,13 +124,17 @@ class Choice:
     long_tokens: NDArray[np.float64]
     """Output at the objective's quantile, by budget and way."""
     output_usd: NDArray[np.float64]
-    """Dollars an output token, by way; NaN where prices are not known."""
+    """Dollars an output token, by way; 0 where prices are not known."""
     input_usd: NDArray[np.float64]
-    """Dollars for the prompt at each candidate; NaN where prices are not known."""
+    """Dollars for the prompt at each candidate; the stated reference where prices are not known."""
+    priced: NDArray[np.bool_]
+    """By way: whether its prices are known."""
     ttft: NDArray[np.float64]
-    """Seconds to the first token at each candidate; NaN where too little is known."""
+    """Seconds to the first token at each candidate; the stated reference where too little is known."""
     tpot: NDArray[np.float64]
-    """Seconds for each further token."""
+    """Seconds for each further token; 0 where too little is known."""
+    timed: NDArray[np.bool_]
+    """Whether times are known: [to the first token, further; way]."""
     factors: NDArray[np.float64]
     """What times are at the objective's quantile, by what is expected: [to the first token, further; way]."""
     features: NDArray[np.float64]
@@ -151,39 +156,49 @@ class Choice:
         return self.budgets[self.level]
 
     def usd(self, level: int) -> NDArray[np.float64]:
-        """Expected dollars by candidate; the stated reference where prices are not known."""
-        way_of = self.objective.way_of
-        usd = self.input_usd + (self.output_usd * self.tokens[level])[way_of]
-        return np.where(np.isnan(usd), self.objective.usd, usd)
+        """Expected dollars by candidate."""
+        usd: NDArray[np.float64] = self.output_usd * self.tokens[level]
+        return self.input_usd + usd.take(self.objective.way_of)
 
     def seconds(self, level: int) -> NDArray[np.float64]:
-        """Expected seconds by candidate; the stated reference where too little is known."""
-        seconds = self.ttft + self.tpot * self.tokens[level][self.objective.way_of]
-        return np.where(np.isnan(seconds), self.objective.seconds, seconds)
+        """Expected seconds to the end of the answer, by candidate."""
+        tokens: NDArray[np.float64] = self.tokens[level]
+        return self.ttft + self.tpot * tokens.take(self.objective.way_of)
 
-    def utility(self, level: int) -> NDArray[np.float64]:
-        """What each candidate is worth with a budget; -inf where it is not offered with it.
+    def worth(self) -> NDArray[np.float64]:
+        """What each candidate is worth, [budget, candidate]; -inf where it is not offered with a budget.
 
         Depends on no other candidate.
         """
         own = self.objective
-        worth = own.quality_weight * self.quality[level][own.way_of]
+        by_way = np.where(np.isnan(self.quality), -np.inf, own.quality_weight * self.quality)
+        flat: NDArray[np.float64] | None = None
         if own.cost_weight:
-            worth -= own.cost_weight / own.usd * self.usd(level)
-        if own.latency_weight:
-            worth -= own.latency_weight / own.seconds * self.seconds(level)
-        return np.where(np.isnan(worth), -np.inf, worth)
+            scale = own.cost_weight / own.usd
+            by_way -= scale * self.output_usd * self.tokens
+            flat = -scale * self.input_usd
+        if not own.latency_weight:
+            worth: NDArray[np.float64] = by_way.take(own.way_of, axis=1)
+        else:
+            scale = own.latency_weight / own.seconds
+            late = scale * self.ttft
+            flat = -late if flat is None else flat - late
+            worth = (-scale * self.tokens).take(own.way_of, axis=1)
+            worth *= self.tpot
+            worth += by_way.take(own.way_of, axis=1)
+        if flat is not None:
+            worth += flat
+        return worth
 
-    def keeps_bounds(self, level: int) -> NDArray[np.bool_]:
-        """Which candidates keep floor and ceilings with a budget; what is not known breaks none."""
-        own = self.objective
-        keeps: NDArray[np.bool_] = (self.quality[level] >= own.least_quality)[own.way_of]
+    def keeps_bounds(self) -> NDArray[np.bool_]:
+        """Which candidates keep floor and ceilings, [budget, candidate]; unknown breaks no ceiling."""
+        own, way_of = self.objective, self.objective.way_of
+        keeps: NDArray[np.bool_] = (self.quality >= own.least_quality).take(way_of, axis=1)
         if own.most_usd < np.inf:
-            keeps &= ~(
-                self.input_usd + (self.output_usd * self.long_tokens[level])[own.way_of] > own.most_usd
-            )
-        if own.most_ttft < np.inf:
-            keeps &= ~(self.ttft * self.factors[0][own.way_of] > own.most_ttft)
-        if own.most_tpot < np.inf:
-            keeps &= ~(self.tpot * self.factors[1][own.way_of] > own.most_tpot)
+            output = np.where(self.priced, self.output_usd * self.long_tokens, -np.inf)
+            keeps &= self.input_usd + output.take(way_of, axis=1) <= own.most_usd
+        for times, most, of in ((self.ttft, own.most_ttft, 0), (self.tpot, own.most_tpot, 1)):
+            if most < np.inf:
+                factors = np.where(self.timed[of], self.factors[of], 0.0)
+                keeps &= times * factors.take(way_of) <= most
         return keeps

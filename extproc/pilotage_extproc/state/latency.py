@@ -85,15 +85,23 @@ class Spread:
 
     def __init__(self) -> None:
         self._counts: NDArray[np.float64] = np.zeros(_SPREAD_BINS)
+        self._known: dict[float, float] = {}
 
     def observe(self, ratio: float) -> None:
         """What came, by what was predicted."""
+        self._known.clear()
         self._counts *= _SPREAD_KEEP
         share = (math.log(max(ratio, 1e-9)) / _SPREAD_SPAN + 1) / 2
         self._counts[min(max(int(share * _SPREAD_BINS), 0), _SPREAD_BINS - 1)] += 1
 
     def factor(self, quantile: float) -> float:
         """The ratio that this share of what came does not exceed; 1 where nothing has come."""
+        known = self._known.get(quantile)
+        if known is None:
+            known = self._known[quantile] = self._computed(quantile)
+        return known
+
+    def _computed(self, quantile: float) -> float:
         total = self._counts.sum()
         if not total:
             return 1.0

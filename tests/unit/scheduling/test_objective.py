@@ -204,7 +204,7 @@ def test_a_model_without_a_curve_is_offered_the_highest_level_alone():
 def test_attempts_after_the_first_have_its_budget():
     fleet, objective = budgeted(64, 256, 1024)
     chosen = fleet.choose(objective())
-    assert np.isfinite(chosen.choice.utility(chosen.choice.level)[chosen.ranking.order]).all()
+    assert np.isfinite(chosen.choice.worth()[chosen.choice.level, chosen.ranking.order]).all()
 
 
 @given(tokens=st.sampled_from([64, 100, 256, 700, 1024]), seed=st.integers(0, 5))
@@ -216,8 +216,7 @@ def test_with_one_level_the_joint_search_is_a_search_over_points(tokens, seed):
     choice = fleet.choose(fleet.objective(budget=levels(tokens))).choice
     bounded_by_client = fleet.choose(asked=plain(limit=tokens)).choice
     assert choice.usd(0).tolist() == bounded_by_client.usd(0).tolist()
-    every = np.stack([choice.utility(0)])
-    assert choice.utility(choice.level).max() == every.max()
+    assert choice.level == 0
 
 
 @given(
@@ -232,9 +231,8 @@ def test_levels_that_are_not_chosen_change_nothing(used, more, weights):
     many = fleet.choose(fleet.objective(stated, levels(*sorted(used | more)))).choice
     for tokens in used:
         before, after = few.budgets.index(tokens), many.budgets.index(tokens)
-        assert few.utility(before).tolist() == many.utility(after).tolist()
-    best = max(few.utility(level).max() for level in range(len(few.budgets)))
-    assert max(many.utility(level).max() for level in range(len(many.budgets))) >= best
+        assert few.worth()[before].tolist() == many.worth()[after].tolist()
+    assert many.worth().max() >= few.worth().max()
 
 
 @given(
@@ -260,17 +258,17 @@ def test_a_candidate_that_comes_or_goes_never_reorders_the_others(first, second,
     three = [model(f"m{at}", *one) for at, one in enumerate((first, second, added))]
     left = [one for at, one in enumerate(three) if at != gone]
     all_of_them, fewer = ObjectiveFleet(tuple(three), count=1), ObjectiveFleet(tuple(left), count=1)
-    worth = all_of_them.choose().choice.utility(0)
-    of_fewer = fewer.choose().choice.utility(0)
+    worth = all_of_them.choose().choice.worth()[0]
+    of_fewer = fewer.choose().choice.worth()[0]
     assert np.delete(worth, gone).tolist() == of_fewer.tolist()
 
 
 def test_an_ejected_server_reorders_none_of_the_others():
     fleet = ObjectiveFleet(count=4)
-    before = fleet.choose().choice.utility(0)
+    before = fleet.choose().choice.worth()[0]
     fleet.table.eject(int(fleet.candidates.rows[5]), NOW + 60)
     chosen = fleet.choose(limit=8)
-    assert chosen.choice.utility(0).tolist() == before.tolist()
+    assert chosen.choice.worth()[0].tolist() == before.tolist()
     assert 5 not in chosen.ranking.order
 
 

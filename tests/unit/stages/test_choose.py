@@ -1,0 +1,207 @@
+"""Rules with an objective, from the body to the edits of the first attempt and what the answer teaches."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+import yaml
+
+from pilotage_api.compile import compile_resources
+from pilotage_api.load import load_texts
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.dialects.brevity import instruction
+from pilotage_extproc.domain.clock import monotonic
+from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.server.offline import offline_pipeline
+from pilotage_extproc.stages.learn import Learn
+
+CURVE = [{"tokens": 64, "quality": "0.3"}, {"tokens": 256, "quality": "0.6"}]
+
+
+def pool(name, quality, usd):
+    curves = [{"enforce": how, "points": CURVE} for how in ("clamp", "instruct")]
+    return {
+        "apiVersion": "pilotage.dev/v1alpha1",
+        "kind": "ModelPool",
+        "metadata": {"name": name},
+        "spec": {
+            "endpoints": [{"address": f"10.0.{len(name)}.1", "port": 80}],
+            "engine": "openai",
+            "models": [
+                {
+                    "name": name,
+                    "quality": {"default": quality, "byBudget": curves},
+                    "pricing": {"inputPerMillion": usd, "outputPerMillion": usd},
+                }
+            ],
+        },
+    }
+
+
+async def gateway(weights=None, **rule):
+    objective = {
+        "weights": weights or {"quality": 1},
+        "references": {"usd": "0.001", "seconds": "2"},
+        **rule.pop("objective", {}),
+    }
+    policy = {
+        "apiVersion": "pilotage.dev/v1alpha1",
+        "kind": "RoutePolicy",
+        "metadata": {"name": "auto"},
+        "spec": {
+            "match": {"models": ["auto"]},
+            "rules": [
+                {
+                    "name": "all",
+                    "candidates": [{"model": "weak"}, {"model": "strong"}],
+                    "objective": objective,
+                    **rule,
+                }
+            ],
+        },
+    }
+    texts = [
+        ("all.yaml", yaml.safe_dump_all([pool("weak", "0.5", "0.2"), pool("strong", "0.8", "10"), policy]))
+    ]
+    settings = GatewaySettings()
+    compiled = compile_resources(load_texts(texts), settings)
+    assert not compiled.has_errors
+    return await offline_pipeline(compiled.snapshot, settings)
+
+
+async def decided(pipeline, members=None, *, path="/v1/chat/completions", headers=None):
+    sent = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], **(members or {})}
+    exchange = Exchange(RequestHead("POST", path, headers or {}))
+    await pipeline.begin(exchange)
+    exchange.received(orjson.dumps(sent))
+    await pipeline.decide(exchange)
+    return exchange
+
+
+def body_of(exchange):
+    return orjson.loads(exchange.new_body)
+
+
+async def test_the_model_of_the_first_attempt_is_the_best_by_the_objective():
+    pipeline, _ = await gateway()
+    assert (await decided(pipeline)).decision.targets[0].upstream_model == "strong"
+    pipeline, _ = await gateway({"cost": 1})
+    exchange = await decided(pipeline)
+    assert [target.upstream_model for target in exchange.decision.targets] == ["weak", "strong"]
+    assert body_of(exchange)["model"] == "weak"
+
+
+CLAMP = {"levels": [64, 256], "enforce": "clamp"}
+INSTRUCT = {"levels": [64, 256], "enforce": "instruct", "clampAt": 512}
+
+
+async def test_clamp_sets_the_limit_of_the_call():
+    pipeline, _ = await gateway(outputBudget=CLAMP)
+    assert body_of(await decided(pipeline))["max_tokens"] == 256
+    pipeline, _ = await gateway({"cost": 1}, outputBudget=CLAMP)
+    assert body_of(await decided(pipeline, {"max_tokens": 1000}))["max_tokens"] == 64
+    assert body_of(await decided(pipeline, {"max_tokens": 40}))["max_tokens"] == 40
+
+
+async def test_instruct_asks_for_a_short_answer_and_clamps_where_it_is_told_to():
+    pipeline, _ = await gateway(outputBudget=INSTRUCT)
+    body = body_of(await decided(pipeline))
+    assert body["messages"][0]["content"] == f"hi\n\n{instruction(256)}"
+    assert body["max_tokens"] == 512
+
+
+@pytest.mark.parametrize("budget", [CLAMP, INSTRUCT])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"reasoning_effort": "high"},
+    ],
+)
+async def test_no_budget_touches_json_tools_or_reasoning(budget, members):
+    pipeline, _ = await gateway(outputBudget=budget)
+    exchange = await decided(pipeline, members)
+    assert exchange.choice.budget is None
+    assert {"max_tokens", "max_completion_tokens"}.isdisjoint(body_of(exchange))
+    assert body_of(exchange)["messages"] == [{"role": "user", "content": "hi"}]
+
+
+async def test_a_request_that_no_candidate_fits_is_refused_where_the_rule_says_so():
+    ceilings = {"usdPerRequest": "0.000000001", "whenNone": "refuse"}
+    pipeline, _ = await gateway(objective={"ceilings": ceilings})
+    with pytest.raises(RequestRefused) as refused:
+        await decided(pipeline)
+    assert refused.value.reason is Refusal.OUT_OF_BOUNDS
+
+
+async def test_a_conversation_stays_with_its_model():
+    pipeline, state = await gateway(stickiness={"minimumGain": "0.9"})
+    [key] = await keys_of(pipeline, state, {})
+    state.conversations.placed(key, "weak", monotonic())
+    exchange = await decided(pipeline)
+    assert exchange.decision.targets[0].upstream_model == "weak"
+    assert exchange.choice.held
+
+
+async def keys_of(pipeline, state, *requests):
+    """The conversations that some requests belong to, given as members and headers."""
+    found = []
+    state.conversations.tell(lambda key, _model: found.append(key))
+    for members in requests:
+        headers = members.pop("headers", {})
+        await decided(pipeline, members, headers=headers)
+    return found
+
+
+async def test_conversations_are_told_apart_by_their_head_and_session_and_never_by_user():
+    pipeline, state = await gateway(stickiness={})
+    later = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yes?"},
+        {"role": "user", "content": "go on"},
+    ]
+    keys = await keys_of(
+        pipeline,
+        state,
+        {},
+        {"messages": later},
+        {"user": "someone"},
+        {"messages": [{"role": "user", "content": "other"}]},
+        {"headers": {"x-session-id": "1"}},
+        {"prompt_cache_key": "2"},
+    )
+    assert len(keys) == 4  # the second and third are the first one's
+
+
+async def test_answers_teach_how_long_they_are_and_take():
+    pipeline, state = await gateway({"cost": 1}, outputBudget=CLAMP)
+    exchange = await decided(pipeline, {"stream": True})
+    target = exchange.decision.targets[0]
+    exchange.release()
+    outcome = replace(
+        Outcome.answered(200),
+        decision_id=exchange.decision.id,
+        upstream_address=target.address,
+        attempts=1,
+        attempt_ttft_seconds=0.2,
+        attempt_body_seconds=0.9,
+        usage=TokenUsage(output_tokens=10),
+    )
+    assert pipeline.settle(outcome).known
+    assert state.experience.lengths.of("default/auto/all", "weak").seen == 1
+    assert len(state.experience.latency) == 1
+
+
+async def test_a_rule_without_an_objective_keeps_its_plan():
+    pipeline, _ = await gateway()
+    plans = pipeline._plans
+    assert not any(isinstance(stage, Learn) for stage in plans.placing.committing)
+    assert [stage.name for stage in plans.placing.deciding] == ["describe", "decide", "prepare"]
+    exchange = await decided(pipeline)
+    assert exchange.choice is not None
+    served = await decided(pipeline, {"model": "weak"})
+    assert (served.choice, served.conversation, served.budget_edits) == (None, None, ())
