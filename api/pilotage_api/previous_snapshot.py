@@ -141,9 +141,16 @@ def lowered(snapshot: RoutingSnapshot) -> Lowered:
 
 
 def _lowered(route: PolicyRoute) -> PreviousRoute | None:
-    """Its first rule, where that takes every request and draws nothing by a header."""
+    """Its first rule, where that takes every request, draws nothing by a header and falls back nowhere."""
     first = route.rules[0]
-    newer = (first.when, first.sticky_by, first.objective, route.overrides)
+    newer = (
+        first.when,
+        first.sticky_by,
+        first.objective,
+        first.fallback,
+        first.timeouts,
+        route.overrides,
+    )
     if any(one is not None for one in newer):
         return None
     return PreviousRoute(

@@ -37,7 +37,6 @@ LIST_KEYS = "x-kubernetes-list-map-keys"
 VALIDATIONS = "x-kubernetes-validations"
 
 ReservedObject = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "object"})]
-ReservedObjects = Annotated[Any, Field(default=None, json_schema_extra={RESERVED: "objects"})]
 
 
 def unique_by(*keys: str) -> dict[str, Any]:

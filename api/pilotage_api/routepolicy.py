@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pilotage_api.conditions.check import check
 from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.credentials import is_credential
+from pilotage_api.fallback import Fallback
 from pilotage_api.objective import Objective, OutputBudget, Stickiness
 from pilotage_api.resource import (
     API_VERSION,
@@ -20,12 +21,12 @@ from pilotage_api.resource import (
     ObjectMeta,
     Problem,
     ReservedObject,
-    ReservedObjects,
     cel,
     unique_by,
 )
 from pilotage_api.scheduling import Scheduling
 from pilotage_api.status import RoutePolicyStatus
+from pilotage_api.timeouts import Timeouts
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=256)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^?#]*$", max_length=1024)]
@@ -169,6 +170,10 @@ class Rule(Block):
     """With an objective: levels of output tokens to choose among."""
     stickiness: Stickiness | None = None
     """With an objective: keeps conversations with their model."""
+    timeouts: Timeouts | None = None
+    """How long its requests may take."""
+    fallback: Fallback | None = None
+    """Where its requests go when no candidate can take them; the policy's when omitted."""
 
     def problems(self) -> Iterable[Problem]:
         """A condition that cannot be evaluated, and weights that do not say who comes first."""
@@ -247,8 +252,8 @@ class RoutePolicySpec(Block):
     """Lets a header choose among the rules."""
     scheduling: Scheduling | None = None
     """For this policy's requests, instead of the pool's."""
-    fallback: ReservedObjects
-    """Where requests go when no candidate can take them."""
+    fallback: Fallback | None = None
+    """Where requests go when no candidate can take them, for rules that do not say so themselves."""
     governance: ReservedObject
     """Tools, content, limits and budgets."""
     transform: ReservedObject

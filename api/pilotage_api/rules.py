@@ -8,11 +8,13 @@ from typing import Final
 from pilotage_api.calls import is_dropped
 from pilotage_api.conditions.check import Checked, check
 from pilotage_api.conditions.variables import header_of
+from pilotage_api.fallback_findings import compile_fallback, find_unused
 from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.naming import Meaning, NameRegistry
 from pilotage_api.objective_findings import find_in_objective
 from pilotage_api.routepolicy import RoutePolicy, Rule
 from pilotage_api.snapshot import CandidateModel, RuleSnapshot
+from pilotage_api.timeout_findings import find_in_timeouts
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,8 +59,14 @@ def compile_rules(
                 objective=None if rule.objective is None else rule.objective.snapshot(),
                 output_budget=None if rule.output_budget is None else rule.output_budget.snapshot(),
                 stickiness=None if rule.stickiness is None else float(rule.stickiness.minimum_gain),
+                fallback=compile_fallback(
+                    policy, index, candidates, key, names.meaning_of, names.registry, _find_unserved, find
+                ),
+                timeouts=None if rule.timeouts is None else rule.timeouts.snapshot(),
             )
         )
+        find_in_timeouts(rule.timeouts, key, f"{path}.timeouts", find)
+    find_unused(policy, key, find)
     _find_unreachable(policy, rules, conditions, key, find)
     _find_in_headers(policy, key, find)
     return tuple(rules)

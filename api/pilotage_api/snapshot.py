@@ -262,6 +262,26 @@ class BudgetSnapshot(Part):
     clamp_at: int | None = None
 
 
+class FallbackSnapshot(Part):
+    """Models beside a rule's candidates, and when requests go there."""
+
+    reasons: tuple[str, ...]
+    """Values of `fallback.FallbackReason`, sorted."""
+    to: tuple[CandidateModel, ...]
+    """In order; without weights."""
+
+
+class TimeoutsSnapshot(Part):
+    """Bounds on the time of a rule's requests; None is no bound of the rule's own."""
+
+    first_token_seconds: float | None = None
+    """Of one attempt at a stream, to the first byte of its answer."""
+    idle_seconds: float | None = None
+    total_seconds: float | None = None
+    """The whole request, all attempts together."""
+    client_may_shorten: bool = False
+
+
 class RuleSnapshot(Part):
     """One rule of a policy; candidates are ordered unless weights are given."""
 
@@ -281,6 +301,9 @@ class RuleSnapshot(Part):
     output_budget: BudgetSnapshot | None = None
     stickiness: float | None = None
     """Least gain, a share of the sum of weights, for which a conversation changes its model; None is any."""
+    fallback: FallbackSnapshot | None = None
+    """The rule's own, else the policy's."""
+    timeouts: TimeoutsSnapshot | None = None
 
 
 class Otherwise(StrEnum):

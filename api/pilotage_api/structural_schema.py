@@ -13,7 +13,6 @@ _ANY_OBJECT = {"type": "object", PRESERVE: True}
 # the type a reserved field will have: refused by a rule of its own, with the same words everywhere
 _RESERVED_FORMS: dict[str, dict[str, Any]] = {
     "object": _ANY_OBJECT,
-    "objects": {"type": "array", "maxItems": 64, "items": _ANY_OBJECT},
 }
 _TAKEN_OVER = (
     "enum",

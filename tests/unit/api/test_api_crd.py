@@ -83,7 +83,7 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
     }
     assert set(reserved) == {
         "external",
-        "fallback", "governance", "transform", "rollout",
+        "governance", "transform", "rollout",
     }  # fmt: skip
     for one in reserved.values():
         assert one["x-kubernetes-validations"] == [
