@@ -8,13 +8,16 @@ PREVIOUS := 3e4cb66df5541566710d2bb0d705f8bba7644718
 # a process for each core; one that has run out of tests takes some of another's
 UNIT   := -n auto --dist worksteal tests/unit
 # of the tests with a real Envoy those that depend on the gRPC server; all run on the default one
-ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py transport.py usage.py) tests/e2e/test_e2e_third_party.py
+ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py peers.py transport.py usage.py xds.py) tests/e2e/test_e2e_third_party.py
 
 # what tests start again and again reads compiled modules, whatever the environment says
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-thorough test-transport test-kube test-operator kube-assets test-cluster test-upgrade test-envoy-gateway cluster-demo kind-demo test-vllm fuzz lint format bench bench-guard bench-placement crds tables lock clean
+.PHONY: help setup demo clean lock crds tables chart format lint fuzz
+.PHONY: test test-unit test-thorough test-transport test-grpcio test-kube test-operator kube-assets
+.PHONY: test-cluster test-upgrade test-envoy-gateway test-vllm cluster-demo kind-demo
+.PHONY: bench bench-guard bench-placement
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +54,11 @@ test-kube: setup ## Tests against a real API server (skipped where it cannot be 
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
 	$(BIN)/python -m pytest tests/kube tests/chart
 
-test-transport: setup ## The picker's gRPC servers: h2spec, clients in Python and Go, and Envoy on the second one
+test-transport: setup ## The picker's gRPC servers: h2spec, clients in Python and Go
 	@hack/transport/setup build || [ -z "$$PILOTAGE_REQUIRE_TRANSPORT" ]
 	$(BIN)/python -m pytest tests/transport
+
+test-grpcio: setup ## With a real Envoy, what depends on the gRPC server, on the second one
 	PILOTAGE_TEST_TRANSPORT=grpcio $(BIN)/python -m pytest $(ON_GRPCIO)
 
 test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)

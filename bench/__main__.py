@@ -50,6 +50,7 @@ class Member:
     real_page: bool = False
     full_duplex: bool = False
     ten_rules: bool = False
+    tls: bool = False
 
     def stack(self) -> Stack:
         return Stack(
@@ -59,6 +60,7 @@ class Member:
             self.real_page,
             full_duplex=self.full_duplex,
             ten_rules=self.ten_rules,
+            tls=self.tls,
         )
 
 
@@ -110,6 +112,12 @@ SCENARIOS = (
             Member("unstreamed answer", PILOTAGE),
             Member(PILOTAGE, PILOTAGE, chunks=200),
         ),
+    ),
+    Scenario(
+        "2 KB, TLS on the picker's port",
+        2_000,
+        (Member("plaintext", PILOTAGE), Member("TLS", PILOTAGE, tls=True)),
+        base="plaintext",
     ),
     Scenario(
         "2 KB, ten rules on three features",

@@ -14,7 +14,7 @@ import aiohttp
 
 from bench import rival
 from bench.upstream import addresses
-from pilotage_api.settings import GatewaySettings
+from pilotage_api.settings import GatewaySettings, TlsSettings
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 
@@ -49,8 +49,9 @@ _CONDITIONS = ("request.turns > %d", "request.contextTokens > %d00000", "size(re
 _SETTINGS = """\
 apiVersion: pilotage.dev/v1alpha1
 kind: GatewaySettings
-spec: {transport: %s}
+spec: {transport: %s%s}
 """
+_TLS = ", tls: {extproc: self-signed}"
 _MOST_A_POOL = 4000
 
 
@@ -103,6 +104,8 @@ class Stack:
     full_duplex: bool = False
     """Whether Envoy asks as other gateways do: bodies full-duplex, no access log, no name."""
     ten_rules: bool = False
+    tls: bool = False
+    """Whether Envoy asks the picker over TLS."""
     children: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -123,7 +126,7 @@ class Stack:
                 "bench.floor", str(picker), str(upstream), str(self.endpoints), transport
             )
         bootstrap = build_bootstrap(
-            GatewaySettings(),
+            GatewaySettings(tls=TlsSettings(extproc="self-signed" if self.tls else None)),
             envoy_name="bench",
             extproc=("127.0.0.1", picker),
             gateway=("127.0.0.1", 0),
@@ -158,7 +161,9 @@ class Stack:
         if self.kind == BEFORE:
             command = [os.environ["BENCH_BEFORE"]]
         else:
-            Path(self.folder.name, "pilotage.yaml").write_text(_SETTINGS % transport)
+            Path(self.folder.name, "pilotage.yaml").write_text(
+                _SETTINGS % (transport, _TLS if self.tls else "")
+            )
         pools = manifest(self.endpoints, upstream, self.engine, ten_rules=self.ten_rules)
         Path(self.folder.name, "pool.yaml").write_text(pools)
         child = await asyncio.create_subprocess_exec(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from bench.replay import messages
 from bench.stack import manifest
@@ -15,7 +15,10 @@ from pilotage_extproc.server.grpc_port import ext_proc_service
 from pilotage_extproc.server.runtime import Runtime
 from pilotage_extproc.transport.connection import Connection
 from pilotage_extproc.transport.frames import DATA, FRAME_HEAD, HEAD_BYTES, PREFIX_BYTES
+from pilotage_extproc.transport.limits import Limits
 from pilotage_extproc.transport.server import BuiltinPort
+
+_MOST_STREAMS: Final = 20_000
 
 
 class Wire(asyncio.Transport):
@@ -78,7 +81,7 @@ async def picker(endpoints: int) -> tuple[Connection, Wire, Callable[[], float]]
     table.admit(table.rows())
     for row in table.rows().values():
         table.measured(row, runtime.clock(), row % 3, row % 5, 0.1 * (row % 7))
-    port = BuiltinPort()
+    port = BuiltinPort(limits=Limits(streams_a_connection=_MOST_STREAMS))
     port.add(
         ext_proc_service(runtime.processor, runtime.rewriter), access_log_service(runtime.take_log_entry)
     )

@@ -89,7 +89,12 @@ class Replay:
             taken.append(self._taken)
         return taken
 
-    async def _request(self, request: Prepared) -> None:
+    async def open(self, count: int) -> None:
+        """So many full-duplex requests whose streams stay open after the pick, as for their responses."""
+        for number in range(count):
+            await self._request(self._requests[number % len(self._requests)], ends=False)
+
+    async def _request(self, request: Prepared, *, ends: bool = True) -> None:
         self._stream += 2
         stream, case = self._stream, self._case
         block = self._blocks.pop(0) if len(self._blocks) > 1 else self._blocks[0]
@@ -105,7 +110,7 @@ class Replay:
             self._open.append(messages.said(_LOG_STREAM, messages.log_entry(answers)))
             if len(self._open) > OPEN:
                 await self._ends(self._open.popleft())
-        else:
+        elif ends:
             self._feed(frames.frame(frames.DATA, frames.END_STREAM, stream))
 
     async def _answers(self, stream: int) -> list[bytes]:
