@@ -14,7 +14,7 @@ from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import Binding, EndpointSnapshot, PoolSnapshot, RoutingSnapshot
+from pilotage_api.snapshot import Binding, EndpointSnapshot, Engine, PoolSnapshot, RoutingSnapshot
 
 
 @dataclass(slots=True, frozen=True)
@@ -77,7 +77,7 @@ def compile_resources(
 
 def _find_in_pool(pool: ModelPool, installed: frozenset[str], find: Find) -> None:
     key = pool_key(pool)
-    if not pool.spec.endpoints and pool.spec.selector is None:
+    if not pool.spec.endpoints and pool.spec.selector is None and pool.spec.external is None:
         message = "the pool has no endpoints: requests for its models are answered 503"
         fix = "list at least one address and port, or select pods"
         find(Severity.WARNING, "no-endpoints", message, key, "spec.endpoints", fix)
@@ -149,7 +149,7 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
     ]
     return PoolSnapshot(
         key=pool_key(pool).key,
-        engine=spec.engine,
+        engine=spec.engine if spec.external is None else Engine.OPENAI,
         endpoints=tuple(EndpointSnapshot(address=address, port=port) for address, port in places),
         selector={} if spec.selector is None else dict(sorted(spec.selector.match_labels.items())),
         target_ports=tuple(spec.target_ports),
@@ -160,6 +160,7 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         saturation=spec.saturation.snapshot(),
         health=spec.health.snapshot(),
         model_facts=tuple(made for model in spec.models if (made := model.snapshot()).says_anything),
+        external=None if spec.external is None else spec.external.snapshot(pool_key(pool).namespace),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pilotage_api.address import ADDRESS_MESSAGE, ADDRESS_RULE, Address, address_problem
+from pilotage_api.external import External
 from pilotage_api.findings import shown
 from pilotage_api.model_facts import ModelFacts
 from pilotage_api.resource import (
@@ -17,7 +18,6 @@ from pilotage_api.resource import (
     ModelName,
     ObjectMeta,
     Problem,
-    ReservedObject,
     cel,
     unique_by,
 )
@@ -137,11 +137,22 @@ _PORTS_RULE: Final = "has(self.selector) == (has(self.targetPorts) && size(self.
 _PORTS_MESSAGE: Final = "targetPorts belongs to selector, and is required there"
 
 
+_EXTERNAL_RULE: Final = (
+    "!has(self.external) || (!has(self.selector) && !(has(self.endpoints) && size(self.endpoints) > 0)"
+    " && !(has(self.targetPorts) && size(self.targetPorts) > 0) && self.engine == 'vllm')"
+)
+_EXTERNAL_MESSAGE: Final = "external excludes endpoints, selector, targetPorts and engine"
+
+
 class ModelPoolSpec(Block):
     """Model servers that serve the same models, and how to speak to them."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel((_PLACES_RULE, _PLACES_MESSAGE), (_PORTS_RULE, _PORTS_MESSAGE))
+        json_schema_extra=cel(
+            (_PLACES_RULE, _PLACES_MESSAGE),
+            (_PORTS_RULE, _PORTS_MESSAGE),
+            (_EXTERNAL_RULE, _EXTERNAL_MESSAGE),
+        )
     )
 
     endpoints: list[Endpoint] = Field(default=[], max_length=4096)
@@ -158,7 +169,7 @@ class ModelPoolSpec(Block):
     """Whose policies may send requests here."""
     stream_usage: StreamUsage = StreamUsage.INJECT
     """`inject` asks the engine for token usage in streams whose client did not; `leave` changes nothing."""
-    external: ReservedObject
+    external: External | None = None
     """A hosted API instead of own servers."""
     scheduling: Scheduling = Scheduling()
     """Scorers, their weights, and the picker."""
@@ -173,6 +184,9 @@ class ModelPoolSpec(Block):
             yield Problem("invalid-value", "selector", _PLACES_MESSAGE, "remove one of them")
         if (self.selector is not None) != bool(self.target_ports):
             yield Problem("invalid-value", "targetPorts", _PORTS_MESSAGE, "set both or neither")
+        own = self.endpoints or self.selector or self.target_ports or self.engine is not Engine.VLLM
+        if self.external is not None and own:
+            yield Problem("invalid-value", "external", _EXTERNAL_MESSAGE, "remove the others")
         upstream: dict[str, int] = {}
         for index, model in enumerate(self.models):
             first = upstream.setdefault(model.upstream, index)

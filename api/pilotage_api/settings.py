@@ -7,19 +7,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from pilotage_api.address import canonical_place
+from pilotage_api.provider_settings import ProviderSettings
 from pilotage_api.resource import DNS_LABEL
+from pilotage_api.settings_part import SettingsPart
 
 
 def _host_and_port(text: str) -> str:
@@ -50,18 +49,6 @@ Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s*,]+)$", 
 """`SCHEME://HOST[:PORT]`, as browsers send it, or `*`."""
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=100)]
 ObeyedNamespace = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")]
-
-
-class SettingsPart(BaseModel):
-    """Base of all settings: camelCase in files, unknown fields refused."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class DecisionHeaders(StrEnum):
@@ -265,6 +252,7 @@ class GatewaySettings(SettingsPart):
     cors: CorsSettings = CorsSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     scrape: ScrapeSettings = ScrapeSettings()
+    providers: ProviderSettings = ProviderSettings()
     peers: tuple[str, ...] = ()
     """`HOST:PORT` of the other extproc processes behind the same Envoy, to share settling. With
     `tls.extproc` all serve the same certificate, from files."""

@@ -83,7 +83,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Received:
     headers = {}
     for line in lines:
         key, _, value = line.partition(":")
-        headers[key.lower()] = value.strip()
+        headers[key.lower()] = value.strip(" \t")
     body = b""
     if "chunked" in headers.get("transfer-encoding", ""):
         while size := int((await reader.readline()).strip(), 16):

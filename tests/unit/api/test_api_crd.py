@@ -82,7 +82,6 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
         path.partition(".spec.")[2]: one for path, one in OURS if "Reserved" in one.get("description", "")
     }
     assert set(reserved) == {
-        "external",
         "governance", "transform", "rollout",
     }  # fmt: skip
     for one in reserved.values():
@@ -107,6 +106,11 @@ FILLED_IN = {
     "ModelPool.spec.allowedNamespaces",
     "ModelPool.spec.allowedNamespaces.from",
     "ModelPool.spec.engine",
+    "ModelPool.spec.external.auth.scheme",
+    "ModelPool.spec.external.auth.secretRef.key",
+    "ModelPool.spec.external.dialect",
+    "ModelPool.spec.external.pathPrefix",
+    "ModelPool.spec.external.port",
     "ModelPool.spec.health",
     "ModelPool.spec.health.consecutiveFailures",
     "ModelPool.spec.health.ejectionTime",

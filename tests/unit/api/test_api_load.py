@@ -63,13 +63,6 @@ def test_what_an_api_server_adds_is_no_fault():
     assert load_objects([resource]).findings == []
 
 
-@pytest.mark.parametrize("block", ["external"])
-@pytest.mark.parametrize("value", [{"a": 1}, [], "x", 0])
-def test_a_reserved_block_of_a_pool_is_refused(block, value):
-    finding = only(load(pool("small", **{block: value})).findings)
-    assert (finding.path, finding.message) == (f"spec.{block}", f"{block} is not supported in this version")
-
-
 PODS = {"matchLabels": {"app": "vllm"}}
 
 
