@@ -15,6 +15,7 @@ from scripted_server import Answer, ModelServer, Received, chunk, fixed, stream_
 from pilotage_api.settings import GatewaySettings, Transport
 from pilotage_api.snapshot import Binding, Engine, NameKind, PoolSnapshot, RoutingSnapshot, StreamUsage
 from pilotage_cli.gateway.envoy import EnvoyProcess
+from pilotage_extproc.dialects.provider_call import NoTranslator, Translator
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_service
 from pilotage_extproc.envoy.announcements import Announcement, announcement_service
@@ -22,12 +23,14 @@ from pilotage_extproc.envoy.contract import (
     CLUSTER_TYPE,
     DESTINATION,
     MODELS_CLUSTER,
+    PROVIDER_ROLE,
     REWRITE_ROLE,
     ROLE_HEADER,
 )
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
+from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
 from pilotage_extproc.envoy.xds.resources import served_resources
@@ -145,19 +148,25 @@ class Rig:
     picker_metadata: list[dict[str, str]] = field(default_factory=list)
     rewritten: int = 0
     rewrite_streams: int = 0
+    hop_streams: int = 0
+    translator: Translator = field(default_factory=NoTranslator)
 
     def __post_init__(self) -> None:
         self.extproc = GrpcPort(port_certificate(self.settings.tls.extproc), TRANSPORT)
         self.bodies = BodyBudget(max_bytes=256 << 20, max_total_bytes=1 << 30)
         served = served_resources(self.settings)
         if self.models_cluster is not None:
-            served[CLUSTER_TYPE][MODELS_CLUSTER] = bytes(Cluster.from_dict(self.models_cluster))
+            for one in served.values():
+                one[CLUSTER_TYPE][MODELS_CLUSTER] = bytes(Cluster.from_dict(self.models_cluster))
         self.xds = XdsServer(
             served,
             on_acknowledged=self.acknowledged.update,
             on_reply=self.replies.append,
         )
         self.attempts = AttemptTables()
+        self.pools: dict[str, PoolSnapshot] = {}
+        """Pools whose providers may be asked, by key."""
+        self.hop = ProviderHop(self.pools.get, self.translator)
         self.rewriter = AttemptRewriter(self.attempts, self._count_rewritten)
         self.url = ""
         self.port = 0
@@ -214,6 +223,10 @@ class Rig:
         if metadata.get(ROLE_HEADER) == REWRITE_ROLE:
             self.rewrite_streams += 1
             await self.rewriter.process(stream)
+            return
+        if metadata.get(ROLE_HEADER) == PROVIDER_ROLE:
+            self.hop_streams += 1
+            await self.hop.process(stream)
             return
         self.picker_metadata.append(metadata)
         head: Mapping[str, str] = {}

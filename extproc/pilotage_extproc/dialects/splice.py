@@ -107,6 +107,17 @@ def string_set(body: bytes, member: MemberName, value: str) -> Edit:
     return Edit(start, old.end(), orjson.dumps(value))
 
 
+def string_at(body: bytes, member: MemberName) -> str:
+    """The value of a top-level member that is a string.
+
+    Raises RequestRefused (400) where the member stands more than once, KeyError where it is no string.
+    """
+    found = _STRING.match(body, value_start(body, member))
+    if found is None:
+        raise KeyError(member.name)
+    return str(orjson.loads(found.group()))
+
+
 def members_added(brace: int, members: bytes, *, alone: bool) -> Edit:
     """The edit that puts members first into the object whose `{` is at `brace`.
 

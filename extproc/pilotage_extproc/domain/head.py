@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from pilotage_extproc.domain.reach import Reach
+
 OBJECTIVE_HEADERS: Final = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
 """Name of the request's InferenceObjective; the first that is there counts."""
 
@@ -54,6 +56,8 @@ class RequestHead:
     """Name of the bundled Envoy that asks; None for a third-party gateway."""
     pool: str | None = None
     """Key of the pool that the gateway has fixed, as the port it asks on says; None leaves it open."""
+    reach: Reach = Reach.SECRETS
+    """Which hosted providers the gateway that asks can send it to."""
     received_at: float = 0.0
     """Monotonic seconds."""
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pilotage_api.snapshot import SaturationSnapshot
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.prompt_blocks import root_of
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.targets import UNBOUNDED, CandidateGroup, GroupTargets
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.endpoints import (
@@ -204,6 +205,7 @@ class CandidateView:
         "knowledge",
         "kv_unknown",
         "now",
+        "reach",
         "request",
         "subset",
         "table",
@@ -217,6 +219,7 @@ class CandidateView:
         request: RequestFeatures,
         subset: frozenset[str] | None,
         now: float,
+        reach: Reach = Reach.SECRETS,
     ) -> None:
         """`subset` is what the gateway allows (`domain.subset`), None is all; `now` is monotonic seconds."""
         self.candidates = candidates
@@ -225,6 +228,7 @@ class CandidateView:
         self.request = request
         self.subset = subset
         self.now = now
+        self.reach = reach
         self._figures: NDArray[np.float64] = table.figures.take(candidates.rows, axis=1)
         self.kv_unknown: NDArray[np.bool_] | None = None
         """Which candidates do not say their KV-cache use; None where all do."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import (
@@ -93,12 +94,13 @@ class Chooser:
         *,
         request: RequestFeatures,
         subset: tuple[str, ...] | None,
+        reach: Reach = Reach.SECRETS,
         limit: int,
         now: float,
     ) -> Chosen:
         """Order the best `limit` candidates: the first is the pick, the rest have its output budget."""
         allowed = None if subset is None else frozenset(subset)
-        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now)
+        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now, reach)
         skipped = list(profile.missing)
         alive, dropped = filtered(view, profile, skipped)
         terms, total = scored(view, profile, skipped)

@@ -31,6 +31,21 @@ class Available:
         return ~table.draining[view.candidates.rows] if table.draining_rows else None
 
 
+class Reachable:
+    """Drops hosted providers that the gateway that asks cannot send requests to."""
+
+    reason = "not reachable by the gateway that asks"
+    soft = False
+
+    def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
+        """True where the gateway can send requests to."""
+        table = view.table
+        if not table.hosted_rows:
+            return None
+        keep: NDArray[np.bool_] = table.needs[view.candidates.rows] <= view.reach
+        return keep
+
+
 class InSubset:
     """Drops endpoints outside the gateway's subset hint: port included, where it names one."""
 

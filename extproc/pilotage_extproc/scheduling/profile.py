@@ -12,7 +12,14 @@ from pilotage_api.snapshot import ProfileSnapshot, WeightedSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.scheduling import affinity_scorers, load_scorers
 from pilotage_extproc.scheduling.contract import Filter, Picker, Scorer
-from pilotage_extproc.scheduling.filters import Admitted, Available, Healthy, InSubset, NotSaturated
+from pilotage_extproc.scheduling.filters import (
+    Admitted,
+    Available,
+    Healthy,
+    InSubset,
+    NotSaturated,
+    Reachable,
+)
 from pilotage_extproc.scheduling.pickers import MaxScore, WeightedRandom
 from pilotage_extproc.scheduling.plugin_book import PluginBook
 from pilotage_extproc.scheduling.plugin_steps import PluginFilter, PluginPicker, PluginScorer
@@ -66,7 +73,14 @@ class Profile:
         """`missing` names steps that no plug-in provides: they are shown as skipped."""
         self.scorers = tuple(scorers)
         self.picker = picker
-        self.filters: tuple[Filter, ...] = (Admitted(), Available(), InSubset(), Healthy(), NotSaturated())
+        self.filters: tuple[Filter, ...] = (
+            Admitted(),
+            Available(),
+            Reachable(),
+            InSubset(),
+            Healthy(),
+            NotSaturated(),
+        )
         self.plugin_filters = _told_apart(self.filters, filters)
         self.plugin_picker = plugin_picker
         self.missing = missing

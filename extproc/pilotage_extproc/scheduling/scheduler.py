@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge, all_full
 from pilotage_extproc.scheduling.plugins import PluginSkipped
 from pilotage_extproc.scheduling.profile import Profile
@@ -57,19 +58,22 @@ class Scheduler:
         limit: int,
         tier_order: Sequence[int] | None,
         now: float,
+        reach: Reach = Reach.SECRETS,
     ) -> Ranking:
         """Order the best `limit` candidates.
 
         `tier_order` says which tier comes first (weighted rules draw it per request); None is
         0, 1, 2 …. A tier comes before the next, but where several have survivors each later one
         keeps a place at the end of the list, so that a model that fails everywhere has a fallback.
+        Within a tier own servers come before hosted providers, which keep a place in the same way.
         """
         allowed = None if subset is None else frozenset(subset)
-        view = CandidateView(candidates, self.table, self.knowledge, request, allowed, now)
+        view = CandidateView(candidates, self.table, self.knowledge, request, allowed, now, reach)
         skipped = list(profile.missing)
         alive, dropped = filtered(view, profile, skipped)
         terms, total = scored(view, profile, skipped)
-        order = _Order(candidates, profile, total, limit, skipped).of(alive, tier_order)
+        hosted = self.table.needs[candidates.rows] > 0 if self.table.hosted_rows else None
+        order = _Order(candidates, profile, total, limit, skipped, hosted).of(alive, tier_order)
         cached = 0.0
         if order and request.prompt is not None:
             cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
@@ -179,7 +183,9 @@ class _Order:
         total: NDArray[np.float64],
         limit: int,
         skipped: list[str],
+        hosted: NDArray[np.bool_] | None,
     ) -> None:
+        self._hosted = hosted
         self._candidates = candidates
         self._profile = profile
         self._total = total
@@ -191,7 +197,7 @@ class _Order:
         candidates, limit = self._candidates, self._limit
         if candidates.tier_count == 1:
             members = candidates.all if alive is None else alive.nonzero()[0]
-            return self._best(members, limit, set())
+            return self._of_tier(members, limit, set())
         if alive is None:
             alive = np.ones(len(candidates), np.bool_)
         tiers = [
@@ -205,8 +211,19 @@ class _Order:
             later = min(len(tiers) - position - 1, limit - len(order) - 1)
             room = limit - len(order) - max(later, 0)
             if room > 0:
-                order += self._best(members, room, taken)
+                order += self._of_tier(members, room, taken)
         return order
+
+    def _of_tier(self, members: NDArray[np.intp], limit: int, taken: set[int]) -> list[int]:
+        """The best of a tier: own servers, and then providers, of which one keeps the last place."""
+        if self._hosted is None:
+            return self._best(members, limit, taken)
+        hosted = self._hosted[members]
+        own, others = members[~hosted], members[hosted]
+        if not len(own) or not len(others):
+            return self._best(members, limit, taken)
+        order = self._best(own, max(limit - 1, 1), taken)
+        return order + self._best(others, limit - len(order), taken) if len(order) < limit else order
 
     def _best(self, members: NDArray[np.intp], limit: int, taken: set[int]) -> list[int]:
         """The best of `members`, each row at most once and none of `taken` (which grows)."""

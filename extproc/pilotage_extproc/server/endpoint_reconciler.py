@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable
 
 from pilotage_api.snapshot import RoutingSnapshot
+from pilotage_extproc.domain.providers import is_provider
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.server.deciding import Deciding
+from pilotage_extproc.server.provider_pools import ProviderPools
 from pilotage_extproc.sources.discovery import Discovery
 from pilotage_extproc.sources.pod_selection import Effect
 from pilotage_extproc.sources.scrape import Scraper
@@ -39,6 +41,7 @@ class EndpointReconciler:
         learner: Learner,
         deciding: Deciding,
         scraper: Scraper,
+        providers: ProviderPools,
         fail_open_pool: str | None,
         on_added: Callable[[frozenset[str]], None],
     ) -> None:
@@ -48,6 +51,7 @@ class EndpointReconciler:
         self._learner = learner
         self._deciding = deciding
         self._scraper = scraper
+        self._providers = providers
         self._fail_open_pool = fail_open_pool
         self._on_added = on_added
         self._snapshot: RoutingSnapshot | None = None
@@ -91,11 +95,14 @@ class EndpointReconciler:
 
     async def _reconcile(self, snapshot: RoutingSnapshot) -> None:
         table = self._table
+        self._providers.follow(snapshot.pools)
+        offered = self._providers.refresh(self._discovery.addresses_of, self._xds.refused_providers)
         wanted, membership = self._discovery.wanted(), self._discovery.membership()
         change = table.prepare(wanted)
         table.drain_only(table.rows().keys() - {one for found in membership.values() for one in found})
         await asyncio.sleep(0)
-        self._xds.publish(sorted(wanted), membership.get(self._fail_open_pool or "", ()))
+        hosts = sorted(address for address in wanted if not is_provider(address))
+        self._xds.publish(hosts, membership.get(self._fail_open_pool or "", ()), offered)
         await asyncio.sleep(0)
         deciding = self._deciding
         deciding.current.install(await deciding.builder.build(snapshot, membership))

@@ -3,9 +3,17 @@
 from collections.abc import Awaitable, Callable
 
 from pilotage_api.settings import Transport
-from pilotage_extproc.envoy.contract import CONTRACT_HEADER, ENVOY_HEADER, REWRITE_ROLE, ROLE_HEADER
+from pilotage_extproc.domain.reach import Reach
+from pilotage_extproc.envoy.contract import (
+    CONTRACT_HEADER,
+    ENVOY_HEADER,
+    PROVIDER_ROLE,
+    REWRITE_ROLE,
+    ROLE_HEADER,
+)
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.ext_proc.processor import Processor
+from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker
 from pilotage_extproc.server.health import Health
 from pilotage_extproc.server.tls import PortCertificate
@@ -59,16 +67,20 @@ def port_of(transport: Transport, certificate: PortCertificate | None) -> Port:
     return GrpcioPort(None if certificate is None else certificate.credentials())
 
 
-def ext_proc_service(processor: Processor, rewriter: AttemptRewriter) -> Service:
+def ext_proc_service(processor: Processor, rewriter: AttemptRewriter, hop: ProviderHop) -> Service:
     """ext_proc for any pool, of bundled Envoys and of others."""
 
     async def process(stream: Stream) -> None:
         metadata = stream.invocation_metadata()
-        if metadata.get(ROLE_HEADER) == REWRITE_ROLE:
+        role = metadata.get(ROLE_HEADER)
+        if role == REWRITE_ROLE:
             await rewriter.process(stream)
+        elif role == PROVIDER_ROLE:
+            await hop.process(stream)
         else:
-            contract = metadata.get(CONTRACT_HEADER, "1")
-            await processor.process(stream, Asker(metadata.get(ENVOY_HEADER), contract))
+            contract, envoy = metadata.get(CONTRACT_HEADER, "1"), metadata.get(ENVOY_HEADER)
+            reach = Reach.SERVERS if envoy is None else Reach.of(contract, trusted=stream.peer_verified())
+            await processor.process(stream, Asker(envoy, contract, reach=reach))
 
     return _service(processor, process)
 

@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from pilotage_api.settings import GatewaySettings, Transport
+from pilotage_extproc.dialects.provider_call import NoTranslator
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.envoy.access_log import LoggedRequest
@@ -19,6 +20,7 @@ from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.envoy.ext_proc.processor import Processor
+from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.resources import served_resources
 from pilotage_extproc.scheduling.profile import ProfileBook
@@ -26,6 +28,8 @@ from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
 from pilotage_extproc.server.older_peers import OlderPeers
+from pilotage_extproc.server.provider_pools import ProviderPools
+from pilotage_extproc.server.provider_secret_sources import LocalSecrets
 from pilotage_extproc.server.snapshot_follower import SnapshotFollower
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.server.tls import port_certificate
@@ -35,6 +39,7 @@ from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolve
 from pilotage_extproc.sources.pod_selection import Effect
 from pilotage_extproc.sources.pod_watch import PodWatch
+from pilotage_extproc.sources.provider_credentials import CredentialFiles
 from pilotage_extproc.sources.scrape import Scraper
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
@@ -60,6 +65,7 @@ class Runtime:
         self.process_id = process_id or secrets.token_hex(3)
         self.clock = clock
         self.telemetry = Telemetry()
+        self._credential_files = CredentialFiles()
         table = EndpointTable()
         self.state = state = new_state(settings, table, HealthLedger(table, on_ejected=self._ejected))
         profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
@@ -94,11 +100,19 @@ class Runtime:
         self.rewriter = AttemptRewriter(attempts, self.telemetry.rewritten_attempts.add)
         self.scraper = Scraper(table, settings.scrape, EngineFeedback(state, clock), clock=clock)
         self.pods = None if cluster is None else PodWatch(cluster, self._pods_changed)
-        self.discovery = Discovery(self._endpoints_changed, resolve, self.pods)
+        self.providers = ProviderPools(
+            settings,
+            LocalSecrets(self._credential_files),
+            in_cluster=cluster is not None,
+            on_change=self._endpoints_changed,
+        )
+        self.discovery = Discovery(self._endpoints_changed, resolve, self.pods, self.providers)
+        self.hop = ProviderHop(self.providers.pool, NoTranslator())
         self.xds = XdsServer(
             served_resources(settings),
             on_acknowledged=table.admit,
             on_reply=self.telemetry.xds.add,
+            on_rejected=lambda _: self._endpoints_changed(),
         )
         self.reconciler = EndpointReconciler(
             table=table,
@@ -107,6 +121,7 @@ class Runtime:
             learner=state.learner,
             deciding=self.deciding,
             scraper=self.scraper,
+            providers=self.providers,
             fail_open_pool=settings.fail_open_pool,
             on_added=lambda added: self._spawn(self._admit_after_hold(added), "admit"),
         )
@@ -119,6 +134,7 @@ class Runtime:
         self.peers.start()
         self._spawn(self._upkeep.run(), "upkeep")
         self._spawn(self.reconciler.run(), "follow endpoints")
+        self._spawn(self.providers.run(), "look at credentials")
 
     async def stop(self) -> None:
         """Stop it again; queued settlements are delivered."""
@@ -128,6 +144,7 @@ class Runtime:
         await self.discovery.stop()
         await self.scraper.stop()
         await self.peers.stop()
+        self._credential_files.close()
 
     def own_certificate(self) -> str:
         """What peers are to trust when they connect here, PEM; empty where the port is plaintext."""

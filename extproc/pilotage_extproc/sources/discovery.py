@@ -9,10 +9,13 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from pilotage_api.address import canonical_host
 from pilotage_api.snapshot import PoolSnapshot, RoutingSnapshot
+from pilotage_extproc.domain.providers import provider_address
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.sources.inference_pools import is_inference_pool
 from pilotage_extproc.sources.pod_selection import PodSelection, join
 from pilotage_extproc.state.endpoints import EndpointFacts
@@ -43,6 +46,16 @@ class PodSource(Protocol):
         """Stop looking."""
 
 
+class ProviderSource(Protocol):
+    """Knows which providers can be used."""
+
+    def members(self, key: str) -> tuple[str, ...]:
+        """The endpoint of a provider's pool, where it may get requests."""
+
+    def needs(self, key: str) -> Reach:
+        """What a gateway needs to send requests there."""
+
+
 async def system_resolve(name: str) -> list[str]:
     """IP addresses of a name, by the system's resolver. Raises OSError, and UnicodeError for no name."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
@@ -61,10 +74,15 @@ class Discovery:
         on_change: Callable[[], None],
         resolve: Resolve = system_resolve,
         pods: PodSource | None = None,
+        providers: ProviderSource | None = None,
         *,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        """`patience_seconds` bounds how long `follow` waits for names."""
+        """`patience_seconds` bounds how long `follow` waits for names.
+
+        Without `providers` every provider can be used.
+        """
+        self._providers = providers
         self._on_change = on_change
         self._resolve = resolve
         self._pods = pods
@@ -128,7 +146,11 @@ class Discovery:
         shared: dict[tuple[str, ...], EndpointFacts] = {}
         by_key = {pool.key: pool for pool in self._snapshot.pools}
         for pool in self._snapshot.pools:
-            alone = shared[pool.key,] = _facts((pool.key,), by_key)
+            alone = _facts((pool.key,), by_key)
+            if pool.external is not None:
+                needs = Reach.PROVIDERS if self._providers is None else self._providers.needs(pool.key)
+                alone = replace(alone, needs=needs)
+            shared[pool.key,] = alone
             for address in (*self._members(pool), *self._draining(pool)):
                 before = facts.get(address)
                 if before is None:
@@ -144,9 +166,19 @@ class Discovery:
         """Servers the pool has, ready or not."""
         if self._pods is not None and pool.selector:
             return self._pods.selection.total(pool.key)
-        return max(len(self._members(pool)), len(pool.endpoints))
+        return 1 if pool.external is not None else max(len(self._members(pool)), len(pool.endpoints))
+
+    def addresses_of(self, host: str) -> list[str]:
+        """The IP addresses that a host of the snapshot stands for, as known now."""
+        return self._addresses(canonical_host(host))
 
     def _members(self, pool: PoolSnapshot) -> tuple[str, ...]:
+        if pool.external is not None:
+            return (
+                (provider_address(pool.key),)
+                if self._providers is None
+                else self._providers.members(pool.key)
+            )
         if pool.selector:
             return () if self._pods is None else self._pods.selection.addresses(pool.key)
         found = self._named.get(pool.key)
@@ -166,7 +198,9 @@ class Discovery:
         return self._pods.selection.draining(pool.key)
 
     def _names(self) -> set[str]:
-        hosts = {canonical_host(one.address) for pool in self._snapshot.pools for one in pool.endpoints}
+        pools = self._snapshot.pools
+        hosts = {canonical_host(one.address) for pool in pools for one in pool.endpoints}
+        hosts |= {canonical_host(pool.external.host) for pool in pools if pool.external is not None}
         return {host for host in hosts if not is_ip(host)}
 
     def _addresses(self, address: str) -> list[str]:
@@ -240,4 +274,4 @@ def _facts(pools: tuple[str, ...], by_key: dict[str, PoolSnapshot]) -> EndpointF
     first = by_key[pools[0]]
     # what an InferencePool's servers have is for their own metrics to say
     adapters = any(by_key[key].adapters or is_inference_pool(key) for key in pools)
-    return EndpointFacts(first.engine, pools, first.health, adapters)
+    return EndpointFacts(first.engine, pools, first.health, adapters=adapters)

@@ -76,6 +76,7 @@ class Choose(Step):
             asked,
             request=exchange.features,
             subset=allowed_places(exchange),
+            reach=exchange.head.reach,
             limit=self._max_attempts,
             now=now,
         )

@@ -41,6 +41,7 @@ class Decide(Step):
             route.profile,
             request=exchange.features,
             subset=allowed_places(exchange),
+            reach=exchange.head.reach,
             limit=self._max_attempts,
             tier_order=None if route.weights is None else self._drawn(exchange, route.weights),
             now=now,

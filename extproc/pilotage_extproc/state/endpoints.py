@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_api.snapshot import Engine, HealthSnapshot
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.subset import host_of
 
 _FIRST_CAPACITY = 64
@@ -30,6 +31,8 @@ class EndpointFacts:
     """`namespace/name` of the pools that have it."""
     health: HealthSnapshot = DEFAULT_HEALTH
     """When it is ejected."""
+    needs: Reach = Reach.SERVERS
+    """What a gateway needs to send requests there: more than `SERVERS` for a hosted provider."""
     adapters: bool = False
     """Whether any of its pools has LoRA adapters, so that it is worth asking which are loaded."""
 
@@ -82,6 +85,10 @@ class EndpointTable:
         self.draining: NDArray[np.bool_]
         """Terminating or not ready: no new requests, whatever candidate sets still say."""
         self.generation: NDArray[np.int64]
+        self.needs: NDArray[np.int8]
+        """`Reach` that a gateway needs to send requests there; 0 is an own server."""
+        self.hosted_rows = 0
+        """Rows of hosted providers."""
         self.unreachable: NDArray[np.bool_]
         """Whether nobody listens there: these are ejected too."""
         self.unmeasured = 0
@@ -123,6 +130,7 @@ class EndpointTable:
             ("unreachable", np.bool_),
             ("draining", np.bool_),
             ("generation", np.int64),
+            ("needs", np.int8),
         ):
             column = np.zeros(capacity, dtype)
             if old:
@@ -172,9 +180,11 @@ class EndpointTable:
         """
         removed = frozenset(self._rows.keys() - wanted.keys())
         added = frozenset(wanted.keys() - self._rows.keys())
-        for address in wanted:
+        for address, facts in wanted.items():
             if address in added:
                 self._take(address)
+            if facts.needs or self.hosted_rows:
+                self._need(self._rows[address], facts.needs)
         self.drain(removed)
         self._facts = {**{address: self._facts[address] for address in removed}, **wanted}
         return Change(added, removed)
@@ -239,7 +249,12 @@ class EndpointTable:
         self.admitted[row] = False
         self.draining_rows -= bool(self.draining[row])
         self.draining[row] = False
+        self._need(row, Reach.SERVERS)
         self._free.append(row)
+
+    def _need(self, row: int, reach: Reach) -> None:
+        self.hosted_rows += (reach > 0) - int(self.needs[row] > 0)
+        self.needs[row] = reach
 
     def measured(self, row: int, scraped_at: float, waiting: float, running: float, kv_usage: float) -> None:
         """What the engine says of itself; a KV-cache use of NaN is unknown."""

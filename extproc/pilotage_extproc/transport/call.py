@@ -77,6 +77,10 @@ class ServerCall:
         return self.head.metadata
 
     @property
+    def peer_verified(self) -> bool:
+        return self._wire.peer_verified
+
+    @property
     def closed(self) -> bool:
         return self._closed
 

@@ -56,7 +56,8 @@ class Connection(asyncio.Protocol):
             self._abort("it does not speak HTTP/2")
             return
         self._output.open(self._transport, self._limits.write_buffer_bytes, self.session.pump)
-        self.session.greet()
+        # what `getpeercert` gives has been verified: of any other it gives nothing
+        self.session.greet(peer_verified=secured is not None and bool(secured.getpeercert()))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._closing = True

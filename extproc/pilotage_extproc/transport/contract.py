@@ -53,6 +53,9 @@ class Stream(Protocol):
     def invocation_metadata(self) -> Mapping[str, str]:
         """The call's initial metadata."""
 
+    def peer_verified(self) -> bool:
+        """Whether the caller has shown a certificate that the port's client authority issued."""
+
 
 Handler = Callable[[Stream], Awaitable[None]]
 """Serves a call; returning ends it with OK. Raises CallRefused to end it otherwise."""
@@ -77,6 +80,10 @@ class Call(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]:
         """The call's initial metadata."""
+
+    @property
+    def peer_verified(self) -> bool:
+        """Whether the caller's certificate was verified."""
 
     def send(self, message: bytes) -> bool:
         """Queue one message; False asks to wait for `on_writable` before the next."""

@@ -129,3 +129,6 @@ class CoroutineCall:
 
     def invocation_metadata(self) -> Mapping[str, str]:
         return self._call.metadata
+
+    def peer_verified(self) -> bool:
+        return self._call.peer_verified

@@ -59,6 +59,9 @@ class _Context:
     def invocation_metadata(self) -> Mapping[str, str]:
         return dict(self._context.invocation_metadata() or ())
 
+    def peer_verified(self) -> bool:
+        return False  # grpc.aio can ask all callers for certificates, or none
+
 
 def _generic(service: Service) -> grpc.GenericRpcHandler:
     methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {

@@ -52,6 +52,7 @@ class Session:
         """That are open, by stream."""
         self.window = SendWindow(frames.FIRST_WINDOW)
         self.heads = HeadReader(limits.header_bytes)
+        self.peer_verified = False
         self.greeted = False
         """Whether the caller's SETTINGS came."""
         self._owner = owner
@@ -73,8 +74,9 @@ class Session:
         self._awaited = Waiting(clock)
         self._patience = Patience(limits, clock)
 
-    def greet(self) -> None:
-        """Say what is accepted here."""
+    def greet(self, *, peer_verified: bool = False) -> None:
+        """Say what is accepted here; whether the caller's certificate was verified holds for all calls."""
+        self.peer_verified = peer_verified
         limits = self._limits
         self.emit(frames.settings(limits.announced()))
         self.emit(frames.window_update(0, limits.connection_window - frames.FIRST_WINDOW))

@@ -235,6 +235,9 @@ class SteppedCall:
     def invocation_metadata(self) -> Mapping[str, str]:
         return self._call.metadata
 
+    def peer_verified(self) -> bool:
+        return self._call.peer_verified
+
 
 def _coroutine(awaitable: Any) -> Coroutine[Any, Any, None]:
     """A handler's call. Raises TypeError where it is none that can be stepped."""

@@ -13,6 +13,8 @@ class Wire(Protocol):
     """Takes what calls send, and watches what they wait for."""
 
     window: SendWindow
+    peer_verified: bool
+    """Whether the caller's certificate was verified."""
 
     @property
     def taking(self) -> bool:

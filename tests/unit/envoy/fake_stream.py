@@ -48,6 +48,10 @@ class FakeStream:
         """None."""
         return {}
 
+    def peer_verified(self) -> bool:
+        """It has no certificate."""
+        return False
+
     async def _stall(self) -> None:
         self.stalled.set()
         await asyncio.Event().wait()

@@ -58,6 +58,9 @@ class OneStream:
     def invocation_metadata(self):
         return {}
 
+    def peer_verified(self):
+        return False
+
 
 def head(pick: dict, *, end_of_stream: bool = False):
     message = ext_proc_pb2.ProcessingRequest()

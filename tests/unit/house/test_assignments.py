@@ -14,6 +14,7 @@ OF_OTHERS = {
     "api/pilotage_api/conditions/rewrite.py": "protobuf",
     "extproc/pilotage_extproc/envoy/ext_proc/attempt_rewrite.py": "protobuf",
     "extproc/pilotage_extproc/envoy/ext_proc/messages.py": "protobuf",
+    "extproc/pilotage_extproc/envoy/ext_proc/provider_hop.py": "protobuf",
     "extproc/pilotage_extproc/envoy/xds/assignment.py": "protobuf",
     "extproc/pilotage_extproc/scheduling/candidates.py": "numpy's flags",
     "extproc/pilotage_extproc/server/tls.py": "SSL contexts",

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from pilotage_api.address import canonical_place
 from pilotage_api.calls import ACCEPT_ENCODING
 from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc.wire import begun, read_varint
@@ -107,6 +108,7 @@ def read_head(
     *,
     envoy: str | None,
     pool: str | None = None,
+    reach: Reach = Reach.SERVERS,
     received_at: float,
 ) -> RequestHead:
     """The request's head out of a `request_headers` message."""
@@ -118,6 +120,7 @@ def read_head(
         subset=subset_hint(message),
         envoy=envoy,
         pool=pool,
+        reach=reach,
         received_at=received_at,
     )
 

@@ -13,6 +13,7 @@ from pilotage_extproc.dialects.table import error_shape
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
@@ -37,6 +38,8 @@ class Asker:
     """Version of the names that a bundled Envoy was configured with."""
     pool: str | None = None
     """The pool that the port stands for it asked on; None leaves the pool open."""
+    reach: Reach = Reach.SERVERS
+    """Which hosted providers it can be sent to."""
 
 
 class RequestStream:
@@ -80,7 +83,9 @@ class RequestStream:
             self._mode = BodyMode(first.protocol_config.request_body_mode)
         processor, asker = self._processor, self._asker
         began_at = processor.clock()
-        head = messages.read_head(first, envoy=asker.envoy, pool=asker.pool, received_at=began_at)
+        head = messages.read_head(
+            first, envoy=asker.envoy, pool=asker.pool, reach=asker.reach, received_at=began_at
+        )
         self._head = head
         exchange = self._exchange = Exchange(head)
         answer = await processor.decider.begin(exchange)

@@ -1,35 +1,41 @@
-"""The xDS server: clusters, endpoints and secrets for bundled Envoys over one aggregated stream each.
+"""The xDS server: clusters, endpoints, listeners and secrets for bundled Envoys, one aggregated stream each.
 
 State of the world, as Envoy's default. An endpoint may be picked once every connected Envoy has
-acknowledged a version that has it: a pick Envoy does not know would be answered 503.
+acknowledged a version that has it: a pick Envoy does not know would be answered 503. For a provider that
+means all of its resources, at every Envoy that can have it.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from envoy.service.discovery.v3 import discovery_pb2
 
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.assignment import AddressBook
+from pilotage_extproc.envoy.xds.catalog import Catalog
+from pilotage_extproc.envoy.xds.probation import Probation
+from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
 from pilotage_extproc.envoy.xds.subscription import Reply, Subscription
 from pilotage_extproc.transport.contract import Method, Service, Stream
 
 log = logging.getLogger(__name__)
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-
-
-@dataclass(slots=True, frozen=True)
-class Published:
-    """The endpoints Envoys are to have: serialised once, sent to each."""
-
-    version: int
-    since: Mapping[str, int]
-    """By address of the models cluster, those that linger included, the version that brought it."""
-    assignments: Mapping[str, bytes]
-    """By cluster."""
+_ORDER: Final = (
+    names.CLUSTER_TYPE,
+    names.ENDPOINTS_TYPE,
+    names.LISTENER_TYPE,
+    names.ROUTE_TYPE,
+    names.SECRET_TYPE,
+)
+"""What is referred to comes first."""
+_WHOLE: Final = (names.CLUSTER_TYPE, names.LISTENER_TYPE)
+_AFTER_DISCOVERY: Final = (names.ENDPOINTS_TYPE, names.LISTENER_TYPE, names.ROUTE_TYPE)
+"""Types that are served only once discovery has synced: Envoy waits, and its listener with it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,16 +43,25 @@ class Envoy:
     """One connected Envoy."""
 
     name: str
+    reach: Reach
+    catalog: Catalog
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     """By type URL."""
     work: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something may have to be sent."""
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether it has confirmed the newest bytes of a resource."""
+        edition, subscription = self.catalog.edition(kind), self.subscriptions.get(kind)
+        if edition is None or subscription is None or name not in edition.since:
+            return False
+        return subscription.acked.get(name, 0) >= edition.since[name]
+
 
 class XdsServer:
     """Serves what was published last; no endpoints before the first `publish` (discovery has synced).
 
-    `resources`: by type URL and name, what never changes while the process lives.
+    `resources`: by reach, type URL and name, what never changes while the process lives.
     `on_acknowledged` gets the addresses every connected Envoy has confirmed. When the last Envoy leaves,
     it gets all addresses after `hold_seconds`: that Envoy may have gone on at another process, and its
     acknowledgement is no longer seen here.
@@ -57,7 +72,7 @@ class XdsServer:
 
     def __init__(
         self,
-        resources: Mapping[str, Mapping[str, bytes]],
+        resources: Mapping[Reach, Mapping[str, Mapping[str, bytes]]],
         *,
         on_acknowledged: Callable[[frozenset[str]], None],
         on_reply: Callable[[str], None] = lambda _: None,
@@ -65,21 +80,29 @@ class XdsServer:
         hold_seconds: float = 0.25,
         linger_seconds: float = 1.0,
     ) -> None:
-        self._resources = resources
+        self._fixed = resources
         self._on_acknowledged = on_acknowledged
         self._on_reply = on_reply
         self._on_rejected = on_rejected
         self._hold_seconds = hold_seconds
         self._linger_seconds = linger_seconds
-        self._published: Published | None = None
+        self._catalogs = {reach: Catalog() for reach in Reach}
+        for reach, by_type in resources.items():
+            for kind, found in by_type.items():
+                self._catalogs[reach].put(kind, found)
         self._envoys: set[Envoy] = set()
         self._book = AddressBook()
         self._nonce = 0
         self._hold: asyncio.TimerHandle | None = None
         self._served: list[str] = []
         self._spare: list[str] = []
+        self._providers: dict[str, ProviderResources] = {}
+        """By address, those that linger included."""
+        self._probation = Probation()
         self._leaving: dict[str, object] = {}
         """Addresses that linger, and with whom they leave: all of a change go in one more publication."""
+        self.synced = False
+        """Whether endpoints have been published."""
 
     @property
     def connected(self) -> list[str]:
@@ -87,19 +110,35 @@ class XdsServer:
         return sorted(envoy.name for envoy in self._envoys)
 
     @property
-    def synced(self) -> bool:
-        """Whether endpoints have been published."""
-        return self._published is not None
+    def refused_providers(self) -> Mapping[str, str]:
+        """Why Envoy does not take a provider, by its address."""
+        return self._probation.refused
 
-    def publish(self, addresses: Sequence[str], fail_open_addresses: Sequence[str] | None = None) -> None:
-        """Make these endpoints known to Envoys: `ip:port` or `[ipv6]:port`. Others are left out."""
+    def publish(
+        self,
+        addresses: Sequence[str],
+        fail_open_addresses: Sequence[str] | None = None,
+        providers: Iterable[ProviderResources] = (),
+    ) -> None:
+        """Make these endpoints known to Envoys: `ip:port` or `[ipv6]:port`, and providers.
+
+        What Envoy could not use is left out.
+        """
         served, refused = self._book.accepted(addresses)
         if refused:
             log.error("addresses that Envoy cannot use are not published", extra={"addresses": refused[:20]})
         self._spare, _ = self._book.accepted(fail_open_addresses or ())
-        if self._published is not None:
+        now = {provider.address: provider for provider in providers}
+        served += now
+        if self.synced:
             self._let_go(frozenset(self._served), frozenset(served))
         self._served = served
+        self._providers = {
+            **{address: one for address, one in self._providers.items() if address in self._leaving},
+            **now,
+        }
+        self._probation.follow(now)
+        self.synced = True
         self._publish()
 
     def _let_go(self, before: frozenset[str], now: frozenset[str]) -> None:
@@ -115,25 +154,40 @@ class XdsServer:
         gone = [address for address in addresses if self._leaving.get(address) is company]
         for address in gone:
             del self._leaving[address]
+            self._providers.pop(address, None)
         if gone:
             self._publish()
 
     def _publish(self) -> None:
-        known = sorted({*self._served, *self._leaving})
-        assignments = {names.MODELS_CLUSTER: self._book.assignment(names.MODELS_CLUSTER, known)}
-        if names.FAIL_OPEN_CLUSTER in self._resources[names.CLUSTER_TYPE]:
-            spare = self._book.assignment(names.FAIL_OPEN_CLUSTER, self._spare)
-            assignments[names.FAIL_OPEN_CLUSTER] = spare
-        self._book.keep_only(frozenset(known) | frozenset(self._spare))
-        last = self._published
-        if last is None or last.assignments != assignments:
-            version = 1 if last is None else last.version + 1
-            before = {} if last is None else last.since
-            since = {address: before.get(address, version) for address in known}
-            self._published = Published(version, since, assignments)
-            for envoy in self._envoys:
-                envoy.work.set()
+        hosts = sorted(one for one in {*self._served, *self._leaving} if one not in self._providers)
+        spare = self._book.assignment(names.FAIL_OPEN_CLUSTER, self._spare)
+        changed = False
+        for reach, catalog in self._catalogs.items():
+            providers = [
+                one
+                for address, one in sorted(self._providers.items())
+                if reach.covers(one.reach) and self._probation.lets(address)
+            ]
+            known = [*hosts, *(one.address for one in providers)]
+            self._book.learn({one.address: one.locality for one in providers})
+            endpoints = {names.MODELS_CLUSTER: self._book.assignment(names.MODELS_CLUSTER, known)}
+            fixed = self._fixed.get(reach, {})
+            if names.FAIL_OPEN_CLUSTER in fixed.get(names.CLUSTER_TYPE, {}):
+                endpoints[names.FAIL_OPEN_CLUSTER] = spare
+            for kind in _ORDER:
+                resources = dict(endpoints if kind == names.ENDPOINTS_TYPE else fixed.get(kind, {}))
+                for one in providers:
+                    resources.update(one.resources.get(kind, {}))
+                changed |= catalog.put(kind, resources)
+            catalog.addresses(names.ENDPOINTS_TYPE, known)
+        self._book.keep_only({*hosts, *self._providers, *self._spare})
+        if changed:
+            self._wake()
         self._tell_acknowledged()  # an address that came back before it had gone is known already
+
+    def _wake(self) -> None:
+        for envoy in self._envoys:
+            envoy.work.set()
 
     def service(self) -> Service:
         """The gRPC service."""
@@ -141,9 +195,11 @@ class XdsServer:
 
     async def serve(self, stream: Stream) -> None:
         """Serve one Envoy until it leaves."""
-        envoy = Envoy(stream.invocation_metadata().get(names.ENVOY_HEADER, "unnamed"))
+        metadata = stream.invocation_metadata()
+        reach = Reach.of(metadata.get(names.CONTRACT_HEADER, "1"), trusted=stream.peer_verified())
+        envoy = Envoy(metadata.get(names.ENVOY_HEADER, "unnamed"), reach, self._catalogs[reach])
         self._envoys.add(envoy)
-        log.info("Envoy connected", extra={"envoy": envoy.name})
+        log.info("Envoy connected", extra={"envoy": envoy.name, "reach": reach.name.lower()})
         sender = asyncio.create_task(self._send_to(envoy, stream), name="xds sender")
         try:
             while (raw := await stream.read()) is not None:
@@ -155,7 +211,10 @@ class XdsServer:
             self._left()
 
     def _take(self, envoy: Envoy, request: discovery_pb2.DiscoveryRequest) -> None:
-        subscription = envoy.subscriptions.setdefault(request.type_url, Subscription())
+        kind = request.type_url
+        subscription = envoy.subscriptions.get(kind)
+        if subscription is None:
+            subscription = envoy.subscriptions[kind] = Subscription(whole=kind in _WHOLE)
         reply = subscription.take(request)
         if subscription.due:
             envoy.work.set()
@@ -163,58 +222,83 @@ class XdsServer:
             return
         self._on_reply(reply.value)
         if reply is Reply.NACKED:
+            message = request.error_detail.message
             log.error(
                 "Envoy refused a configuration and keeps its last",
-                extra={
-                    "envoy": envoy.name,
-                    "type": request.type_url,
-                    "error": request.error_detail.message,
-                },
+                extra={"envoy": envoy.name, "type": kind, "error": message},
             )
-            self._on_rejected(request.error_detail.message)
-        elif request.type_url == names.ENDPOINTS_TYPE:
+            self._on_rejected(message)
+            self._blame(kind, subscription.refused, message)
+        else:
             self._tell_acknowledged()
+
+    def _blame(self, kind: str, refused: frozenset[str], message: str) -> None:
+        """Leave out the provider that a refusal is about, so that it costs nobody else."""
+        suspects = {
+            address: names_of
+            for address, one in self._providers.items()
+            if (names_of := frozenset(one.resources.get(kind, {})) & refused)
+        }
+        if self._probation.blame(suspects, message):
+            self._publish()
 
     async def _send_to(self, envoy: Envoy, stream: Stream) -> None:
         """The only writer of a stream: gRPC takes one write at a time."""
         while True:
             await envoy.work.wait()
             envoy.work.clear()
-            for kind in (names.CLUSTER_TYPE, names.ENDPOINTS_TYPE, names.SECRET_TYPE):
+            for kind in _ORDER:
                 subscription = envoy.subscriptions.get(kind)
                 if subscription is not None:
-                    await self._send(kind, subscription, stream)
+                    await self._send(kind, envoy, subscription, stream)
 
-    async def _send(self, kind: str, subscription: Subscription, stream: Stream) -> None:
-        resources, version = self._resources.get(kind, {}), 1
-        if kind == names.ENDPOINTS_TYPE:
-            if self._published is None:
-                return  # discovery has not synced: Envoy waits, and its listener with it
-            resources, version = self._published.assignments, self._published.version
-        if not subscription.due and subscription.sent_version == version:
+    async def _send(self, kind: str, envoy: Envoy, subscription: Subscription, stream: Stream) -> None:
+        if kind in _AFTER_DISCOVERY and not self.synced:
+            return
+        edition = envoy.catalog.edition(kind)
+        if edition is None:
+            return
+        resources = subscription.next(edition)
+        if resources is None:
             return
         self._nonce += 1
         nonce = str(self._nonce)
-        subscription.sent(version, nonce)
-        response = discovery_pb2.DiscoveryResponse(version_info=str(version), type_url=kind, nonce=nonce)
-        for name in sorted(subscription.wants) or resources:
-            if name in resources:
-                response.resources.add(type_url=kind, value=resources[name])
+        subscription.sent(edition, resources, nonce)
+        response = discovery_pb2.DiscoveryResponse(
+            version_info=str(edition.version), type_url=kind, nonce=nonce
+        )
+        for content in resources.values():
+            response.resources.add(type_url=kind, value=content)
         await stream.write(response.SerializeToString())
 
     def _tell_acknowledged(self) -> None:
-        acked = [
-            envoy.subscriptions[names.ENDPOINTS_TYPE].acked_version
-            for envoy in self._envoys
-            if names.ENDPOINTS_TYPE in envoy.subscriptions
-        ]
-        if self._published is None or not acked:
+        listening = [envoy for envoy in self._envoys if names.ENDPOINTS_TYPE in envoy.subscriptions]
+        if not self.synced or not listening:
             return
-        oldest = min(acked)
-        since = self._published.since
-        confirmed = frozenset(address for address in self._served if since[address] <= oldest)
+        confirmed = {address for address in self._served if self._confirmed(address, listening)}
+        self._probation.confirmed(confirmed)
+        if self._probation.release():
+            self._publish()
+            return
         if confirmed:
-            self._on_acknowledged(confirmed)
+            self._on_acknowledged(frozenset(confirmed))
+
+    def _confirmed(self, address: str, listening: Sequence[Envoy]) -> bool:
+        provider = self._providers.get(address)
+        if provider is not None:
+            listening = [envoy for envoy in listening if envoy.reach.covers(provider.reach)]
+            if not listening or not self._probation.lets(address):
+                return False
+        for envoy in listening:
+            since = envoy.catalog.address_since.get(address)
+            acked = envoy.subscriptions[names.ENDPOINTS_TYPE].acked.get(names.MODELS_CLUSTER, 0)
+            if since is None or since > acked:
+                return False
+            if provider is not None and not all(
+                envoy.has(kind, name) for kind, found in provider.resources.items() for name in found
+            ):
+                return False
+        return True
 
     def _left(self) -> None:
         if self._envoys:
@@ -225,5 +309,5 @@ class XdsServer:
         self._hold = asyncio.get_running_loop().call_later(self._hold_seconds, self._after_hold)
 
     def _after_hold(self) -> None:
-        if self._published is not None and not self._envoys:
-            self._on_acknowledged(frozenset(self._served))
+        if self.synced and not self._envoys:
+            self._on_acknowledged(frozenset(one for one in self._served if self._probation.lets(one)))

@@ -1,10 +1,12 @@
 """Endpoints of a cluster as Envoy reads them, from opaque `ip:port` strings."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import Final
 
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+
+from pilotage_extproc.envoy import contract as names
 
 
 class AddressBook:
@@ -31,6 +33,10 @@ class AddressBook:
         self._known.update(fresh)
         return good, bad
 
+    def learn(self, localities: Mapping[str, bytes]) -> None:
+        """Accept these as they are written."""
+        self._known.update(localities)
+
     def assignment(self, cluster: str, addresses: Iterable[str]) -> bytes:
         """A serialised ClusterLoadAssignment of accepted addresses."""
         # messages written one after another read as one with all their members (protobuf's merge rule)
@@ -38,7 +44,7 @@ class AddressBook:
         named: bytes = endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster).SerializeToString()
         return b"".join((named, _ENDPOINTS_FIELD, _varint(len(merged)), merged))
 
-    def keep_only(self, addresses: frozenset[str]) -> None:
+    def keep_only(self, addresses: Set[str]) -> None:
         """Forget addresses that are no longer published."""
         for address in self._known.keys() - addresses:
             del self._known[address]
@@ -57,6 +63,17 @@ def _varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+def provider_locality(listener: str) -> bytes:
+    """A serialised locality with one endpoint: a listener inside Envoy."""
+    locality = endpoint_components_pb2.LocalityLbEndpoints()
+    endpoint = locality.lb_endpoints.add()
+    endpoint.endpoint.address.envoy_internal_address.server_listener_name = listener
+    match = endpoint.metadata.filter_metadata[names.TRANSPORT_MATCH]
+    match.update({"internal": True})
+    serialised: bytes = locality.SerializeToString()
+    return serialised
 
 
 def _locality(address: str) -> bytes | None:

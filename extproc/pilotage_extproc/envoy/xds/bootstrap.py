@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
+from envoy_data_plane.envoy.extensions.bootstrap.internal_listener.v3 import InternalListener
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
     DownstreamConnectionsConfig,
 )
@@ -12,9 +13,17 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.envoy.xds.clusters import extproc_cluster
 from pilotage_extproc.envoy.xds.listener import listener
 from pilotage_extproc.envoy.xds.probes import admin_cluster, probe_listener
-from pilotage_extproc.envoy.xds.typed import FROM_EXTPROC, Fields, extension, extproc_service, socket_address
+from pilotage_extproc.envoy.xds.typed import (
+    FROM_EXTPROC,
+    Fields,
+    extension,
+    extproc_service,
+    seconds,
+    socket_address,
+)
 
 _MAX_CONNECTIONS = 50_000
+_LISTENERS_SECONDS = 2
 
 
 def build_bootstrap(
@@ -55,11 +64,14 @@ def build_bootstrap(
                 "setNodeOnFirstMessageOnly": True,
             },
             "cdsConfig": FROM_EXTPROC,
+            # a picker of the version before answers nothing here: Envoy begins without providers then
+            "ldsConfig": {**FROM_EXTPROC, "initialFetchTimeout": seconds(_LISTENERS_SECONDS)},
         },
         "staticResources": {
             "listeners": listeners,
             "clusters": clusters,
         },
+        "bootstrapExtensions": [extension("envoy.bootstrap.internal_listener", InternalListener)],
         "overloadManager": {
             "resourceMonitors": [
                 extension(

@@ -14,6 +14,8 @@ from envoy_data_plane.envoy.extensions.load_balancing_policies.round_robin.v3 im
 from envoy_data_plane.envoy.extensions.load_balancing_policies.subset.v3 import Subset
 from envoy_data_plane.envoy.extensions.matching.common_inputs.network.v3 import DynamicMetadataInput
 from envoy_data_plane.envoy.extensions.matching.input_matchers.metadata.v3 import Metadata
+from envoy_data_plane.envoy.extensions.transport_sockets.internal_upstream.v3 import InternalUpstreamTransport
+from envoy_data_plane.envoy.extensions.transport_sockets.raw_buffer.v3 import RawBuffer
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import UpstreamTlsContext
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
 from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
@@ -96,8 +98,11 @@ def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, in
     return made
 
 
-def models_cluster(settings: GatewaySettings) -> Fields:
-    """Every endpoint of every pool. The pick names the host; without a known one there is none."""
+def models_cluster(settings: GatewaySettings, *, providers: bool = True) -> Fields:
+    """Every endpoint of every pool. The pick names the host; without a known one there is none.
+
+    Without `providers` it is for an Envoy that has no listeners inside.
+    """
     fallback = extension(
         "envoy.load_balancing_policies.subset",
         Subset,
@@ -120,7 +125,22 @@ def models_cluster(settings: GatewaySettings) -> Fields:
     codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
     held = [header_hold_filter()] if settings.upstream.hold_headers else []
     filters = [_attempt_rewrite(settings), *held, codec]
-    return _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
+    cluster = _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
+    if providers:
+        cluster["transportSocketMatches"] = [_to_listener_inside()]
+    return cluster
+
+
+def _to_listener_inside() -> Fields:
+    """How Envoy connects to an endpoint that is a listener of its own."""
+    raw = extension("envoy.transport_sockets.raw_buffer", RawBuffer)
+    return {
+        "name": "internal",
+        "match": {"internal": True},
+        "transportSocket": extension(
+            "envoy.transport_sockets.internal_upstream", InternalUpstreamTransport, {"transportSocket": raw}
+        ),
+    }
 
 
 def fail_open_cluster(settings: GatewaySettings) -> Fields:

@@ -4,14 +4,20 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.clusters import fail_open_cluster, models_cluster
 from pilotage_extproc.envoy.xds.listener import gateway_secret
 
 
-def served_resources(settings: GatewaySettings) -> dict[str, dict[str, bytes]]:
-    """Resources by type URL and name. They depend on the settings only: a new pool changes none."""
-    clusters = {names.MODELS_CLUSTER: models_cluster(settings)}
+def served_resources(settings: GatewaySettings) -> dict[Reach, dict[str, dict[str, bytes]]]:
+    """Resources by reach, type URL and name. They depend on the settings only: a new pool changes none."""
+    return {reach: _served(settings, reach) for reach in Reach}
+
+
+def _served(settings: GatewaySettings, reach: Reach) -> dict[str, dict[str, bytes]]:
+    providers = reach is not Reach.SERVERS
+    clusters = {names.MODELS_CLUSTER: models_cluster(settings, providers=providers)}
     if settings.fail_open_pool is not None:
         clusters[names.FAIL_OPEN_CLUSTER] = fail_open_cluster(settings)
     resources = {

@@ -6,6 +6,7 @@ import pytest
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.ads import XdsServer
 
@@ -15,7 +16,11 @@ A, B, C = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
 class FakeEnvoy:
     """The other end of an ADS stream."""
 
-    def __init__(self, server: XdsServer, name: str) -> None:
+    def __init__(
+        self, server: XdsServer, name: str, *, contract: str = names.CONTRACT, verified: bool = False
+    ) -> None:
+        self._contract = contract
+        self._verified = verified
         self._to_server: asyncio.Queue[object] = asyncio.Queue()
         self._to_envoy: asyncio.Queue[bytes] = asyncio.Queue()
         self._name = name
@@ -28,7 +33,10 @@ class FakeEnvoy:
         self._to_envoy.put_nowait(message)
 
     def invocation_metadata(self):
-        return {names.ENVOY_HEADER: self._name}
+        return {names.ENVOY_HEADER: self._name, names.CONTRACT_HEADER: self._contract}
+
+    def peer_verified(self) -> bool:
+        return self._verified
 
     def ask(self, kind: str, *wanted: str, nonce: str = "", error: str = "") -> None:
         made = discovery_pb2.DiscoveryRequest(type_url=kind, resource_names=wanted, response_nonce=nonce)
@@ -77,7 +85,7 @@ class Ledger:
 
     def server(self, **more: float) -> XdsServer:
         return XdsServer(
-            {names.CLUSTER_TYPE: {"models": b"", "fail-open": b""}},
+            {reach: {names.CLUSTER_TYPE: {"models": b"", "fail-open": b""}} for reach in Reach},
             on_acknowledged=self.confirmed.append,
             on_reply=self.replies.append,
             on_rejected=self.rejected.append,
