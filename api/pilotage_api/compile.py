@@ -14,7 +14,13 @@ from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import Binding, EndpointSnapshot, Engine, PoolSnapshot, RoutingSnapshot
+from pilotage_api.snapshot import (
+    Binding,
+    EndpointSnapshot,
+    Engine,
+    PoolSnapshot,
+    RoutingSnapshot,
+)
 
 
 @dataclass(slots=True, frozen=True)

@@ -7,9 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from pilotage_api.address import ADDRESS_MESSAGE, Address, address_problem
 from pilotage_api.credentials import is_credential
-from pilotage_api.findings import shown
-from pilotage_api.resource import Block, Name, Problem, cel, unique_by
-from pilotage_api.snapshot import (
+from pilotage_api.external_snapshot import (
     ClientCertificateSnapshot,
     CredentialSnapshot,
     ExternalSnapshot,
@@ -17,6 +15,8 @@ from pilotage_api.snapshot import (
     ProviderDialect,
     SecretKeySnapshot,
 )
+from pilotage_api.findings import shown
+from pilotage_api.resource import Block, Name, Problem, cel, unique_by
 
 _TOKEN: Final = r"^[a-z0-9][-a-z0-9_]*$"  # noqa: S105 - of a header's name
 _NOT_STATIC: Final = frozenset(

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
+from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.fallback import Fallback, FallbackReason
 from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.naming import NameRegistry
-from pilotage_api.snapshot import CandidateModel, ModelSnapshot
+from pilotage_api.snapshot import CandidateModel
 
 _UNKNOWN: Final = ModelSnapshot(upstream_model="", name="")
 

@@ -6,15 +6,15 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from pilotage_api.resource import UNIQUE, Block, Problem, unique_by
-from pilotage_api.scheduling import Share
-from pilotage_api.snapshot import (
+from pilotage_api.facts_snapshot import (
     BudgetQualitySnapshot,
     PriceTierSnapshot,
     PricingSnapshot,
     QualityPointSnapshot,
     QualitySnapshot,
 )
+from pilotage_api.resource import UNIQUE, Block, Problem, unique_by
+from pilotage_api.scheduling import Share
 
 Money = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?$", max_length=19)]
 """An amount of US dollars as decimal text: `"0.05"`."""

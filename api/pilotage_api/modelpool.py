@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pilotage_api.address import ADDRESS_MESSAGE, ADDRESS_RULE, Address, address_problem
 from pilotage_api.external import External
+from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.findings import shown
 from pilotage_api.model_facts import ModelFacts
 from pilotage_api.resource import (
@@ -22,7 +23,7 @@ from pilotage_api.resource import (
     unique_by,
 )
 from pilotage_api.scheduling import Health, Saturation, Scheduling
-from pilotage_api.snapshot import Engine, ModelSnapshot, StreamUsage
+from pilotage_api.snapshot import Engine, StreamUsage
 from pilotage_api.status import ModelPoolStatus
 
 

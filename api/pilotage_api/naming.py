@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.findings import ResourceKey
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.resource import OLDEST
-from pilotage_api.snapshot import Binding, ModelSnapshot, NameKind
+from pilotage_api.snapshot import Binding, NameKind
 
 EVERY_NAMESPACE = "*"
 NAME_LABEL = "kubernetes.io/metadata.name"

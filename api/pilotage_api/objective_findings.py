@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from pilotage_api.facts_snapshot import ModelSnapshot, QualitySnapshot
 from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.routepolicy import Rule
-from pilotage_api.snapshot import Binding, CandidateModel, ModelSnapshot, QualitySnapshot
+from pilotage_api.snapshot import Binding, CandidateModel
 
 
 def find_in_objective(

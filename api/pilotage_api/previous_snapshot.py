@@ -10,6 +10,7 @@ from typing import Final, Protocol, Self, TypeVar
 
 from pydantic import Field
 
+from pilotage_api.part import Part
 from pilotage_api.snapshot import (
     Binding,
     CandidateModel,
@@ -17,7 +18,6 @@ from pilotage_api.snapshot import (
     Engine,
     HeaderMatch,
     HealthSnapshot,
-    Part,
     PathMatch,
     PolicyRoute,
     PoolSnapshot,

@@ -6,12 +6,15 @@ version on every replica.
 """
 
 import hashlib
-from decimal import Decimal
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from pilotage_api.external_snapshot import ExternalSnapshot
+from pilotage_api.facts_snapshot import ModelSnapshot
+from pilotage_api.objective_snapshot import BudgetSnapshot, ObjectiveSnapshot
+from pilotage_api.part import Part
 
 
 class Engine(StrEnum):
@@ -41,12 +44,6 @@ class NameKind(StrEnum):
     ADAPTER = "adapter"
 
 
-class Part(BaseModel):
-    """A frozen part of a snapshot; people are shown its fields in camelCase, as everything else."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-
 class EndpointSnapshot(Part):
     """One address of a pool, as written: an IP address or a DNS name that extproc resolves."""
 
@@ -58,7 +55,7 @@ class StepSnapshot(Part):
     """A filter or picker of a profile."""
 
     type: str
-    parameters: dict[str, str] = {}
+    parameters: dict[str, str] = Field(default={})
 
 
 class WeightedSnapshot(StepSnapshot):
@@ -89,139 +86,6 @@ class HealthSnapshot(Part):
     ejection_seconds: float = 10.0
 
 
-Enforcement = Literal["instruct", "clamp"]
-"""How an output budget is kept: the model is told it, or its answer ends there."""
-
-
-class PricingSnapshot(Part):
-    """Prices in US dollars per million tokens."""
-
-    input_per_million: Decimal
-    cached_input_per_million: Decimal
-    cache_write_per_million: Decimal
-    output_per_million: Decimal
-    tiers: tuple["PriceTierSnapshot", ...] = ()
-    """Of longer prompts, from short to long; the last one that holds counts."""
-
-
-class PriceTierSnapshot(Part):
-    """Prices of requests with more input tokens than a bound."""
-
-    above_input_tokens: int
-    prices: PricingSnapshot
-
-
-class QualityPointSnapshot(Part):
-    """Quality, 0 to 1, with an output budget."""
-
-    tokens: int
-    quality: float
-
-
-class BudgetQualitySnapshot(Part):
-    """A curve of quality by output budget."""
-
-    enforce: Enforcement
-    domain: str | None
-    points: tuple[QualityPointSnapshot, ...]
-
-
-class QualitySnapshot(Part):
-    """Expected quality of a model's answers, 0 to 1."""
-
-    default: float
-    domains: dict[str, float] = {}
-    by_budget: tuple[BudgetQualitySnapshot, ...] = ()
-
-
-class ModelSnapshot(Part):
-    """What is known of one model of a pool; None is unknown."""
-
-    upstream_model: str
-    """What the pool's servers call it."""
-    name: str
-    adapters: tuple[str, ...] = ()
-    """Upstream names of its adapters: what is known of the model holds for them."""
-    context_window: int | None = None
-    max_output_tokens: int | None = None
-    capabilities: tuple[str, ...] | None = None
-    """Sorted; it lacks those that are not there."""
-    pricing: PricingSnapshot | None = None
-    quality: QualitySnapshot | None = None
-
-    @property
-    def says_anything(self) -> bool:
-        """Whether anything is known of it beyond its names."""
-        return any(
-            known is not None
-            for known in (
-                self.context_window,
-                self.max_output_tokens,
-                self.capabilities,
-                self.pricing,
-                self.quality,
-            )
-        )
-
-
-class ProviderDialect(StrEnum):
-    """Which API a hosted provider speaks."""
-
-    OPENAI = "openai"
-    AZURE = "azure"
-    """OpenAI's, with deployments in the path."""
-    ANTHROPIC = "anthropic"
-
-
-class HeaderSnapshot(Part):
-    """A header with its value."""
-
-    name: str
-    value: str
-
-
-class SecretKeySnapshot(Part):
-    """A value in a Secret."""
-
-    namespace: str
-    name: str
-    key: str
-
-
-class CredentialSnapshot(Part):
-    """Where a provider's credential is and how it is sent, never what it is; one of the three is set."""
-
-    header: str
-    prefix: str
-    """What stands before it."""
-    secret: SecretKeySnapshot | None = None
-    file: str | None = None
-    env: str | None = None
-
-
-class ClientCertificateSnapshot(Part):
-    """Where a client certificate and its key are: in a Secret, `namespace/name`, or in two files."""
-
-    secret: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-
-
-class ExternalSnapshot(Part):
-    """A hosted provider: the server of its pool."""
-
-    host: str
-    port: int
-    dialect: ProviderDialect
-    api_version: str | None = None
-    path_prefix: str = ""
-    headers: tuple[HeaderSnapshot, ...] = ()
-    ca_bundle: str | None = None
-    """PEM; None is the system's."""
-    client_certificate: ClientCertificateSnapshot | None = None
-    credential: CredentialSnapshot | None = None
-
-
 class PoolSnapshot(Part):
     """One pool: where its model servers are and how they are spoken to."""
 
@@ -229,7 +93,7 @@ class PoolSnapshot(Part):
     """`namespace/name`."""
     engine: Engine
     endpoints: tuple[EndpointSnapshot, ...]
-    selector: dict[str, str] = {}
+    selector: dict[str, str] = Field(default={})
     """Labels of the pods that are its servers, in the pool's namespace; empty where it names endpoints."""
     target_ports: tuple[int, ...] = ()
     """Ports of those pods."""
@@ -273,53 +137,6 @@ class CandidateModel(Part):
     weight: int | None
     """Chance of being tried first, relative to the other candidates; None when the rule is ordered."""
     bindings: tuple[Binding, ...]
-
-
-class WhenNone(StrEnum):
-    """What becomes of a request for which no candidate keeps floor and ceilings."""
-
-    REFUSE = "refuse"
-    BEST = "best"
-
-
-class CeilingsSnapshot(Part):
-    """Most money and time for one request; None is no bound."""
-
-    usd_per_request: Decimal | None = None
-    ttft_seconds: float | None = None
-    tpot_seconds: float | None = None
-    quantile: float = 0.9
-    when_none: WhenNone = WhenNone.BEST
-
-
-class StrongGainSnapshot(Part):
-    """The models of a rule between which a prompt's expected gain is counted, as the rule names them."""
-
-    weak: str
-    strong: str
-
-
-class ObjectiveSnapshot(Part):
-    """How a rule's candidates are compared."""
-
-    quality_weight: int = 0
-    cost_weight: int = 0
-    latency_weight: int = 0
-    reference_usd: Decimal | None = None
-    """There where costs are weighed."""
-    reference_seconds: float | None = None
-    """There where latency is weighed."""
-    least_quality: float | None = None
-    ceilings: CeilingsSnapshot = CeilingsSnapshot()
-    strong_gain: StrongGainSnapshot | None = None
-
-
-class BudgetSnapshot(Part):
-    """Levels of output tokens, rising."""
-
-    levels: tuple[int, ...]
-    enforce: Enforcement
-    clamp_at: int | None = None
 
 
 class FallbackSnapshot(Part):
@@ -426,7 +243,7 @@ class RoutingSnapshot(Part):
 
     version: str = ""
     pools: tuple[PoolSnapshot, ...] = ()
-    names: dict[str, tuple[Binding, ...]] = {}
+    names: dict[str, tuple[Binding, ...]] = Field(default={})
     """What serves a name that no policy matches: model names, aliases, adapters."""
     routes: tuple[PolicyRoute, ...] = ()
 

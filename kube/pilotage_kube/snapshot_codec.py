@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
+from pilotage_api.part import Part
 from pilotage_api.previous_snapshot import (
     FORMAT,
     PREVIOUS_FORMAT,
@@ -16,7 +17,7 @@ from pilotage_api.previous_snapshot import (
     Previous,
     PreviousSnapshot,
 )
-from pilotage_api.snapshot import Part, RoutingSnapshot
+from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_kube.snapshot_head import Manifest, ShardRef, SnapshotFault
 from pilotage_kube.turns import Turns
 

@@ -13,7 +13,14 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from scripted_server import Answer, ModelServer, Received, chunk, fixed, stream_head
 
 from pilotage_api.settings import GatewaySettings, Transport
-from pilotage_api.snapshot import Binding, Engine, NameKind, PoolSnapshot, RoutingSnapshot, StreamUsage
+from pilotage_api.snapshot import (
+    Binding,
+    Engine,
+    NameKind,
+    PoolSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.dialects.provider_call import NoTranslator, Translator
 from pilotage_extproc.domain.refusals import RequestRefused

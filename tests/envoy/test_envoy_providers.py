@@ -8,16 +8,14 @@ from certificates import Authority
 from envoy_rig import CHAT_BODY, fixed, pick
 from provider_stub import HOST, TEXT, ProviderStub, refused
 
-from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import (
+from pilotage_api.external_snapshot import (
     CredentialSnapshot,
-    Engine,
     ExternalSnapshot,
     HeaderSnapshot,
-    PoolSnapshot,
     ProviderDialect,
-    StreamUsage,
 )
+from pilotage_api.settings import GatewaySettings
+from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
 from pilotage_extproc.domain.providers import provider_address, provider_listener
 from pilotage_extproc.envoy.xds.provider_secrets import ProviderSecrets, credential_file, credential_name
 from pilotage_extproc.envoy.xds.providers import provider_resources

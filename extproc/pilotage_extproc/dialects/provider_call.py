@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import orjson
 
-from pilotage_api.snapshot import ExternalSnapshot, ModelSnapshot, ProviderDialect
+from pilotage_api.external_snapshot import ExternalSnapshot, ProviderDialect
+from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_extproc.dialects.anthropic import VERSION_HEADER
 from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.forms import read_form

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_api.snapshot import Binding, NameKind, PoolSnapshot, SaturationSnapshot
+from pilotage_api.snapshot import (
+    Binding,
+    NameKind,
+    PoolSnapshot,
+    SaturationSnapshot,
+)
 from pilotage_extproc.scheduling.candidates import (
     CandidateSet,
     Columns,

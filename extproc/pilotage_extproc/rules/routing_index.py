@@ -10,7 +10,12 @@ from typing import Final
 
 from pilotage_api.arriving_headers import HOST
 from pilotage_api.calls import is_under
-from pilotage_api.snapshot import HeaderMatch, PathMatch, PoolSnapshot, RoutingSnapshot
+from pilotage_api.snapshot import (
+    HeaderMatch,
+    PathMatch,
+    PoolSnapshot,
+    RoutingSnapshot,
+)
 from pilotage_extproc.request.plan import NO_PLAN, Plan
 from pilotage_extproc.rules.attempt_table import AttemptTable
 from pilotage_extproc.rules.authority import authority_fits

@@ -12,16 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_api.snapshot import (
-    BudgetSnapshot,
+from pilotage_api.facts_snapshot import (
     Enforcement,
     ModelSnapshot,
-    ObjectiveSnapshot,
-    PoolSnapshot,
     PricingSnapshot,
     QualitySnapshot,
-    WhenNone,
 )
+from pilotage_api.objective_snapshot import BudgetSnapshot, ObjectiveSnapshot, WhenNone
+from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.scheduling.candidates import CandidateSet
 
 UNKNOWN_QUALITY: Final = 0.5

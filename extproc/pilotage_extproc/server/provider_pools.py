@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from pilotage_api.egress import address_problem, host_problem
+from pilotage_api.external_snapshot import ExternalSnapshot
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import ExternalSnapshot, PoolSnapshot
+from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.domain.providers import provider_address
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.envoy.xds.provider_resources import ProviderResources

@@ -5,12 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from pilotage_api.snapshot import (
-    ClientCertificateSnapshot,
-    CredentialSnapshot,
-    ExternalSnapshot,
-    PoolSnapshot,
-)
+from pilotage_api.external_snapshot import ClientCertificateSnapshot, CredentialSnapshot, ExternalSnapshot
+from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.domain.providers import provider_listener
 from pilotage_extproc.envoy.xds.provider_secrets import (
     ProviderSecrets,

@@ -12,7 +12,12 @@ from typing import Final
 
 import msgspec
 
-from pilotage_api.snapshot import Engine, PoolSnapshot, SaturationSnapshot, StreamUsage
+from pilotage_api.snapshot import (
+    Engine,
+    PoolSnapshot,
+    SaturationSnapshot,
+    StreamUsage,
+)
 from pilotage_kube.replica_report import Refusal
 from pilotage_kube.resource import ObjectKey
 

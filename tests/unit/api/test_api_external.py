@@ -3,8 +3,9 @@
 import pytest
 from api_manifests import compiled, load, only, pool
 
+from pilotage_api.external_snapshot import ProviderDialect
 from pilotage_api.previous_snapshot import lowered
-from pilotage_api.snapshot import Engine, ProviderDialect
+from pilotage_api.snapshot import Engine
 
 AUTH = {"secretRef": {"name": "openai"}}
 OPENAI = {"host": "api.openai.com", "auth": AUTH}

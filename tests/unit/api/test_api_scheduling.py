@@ -6,7 +6,12 @@ from api_manifests import brief, compiled, load, only, policy, pool
 from pilotage_api.compile import compile_resources
 from pilotage_api.scheduling import BUILT_IN_PICKERS, BUILT_IN_SCORERS, seconds
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import HealthSnapshot, ProfileSnapshot, SaturationSnapshot, WeightedSnapshot
+from pilotage_api.snapshot import (
+    HealthSnapshot,
+    ProfileSnapshot,
+    SaturationSnapshot,
+    WeightedSnapshot,
+)
 
 SCORERS = [{"type": "prefix-cache", "weight": 3}, {"type": "queue-depth", "weight": 2}]
 

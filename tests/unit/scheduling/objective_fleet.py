@@ -5,20 +5,24 @@ from decimal import Decimal
 
 import numpy as np
 
-from pilotage_api.snapshot import (
+from pilotage_api.facts_snapshot import (
     BudgetQualitySnapshot,
-    BudgetSnapshot,
-    CeilingsSnapshot,
-    Engine,
     ModelSnapshot,
-    ObjectiveSnapshot,
-    PoolSnapshot,
     PricingSnapshot,
-    ProfileSnapshot,
     QualityPointSnapshot,
     QualitySnapshot,
-    StreamUsage,
+)
+from pilotage_api.objective_snapshot import (
+    BudgetSnapshot,
+    CeilingsSnapshot,
+    ObjectiveSnapshot,
     StrongGainSnapshot,
+)
+from pilotage_api.snapshot import (
+    Engine,
+    PoolSnapshot,
+    ProfileSnapshot,
+    StreamUsage,
 )
 from pilotage_extproc.domain.features import NO_FEATURES
 from pilotage_extproc.scheduling.candidates import Knowledge, candidate_set, group_of

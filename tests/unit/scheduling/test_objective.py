@@ -20,7 +20,7 @@ from objective_fleet import (
     plain,
 )
 
-from pilotage_api.snapshot import WhenNone
+from pilotage_api.objective_snapshot import WhenNone
 from pilotage_extproc.scheduling.chooser import HELD_BY_GAIN, HELD_BY_LOOP, OUT_OF_BOUNDS
 from pilotage_extproc.scheduling.objective import Gain
 from pilotage_extproc.state.lengths import LengthBook

@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduling_fleet import FACTS, NOW, Fleet
 
-from pilotage_api.snapshot import ProfileSnapshot, SaturationSnapshot, StepSnapshot, WeightedSnapshot
+from pilotage_api.snapshot import (
+    ProfileSnapshot,
+    SaturationSnapshot,
+    StepSnapshot,
+    WeightedSnapshot,
+)
 from pilotage_extproc.scheduling.candidates import candidate_set, group_of
 from pilotage_extproc.scheduling.profile import DEFAULT_SCORERS
 from pilotage_extproc.scheduling.scheduler import weighted_worth

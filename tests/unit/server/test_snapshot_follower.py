@@ -1,7 +1,13 @@
 """What a process forgets when it follows another snapshot."""
 
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import EndpointSnapshot, Engine, PoolSnapshot, RoutingSnapshot, StreamUsage
+from pilotage_api.snapshot import (
+    EndpointSnapshot,
+    Engine,
+    PoolSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
 from pilotage_extproc.server.runtime import Runtime
 
 

@@ -5,7 +5,13 @@ import time
 
 import pytest
 
-from pilotage_api.snapshot import EndpointSnapshot, Engine, PoolSnapshot, RoutingSnapshot, StreamUsage
+from pilotage_api.snapshot import (
+    EndpointSnapshot,
+    Engine,
+    PoolSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
 from pilotage_extproc.sources import discovery as discovery_module
 from pilotage_extproc.sources.discovery import Discovery, system_resolve
 

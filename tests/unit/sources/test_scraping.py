@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from pilotage_api.settings import ScrapeSettings
-from pilotage_api.snapshot import EndpointSnapshot, Engine, PoolSnapshot, RoutingSnapshot, StreamUsage
+from pilotage_api.snapshot import (
+    EndpointSnapshot,
+    Engine,
+    PoolSnapshot,
+    RoutingSnapshot,
+    StreamUsage,
+)
 from pilotage_extproc.sources.discovery import Discovery
 from pilotage_extproc.sources.scrape import BUSY_WEIGHT, Scraper
 from pilotage_extproc.sources.scrape_connection import ScrapeConnection, ScrapeError

@@ -12,7 +12,8 @@ from typing import Final
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
-from pilotage_api.snapshot import ExternalSnapshot, PoolSnapshot
+from pilotage_api.external_snapshot import ExternalSnapshot
+from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.dialects.provider_call import (
     SPOKEN,
     Asked,

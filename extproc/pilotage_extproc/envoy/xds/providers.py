@@ -19,8 +19,8 @@ from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 impo
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Secret, UpstreamTlsContext
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
 
+from pilotage_api.external_snapshot import CredentialSnapshot, ExternalSnapshot
 from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import CredentialSnapshot, ExternalSnapshot
 from pilotage_extproc.domain.providers import provider_address, provider_listener
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.assignment import AddressBook, provider_locality
