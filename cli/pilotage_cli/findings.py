@@ -13,11 +13,11 @@ _COLOUR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "di
 def print_findings(console: Console, findings: Iterable[Finding]) -> None:
     """One finding a paragraph: where, what, the fix."""
     for finding in findings:
-        where = " ".join(str(part) for part in (finding.resource, finding.path) if part)
-        source = f" ({finding.source})" if finding.source else ""
+        source = f"({finding.source})" if finding.source else ""
+        where = " ".join(str(part) for part in (finding.resource, finding.path, source) if part)
         colour = _COLOUR[finding.severity]
         console.print(
-            f"[{colour}]{finding.severity.value}[/] {escape(where + source)}: {escape(finding.message)}",
+            f"[{colour}]{finding.severity.value}[/] {escape(where)}: {escape(finding.message)}",
             highlight=False,
             soft_wrap=True,
         )

@@ -27,6 +27,7 @@ class ExecProgram(ExecProvider):
                 f"exec credentials of {self.api_version!r} are not supported: use {_VERSIONS[0]}"
             )
         self._timeout_seconds = timeout_seconds
+        self._install_hint = str(entry.safe_get("installHint") or "").strip()
         program = str(self.args[0])
         # relative names with a slash are meant from the kubeconfig's folder
         self.args: list[str] = [
@@ -46,6 +47,9 @@ class ExecProgram(ExecProvider):
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
+        except FileNotFoundError as error:
+            hint = f": {self._install_hint}" if self._install_hint else ", or not on PATH"
+            raise ConfigException(f"the credentials program {program!r} is not installed{hint}") from error
         except OSError as error:
             raise ConfigException(f"cannot run the credentials program {program!r}: {error}") from error
         try:

@@ -124,3 +124,10 @@ def test_a_folder_that_is_not_there_is_exit_2(tmp_path):
     ran = CliRunner().invoke(application(), ["check", "-f", str(tmp_path / "no")])
     assert isinstance(ran.exception, CommandError)
     assert ran.exception.exit_code == 2
+
+
+def test_a_file_that_is_no_yaml_is_named_with_its_line(tmp_path):
+    (tmp_path / "broken.yaml").write_text("kind: RoutePolicy\nspec: [\n")
+    code, output = check(tmp_path)
+    assert code == 1
+    assert output.startswith("error (broken.yaml:3): ")

@@ -155,7 +155,7 @@ def test_outside_a_pod_there_is_no_pods_account(tmp_path, monkeypatch):
         (answer("{}"), "gave no token"),
         (answer('{"clientCertificateData": "x"}'), "no certificate with its key"),
         (answer('{"token": "x"}', "client.authentication.k8s.io/v1beta1"), "v1beta1' and not in"),
-        (None, "cannot run"),
+        (None, "is not installed, or not on PATH"),
     ],
 )
 async def test_a_credentials_program_that_fails_is_named_and_nobody_asks_anonymously(tmp_path, script, told):
@@ -165,6 +165,23 @@ async def test_a_credentials_program_that_fails_is_named_and_nobody_asks_anonymo
     path = write(tmp_path, config({"exec": entry}))
     with pytest.raises(ConfigurationError, match=told):
         await headers(path)
+
+
+async def test_where_a_credentials_program_is_missing_its_own_hint_is_told(tmp_path):
+    entry = {**program(tmp_path, ""), "installHint": "Install it from your\nprovider's page.\n"}
+    (tmp_path / "login").unlink()
+    path = write(tmp_path, config({"exec": entry}))
+    with pytest.raises(
+        ConfigurationError, match=r"is not installed: Install it from your\nprovider's page\.$"
+    ):
+        await headers(path)
+
+
+async def test_a_credentials_program_that_is_not_executable_is_told(tmp_path):
+    entry = program(tmp_path, "")
+    (tmp_path / "login").chmod(0o644)
+    with pytest.raises(ConfigurationError, match="cannot run"):
+        await headers(write(tmp_path, config({"exec": entry})))
 
 
 async def test_a_credentials_program_that_does_not_end_is_given_up_and_ended(tmp_path):
