@@ -7,6 +7,8 @@ STAMP  := $(VENV)/.installed
 PREVIOUS := 3e4cb66df5541566710d2bb0d705f8bba7644718
 # a process for each core; one that has run out of tests takes some of another's
 UNIT   := -n auto --dist worksteal tests/unit
+# each worker has ports of its own (tests/support/free_ports.py); what measures delays has the machine to itself
+BESIDE := -n auto --dist worksteal -m "not alone"
 # of the tests with a real Envoy those that depend on the gRPC server; all run on the default one
 ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py peers.py transport.py usage.py xds.py) tests/e2e/test_e2e_third_party.py
 
@@ -36,7 +38,8 @@ demo: setup ## Envoy, the picker and simulated model servers: one request, answe
 
 test: setup ## All tests that need no special hardware (fast ones first)
 	$(BIN)/python -m pytest $(UNIT)
-	$(BIN)/python -m pytest tests/envoy tests/e2e
+	$(BIN)/python -m pytest $(BESIDE) tests/envoy tests/e2e
+	$(BIN)/python -m pytest -m alone tests/envoy tests/e2e
 	$(MAKE) test-kube
 	$(MAKE) test-operator
 	$(MAKE) test-transport
@@ -59,7 +62,8 @@ test-transport: setup ## The picker's gRPC servers: h2spec, clients in Python an
 	$(BIN)/python -m pytest tests/transport
 
 test-grpcio: setup ## With a real Envoy, what depends on the gRPC server, on the second one
-	PILOTAGE_TEST_TRANSPORT=grpcio $(BIN)/python -m pytest $(ON_GRPCIO)
+	PILOTAGE_TEST_TRANSPORT=grpcio $(BIN)/python -m pytest $(BESIDE) $(ON_GRPCIO)
+	PILOTAGE_TEST_TRANSPORT=grpcio $(BIN)/python -m pytest -m alone $(ON_GRPCIO)
 
 test-cluster: setup ## The chart and its pods on a single-node cluster of real programs (root, Linux; minutes)
 	hack/with-cluster $(abspath $(BIN))/python -m pytest tests/cluster

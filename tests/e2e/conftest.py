@@ -7,7 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
-from gateway_rig import SMALL, GatewayRig, free_ports, policy, pool
+from free_ports import free_ports
+from gateway_rig import SMALL, GatewayRig, policy, pool
 from up_process import Up
 
 StartGateway = Callable[..., Awaitable[GatewayRig]]

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway_rig import GatewayRig, free_ports
+from free_ports import free_ports
+from gateway_rig import GatewayRig
 
 from pilotage_api.load import load_texts
 

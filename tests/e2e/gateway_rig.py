@@ -3,14 +3,13 @@
 import asyncio
 import json
 import os
-import random
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from free_ports import free_ports
 
 from pilotage_api.compile import Compiled
 from pilotage_api.settings import GatewaySettings, ListenSettings
@@ -20,20 +19,6 @@ from pilotage_sim import SimServer
 TRANSPORT = os.environ.get("PILOTAGE_TEST_TRANSPORT", "builtin")
 """The gRPC server of pickers in this process."""
 FREE = ListenSettings(gateway="127.0.0.1:0", extproc="127.0.0.1:0", admin="127.0.0.1:0")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, below those that outgoing connections take for themselves."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.SystemRandom().randrange(12_000, 32_000)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        if port not in ports:
-            ports.append(port)
-    return ports
 
 
 def pool(name: str, ports: list[int], models: list[dict[str, Any]], **spec: Any) -> dict[str, Any]:

@@ -191,6 +191,7 @@ async def test_nothing_leaks_over_many_good_and_bad_requests(gateway, session):
     assert gateway.runtime.bodies.held_bytes == 0
 
 
+@pytest.mark.alone
 async def test_an_eight_megabyte_body_delays_others_by_less_than_100_ms(gateway, session):
     large = json.dumps(CHAT | {"messages": [{"role": "user", "content": "lorem ipsum. " * 660_000}]}).encode()
     assert len(large) > 8 << 20

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
-from gateway_rig import free_ports
+from free_ports import free_ports
 from up_process import COMMAND
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "quickstart"

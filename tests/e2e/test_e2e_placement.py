@@ -7,7 +7,8 @@ from collections import Counter
 
 import aiohttp
 import pytest
-from gateway_rig import SMALL, GatewayRig, free_ports, pool
+from free_ports import free_ports
+from gateway_rig import SMALL, GatewayRig, pool
 
 from pilotage_sim.faults import MetricsFault
 

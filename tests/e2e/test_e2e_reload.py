@@ -3,7 +3,8 @@
 import asyncio
 
 import aiohttp
-from gateway_rig import SMALL, GatewayRig, free_ports, policy, pool
+from free_ports import free_ports
+from gateway_rig import SMALL, GatewayRig, policy, pool
 
 PROMPT = [{"role": "user", "content": "hello"}]
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gateway_rig import free_ports
+from free_ports import free_ports
 
 CLUSTER_ONLY = ("kubernetes", "kopf", "requests")
 CODE = f"""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from gateway_rig import free_ports
+from free_ports import free_ports
 from up_process import COMMAND, Up
 
 

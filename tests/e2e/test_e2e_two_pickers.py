@@ -13,7 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
-from gateway_rig import SMALL, free_ports, pool
+from free_ports import free_ports
+from gateway_rig import SMALL, pool
 
 from pilotage_api.settings import GatewaySettings, TlsFiles, TlsSettings
 from pilotage_cli.gateway.envoy import EnvoyProcess

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gateway_rig import free_ports
+from free_ports import free_ports
 from up_process import Up
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
-from gateway_rig import free_ports
+from free_ports import free_ports
 
 COMMAND = [sys.executable, "-c", "from pilotage_cli.main import run; run()"]
 
@@ -41,7 +41,7 @@ class Up:
         )
         assert self.process.stdout is not None
         while "admin   on" not in self.output:
-            line = await asyncio.wait_for(self.process.stdout.readline(), 30)
+            line = await asyncio.wait_for(self.process.stdout.readline(), 60)
             assert line, self.output
             self.output += line.decode()
 

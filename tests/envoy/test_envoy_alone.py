@@ -1,7 +1,6 @@
 """`pilotage envoy` and `pilotage envoy-drain`: the bundled Envoy beside pickers that are elsewhere."""
 
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,18 +10,11 @@ import aiohttp
 import pytest
 import yaml
 from envoy_rig import CHAT, CHAT_BODY, Rig, chunk, fixed, pick, stream_head
+from free_ports import free_ports
 
 from pilotage_api.settings import GatewaySettings
 
 PILOTAGE = Path(sys.executable).with_name("pilotage")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @dataclass
@@ -44,7 +36,7 @@ class Alone:
             return 0
 
     async def ready(self, wanted: int = 200) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.status("/ready") != wanted:
                 await asyncio.sleep(0.05)
 
@@ -165,7 +157,7 @@ async def test_draining_waits_for_an_envoy_that_has_only_just_begun_to_start(tmp
         *(PILOTAGE, "envoy", "--settings", settings, "--extproc", "nowhere.invalid:9002")
     )
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             assert await drained.wait() == 0
         envoy.terminate()
         async with asyncio.timeout(5):

@@ -7,6 +7,7 @@ import pytest
 from envoy_rig import CHAT_BODY, Received, chunk, fixed, pick, stream_head
 
 
+@pytest.mark.alone
 async def test_ttft_is_the_clients_and_not_that_of_early_headers(start_rig, start_server):
     async def prefill(_request: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(stream_head())
@@ -32,6 +33,7 @@ async def test_ttft_is_the_clients_and_not_that_of_early_headers(start_rig, star
     assert logged.outcome.ttft_seconds > 0.4
 
 
+@pytest.mark.alone
 async def test_ttft_of_a_retried_request_counts_from_its_first_byte(start_rig, start_server):
     async def late_error(_request: Received, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.3)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from envoy_rig import CHAT_BODY, Received, Rig, chunk, fixed, pick, stream_head
 
 from pilotage_api.settings import GatewaySettings
@@ -75,6 +76,7 @@ async def test_envoy_does_not_listen_before_discovery_has_synced(start_rig, star
         await rig.stop()
 
 
+@pytest.mark.alone
 async def test_thousands_of_endpoints_are_taken(start_rig, start_server):
     server = await start_server(fixed(200, b"{}"))
     many = [f"10.{number >> 8}.{number & 255}.1:8000" for number in range(5000)]

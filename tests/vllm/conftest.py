@@ -13,7 +13,8 @@ from vllm_servers import HACK, VllmServer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
 
-from gateway_rig import FREE, free_ports
+from free_ports import free_ports
+from gateway_rig import FREE
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.gateway.standalone import Gateway
