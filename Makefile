@@ -9,6 +9,8 @@ PREVIOUS := 3e4cb66df5541566710d2bb0d705f8bba7644718
 UNIT   := -n auto --dist worksteal tests/unit
 # each worker has ports of its own (tests/support/free_ports.py); what measures delays has the machine to itself
 BESIDE := -n auto --dist worksteal -m "not alone"
+# each worker has an API server of its own; the files install CRDs and take them away again
+BY_FILE := -n auto --dist loadfile
 # of the tests with a real Envoy those that depend on the gRPC server; all run on the default one
 ON_GRPCIO := $(addprefix tests/envoy/test_envoy_,pick.py attempt_rewrite.py peers.py transport.py usage.py xds.py) tests/e2e/test_e2e_third_party.py
 
@@ -55,7 +57,7 @@ kube-assets: ## Put kube-apiserver, etcd, kubectl and helm where KUBEBUILDER_ASS
 
 test-kube: setup ## Tests against a real API server (skipped where it cannot be had, or fail: PILOTAGE_REQUIRE_KUBE=1)
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
-	$(BIN)/python -m pytest tests/kube tests/chart
+	$(BIN)/python -m pytest $(BY_FILE) tests/kube tests/chart
 
 test-transport: setup ## The picker's gRPC servers: h2spec, clients in Python and Go
 	@hack/transport/setup build || [ -z "$$PILOTAGE_REQUIRE_TRANSPORT" ]
@@ -77,7 +79,7 @@ test-envoy-gateway: setup ## A real Envoy Gateway on that cluster, asking Pilota
 
 test-operator: setup ## The operator against a real API server (as test-kube)
 	@$(PYTHON) hack/kube/assets.py get || [ -z "$$PILOTAGE_REQUIRE_KUBE" ]
-	$(BIN)/python -m pytest tests/operator
+	$(BIN)/python -m pytest $(BY_FILE) tests/operator
 
 test-vllm: setup ## The gateway in front of two real vLLM servers (installs vLLM into a cache, 6 GB)
 	hack/vllm install
