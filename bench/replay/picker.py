@@ -83,7 +83,8 @@ async def picker(endpoints: int) -> tuple[Connection, Wire, Callable[[], float]]
         table.measured(row, runtime.clock(), row % 3, row % 5, 0.1 * (row % 7))
     port = BuiltinPort(limits=Limits(streams_a_connection=_MOST_STREAMS))
     port.add(
-        ext_proc_service(runtime.processor, runtime.rewriter), access_log_service(runtime.take_log_entry)
+        ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop),
+        access_log_service(runtime.take_log_entry),
     )
     wire = Wire()
     connection = Connection(port, asyncio.get_running_loop())
