@@ -127,6 +127,21 @@ class ListenSettings(SettingsPart):
     """HTTP: the operator's health and metrics."""
 
 
+class EnvoyTls(SettingsPart):
+    """What Envoy and pickers prove to each other who they are with."""
+
+    ca_file: str
+    """The authority that issued both sides' certificates, PEM."""
+    cert_file: str
+    """Envoy's certificate, PEM."""
+    key_file: str
+    """Envoy's private key, PEM. Pickers need neither of the two."""
+    name: str = Field(default="pilotage-envoy", min_length=1)
+    """DNS name in Envoy's certificate: who shows it may be told credentials of providers."""
+    picker_name: str = Field(default="pilotage-extproc", min_length=1)
+    """DNS name in the pickers' certificate."""
+
+
 class TlsSettings(SettingsPart):
     """TLS of the gateway listener and of the ext_proc server."""
 
@@ -134,6 +149,20 @@ class TlsSettings(SettingsPart):
     """`{certFile, keyFile}` of the gateway listener; plaintext when unset."""
     extproc: TlsFiles | Literal["self-signed"] | None = None
     """The same for the gRPC port, or `self-signed`: each process makes its own."""
+    envoy: EnvoyTls | None = None
+    """`{caFile, certFile, keyFile}`: the bundled Envoy and pickers verify each other. Without it no Envoy is
+    told credentials of providers."""
+
+    @property
+    def envoy_name(self) -> str:
+        """The name that an Envoy must prove to be told credentials; empty where none can."""
+        return "" if self.envoy is None else self.envoy.name
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> Self:
+        if self.envoy is not None and not isinstance(self.extproc, TlsFiles):
+            raise ValueError("envoy needs a certificate of pickers that Envoy can verify: name it in extproc")
+        return self
 
 
 class UpstreamSettings(SettingsPart):

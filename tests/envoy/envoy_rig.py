@@ -159,7 +159,7 @@ class Rig:
     translator: Translator = field(default_factory=NoTranslator)
 
     def __post_init__(self) -> None:
-        self.extproc = GrpcPort(port_certificate(self.settings.tls.extproc), TRANSPORT)
+        self.extproc = GrpcPort(port_certificate(self.settings.tls), TRANSPORT)
         self.bodies = BodyBudget(max_bytes=256 << 20, max_total_bytes=1 << 30)
         served = served_resources(self.settings)
         if self.models_cluster is not None:
@@ -169,6 +169,7 @@ class Rig:
             served,
             on_acknowledged=self.acknowledged.update,
             on_reply=self.replies.append,
+            trusted_name=self.settings.tls.envoy_name,
         )
         self.attempts = AttemptTables()
         self.pools: dict[str, PoolSnapshot] = {}

@@ -140,6 +140,10 @@ class ClusterFollower:
         runtime = self._server.runtime
         refusals = list(self._served.refusals)
         refusals += [self._refusal(key, "PortUnusable", why) for key, why in self._port_failures.items()]
+        refusals += [
+            self._refusal(key, problem.reason, problem.message)
+            for key, problem in runtime.providers.problems().items()
+        ]
         unseen = {} if runtime.pods is None else runtime.pods.problems()
         for pool in (*runtime.following.snapshot.pools, *runtime.following.inference_pools):
             namespace = pool.key.split("/")[-2]

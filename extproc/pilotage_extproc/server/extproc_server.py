@@ -50,7 +50,7 @@ class ExtProcServer:
         """Listen. Raises AddressError where an address is taken or cannot be used, TlsError."""
         runtime = self.runtime
         self._port.add(
-            ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop),
+            ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop, self._settings.tls.envoy_name),
             access_log_service(runtime.take_log_entry),
             announcement_service(runtime.take_announcement),
             runtime.xds.service(),

@@ -67,7 +67,9 @@ def port_of(transport: Transport, certificate: PortCertificate | None) -> Port:
     return GrpcioPort(None if certificate is None else certificate.credentials())
 
 
-def ext_proc_service(processor: Processor, rewriter: AttemptRewriter, hop: ProviderHop) -> Service:
+def ext_proc_service(
+    processor: Processor, rewriter: AttemptRewriter, hop: ProviderHop, trusted_name: str = ""
+) -> Service:
     """ext_proc for any pool, of bundled Envoys and of others."""
 
     async def process(stream: Stream) -> None:
@@ -79,7 +81,11 @@ def ext_proc_service(processor: Processor, rewriter: AttemptRewriter, hop: Provi
             await hop.process(stream)
         else:
             contract, envoy = metadata.get(CONTRACT_HEADER, "1"), metadata.get(ENVOY_HEADER)
-            reach = Reach.SERVERS if envoy is None else Reach.of(contract, trusted=stream.peer_verified())
+            reach = (
+                Reach.SERVERS
+                if envoy is None
+                else Reach.of(contract, trusted=trusted_name in stream.peer_names())
+            )
             await processor.process(stream, Asker(envoy, contract, reach=reach))
 
     return _service(processor, process)

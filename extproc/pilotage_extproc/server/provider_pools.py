@@ -138,7 +138,7 @@ class ProviderPools:
         try:
             secrets = self._secrets.of(key, external)
         except CredentialError as error:
-            return ProviderProblem("CredentialMissing", str(error))
+            return ProviderProblem(error.reason, str(error))
         made_of: tuple[ExternalSnapshot, list[str], ProviderSecrets] = (external, allowed, secrets)
         known = self._made.get(key)
         if known is not None and known[0] == made_of:

@@ -24,6 +24,7 @@ from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.resources import served_resources
 from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.server.cluster_secrets import ClusterSecrets
 from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
@@ -40,6 +41,7 @@ from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolv
 from pilotage_extproc.sources.pod_selection import Effect
 from pilotage_extproc.sources.pod_watch import PodWatch
 from pilotage_extproc.sources.provider_credentials import CredentialFiles
+from pilotage_extproc.sources.provider_secrets import ProviderSecretWatch
 from pilotage_extproc.sources.scrape import Scraper
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
@@ -71,7 +73,7 @@ class Runtime:
         profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
         self.deciding = new_deciding(settings, state, profiles, process_id=self.process_id, clock=clock)
         pipeline = self.deciding.pipeline
-        self.certificate = port_certificate(settings.tls.extproc)
+        self.certificate = port_certificate(settings.tls)
         self.peers = Peers(self.process_id, settings.peers, self.telemetry, self.own_certificate)
         self.settler = Settler(
             self.process_id,
@@ -100,9 +102,18 @@ class Runtime:
         self.rewriter = AttemptRewriter(attempts, self.telemetry.rewritten_attempts.add)
         self.scraper = Scraper(table, settings.scrape, EngineFeedback(state, clock), clock=clock)
         self.pods = None if cluster is None else PodWatch(cluster, self._pods_changed)
+        self.secrets = (
+            None
+            if cluster is None
+            else ProviderSecretWatch(
+                cluster, self._endpoints_changed, namespaces=settings.providers.secret_namespaces
+            )
+        )
         self.providers = ProviderPools(
             settings,
-            LocalSecrets(self._credential_files),
+            LocalSecrets(self._credential_files)
+            if self.secrets is None
+            else ClusterSecrets(self.secrets, settings),
             in_cluster=cluster is not None,
             on_change=self._endpoints_changed,
         )
@@ -113,6 +124,7 @@ class Runtime:
             on_acknowledged=table.admit,
             on_reply=self.telemetry.xds.add,
             on_rejected=lambda _: self._endpoints_changed(),
+            trusted_name=settings.tls.envoy_name,
         )
         self.reconciler = EndpointReconciler(
             table=table,
@@ -135,6 +147,8 @@ class Runtime:
         self._spawn(self._upkeep.run(), "upkeep")
         self._spawn(self.reconciler.run(), "follow endpoints")
         self._spawn(self.providers.run(), "look at credentials")
+        if self.secrets is not None:
+            self._spawn(self.secrets.run(), "watch Secrets of providers")
 
     async def stop(self) -> None:
         """Stop it again; queued settlements are delivered."""

@@ -6,7 +6,7 @@ import ssl
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import grpc
 from cryptography import x509
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pilotage_api.settings import TlsFiles
+from pilotage_api.settings import TlsFiles, TlsSettings
 
 log = logging.getLogger(__name__)
 _LIFETIME = dt.timedelta(days=3650)
@@ -37,11 +37,14 @@ class PortCertificate(Protocol):
         """The certificate that a connection made now is shown, PEM, without its issuers."""
 
 
-def port_certificate(tls: TlsFiles | Literal["self-signed"] | None) -> PortCertificate | None:
-    """As the settings say; None is plaintext. Reads nothing yet."""
-    if tls is None:
+def port_certificate(tls: TlsSettings) -> PortCertificate | None:
+    """Of the gRPC ports, as the settings say; None is plaintext. Reads nothing yet."""
+    own = tls.extproc
+    if own is None:
         return None
-    return SelfSigned("pilotage-extproc") if tls == "self-signed" else CertificateFiles(tls)
+    if own == "self-signed":
+        return SelfSigned("pilotage-extproc")
+    return CertificateFiles(own, None if tls.envoy is None else tls.envoy.ca_file)
 
 
 def self_signed(common_name: str) -> tuple[bytes, bytes]:
@@ -89,6 +92,8 @@ class _Loaded:
     key: bytes
     chain: bytes
     leaf: str
+    clients: str = ""
+    """The authority of callers' certificates, PEM."""
 
 
 class CertificateFiles:
@@ -98,8 +103,10 @@ class CertificateFiles:
     on the loop, which two small files do not hold up. Nothing here needs a lock.
     """
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, clients_file: str | None = None) -> None:
+        """With `clients_file`, an authority, callers are asked for a certificate; they may have none."""
         self._files = files
+        self._clients_file = clients_file
         self._loaded: _Loaded | None = None
         self._trouble = ""
 
@@ -124,13 +131,13 @@ class CertificateFiles:
     def context(self) -> ssl.SSLContext:
         """For one port, which serves what the files hold at each handshake. Raises TlsError."""
         handed = self._current()
-        first = newest = _context(handed.key, handed.chain)
+        first = newest = _context(handed.key, handed.chain, handed.clients)
 
         def renewed(connection: ssl.SSLObject, _name: str | None, _of: ssl.SSLContext) -> None:
             nonlocal handed, newest
             now = self._current()
             if now != handed:
-                newest, handed = _context(now.key, now.chain), now
+                newest, handed = _context(now.key, now.chain, now.clients), now
             connection.context = newest
 
         first.sni_callback = renewed  # asked at each handshake, with a name or without
@@ -164,13 +171,14 @@ class CertificateFiles:
         try:
             key = Path(self._files.key_file).read_bytes()
             chain = Path(self._files.cert_file).read_bytes()
-            if known is not None and (key, chain) == (known.key, known.chain):
+            clients = Path(self._clients_file).read_text() if self._clients_file else ""
+            if known is not None and (key, chain, clients) == (known.key, known.chain, known.clients):
                 return known
             loaded = serialization.load_pem_private_key(key, password=None)
             leaf = x509.load_pem_x509_certificate(chain)
             fits = loaded.public_key() == leaf.public_key()
             if fits:
-                _context(key, chain)
+                _context(key, chain, clients)
         except OSError as error:
             raise TlsError(f"tls.extproc: cannot read {error.filename}: {error.strerror}") from error
         except Exception as error:  # of many kinds: no PEM, a version or an algorithm that is not known
@@ -178,15 +186,18 @@ class CertificateFiles:
             raise TlsError(f"tls.extproc: {what}: {error or type(error).__name__}") from error
         if not fits:
             raise TlsError(f"tls.extproc: {self._files.key_file} is not the key of {self._files.cert_file}")
-        return _Loaded(key, chain, leaf.public_bytes(serialization.Encoding.PEM).decode())
+        return _Loaded(key, chain, leaf.public_bytes(serialization.Encoding.PEM).decode(), clients)
 
 
 def _configuration(loaded: _Loaded) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(loaded.key, loaded.chain)])
 
 
-def _context(key: bytes, chain: bytes) -> ssl.SSLContext:
-    """HTTP/2 over TLS 1.2 or later, with this certificate. Raises ssl.SSLError."""
+def _context(key: bytes, chain: bytes, clients: str = "") -> ssl.SSLContext:
+    """HTTP/2 over TLS 1.2 or later, with this certificate. Raises ssl.SSLError.
+
+    With `clients`, an authority, a caller's certificate is verified where it shows one.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # what RFC 9113 9.2.2 leaves of TLS 1.2
@@ -196,4 +207,7 @@ def _context(key: bytes, chain: bytes) -> ssl.SSLContext:
         file.touch(0o600)
         file.write_bytes(key + b"\n" + chain)
         context.load_cert_chain(file)
+    if clients:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=clients)
     return context

@@ -17,6 +17,11 @@ _MOST_BYTES: Final = 16 << 10
 class CredentialError(ValueError):
     """A credential that cannot be used; the message never holds it."""
 
+    def __init__(self, message: str, reason: str = "CredentialMissing") -> None:
+        """`reason` is one word, as conditions have it."""
+        super().__init__(message)
+        self.reason = reason
+
 
 def checked_credential(value: bytes, what: str) -> str:
     """The text of a credential, without one trailing newline. Raises CredentialError."""

@@ -77,8 +77,8 @@ class ServerCall:
         return self.head.metadata
 
     @property
-    def peer_verified(self) -> bool:
-        return self._wire.peer_verified
+    def peer_names(self) -> frozenset[str]:
+        return self._wire.peer_names
 
     @property
     def closed(self) -> bool:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import ssl
 import time
-from collections.abc import Callable
-from typing import Final, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, cast
 
 from pilotage_extproc.transport import frames
 from pilotage_extproc.transport.frames import Code, ConnectionFault
@@ -23,6 +24,12 @@ class Listener(Owner, Protocol):
 
     def connection_ended(self, connection: "Connection") -> None:
         """It is gone."""
+
+
+def _peer_names(secured: ssl.SSLObject | None) -> frozenset[str]:
+    """DNS names in the caller's certificate: `getpeercert` gives one that was verified, or nothing."""
+    certificate: Mapping[str, Any] = (secured.getpeercert() or {}) if secured is not None else {}
+    return frozenset(name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS")
 
 
 class Connection(asyncio.Protocol):
@@ -56,8 +63,7 @@ class Connection(asyncio.Protocol):
             self._abort("it does not speak HTTP/2")
             return
         self._output.open(self._transport, self._limits.write_buffer_bytes, self.session.pump)
-        # what `getpeercert` gives has been verified: of any other it gives nothing
-        self.session.greet(peer_verified=secured is not None and bool(secured.getpeercert()))
+        self.session.greet(_peer_names(secured))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._closing = True

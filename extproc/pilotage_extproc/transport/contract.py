@@ -53,8 +53,8 @@ class Stream(Protocol):
     def invocation_metadata(self) -> Mapping[str, str]:
         """The call's initial metadata."""
 
-    def peer_verified(self) -> bool:
-        """Whether the caller has shown a certificate that the port's client authority issued."""
+    def peer_names(self) -> frozenset[str]:
+        """DNS names in the caller's certificate, which the port's authority issued; empty without one."""
 
 
 Handler = Callable[[Stream], Awaitable[None]]
@@ -82,8 +82,8 @@ class Call(Protocol):
         """The call's initial metadata."""
 
     @property
-    def peer_verified(self) -> bool:
-        """Whether the caller's certificate was verified."""
+    def peer_names(self) -> frozenset[str]:
+        """DNS names in the caller's verified certificate."""
 
     def send(self, message: bytes) -> bool:
         """Queue one message; False asks to wait for `on_writable` before the next."""

@@ -130,5 +130,5 @@ class CoroutineCall:
     def invocation_metadata(self) -> Mapping[str, str]:
         return self._call.metadata
 
-    def peer_verified(self) -> bool:
-        return self._call.peer_verified
+    def peer_names(self) -> frozenset[str]:
+        return self._call.peer_names

@@ -59,8 +59,8 @@ class _Context:
     def invocation_metadata(self) -> Mapping[str, str]:
         return dict(self._context.invocation_metadata() or ())
 
-    def peer_verified(self) -> bool:
-        return False  # grpc.aio can ask all callers for certificates, or none
+    def peer_names(self) -> frozenset[str]:
+        return frozenset()  # grpc.aio can ask all callers for certificates, or none
 
 
 def _generic(service: Service) -> grpc.GenericRpcHandler:

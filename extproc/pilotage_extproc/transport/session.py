@@ -52,7 +52,7 @@ class Session:
         """That are open, by stream."""
         self.window = SendWindow(frames.FIRST_WINDOW)
         self.heads = HeadReader(limits.header_bytes)
-        self.peer_verified = False
+        self.peer_names: frozenset[str] = frozenset()
         self.greeted = False
         """Whether the caller's SETTINGS came."""
         self._owner = owner
@@ -74,9 +74,9 @@ class Session:
         self._awaited = Waiting(clock)
         self._patience = Patience(limits, clock)
 
-    def greet(self, *, peer_verified: bool = False) -> None:
-        """Say what is accepted here; whether the caller's certificate was verified holds for all calls."""
-        self.peer_verified = peer_verified
+    def greet(self, peer_names: frozenset[str] = frozenset()) -> None:
+        """Say what is accepted here; the names in the caller's certificate hold for all its calls."""
+        self.peer_names = peer_names
         limits = self._limits
         self.emit(frames.settings(limits.announced()))
         self.emit(frames.window_update(0, limits.connection_window - frames.FIRST_WINDOW))

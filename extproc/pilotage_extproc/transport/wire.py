@@ -13,8 +13,8 @@ class Wire(Protocol):
     """Takes what calls send, and watches what they wait for."""
 
     window: SendWindow
-    peer_verified: bool
-    """Whether the caller's certificate was verified."""
+    peer_names: frozenset[str]
+    """DNS names in the caller's verified certificate."""
 
     @property
     def taking(self) -> bool:

@@ -48,9 +48,9 @@ class FakeStream:
         """None."""
         return {}
 
-    def peer_verified(self) -> bool:
+    def peer_names(self) -> frozenset[str]:
         """It has no certificate."""
-        return False
+        return frozenset()
 
     async def _stall(self) -> None:
         self.stalled.set()

@@ -58,8 +58,8 @@ class OneStream:
     def invocation_metadata(self):
         return {}
 
-    def peer_verified(self):
-        return False
+    def peer_names(self):
+        return frozenset()
 
 
 def head(pick: dict, *, end_of_stream: bool = False):

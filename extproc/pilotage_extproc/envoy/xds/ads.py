@@ -68,6 +68,7 @@ class XdsServer:
     `on_reply` gets `acked` or `nacked` for every answer; `on_rejected` Envoy's words for the latter.
     An address that is no longer published stays with Envoy for `linger_seconds`: a pick made just before
     must still find it.
+    Only an Envoy whose verified certificate has `trusted_name` is told of providers with secrets.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class XdsServer:
         on_rejected: Callable[[str], None] = lambda _: None,
         hold_seconds: float = 0.25,
         linger_seconds: float = 1.0,
+        trusted_name: str = "",
     ) -> None:
+        self._trusted_name = trusted_name
         self._fixed = resources
         self._on_acknowledged = on_acknowledged
         self._on_reply = on_reply
@@ -196,7 +199,9 @@ class XdsServer:
     async def serve(self, stream: Stream) -> None:
         """Serve one Envoy until it leaves."""
         metadata = stream.invocation_metadata()
-        reach = Reach.of(metadata.get(names.CONTRACT_HEADER, "1"), trusted=stream.peer_verified())
+        reach = Reach.of(
+            metadata.get(names.CONTRACT_HEADER, "1"), trusted=self._trusted_name in stream.peer_names()
+        )
         envoy = Envoy(metadata.get(names.ENVOY_HEADER, "unnamed"), reach, self._catalogs[reach])
         self._envoys.add(envoy)
         log.info("Envoy connected", extra={"envoy": envoy.name, "reach": reach.name.lower()})

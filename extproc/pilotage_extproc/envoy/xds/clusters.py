@@ -20,7 +20,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import UpstreamT
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
 from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 
-from pilotage_api.settings import GatewaySettings
+from pilotage_api.settings import EnvoyTls, GatewaySettings
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.header_hold import header_hold_filter
 from pilotage_extproc.envoy.xds.typed import (
@@ -91,11 +91,35 @@ def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, in
         # one that left the name is stopping: its health does not keep it
         made["ignoreHealthOnHostRemoval"] = True
     if settings.tls.extproc is not None:
-        # the certificate is not verified: self-signed ones are allowed, as the endpoint-picker protocol does
         made["transportSocket"] = extension(
-            "envoy.transport_sockets.tls", UpstreamTlsContext, {"commonTlsContext": {"alpnProtocols": ["h2"]}}
+            "envoy.transport_sockets.tls",
+            UpstreamTlsContext,
+            {"commonTlsContext": {"alpnProtocols": ["h2"], **_proven(settings.tls.envoy)}},
         )
     return made
+
+
+def _proven(mutual: EnvoyTls | None) -> Fields:
+    """How Envoy and picker prove to each other who they are.
+
+    Without it the picker's certificate is not verified: self-signed ones are allowed, as the endpoint-picker
+    protocol does.
+    """
+    if mutual is None:
+        return {}
+    name = {"sanType": "DNS", "matcher": {"exact": mutual.picker_name}}
+    return {
+        "tlsCertificates": [
+            {
+                "certificateChain": {"filename": mutual.cert_file},
+                "privateKey": {"filename": mutual.key_file},
+            }
+        ],
+        "validationContext": {
+            "trustedCa": {"filename": mutual.ca_file},
+            "matchTypedSubjectAltNames": [name],
+        },
+    }
 
 
 def models_cluster(settings: GatewaySettings, *, providers: bool = True) -> Fields:

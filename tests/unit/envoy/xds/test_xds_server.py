@@ -17,10 +17,15 @@ class FakeEnvoy:
     """The other end of an ADS stream."""
 
     def __init__(
-        self, server: XdsServer, name: str, *, contract: str = names.CONTRACT, verified: bool = False
+        self,
+        server: XdsServer,
+        name: str,
+        *,
+        contract: str = names.CONTRACT,
+        peer_names: frozenset[str] = frozenset(),
     ) -> None:
         self._contract = contract
-        self._verified = verified
+        self._peer_names = peer_names
         self._to_server: asyncio.Queue[object] = asyncio.Queue()
         self._to_envoy: asyncio.Queue[bytes] = asyncio.Queue()
         self._name = name
@@ -35,8 +40,8 @@ class FakeEnvoy:
     def invocation_metadata(self):
         return {names.ENVOY_HEADER: self._name, names.CONTRACT_HEADER: self._contract}
 
-    def peer_verified(self) -> bool:
-        return self._verified
+    def peer_names(self) -> frozenset[str]:
+        return self._peer_names
 
     def ask(self, kind: str, *wanted: str, nonce: str = "", error: str = "") -> None:
         made = discovery_pb2.DiscoveryRequest(type_url=kind, resource_names=wanted, response_nonce=nonce)

@@ -1,0 +1,99 @@
+"""Credentials told over mutually authenticated TLS, to an Envoy that proves who it is, and shown nowhere."""
+
+import asyncio
+from datetime import timedelta
+
+import aiohttp
+import pytest
+from certificates import Authority
+from envoy_rig import TRANSPORT, pick
+from provider_stub import ProviderStub
+from test_envoy_providers import POOL, PROVIDER, external, provided, until
+
+from pilotage_api.external_snapshot import CredentialSnapshot
+from pilotage_api.settings import GatewaySettings, Transport
+from pilotage_extproc.domain.providers import provider_listener
+from pilotage_extproc.domain.reach import Reach
+from pilotage_extproc.envoy.xds.provider_secrets import ProviderSecrets, credential_name, credential_value
+
+BEARER = CredentialSnapshot(header="authorization", prefix="Bearer ")
+
+pytestmark = pytest.mark.skipif(
+    TRANSPORT is not Transport.BUILTIN, reason="callers are verified by the built-in transport only"
+)
+
+
+def files(folder, authority: Authority, name: str) -> dict[str, str]:
+    certificate, key = authority.issue(name, "tests", timedelta(days=1), hosts=[name])
+    (folder / f"{name}.pem").write_text(certificate)
+    (folder / f"{name}.key").write_text(key)
+    return {"certFile": str(folder / f"{name}.pem"), "keyFile": str(folder / f"{name}.key")}
+
+
+def mutual(folder, *, envoy="pilotage-envoy", authority=None) -> GatewaySettings:
+    """Settings in which Envoy and picker verify each other; Envoy's certificate has this name."""
+    own = Authority()
+    ca = folder / "ca.pem"
+    ca.write_text(own.certificate)
+    tls = {
+        "extproc": files(folder, own, "pilotage-extproc"),
+        "envoy": {"caFile": str(ca), **files(folder, own, envoy)},
+    }
+    return GatewaySettings.model_validate({"tls": tls})
+
+
+def told(value: str) -> ProviderSecrets:
+    name = credential_name(provider_listener(POOL))
+    return ProviderSecrets(Reach.SECRETS, credential=name, by_name={name: credential_value(name, value)})
+
+
+@pytest.fixture
+async def stub(tmp_path):
+    made = ProviderStub(Authority())
+    await made.start(tmp_path)
+    yield made
+    await made.stop()
+
+
+async def test_a_credential_told_over_mutual_tls_is_sent_rotated_and_shown_nowhere(start_rig, stub, tmp_path):
+    rig = await start_rig(lambda head, body: pick(PROVIDER), [], settings=mutual(tmp_path))
+    made = external(stub, credential=BEARER)
+    rig.xds.publish([], (), [provided(rig, stub, made, secrets=told("sk-SECRET-1"))])
+    await until(lambda: PROVIDER in rig.acknowledged)
+    assert (await rig.chat())[0] == 200
+    assert stub.received[-1].headers["authorization"] == "Bearer sk-SECRET-1"
+    rig.xds.publish([], (), [provided(rig, stub, made, secrets=told("sk-SECRET-2"))])
+    async with asyncio.timeout(5):
+        while stub.received[-1].headers["authorization"] != "Bearer sk-SECRET-2":
+            assert (await rig.chat())[0] == 200
+    admin = f"http://{rig.envoy.admin_address}"
+    async with aiohttp.ClientSession() as session:
+        for page in ("/config_dump?include_eds", "/clusters", "/stats"):
+            async with session.get(admin + page) as answer:
+                assert "SECRET" not in await answer.text()
+    assert not any("SECRET" in line for line in rig.envoy.last_lines)
+
+
+async def test_an_envoy_that_proves_to_be_somebody_else_is_told_nothing(start_rig, stub, tmp_path):
+    settings = mutual(tmp_path, envoy="somebody-else")
+    rig = await start_rig(lambda head, body: pick(PROVIDER), [], settings=settings)
+    made = external(stub, credential=BEARER)
+    rig.xds.publish([], (), [provided(rig, stub, made, secrets=told("sk-SECRET-1"))])
+    await until(lambda: len(rig.replies) >= 3)
+    assert PROVIDER not in rig.acknowledged
+    assert (await rig.chat())[0] == 503
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{rig.envoy.admin_address}/config_dump?include_eds") as answer,
+    ):
+        assert provider_listener(POOL) not in await answer.text()
+    assert stub.received == []
+
+
+async def test_an_envoy_over_plaintext_is_told_nothing(start_rig, stub):
+    rig = await start_rig(lambda head, body: pick(PROVIDER), [])
+    made = external(stub, credential=BEARER)
+    rig.xds.publish([], (), [provided(rig, stub, made, secrets=told("sk-SECRET-1"))])
+    await until(lambda: len(rig.replies) >= 3)
+    assert PROVIDER not in rig.acknowledged
+    assert (await rig.chat())[0] == 503
