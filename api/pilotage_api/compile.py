@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pilotage_api.address import bracketed, canonical_host
+from pilotage_api.external_findings import find_in_external
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
 from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.load import SETTINGS_KEY, Loaded
@@ -46,11 +47,13 @@ def compile_resources(
     last_good: InForce | None = None,
     *,
     installed: frozenset[str] = frozenset(),
+    in_cluster: bool = False,
 ) -> Compiled:
     """Compile what was loaded; never raises for what that is.
 
     A resource that is wrong now keeps the revision it has in `last_good`, and so do all resources of a
-    file that cannot be read any more. `installed` names the plug-ins there are where this runs.
+    file that cannot be read any more. `installed` names the plug-ins there are where this runs;
+    `in_cluster` says that it is a cluster's, where other rules hold for hosted providers.
     """
     in_force, kept = taking_effect(loaded, last_good or InForce())
     findings = [*loaded.findings, *kept]
@@ -72,6 +75,7 @@ def compile_resources(
     namespaces = frozenset(settings.namespaces)
     for pool in pools:
         _find_in_pool(pool, installed, find)
+        find_in_external(pool, pool_key(pool), settings, in_cluster=in_cluster, find=find)
     served = _names_without_policy(names, namespaces, find)
     routes = compile_policies(policies, names, namespaces, installed, find)
     _find_in_settings(settings, pools, find)
@@ -182,10 +186,15 @@ def _pools_of_settings(settings: GatewaySettings) -> dict[str, str]:
 
 def _find_in_settings(settings: GatewaySettings, pools: list[ModelPool], find: Find) -> None:
     known = {pool_key(pool).key for pool in pools}
+    external = {pool_key(pool).key for pool in pools if pool.spec.external is not None}
     for path, pool in _pools_of_settings(settings).items():
         if pool not in known:
             message, fix = f"no pool {pool!r} exists", "name a ModelPool as namespace/name"
             find(Severity.ERROR, "no-such-pool", message, SETTINGS_KEY, path, fix)
+        elif pool in external:
+            message = f"{pool} is a hosted provider: what nobody has read or decided on is not sent there"
+            fix = "name a ModelPool with servers of its own"
+            find(Severity.ERROR, "external-pool", message, SETTINGS_KEY, path, fix)
     for name, traffic in (("otherPaths", settings.other_paths), ("otherBodies", settings.other_bodies)):
         if traffic.action == "forward" and traffic.pool is None:
             message = "action forward needs a pool; until then such requests are rejected"

@@ -63,7 +63,10 @@ async def check_cluster(
         if folder is not None:
             lay_over(loaded, folder, folder_namespace or admin.namespace)
         return ClusterChecked(
-            compile_resources(loaded, settings), replicas, admin.namespace, unseen_generations(objects)
+            compile_resources(loaded, settings, in_cluster=True),
+            replicas,
+            admin.namespace,
+            unseen_generations(objects),
         )
 
 

@@ -49,7 +49,7 @@ class Compiler:
             {key: resource for key, (_, resource) in usable.items()},
             {name: dict(labels[name]) for name in labels},
         )
-        compiled = compile_resources(loaded, self._settings, before)
+        compiled = compile_resources(loaded, self._settings, before, in_cluster=True)
         in_force = {
             key: usable[key][0] if key in compiled.refused else now[key]
             for key in compiled.in_force.resources

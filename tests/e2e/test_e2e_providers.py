@@ -6,7 +6,7 @@ import json
 import pytest
 from certificates import Authority
 from gateway_rig import policy
-from provider_stub import TEXT, ProviderStub, answered, refused
+from provider_stub import TEXT, ProviderStub, answered, raw, refused
 from scripted_server import chunk, stream_head
 
 LOOPBACK = {"providers": {"networks": ["127.0.0.0/8", "::1/128"]}}
@@ -244,3 +244,44 @@ async def test_a_provider_that_envoy_refuses_costs_nobody_else(start_gateway, se
     await until(lambda: usable(rig, "default/third"))
     assert (await ask(session, rig, chat("gpt-z")))[0] == 200
     assert "default/broken" in rig.runtime.providers.problems()
+
+
+async def test_what_nobody_decided_on_is_not_sent_to_a_provider(start_gateway, session, stub):
+    to_hosted = {"action": "forward", "pool": "default/hosted"}
+    forwarded = {"otherPaths": to_hosted, "otherBodies": to_hosted, "failOpenPool": "default/hosted"}
+    rig = await start_gateway(settings={**LOOPBACK, **forwarded})
+    rig.write("hosted.yaml", hosted(stub))
+    await until(lambda: usable(rig))
+    async with session.get(f"{rig.url}/v1/files") as answer:
+        assert answer.status == 503
+    async with session.post(
+        f"{rig.url}/v1/chat/completions", data=b"x", headers={"content-type": "text/plain"}
+    ) as answer:
+        assert answer.status == 503
+    assert stub.received == []
+
+
+async def test_a_redirect_is_not_followed(start_gateway, session, stub):
+    rig = await start_gateway(settings=LOOPBACK)
+    rig.write("hosted.yaml", hosted(stub))
+    await until(lambda: usable(rig))
+    stub.script.append(raw(307, b"", location="https://elsewhere.example/"))
+    async with session.post(f"{rig.url}/v1/chat/completions", json=chat(), allow_redirects=False) as answer:
+        assert answer.status == 307
+    assert len(stub.received) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"hosts": ("other.example",)}, {"expired": True}])
+async def test_a_provider_that_cannot_prove_its_name_gets_no_request(start_gateway, session, tmp_path, wrong):
+    impostor = ProviderStub(Authority(), **{"hosts": ("localhost",), **wrong})
+    await impostor.start(tmp_path)
+    key = tmp_path / "key"
+    key.write_text("sk-1")
+    try:
+        rig = await start_gateway(settings=LOOPBACK)
+        rig.write("hosted.yaml", hosted(impostor, auth={"file": str(key)}))
+        await until(lambda: usable(rig))
+        assert (await ask(session, rig, chat()))[0] == 503
+        assert impostor.received == []
+    finally:
+        await impostor.stop()

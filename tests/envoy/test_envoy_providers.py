@@ -17,6 +17,8 @@ from pilotage_api.external_snapshot import (
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
 from pilotage_extproc.domain.providers import provider_address, provider_listener
+from pilotage_extproc.envoy.contract import CLUSTER_TYPE, ENDPOINTS_TYPE, SECRET_TYPE
+from pilotage_extproc.envoy.xds import ads, typed
 from pilotage_extproc.envoy.xds.provider_secrets import ProviderSecrets, credential_file, credential_name
 from pilotage_extproc.envoy.xds.providers import provider_resources
 
@@ -117,3 +119,75 @@ async def test_a_list_goes_from_a_server_to_a_provider_and_to_the_next(start_rig
     assert (await rig.chat())[0] == 200
     assert [len(one.received) for one in (server, first, second)] == [1, 1, 1]
     assert rig.hop_streams == 2
+
+
+async def test_no_credential_reaches_another_attempt_nor_does_the_clients(
+    start_rig, start_server, start_stub, tmp_path
+):
+    server, first, second = await start_server(fixed(200, b"{}")), await start_stub(), await start_stub()
+    first.script.append(refused(503))
+    second.script.append(refused(503))
+    pools = {"default/one": first, "default/two": second}
+    addresses = [provider_address(pool) for pool in pools]
+    models = dict(zip([*addresses, server.address], ["one", "two", "mine"], strict=True))
+
+    def choose(_head, body):
+        named = json.loads(body)
+        return pick(
+            *addresses, server.address, rebind=models, body=json.dumps({**named, "model": "one"}).encode()
+        )
+
+    rig = await start_rig(choose, [server.address])
+    sent_as = {
+        "default/one": CredentialSnapshot(header="x-api-key", prefix=""),
+        "default/two": CredentialSnapshot(header="authorization", prefix="Bearer "),
+    }
+    providers = []
+    for pool, stub in pools.items():
+        key = tmp_path / pool.replace("/", "-")
+        key.write_text(f"sk-{pool}")
+        made = external(stub, credential=sent_as[pool])
+        providers.append(provided(rig, stub, made, pool=pool, secrets=secrets_in(pool, key)))
+    rig.xds.publish([server.address], (), providers)
+    await until(lambda: set(addresses) <= rig.acknowledged)
+    assert (await rig.chat(authorization="Bearer the-client", cookie="c=1"))[0] == 200
+    [one], [two], [own] = first.received, second.received, server.received
+    assert one.headers["x-api-key"] == "sk-default/one"
+    assert "authorization" not in one.headers
+    assert two.headers["authorization"] == "Bearer sk-default/two"
+    assert "x-api-key" not in two.headers
+    assert own.headers["authorization"] == "Bearer the-client"
+    assert "sk-" not in str(own.headers)
+    assert not any("the-client" in str(got.headers) or "cookie" in got.headers for got in (one, two))
+    assert [got.model for got in (one, two, own)] == ["one", "two", "mine"]
+    assert own.path == "/v1/chat/completions"
+    assert int(own.headers["content-length"]) == len(own.body)
+
+
+async def test_a_retry_does_not_carry_the_path_of_an_azure_deployment(start_rig, start_server, start_stub):
+    server, azure = await start_server(fixed(200, b"{}")), await start_stub()
+    azure.script.append(refused(503))
+    rig = await start_rig(lambda head, body: pick(PROVIDER, server.address), [server.address])
+    made = external(azure, dialect=ProviderDialect.AZURE, api_version="2024-10-21")
+    rig.xds.publish([server.address], (), [provided(rig, azure, made)])
+    await until(lambda: PROVIDER in rig.acknowledged)
+    assert (await rig.chat())[0] == 200
+    assert azure.received[0].path == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
+    assert server.received[0].path == "/v1/chat/completions"
+
+
+async def test_an_envoy_of_the_version_before_is_given_no_provider(start_rig, start_stub, monkeypatch):
+    monkeypatch.setattr(typed.names, "CONTRACT", "1")
+    stub = await start_stub()
+    rig = await start_rig(lambda head, body: pick(PROVIDER), [])
+    rig.xds.publish([], (), [provided(rig, stub, external(stub))])
+    await until(lambda: len(rig.replies) >= 3)
+    assert PROVIDER not in rig.acknowledged
+    assert (await rig.chat())[0] == 503
+
+
+async def test_an_envoy_begins_without_a_picker_that_serves_listeners(start_rig, start_server, monkeypatch):
+    monkeypatch.setattr(ads, "_ORDER", (CLUSTER_TYPE, ENDPOINTS_TYPE, SECRET_TYPE))
+    server = await start_server(fixed(200, b"{}"))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    assert (await rig.chat())[0] == 200

@@ -102,7 +102,8 @@ class EndpointReconciler:
         table.drain_only(table.rows().keys() - {one for found in membership.values() for one in found})
         await asyncio.sleep(0)
         hosts = sorted(address for address in wanted if not is_provider(address))
-        self._xds.publish(hosts, membership.get(self._fail_open_pool or "", ()), offered)
+        spare = [one for one in membership.get(self._fail_open_pool or "", ()) if not is_provider(one)]
+        self._xds.publish(hosts, spare, offered)
         await asyncio.sleep(0)
         deciding = self._deciding
         deciding.current.install(await deciding.builder.build(snapshot, membership))

@@ -32,7 +32,7 @@ class ChooseRule(Step):
         """Find its rule; waits only for slow values that conditions read. Raises RequestRefused."""
         index, call = self._current.index, exchange.call
         if call.forward_pool is not None:
-            _follow(exchange, index, _in_pool_by_load(index, call.forward_pool))
+            _follow(exchange, index, _forwarded(index, call.forward_pool))
             return None
         if call.kind is CallKind.RESPONSE_OBJECT:
             address = exchange.fixed_address or ""
@@ -135,6 +135,14 @@ def _follow(exchange: Exchange, index: RoutingIndex, rule: Rule, trials: tuple[T
         message = f"The server that made the previous response does not serve `{exchange.document.model}`."
         raise RequestRefused(Refusal.RESPONSE_NOT_FOUND, message, param="previous_response_id")
     exchange.routed(rule.route, rule.plan, index.snapshot.version, trials)
+
+
+def _forwarded(index: RoutingIndex, pool: str) -> Rule:
+    """Where what is not understood goes: never to a hosted provider."""
+    known = index.pools.get(pool)
+    if known is not None and known.external is not None:
+        raise RequestRefused(Refusal.NO_ENDPOINTS, "No model server takes this call now.")
+    return _in_pool_by_load(index, pool)
 
 
 def _in_pool_by_load(index: RoutingIndex, pool: str) -> Rule:

@@ -3,8 +3,10 @@
 import pytest
 from api_manifests import compiled, load, only, pool
 
+from pilotage_api.compile import compile_resources
 from pilotage_api.external_snapshot import ProviderDialect
 from pilotage_api.previous_snapshot import lowered
+from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import Engine
 
 AUTH = {"secretRef": {"name": "openai"}}
@@ -39,7 +41,7 @@ def test_a_provider_reaches_the_snapshot_with_where_its_credential_is():
 
 
 def test_a_pool_with_a_provider_needs_no_endpoints():
-    assert compiled(hosted()).findings == ()
+    assert compiled(hosted({**OPENAI, "auth": {"file": "/key"}})).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,48 @@ def test_a_static_headers_value_is_one_line_of_ascii(value):
 )
 def test_a_credential_comes_from_one_place_and_has_one_header(auth, path):
     assert problem(auth=auth).path == path
+
+
+def found_in_cluster(*manifests, **settings):
+    loaded = load(*manifests)
+    assert loaded.findings == []
+    return compile_resources(loaded, GatewaySettings.model_validate(settings), in_cluster=True).findings
+
+
+MUTUAL = {
+    "tls": {
+        "extproc": {"certFile": "/c", "keyFile": "/k"},
+        "envoy": {"caFile": "/ca", "certFile": "/c", "keyFile": "/k"},
+    },
+    "providers": {"hosts": ["api.openai.com"], "secretNamespaces": ["default"]},
+}
+
+
+def test_in_a_cluster_a_provider_that_the_settings_allow_has_no_findings():
+    assert found_in_cluster(hosted(), **MUTUAL) == ()
+
+
+def test_in_a_cluster_all_that_the_settings_lack_is_told():
+    codes = [one.code for one in found_in_cluster(hosted())]
+    assert codes == ["host-not-allowed", "tls-not-mutual", "secrets-not-read"]
+
+
+def test_in_a_cluster_files_and_variables_are_refused():
+    for source in ({"file": "/key"}, {"env": "KEY"}):
+        findings = found_in_cluster(hosted({**OPENAI, "auth": source}), **MUTUAL)
+        assert [one.code for one in findings] == ["not-in-cluster"]
+
+
+def test_outside_a_cluster_secrets_are_not_read():
+    assert [one.code for one in compiled(hosted()).findings] == ["only-in-cluster"]
+
+
+@pytest.mark.parametrize("field", ["fail_open_pool", "other_paths", "other_bodies"])
+def test_what_nobody_decided_on_never_goes_to_a_provider(field):
+    pool_name = "default/hosted"
+    value = pool_name if field == "fail_open_pool" else {"action": "forward", "pool": pool_name}
+    codes = [one.code for one in compiled(hosted(), **{field: value}).findings]
+    assert "external-pool" in codes
 
 
 @pytest.mark.parametrize("more", [{"dialect": "azure"}, {"apiVersion": "2024-10-21"}])
