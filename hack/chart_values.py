@@ -209,6 +209,17 @@ class Monitoring(SettingsPart):
     dashboard: Dashboard = Dashboard()
 
 
+class MutualTls(SettingsPart):
+    """Certificates by which pickers and the bundled Envoy verify each other: credentials of hosted providers
+    need them."""
+
+    picker_secret: str = ""
+    """Secret with `ca.crt`, `tls.crt` and `tls.key`; its certificate is for the DNS name
+    `pilotage-extproc`."""
+    envoy_secret: str = ""
+    """The same for Envoy: of the same authority, for the DNS name `pilotage-envoy`."""
+
+
 class ChartValues(SettingsPart):
     """All values of the chart."""
 
@@ -227,6 +238,7 @@ class ChartValues(SettingsPart):
     settings: dict[str, Any] = {}
     """The gateway's settings, as in docs/settings.md; addresses, files and names are the chart's.
     `namespaces` is the release's own when omitted."""
+    mutual_tls: MutualTls = MutualTls()
     inference_pool_ports: tuple[PoolPort, ...] = ()
     """Ports that InferencePools name in their `endpointPickerRef`: each is opened on the pickers' Service.
     9002 and 9003 are the pickers' own."""

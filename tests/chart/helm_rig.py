@@ -31,6 +31,10 @@ EVERYTHING: dict[str, Any] = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "everything": EVERYTHING,
+    "hosted providers": {
+        "settings": {"providers": {"hosts": ["api.openai.com"], "secretNamespaces": ["models"]}},
+        "mutualTls": {"pickerSecret": "picker-tls", "envoySecret": "envoy-tls"},
+    },
     "IPv6": {"listenHost": "[::]"},
     "all namespaces": {"settings": {"namespaces": ["*"]}},
     "another gateway": {"envoy": {"enabled": False}},

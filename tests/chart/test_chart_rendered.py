@@ -8,7 +8,14 @@ import sys
 import pytest
 import yaml
 from helm_rig import EVERYTHING, ROOT, VARIANTS, CommandFailed, of_kind, pods
-from rights import EXTPROC_OWN, EXTPROC_WATCHED, OPERATOR_CLUSTER, OPERATOR_NAMESPACE, OPERATOR_WATCHED
+from rights import (
+    EXTPROC_OWN,
+    EXTPROC_PROVIDERS,
+    EXTPROC_WATCHED,
+    OPERATOR_CLUSTER,
+    OPERATOR_NAMESPACE,
+    OPERATOR_WATCHED,
+)
 
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
@@ -63,6 +70,8 @@ def test_no_part_has_an_administrators_rights(rendered):
         for rule in role["rules"]:
             for field in ("apiGroups", "resources", "verbs"):
                 assert "*" not in rule[field]
+            if role["metadata"]["name"] == "pilotage-extproc-providers":
+                continue  # held against its rights below
             assert not {"secrets", "pods/exec", "serviceaccounts", "roles", "clusterroles"} & set(
                 rule["resources"]
             )
@@ -106,6 +115,7 @@ def test_changed_settings_restart_the_pods(helm):
         ({"inferencePoolPorts": [70000]}, "inferencePoolPorts"),
         ({"inferencePoolPorts": [9002]}, "inferencePoolPorts"),
         ({"image": {"digest": "abc"}}, "digest"),
+        ({"mutualTls": {"envoySecret": "e"}}, "mutualTls"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm, values, told):
@@ -197,6 +207,33 @@ def test_roles_are_exactly_the_rights_that_suffice(helm):
     assert rules("ClusterRole", "gateway-pilotage-operator") == list(OPERATOR_CLUSTER)
     roles = of_kind(objects, "Role", "ClusterRole")
     assert len(roles) == 8
+
+
+def test_secrets_are_read_in_the_namespaces_of_providers_alone_and_nowhere_by_default(helm):
+    objects = helm.render(VARIANTS["hosted providers"])
+    reading = [
+        one
+        for one in of_kind(objects, "Role", "ClusterRole")
+        if any("secrets" in rule["resources"] for rule in one["rules"])
+    ]
+    [role] = reading
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "models")
+    assert role["rules"] == list(EXTPROC_PROVIDERS)
+
+
+def test_pickers_and_envoy_get_their_own_certificate_and_not_the_others(helm):
+    objects = helm.render(VARIANTS["hosted providers"])
+    mounted = {
+        name: [
+            one["secret"]["secretName"]
+            for one in pod["spec"].get("volumes", [])
+            if one["name"] == "mutual-tls"
+        ]
+        for name, pod in pods(objects).items()
+    }
+    assert mounted["pilotage-extproc"] == ["picker-tls"]
+    assert mounted["pilotage-envoy"] == ["envoy-tls"]
+    assert mounted["pilotage-operator"] == []
 
 
 def test_all_namespaces_means_cluster_roles_with_the_same_rules(helm):

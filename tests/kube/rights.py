@@ -19,6 +19,9 @@ EXTPROC_WATCHED = (
 )
 """In the namespaces whose pools it serves, and its own."""
 
+EXTPROC_PROVIDERS = (rule("", "secrets", "list", "watch"),)
+"""In the namespaces whose Secrets of providers it reads."""
+
 OPERATOR_NAMESPACE = (
     rule("", "configmaps", "get", "list", "create", "update", "delete"),
     rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "update", "patch"),

@@ -57,6 +57,14 @@
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
 
+{{/* In each namespace of settings.providers.secretNamespaces. */}}
+{{- define "pilotage.rules.extproc.providers" -}}
+# credentials of hosted providers; RBAC knows no types of Secrets, so pickers could read the others there too
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, watch]
+{{- end }}
+
 {{- define "pilotage.rules.extproc.watched" -}}
 - apiGroups: [""]
   resources: [pods]

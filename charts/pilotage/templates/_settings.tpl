@@ -17,12 +17,29 @@
 {{- end }}
 {{- $_ := set $tls "extproc" "self-signed" }}
 {{- end }}
+{{- if include "pilotage.mutualTls" . }}
+{{- if .Values.extproc.selfSignedTls }}
+{{- fail "mutualTls: Envoy could not verify certificates of extproc.selfSignedTls: leave one of the two out" }}
+{{- end }}
+{{- $pair := dict "certFile" "/etc/pilotage-mutual/tls.crt" "keyFile" "/etc/pilotage-mutual/tls.key" }}
+{{- $_ := set $tls "extproc" $pair }}
+{{- $_ := set $tls "envoy" (merge (dict "caFile" "/etc/pilotage-mutual/ca.crt") $pair) }}
+{{- end }}
 {{- $own := dict "listen" $listen "adminTokenFile" "/etc/pilotage-admin/token" "kubernetes" $kubernetes "tls" $tls }}
 {{- if not $given.namespaces }}
 {{- $_ := set $given "namespaces" (list .Release.Namespace) }}
 {{- end }}
 {{- $document := dict "apiVersion" "pilotage.dev/v1alpha1" "kind" "GatewaySettings" "spec" (mergeOverwrite $given $own) }}
 {{- toYaml $document }}
+{{- end }}
+
+{{/* Whether pickers and Envoy verify each other; empty is no. */}}
+{{- define "pilotage.mutualTls" -}}
+{{- $both := list .Values.mutualTls.pickerSecret .Values.mutualTls.envoySecret | compact }}
+{{- if eq (len $both) 1 }}
+{{- fail "mutualTls: set pickerSecret and envoySecret, or neither" }}
+{{- end }}
+{{- if $both }}yes{{ end }}
 {{- end }}
 
 {{/* Namespaces whose resources and pods are read, as a JSON list; ["*"] is all. */}}
