@@ -2,7 +2,8 @@
 
 A table stands between `<!-- fields: KIND -->` and `<!-- end -->`; the fields that this version refuses
 between `<!-- reserved: KIND -->` and `<!-- end -->`; what conditions of rules read between
-`<!-- conditions: variables -->` or `<!-- conditions: pools -->` and `<!-- end -->`.
+`<!-- conditions: variables -->` or `<!-- conditions: pools -->` and `<!-- end -->`; what becomes of fields
+in translation between `<!-- translation: CALL_to_CALL -->` and `<!-- end -->`.
 """
 
 import enum
@@ -26,6 +27,8 @@ from pilotage_api.resource import RESERVED, marks
 from pilotage_api.routepolicy import RoutePolicySpec
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.validation import first_model
+from pilotage_extproc.dialects.translation.fields import FIELDS as TRANSLATED
+from pilotage_extproc.domain.head import CallKind
 
 DOCUMENTS: Final = Path(__file__).parents[1] / "docs"
 KINDS: Final[dict[str, type[BaseModel]]] = {
@@ -34,7 +37,9 @@ KINDS: Final[dict[str, type[BaseModel]]] = {
     "GatewaySettings": GatewaySettings,
     "ChartValues": ChartValues,
 }
-_MARKED: Final = re.compile(r"(<!-- (fields|reserved|conditions): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED: Final = re.compile(
+    r"(<!-- (fields|reserved|conditions|translation): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
+)
 _PLAIN: Final[dict[Any, str]] = {
     str: "string",
     int: "integer",
@@ -53,6 +58,8 @@ def with_tables(text: str) -> str:
 def _content(what: str, kind: str) -> str:
     if what == "conditions":
         return _readings(POOL_FUNCTIONS if kind == "pools" else VARIABLES)
+    if what == "translation":
+        return _translation(kind)
     model = KINDS[kind]
     if what == "reserved":
         return ", ".join(f"`{path}`" for path in reserved(model)) + "\n"
@@ -66,6 +73,23 @@ def _readings(found: Mapping[str, Variable]) -> str:
     for one in found.values():
         name = f"{one.name}('pool')" if one.needs is Needs.POOLS else one.name
         rows.append(f"| `{name}` | {one.type.value} | {one.needs.value} | {one.meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _translation(way: str) -> str:
+    kind, _, target = way.partition("_to_")
+    rows = ["| place | field | what becomes of it | remarks |", "|---|---|---|---|"]
+    apart = TRANSLATED[CallKind(kind), CallKind.CHAT] if way == "responses_to_messages" else {}
+    for place, members in TRANSLATED[CallKind(kind), CallKind(target)].items():
+        for name, field in members.items():
+            if apart and apart[place][name] == field:
+                continue
+            plain = ", ".join(f"`{json.dumps(value)}`" for value in field.plain if value is not ...)
+            remarks = [field.remark] if field.remark else []
+            remarks += [f"nothing to tell of {plain}"] if plain else []
+            rows.append(
+                f"| {f'`{place}`' if place else 'body'} | `{name}` | {field.fate} | {'; '.join(remarks)} |"
+            )
     return "\n".join(rows) + "\n"
 
 

@@ -23,6 +23,7 @@ class Refusal(Enum):
     MISSING_MODEL = (400, "invalid_request_error", "missing_model")
     MISSING_PROMPT = (400, "invalid_request_error", "missing_prompt")
     INVALID_FIELD = (400, "invalid_request_error", "invalid_field")
+    NOT_TRANSLATABLE = (400, "invalid_request_error", "not_translatable")
     UNSUPPORTED_BODY = (415, "invalid_request_error", "unsupported_media_type")
     BODY_TOO_LARGE = (413, "invalid_request_error", "body_too_large")
     UNKNOWN_PATH = (404, "invalid_request_error", "unknown_path")
