@@ -124,6 +124,19 @@ ATTEMPT_BODY_TAG: Final = "attempt_body_us"
 TTFT_TAG: Final = "ttft_us"
 """Access-log tag: microseconds to the first byte of the response's body; a dash where there was none."""
 
+# What a provider's hop says of a translated request ------------------------------------------------------
+
+TRANSLATION_NAMESPACE: Final = "pilotage.translation"
+"""Dynamic metadata at the provider's hop: how an answer is to be written. Absent: as it is."""
+ANSWER_AS: Final = "answer_as"
+"""Key: the kind of call that the caller made: `chat`, `messages` or `responses`."""
+USAGE_WANTED: Final = "usage"
+"""Key: there (with `FLAG`) where the caller's stream has its usage in the last chunk."""
+THINKING_WANTED: Final = "thinking"
+"""Key: there (with `FLAG`) where the caller asked to see what the model thinks."""
+STREAM_WANTED: Final = "stream"
+"""Key: there (with `FLAG`) where the caller asked for a stream."""
+
 # gRPC between Envoy and extproc --------------------------------------------------------------------------
 
 ENVOY_HEADER: Final = "x-pilotage-envoy"

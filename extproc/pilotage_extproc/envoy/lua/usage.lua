@@ -40,7 +40,11 @@ local function whole_input(seen, text)
 end
 
 local function take_usage(seen, parent, text)
-  seen.input = count(text, "prompt_tokens") or whole_input(seen, text) or seen.input
+  local input = count(text, "prompt_tokens") or whole_input(seen, text)
+  if input == 0 and parent == "message" then -- a prompt has tokens: a server that does not know yet says 0
+    input = nil
+  end
+  seen.input = input or seen.input
   if parent ~= "message" then -- where an Anthropic stream begins: its answer's length is not known yet
     seen.output = count(text, "completion_tokens") or count(text, "output_tokens") or seen.output
   end

@@ -5,7 +5,6 @@ messages, whole and streamed. Envoy's `sse_to_metadata` would crash on an event 
 and `json_to_metadata` holds whole answers back: docs/decisions/0031.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
 from pilotage_extproc.envoy import contract
+from pilotage_extproc.envoy.lua.names import lua_names
 from pilotage_extproc.envoy.xds.typed import Fields, extension
 
 _FOLDER: Final = Path(__file__).parent
@@ -48,11 +48,4 @@ def usage_filter() -> Fields:
 
 def usage_script() -> str:
     """The whole script, names of the contract first."""
-    names = [f"local {name} = {_lua(value)}\n" for name, value in _NAMES.items()]
-    return "".join(names) + "\n".join((_FOLDER / script).read_text() for script in _SCRIPTS)
-
-
-def _lua(value: str | int | Mapping[str, str | int]) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"[{_lua(key)}] = {_lua(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value)
+    return lua_names(_NAMES) + "\n".join((_FOLDER / script).read_text() for script in _SCRIPTS)

@@ -1,0 +1,93 @@
+-- An answer as its parts come: text, thinking, calls of tools, refusals, why it ended, what it cost. Encoders
+-- that stream keep what they must say again; all others write the whole.
+
+local MAX_ANSWER_BYTES = 33554432
+
+local function new_answer()
+  return { parts = {}, usage = {}, bytes = 0 }
+end
+
+local function grow(answer, text)
+  answer.bytes = answer.bytes + #text
+  if answer.bytes > MAX_ANSWER_BYTES then
+    error("the answer is too long", 0)
+  end
+end
+
+-- The part that goes on, or a new one.
+local function part_of(answer, kind)
+  local last = answer.parts[#answer.parts]
+  if last and last.kind == kind and not last.closed then
+    return last
+  end
+  local part = { kind = kind, pieces = {} }
+  answer.parts[#answer.parts + 1] = part
+  return part
+end
+
+local function add(answer, kind, text)
+  grow(answer, text)
+  local part = part_of(answer, kind)
+  part.pieces[#part.pieces + 1] = text
+end
+
+local function said(part)
+  return concat(part.pieces)
+end
+
+local function keep_usage(usage, more)
+  for key, value in pairs(more) do
+    usage[key] = value
+  end
+end
+
+local function collector()
+  local to = { answer = new_answer() }
+  local answer = to.answer
+  function to.start(id, model)
+    answer.id = answer.id or id
+    answer.model = answer.model or model
+  end
+  function to.text(text)
+    add(answer, "text", text)
+  end
+  function to.refusal(text)
+    add(answer, "refusal", text)
+  end
+  function to.thinking(text)
+    add(answer, "thinking", text)
+  end
+  function to.signature(text)
+    grow(answer, text)
+    local part = part_of(answer, "thinking")
+    part.signature, part.closed = text, true
+  end
+  function to.redacted(data)
+    add(answer, "redacted", data)
+    answer.parts[#answer.parts].closed = true
+  end
+  function to.tool(id, name)
+    local part = part_of(answer, "tool")
+    part.id, part.name = id, name
+  end
+  function to.arguments(text)
+    add(answer, "tool", text)
+  end
+  function to.tool_end()
+    answer.parts[#answer.parts].closed = true
+  end
+  function to.stop(reason, sequence)
+    answer.reason, answer.sequence = reason, sequence
+  end
+  function to.usage(usage)
+    keep_usage(answer.usage, usage)
+  end
+  function to.ping() end
+  function to.done()
+    to.finished = true
+  end
+  function to.fail(failure)
+    to.finished, to.failure = true, failure
+  end
+  return to
+end

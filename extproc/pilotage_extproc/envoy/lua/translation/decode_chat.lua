@@ -1,0 +1,152 @@
+-- Answers of chat completions, whole and streamed, to the common form.
+
+local REASONS = {
+  stop = "stop",
+  length = "length",
+  tool_calls = "tools",
+  function_call = "tools",
+  content_filter = "refusal",
+}
+
+local function usage_of(given)
+  local usage = object_of(given)
+  if not usage then
+    return {}
+  end
+  local input, output = object_of(usage.prompt_tokens_details) or {}, object_of(usage.completion_tokens_details) or {}
+  local whole, cached = count_of(usage.prompt_tokens), count_of(input.cached_tokens)
+  local written = count_of(input.cache_write_tokens)
+  return {
+    fresh = whole and math.max(whole - (cached or 0) - (written or 0), 0),
+    cached = cached,
+    written = written,
+    output = count_of(usage.completion_tokens),
+    reasoning = count_of(output.reasoning_tokens),
+  }
+end
+
+local function is_complete(call)
+  local text = concat(call.pieces)
+  return find(text, "}%s*$") and decoded_object(text) ~= nil
+end
+
+-- Calls go on one after the other: those that come in between wait until the one that is going on is a
+-- complete JSON object, or the answer ends.
+local function go_on(state, ended)
+  local calls = state.calls
+  while true do
+    local call = calls[state.going]
+    if not call then
+      return
+    end
+    if not call.begun then
+      call.begun = true
+      state.to.tool(call.id or ("call_" .. state.going), call.name or "")
+    end
+    for number = call.passed + 1, #call.pieces do
+      state.to.arguments(call.pieces[number])
+    end
+    call.passed = #call.pieces
+    local next_waits = calls[state.going + 1] ~= nil
+    if not ended and not (next_waits and is_complete(call)) then
+      return
+    end
+    state.to.tool_end()
+    state.going = state.going + 1
+  end
+end
+
+local function take_calls(state, given)
+  for position, piece in ipairs(given) do
+    piece = object_of(piece) or {}
+    local number = count_of(piece.index) or position - 1
+    local call = state.by_index[number]
+    if not call then
+      call = { pieces = {}, passed = 0 }
+      state.by_index[number] = call
+      state.calls[#state.calls + 1] = call
+    end
+    local wanted = object_of(piece["function"]) or {}
+    call.id = call.id or text_of(piece.id)
+    call.name = call.name or text_of(wanted.name)
+    if text_of(wanted.arguments) then
+      state.bytes = state.bytes + #wanted.arguments
+      if state.bytes > MAX_ANSWER_BYTES then
+        error("the answer is too long", 0)
+      end
+      call.pieces[#call.pieces + 1] = wanted.arguments
+    end
+    state.going = state.going or 1
+  end
+  if state.going then
+    go_on(state, false)
+  end
+end
+
+local function take_message(state, message)
+  local to = state.to
+  local thought = text_of(message.reasoning_content) or text_of(message.reasoning)
+  if thought then
+    to.thinking(thought)
+  end
+  if text_of(message.content) then
+    to.text(message.content)
+  end
+  if text_of(message.refusal) then
+    to.refusal(message.refusal)
+  end
+  local calls = list_of(message.tool_calls)
+  if #calls > 0 then
+    take_calls(state, calls)
+  end
+end
+
+local function take_choice(state, choice, message)
+  take_message(state, object_of(message) or {})
+  if text_of(choice.finish_reason) then
+    if state.going then
+      go_on(state, true)
+    end
+    state.to.stop(REASONS[choice.finish_reason] or "stop")
+  end
+end
+
+local function prepared(state)
+  state.calls, state.by_index, state.bytes = state.calls or {}, state.by_index or {}, state.bytes or 0
+end
+
+local function take_data(state, data)
+  if data == "[DONE]" then
+    state.to.done()
+    return
+  end
+  local event = decoded_object(data) or error("an event is no JSON object", 0)
+  if (event.error ~= nil and event.error ~= null) or event.object == "error" then
+    state.to.fail(failure_of(event))
+    return
+  end
+  prepared(state)
+  state.to.start(text_of(event.id), text_of(event.model))
+  local choice = object_of(list_of(event.choices)[1])
+  if choice then
+    take_choice(state, choice, choice.delta)
+  end
+  if object_of(event.usage) then
+    state.to.usage(usage_of(event.usage))
+  end
+end
+
+-- The parts of a whole answer; false where it is none.
+local function take_whole(to, answer)
+  local choice = object_of(list_of(answer.choices)[1])
+  if not choice or not object_of(choice.message) then
+    return false
+  end
+  local state = { to = to }
+  prepared(state)
+  to.start(text_of(answer.id), text_of(answer.model))
+  take_choice(state, choice, choice.message)
+  to.usage(usage_of(answer.usage))
+  to.done()
+  return true
+end

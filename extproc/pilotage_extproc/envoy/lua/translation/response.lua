@@ -1,0 +1,53 @@
+-- Envoy's side: answers of requests that the picker has translated, each wholly or event by event.
+
+local function pass_stream(handle, encoder, wanted)
+  local out = {}
+  local state = new_stream(encoder, wanted, function(piece)
+    out[#out + 1] = piece
+  end)
+  local last
+  for chunk in handle:bodyChunks() do
+    last = chunk
+    feed_answer(state, chunk:getBytes(0, chunk:length()))
+    chunk:setBytes(concat(out))
+    out = {}
+  end
+  end_answer(state)
+  if last and #out > 0 then
+    last:setBytes(last:getBytes(0, last:length()) .. concat(out))
+  end
+end
+
+function envoy_on_response(handle)
+  local asked = handle:streamInfo():dynamicMetadata():get(TRANSLATION_NAMESPACE)
+  local encoder = asked and ENCODERS[asked[ANSWER_AS]]
+  if not encoder then
+    return
+  end
+  local wanted = {
+    usage = asked[USAGE_WANTED] == FLAG,
+    thinking = asked[THINKING_WANTED] == FLAG,
+    stream = asked[STREAM_WANTED] == FLAG,
+  }
+  local headers = handle:headers()
+  local status = tonumber(headers:get(":status")) or 500
+  local content_type = (headers:get("content-type") or ""):lower()
+  local coding = headers:get("content-encoding")
+  if coding and coding ~= "identity" then
+    status, content_type = 502, ""
+    headers:remove("content-encoding")
+  end
+  if status == 200 and sub(content_type, 1, 17) == "text/event-stream" then
+    headers:remove("content-length")
+    pass_stream(handle, encoder, wanted)
+    return
+  end
+  local body = handle:body()
+  local text = body and body:getBytes(0, body:length())
+  local code, answer, stream = translate_whole(status, text, encoder, wanted)
+  headers:replace(":status", integer(code))
+  headers:replace("content-type", stream and "text/event-stream" or "application/json")
+  if body then
+    body:setBytes(answer)
+  end
+end

@@ -1,0 +1,51 @@
+"""Answers of providers in the API of the caller, translated inside Envoy as they pass: no Python per token.
+
+One script a provider's API: its decoder, and an encoder for each API that callers may use.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
+
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import ANTHROPIC_ERROR_TYPES
+from pilotage_extproc.envoy import contract
+from pilotage_extproc.envoy.lua.names import lua_names
+from pilotage_extproc.envoy.xds.typed import Fields, extension
+
+_FOLDER: Final = Path(__file__).parent / "translation"
+_BEFORE: Final = ("json.lua", "sse.lua", "errors.lua", "collect.lua")
+_AFTER: Final = ("answer.lua",)
+_BY_PROVIDER: Final[Mapping[CallKind, tuple[str, ...]]] = {
+    CallKind.CHAT: ("decode_chat.lua", "encode_messages.lua", "encode_responses.lua"),
+    CallKind.MESSAGES: ("decode_messages.lua", "encode_chat.lua", "encode_responses.lua"),
+}
+
+
+def translation_filter(provider: CallKind) -> Fields:
+    """The filter of a provider whose own API is chat or messages.
+
+    It leaves an answer alone unless metadata `pilotage.translation` says in which API the caller wants it.
+    """
+    script = translation_script(provider) + (_FOLDER / "response.lua").read_text()
+    return extension("envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": script}})
+
+
+def translation_script(provider: CallKind) -> str:
+    """All of the script but Envoy's side, names of the contract first."""
+    names = {
+        "DIALECT": provider.value,
+        "STREAM_ERROR_STATUSES": contract.STREAM_ERROR_STATUSES,
+        "ANTHROPIC_ERROR_TYPES": ANTHROPIC_ERROR_TYPES,
+        "TRANSLATION_NAMESPACE": contract.TRANSLATION_NAMESPACE,
+        "ANSWER_AS": contract.ANSWER_AS,
+        "USAGE_WANTED": contract.USAGE_WANTED,
+        "THINKING_WANTED": contract.THINKING_WANTED,
+        "STREAM_WANTED": contract.STREAM_WANTED,
+        "FLAG": contract.FLAG,
+    }
+    scripts = (*_BEFORE, *_BY_PROVIDER[provider], *_AFTER)
+    body = "\n".join((_FOLDER / script).read_text() for script in scripts)
+    return lua_names(names) + "local ENCODERS = {}\n" + body
