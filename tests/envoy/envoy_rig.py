@@ -22,7 +22,7 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_cli.gateway.envoy import EnvoyProcess
-from pilotage_extproc.dialects.provider_call import NoTranslator, Translator
+from pilotage_extproc.dialects.translation.translator import ProviderTranslator
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_service
 from pilotage_extproc.envoy.announcements import Announcement, announcement_service
@@ -156,7 +156,6 @@ class Rig:
     rewritten: int = 0
     rewrite_streams: int = 0
     hop_streams: int = 0
-    translator: Translator = field(default_factory=NoTranslator)
 
     def __post_init__(self) -> None:
         self.extproc = GrpcPort(port_certificate(self.settings.tls), TRANSPORT)
@@ -174,7 +173,7 @@ class Rig:
         self.attempts = AttemptTables()
         self.pools: dict[str, PoolSnapshot] = {}
         """Pools whose providers may be asked, by key."""
-        self.hop = ProviderHop(self.pools.get, self.translator)
+        self.hop = ProviderHop(self.pools.get, ProviderTranslator())
         self.rewriter = AttemptRewriter(self.attempts, self._count_rewritten)
         self.url = ""
         self.port = 0

@@ -77,24 +77,6 @@ class Translator(Protocol):
         """The call as the provider's API has it. Raises RequestRefused, which names the field."""
 
 
-class NoTranslator:
-    """Translates nothing."""
-
-    def translates(self, kind: CallKind, dialect: ProviderDialect) -> bool:  # noqa: ARG002 - the protocol
-        """Never."""
-        return False
-
-    def translate(
-        self,
-        asked: Asked,
-        dialect: ProviderDialect,
-        upstream_model: str,  # noqa: ARG002 - the protocol
-        facts: ModelSnapshot | None,  # noqa: ARG002 - the protocol
-    ) -> ProviderCall:
-        """Refuses (503): another attempt may do."""
-        raise not_spoken(asked.kind, dialect)
-
-
 def not_spoken(kind: CallKind, dialect: ProviderDialect) -> RequestRefused:
     """The refusal (503, so that another attempt may follow) of a call that a provider's API does not have."""
     message = f"The provider speaks {dialect}, which has no call like {kind}."

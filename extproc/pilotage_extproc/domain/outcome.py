@@ -59,6 +59,8 @@ class Outcome:
     """Of that attempt: from there to the response's last byte."""
     conversation: int | None = None
     """Digest of a conversation that is with `upstream_model` now; of an outcome that says only that."""
+    translation: tuple[str, ...] = ()
+    """What a translation for the provider that answered left out: names of fields, never their text."""
     given_up: bool = False
     """Whether nobody knows how the request ended: its end was not seen in time."""
 

@@ -8,6 +8,7 @@ from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_api.address import bracketed, canonical_host
+from pilotage_extproc.dialects.translation.answers import BETWEEN_NOTES
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.transport.contract import Method, Service, Stream
@@ -49,6 +50,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         decision, owner = _text(ours.fields, contract.DECISION), _text(ours.fields, contract.OWNER)
     read = metadata.get(contract.USAGE_NAMESPACE)
     usage, response_id, stream_error = _NO_USAGE, None, None
+    translation: tuple[str, ...] = ()
     if read is not None:
         # each look into a message's map makes an object: once over the few there are is less
         values = dict(read.fields.items())
@@ -62,6 +64,9 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         if contract.RESPONSE_ID in values:
             response_id = values[contract.RESPONSE_ID].string_value
         stream_error = _count(values, contract.STREAM_ERROR)
+        if contract.TRANSLATION_NOTES in values:
+            notes = values[contract.TRANSLATION_NOTES].string_value
+            translation = tuple(notes.split(BETWEEN_NOTES))
     tags = dict(common.custom_tags.items())
     duration = common.duration if common.HasField("duration") else None
     outcome = Outcome(
@@ -77,6 +82,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         stream_error=stream_error,
         attempt_ttft_seconds=_seconds(tags, contract.ATTEMPT_TTFT_TAG),
         attempt_body_seconds=_seconds(tags, contract.ATTEMPT_BODY_TAG),
+        translation=translation,
     )
     return LoggedRequest(outcome, owner)
 

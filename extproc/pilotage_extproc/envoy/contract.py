@@ -99,6 +99,10 @@ USAGE_CACHE_WRITE: Final = "cache_write"
 USAGE_REASONING: Final = "reasoning"
 RESPONSE_ID: Final = "id"
 """Id of a stored Responses object."""
+TRANSLATION_NOTES: Final = "translation"
+"""What a translation for the provider that answered left out."""
+TRANSLATION_HEADER: Final = "x-pilotage-translation"
+"""Response header by which a provider's hop tells the first hop so; no client gets it."""
 STREAM_ERROR: Final = "error"
 """HTTP status that an error event in a stream stands for: 400 to 599."""
 STREAM_ERROR_STATUSES: Final[Mapping[str, int]] = MappingProxyType(
@@ -123,19 +127,6 @@ ATTEMPT_BODY_TAG: Final = "attempt_body_us"
 """Tag: of that attempt, from there to the response's last byte."""
 TTFT_TAG: Final = "ttft_us"
 """Access-log tag: microseconds to the first byte of the response's body; a dash where there was none."""
-
-# What a provider's hop says of a translated request ------------------------------------------------------
-
-TRANSLATION_NAMESPACE: Final = "pilotage.translation"
-"""Dynamic metadata at the provider's hop: how an answer is to be written. Absent: as it is."""
-ANSWER_AS: Final = "answer_as"
-"""Key: the kind of call that the caller made: `chat`, `messages` or `responses`."""
-USAGE_WANTED: Final = "usage"
-"""Key: there (with `FLAG`) where the caller's stream has its usage in the last chunk."""
-THINKING_WANTED: Final = "thinking"
-"""Key: there (with `FLAG`) where the caller asked to see what the model thinks."""
-STREAM_WANTED: Final = "stream"
-"""Key: there (with `FLAG`) where the caller asked for a stream."""
 
 # gRPC between Envoy and extproc --------------------------------------------------------------------------
 

@@ -167,6 +167,7 @@ def _outcome(record: DecisionRecord) -> dict[str, Any] | None:
         "durationSeconds": _figure(outcome.duration_seconds),
         "flags": list(outcome.response_flags),
         "streamError": outcome.stream_error,
+        "translation": list(outcome.translation),
         "usage": {
             "inputTokens": usage.input_tokens,
             "cachedInputTokens": usage.cached_input_tokens,

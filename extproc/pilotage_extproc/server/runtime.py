@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from pilotage_api.settings import GatewaySettings, Transport
-from pilotage_extproc.dialects.provider_call import NoTranslator
+from pilotage_extproc.dialects.translation.translator import ProviderTranslator
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.envoy.access_log import LoggedRequest
@@ -118,7 +118,7 @@ class Runtime:
             on_change=self._endpoints_changed,
         )
         self.discovery = Discovery(self._endpoints_changed, resolve, self.pods, self.providers)
-        self.hop = ProviderHop(self.providers.pool, NoTranslator())
+        self.hop = ProviderHop(self.providers.pool, ProviderTranslator())
         self.xds = XdsServer(
             served_resources(settings),
             on_acknowledged=table.admit,

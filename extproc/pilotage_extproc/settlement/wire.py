@@ -11,6 +11,7 @@ _FIELDS: Final = frozenset(field.name for field in fields(Outcome))
 _USAGE_FIELDS: Final = frozenset(field.name for field in fields(TokenUsage))
 _OPTIONAL: Final = tuple([field.name for field in fields(Outcome) if field.default is not MISSING])
 _REQUIRED: Final = tuple([field.name for field in fields(Outcome) if field.default is MISSING])
+_LISTS: Final = frozenset({"response_flags", "translation"})
 
 
 def encode_outcomes(outcomes: list[Outcome]) -> bytes:
@@ -31,7 +32,8 @@ def _outcome(entry: dict[str, Any]) -> Outcome:
     values = {name: value for name, value in entry.items() if name in _FIELDS}
     usage = {name: value for name, value in values["usage"].items() if name in _USAGE_FIELDS}
     values["usage"] = TokenUsage(**usage)
-    values["response_flags"] = tuple(values["response_flags"])
+    for name in _LISTS & values.keys():
+        values[name] = tuple(values[name])
     return Outcome(**values)
 
 

@@ -137,6 +137,7 @@ outcomes = st.builds(
     usage=st.builds(TokenUsage, *[st.none() | st.integers(0, 2**40)] * 5),
     response_id=st.none() | st.text(max_size=20),
     stream_error=st.none() | st.integers(400, 599),
+    translation=st.lists(st.text(max_size=9), max_size=3).map(tuple),
 )
 
 

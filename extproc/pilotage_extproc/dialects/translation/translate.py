@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.dialects.translation import answers
 from pilotage_extproc.dialects.translation.common import CommonRequest
 from pilotage_extproc.dialects.translation.decode_chat import decode_chat
 from pilotage_extproc.dialects.translation.decode_messages import decode_messages
@@ -39,10 +40,8 @@ class Translated(NamedTuple):
     path: str
     notes: tuple[str, ...]
     """What was not carried as it was, for the explanation: names of fields, never their text."""
-    usage_wanted: bool
-    """Whether the client gets the usage of a stream."""
-    thinking_wanted: bool
-    """Whether the client asked to see what the model thinks."""
+    answer: Mapping[str, str]
+    """By the keys of `answers.py`."""
 
 
 def translates(kind: CallKind, target: CallKind) -> bool:
@@ -66,12 +65,26 @@ def translate(kind: CallKind, target: CallKind, members: dict[str, Any], facts: 
         body=body,
         path=DIALECTS[target].path,
         notes=reading.notes,
-        usage_wanted=request.usage_wanted,
-        thinking_wanted=kind is not CallKind.MESSAGES or wants_thinking(members),
+        answer=_answer(kind, members, request, reading.notes),
     )
 
 
-def wants_thinking(members: dict[str, Any]) -> bool:
+def _answer(
+    kind: CallKind, members: dict[str, Any], request: CommonRequest, notes: tuple[str, ...]
+) -> dict[str, str]:
+    answer = {answers.ANSWER_AS: kind.value}
+    flags = {
+        answers.STREAM_WANTED: request.stream,
+        answers.USAGE_WANTED: request.usage_wanted,
+        answers.THINKING_WANTED: kind is not CallKind.MESSAGES or _wants_thinking(members),
+    }
+    answer |= {name: answers.YES for name, wanted in flags.items() if wanted}
+    if notes:
+        answer[answers.NOTES] = answers.BETWEEN_NOTES.join(notes)
+    return answer
+
+
+def _wants_thinking(members: dict[str, Any]) -> bool:
     """Whether an Anthropic request asks to see what the model thinks."""
     thinking = members.get("thinking")
     return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")

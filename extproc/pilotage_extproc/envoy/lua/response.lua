@@ -27,7 +27,22 @@ local function announce(handle, id)
   }, "\0\0\0" .. string.char(math.floor(#message / 256), #message % 256) .. message, 1000, true)
 end
 
+-- What was left out when the request was translated, as the hop of the provider that answered says.
+local function take_notes(handle)
+  local notes = handle:headers():get(TRANSLATION_HEADER)
+  if not notes then
+    return
+  end
+  handle:headers():remove(TRANSLATION_HEADER)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local served = (metadata:get(LB_NAMESPACE) or {})[DESTINATION_SERVED]
+  if served and served:sub(1, #PROVIDER_PREFIX) == PROVIDER_PREFIX then
+    metadata:set(USAGE_NAMESPACE, TRANSLATION_NOTES, notes)
+  end
+end
+
 function envoy_on_response(handle)
+  take_notes(handle)
   local content_type = (handle:headers():get("content-type") or ""):lower()
   local pick = handle:streamInfo():dynamicMetadata():get(PILOTAGE_NAMESPACE) or {}
   local seen, published = {}, {}

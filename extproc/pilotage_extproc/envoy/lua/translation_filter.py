@@ -9,6 +9,7 @@ from typing import Final
 
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
+from pilotage_extproc.dialects.translation import answers
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import ANTHROPIC_ERROR_TYPES
 from pilotage_extproc.envoy import contract
@@ -27,7 +28,7 @@ _BY_PROVIDER: Final[Mapping[CallKind, tuple[str, ...]]] = {
 def translation_filter(provider: CallKind) -> Fields:
     """The filter of a provider whose own API is chat or messages.
 
-    It leaves an answer alone unless metadata `pilotage.translation` says in which API the caller wants it.
+    It leaves an answer alone unless metadata `pilotage.provider` says in which API the caller wants it.
     """
     script = translation_script(provider) + (_FOLDER / "response.lua").read_text()
     return extension("envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": script}})
@@ -39,12 +40,14 @@ def translation_script(provider: CallKind) -> str:
         "DIALECT": provider.value,
         "STREAM_ERROR_STATUSES": contract.STREAM_ERROR_STATUSES,
         "ANTHROPIC_ERROR_TYPES": ANTHROPIC_ERROR_TYPES,
-        "TRANSLATION_NAMESPACE": contract.TRANSLATION_NAMESPACE,
-        "ANSWER_AS": contract.ANSWER_AS,
-        "USAGE_WANTED": contract.USAGE_WANTED,
-        "THINKING_WANTED": contract.THINKING_WANTED,
-        "STREAM_WANTED": contract.STREAM_WANTED,
-        "FLAG": contract.FLAG,
+        "PROVIDER_NAMESPACE": contract.PROVIDER_NAMESPACE,
+        "TRANSLATION_HEADER": contract.TRANSLATION_HEADER,
+        "ANSWER_AS": answers.ANSWER_AS,
+        "USAGE_WANTED": answers.USAGE_WANTED,
+        "THINKING_WANTED": answers.THINKING_WANTED,
+        "STREAM_WANTED": answers.STREAM_WANTED,
+        "NOTES": answers.NOTES,
+        "YES": answers.YES,
     }
     scripts = (*_BEFORE, *_BY_PROVIDER[provider], *_AFTER)
     body = "\n".join((_FOLDER / script).read_text() for script in scripts)

@@ -11,6 +11,7 @@ from typing import Final
 
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
+from pilotage_extproc.domain.providers import ADDRESS_PREFIX
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.lua.names import lua_names
 from pilotage_extproc.envoy.xds.typed import Fields, extension
@@ -34,6 +35,9 @@ _NAMES: Final[Mapping[str, str | Mapping[str, str | int]]] = {
     "STRIP_USAGE": contract.STRIP_USAGE,
     "ANNOUNCE_RESPONSE": contract.ANNOUNCE_RESPONSE,
     "FLAG": contract.FLAG,
+    "TRANSLATION_HEADER": contract.TRANSLATION_HEADER,
+    "TRANSLATION_NOTES": contract.TRANSLATION_NOTES,
+    "PROVIDER_PREFIX": ADDRESS_PREFIX,
     "LB_NAMESPACE": contract.LB_NAMESPACE,
     "DESTINATION_SERVED": contract.DESTINATION_SERVED,
     "EXTPROC_CLUSTER": contract.EXTPROC_CLUSTER,

@@ -1,8 +1,8 @@
 """A hosted provider as Envoy has it: a listener inside Envoy, its route, and its cluster over TLS.
 
 A request that is sent to a provider's endpoint arrives at that provider's own listener, as a second HTTP
-hop: what is done to it there is done for that attempt alone. The listener depends on the pool's name only,
-so that an edit of the pool closes none of its streams.
+hop: what is done to it there is done for that attempt alone. The listener depends on the pool's name and
+its API only, so that an edit of the pool closes none of its streams.
 """
 
 from typing import Final
@@ -21,8 +21,10 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOpti
 
 from pilotage_api.external_snapshot import CredentialSnapshot, ExternalSnapshot
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.dialects.translation.translator import TRANSLATED_TO
 from pilotage_extproc.domain.providers import provider_address, provider_listener
 from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.lua.translation_filter import translation_filter
 from pilotage_extproc.envoy.xds.assignment import AddressBook, provider_locality
 from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
 from pilotage_extproc.envoy.xds.provider_secrets import ProviderSecrets
@@ -62,7 +64,7 @@ def provider_resources(
         resources={
             names.CLUSTER_TYPE: {name: bytes(Cluster.from_dict(cluster))},
             names.ENDPOINTS_TYPE: {places: book.assignment(places, accepted)},
-            names.LISTENER_TYPE: {name: bytes(Listener.from_dict(_listener(name, pool, settings)))},
+            names.LISTENER_TYPE: {name: bytes(Listener.from_dict(_listener(name, pool, external, settings)))},
             names.ROUTE_TYPE: {name: bytes(RouteConfiguration.from_dict(_routes(name, external, settings)))},
             names.SECRET_TYPE: {
                 secret: bytes(Secret.from_dict(fields)) for secret, fields in secrets.by_name.items()
@@ -71,12 +73,13 @@ def provider_resources(
     )
 
 
-def _listener(name: str, pool: str, settings: GatewaySettings) -> Fields:
+def _listener(name: str, pool: str, external: ExternalSnapshot, settings: GatewaySettings) -> Fields:
     manager: Fields = {
         "statPrefix": "provider",
         "rds": {"configSource": FROM_EXTPROC, "routeConfigName": name},
         "httpFilters": [
             _hop(pool, settings),
+            translation_filter(TRANSLATED_TO[external.dialect]),
             extension("envoy.filters.http.router", Router, {"suppressEnvoyHeaders": True}),
         ],
         "streamIdleTimeout": seconds(settings.upstream.stream_idle_timeout_seconds),

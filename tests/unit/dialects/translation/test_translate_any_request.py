@@ -8,8 +8,8 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from requests import CHAT, MESSAGES, RESPONSES
 from sdk_types import check_request
+from translated_requests import CHAT, MESSAGES, RESPONSES
 
 from pilotage_extproc.dialects.translation.facts import ModelFacts
 from pilotage_extproc.dialects.translation.fields import FIELDS

@@ -8,8 +8,8 @@ import openai.types.chat.completion_create_params
 import openai.types.responses.response_create_params
 import orjson
 import pytest
-from requests import CHAT, MESSAGES, PNG, RESPONSES, SCHEMA
 from sdk_types import check_request
+from translated_requests import CHAT, MESSAGES, PNG, RESPONSES, SCHEMA
 
 from pilotage_extproc.dialects.translation.facts import ModelFacts
 from pilotage_extproc.dialects.translation.fields import FIELDS, Fate
@@ -91,7 +91,13 @@ def test_a_chat_becomes_messages():
         "seed: dropped",
         "temperature: lowered to 1",
     }
-    assert translated.usage_wanted
+    assert translated.answer == {
+        "answer_as": "chat",
+        "stream": "1",
+        "usage": "1",
+        "thinking": "1",
+        "notes": "; ".join(translated.notes),
+    }
 
 
 def test_arguments_of_calls_keep_their_bytes():
@@ -139,7 +145,7 @@ def test_messages_become_a_chat():
         "messages[].content[].content",
         "top_k",
     }
-    assert translated.thinking_wanted
+    assert translated.answer["thinking"] == "1"
 
 
 def test_stateless_responses_become_a_chat():

@@ -19,17 +19,20 @@ local function pass_stream(handle, encoder, wanted)
 end
 
 function envoy_on_response(handle)
-  local asked = handle:streamInfo():dynamicMetadata():get(TRANSLATION_NAMESPACE)
+  local asked = handle:streamInfo():dynamicMetadata():get(PROVIDER_NAMESPACE)
   local encoder = asked and ENCODERS[asked[ANSWER_AS]]
   if not encoder then
     return
   end
   local wanted = {
-    usage = asked[USAGE_WANTED] == FLAG,
-    thinking = asked[THINKING_WANTED] == FLAG,
-    stream = asked[STREAM_WANTED] == FLAG,
+    usage = asked[USAGE_WANTED] == YES,
+    thinking = asked[THINKING_WANTED] == YES,
+    stream = asked[STREAM_WANTED] == YES,
   }
   local headers = handle:headers()
+  if asked[NOTES] then
+    headers:replace(TRANSLATION_HEADER, asked[NOTES])
+  end
   local status = tonumber(headers:get(":status")) or 500
   local content_type = (headers:get("content-type") or ""):lower()
   local coding = headers:get("content-encoding")
@@ -42,12 +45,11 @@ function envoy_on_response(handle)
     pass_stream(handle, encoder, wanted)
     return
   end
-  local body = handle:body()
-  local text = body and body:getBytes(0, body:length())
+  local body = handle:body(true) -- there even where the answer has none
+  local text = body:getBytes(0, body:length())
   local code, answer, stream = translate_whole(status, text, encoder, wanted)
+  headers = handle:headers() -- the one from before the body came is out of date
   headers:replace(":status", integer(code))
   headers:replace("content-type", stream and "text/event-stream" or "application/json")
-  if body then
-    body:setBytes(answer)
-  end
+  body:setBytes(answer)
 end
