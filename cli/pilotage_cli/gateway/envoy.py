@@ -127,7 +127,9 @@ class EnvoyProcess:
             session.get(f"http://{self.admin_address}/listeners?format=json") as answer,
         ):
             listeners = (await answer.json(content_type=None)).get("listener_statuses", [])
-        return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
+        # listeners inside Envoy have no port
+        places = {one["name"]: one["local_address"].get("socket_address") for one in listeners}
+        return {name: place["port_value"] for name, place in places.items() if place}
 
     def complaint(self) -> str:
         """Envoy's last error, for people."""
