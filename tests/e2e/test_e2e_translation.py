@@ -1,0 +1,105 @@
+"""A whole gateway that falls back to a provider of another API: no client notices, the explanation tells."""
+
+import asyncio
+import json
+
+import anthropic
+import openai
+import pytest
+from certificates import Authority
+from gateway_rig import policy
+from provider_answers import CHAT, CHAT_STREAM, MESSAGE, MESSAGE_STREAM, TEXT
+from provider_stub import ProviderStub
+from scripted_server import Received, chunk, fixed, stream_head
+
+LOOPBACK = {"providers": {"networks": ["127.0.0.0/8", "::1/128"]}}
+WHOLE = {"openai": CHAT, "anthropic": MESSAGE}
+STREAM = {"openai": CHAT_STREAM, "anthropic": MESSAGE_STREAM}
+HI = [{"role": "user", "content": "hi"}]
+
+
+def answering(dialect: str):
+    async def answer(request: Received, writer: asyncio.StreamWriter) -> None:
+        if not json.loads(request.body).get("stream"):
+            await fixed(200, json.dumps(WHOLE[dialect]).encode())(request, writer)
+            return
+        writer.write(stream_head() + chunk(STREAM[dialect]) + chunk(b""))
+
+    return answer
+
+
+@pytest.fixture
+async def stub(tmp_path):
+    made = ProviderStub(Authority(), hosts=("localhost",))
+    await made.start(tmp_path)
+    yield made
+    await made.stop()
+
+
+async def with_dead_pool(start_gateway, stub: ProviderStub, dialect: str):
+    """A gateway whose own pool is dead, and whose provider speaks this."""
+    order = policy("auto", {"models": ["auto"]}, [{"model": "small"}, {"model": "strong"}])
+    rig = await start_gateway(settings=LOOPBACK, policies=[order])
+    tls = {"caBundle": stub.authority.certificate}
+    rig.write(
+        "hosted.yaml",
+        {
+            "apiVersion": "pilotage.dev/v1alpha1",
+            "kind": "ModelPool",
+            "metadata": {"name": "hosted"},
+            "spec": {
+                "external": {"host": "localhost", "port": stub.port, "dialect": dialect, "tls": tls},
+                "models": [{"name": "strong", "upstreamName": "strong-2026", "maxOutputTokens": 4096}],
+            },
+        },
+    )
+    async with asyncio.timeout(10):
+        while (
+            counts := rig.runtime.following.pool_counts().get("default/hosted")
+        ) is None or not counts.ready:
+            await asyncio.sleep(0.01)
+    for server in rig.servers:
+        await server.kill()
+    stub.script += [answering(dialect)] * 2
+    return rig
+
+
+async def outcomes_of(rig, count: int) -> list[dict]:
+    """Of the last decisions, oldest first, once each has its outcome."""
+    async with asyncio.timeout(10):
+        while True:
+            outcomes = [decision["outcome"] for decision in rig.decisions(count)]
+            if len(outcomes) == count and all(outcomes):
+                return outcomes[::-1]
+            await asyncio.sleep(0.01)
+
+
+async def test_an_openai_client_falls_back_to_anthropic(start_gateway, stub):
+    rig = await with_dead_pool(start_gateway, stub, "anthropic")
+    client = openai.AsyncOpenAI(api_key="k", base_url=f"{rig.url}/v1", max_retries=0)
+    completion = await client.chat.completions.create(model="auto", messages=HI, seed=7)
+    assert completion.choices[0].message.content == TEXT
+    stream = await client.chat.completions.create(model="auto", messages=HI, stream=True)
+    said = [piece async for piece in stream]
+    await client.close()
+    assert "".join(piece.choices[0].delta.content or "" for piece in said) == TEXT
+    # this client did not ask for usage, so it sees none; the gateway has it all the same
+    assert all(piece.choices and piece.usage is None for piece in said)
+    assert [json.loads(got.body)["model"] for got in stub.received] == ["strong-2026"] * 2
+    outcomes = await outcomes_of(rig, 2)
+    assert [outcome["translation"] for outcome in outcomes] == [["seed: dropped"], []]
+    for outcome in outcomes:
+        assert outcome["usage"]["inputTokens"] == 22
+        assert outcome["usage"]["outputTokens"] == 42
+
+
+async def test_an_anthropic_client_falls_back_to_openai(start_gateway, stub):
+    rig = await with_dead_pool(start_gateway, stub, "openai")
+    client = anthropic.AsyncAnthropic(api_key="k", base_url=rig.url, max_retries=0)
+    message = await client.messages.create(model="auto", max_tokens=9, messages=HI)
+    async with client.messages.stream(model="auto", max_tokens=9, messages=HI) as stream:
+        final = await stream.get_final_message()
+    await client.close()
+    assert [block.type for block in message.content] == ["text", "tool_use", "tool_use"]
+    assert final.content[0].text == TEXT
+    assert [outcome["usage"]["outputTokens"] for outcome in await outcomes_of(rig, 2)] == [42, 42]
