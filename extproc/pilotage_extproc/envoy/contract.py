@@ -57,6 +57,14 @@ OWN_PREFIX: Final = "x-pilotage-"
 # Headers of Envoy ---------------------------------------------------------------------------------------
 
 MAX_RETRIES: Final = "x-envoy-max-retries"
+RETRY_ON: Final = "x-envoy-retry-on"
+RETRIABLE_STATUSES: Final = "x-envoy-retriable-status-codes"
+RETRIABLE_HEADERS: Final = "x-envoy-retriable-header-names"
+PER_TRY_TIMEOUT: Final = "x-envoy-upstream-rq-per-try-timeout-ms"
+TOTAL_TIMEOUT: Final = "x-envoy-upstream-rq-timeout-ms"
+ATTEMPT_COUNT: Final = "x-envoy-attempt-count"
+OVERFLOWS: Final = "x-pilotage-context-overflow"
+"""Response header that an upstream filter adds where a server says that the prompt is too long."""
 REQUEST_ID: Final = "x-request-id"
 
 # What a pick says to the bundled Envoy -------------------------------------------------------------------
@@ -81,6 +89,10 @@ STRIP_USAGE: Final = "strip_usage"
 it and takes it out."""
 ANNOUNCE_RESPONSE: Final = "announce_response"
 """Key: there (with `FLAG`) for a background Responses stream: Envoy announces its id with its first event."""
+OWN_ROUTE: Final = "route"
+"""Key: there where the pick's own headers say which failures lead on: no condition of the usual route holds.
+Its value is the longest silence in seconds, one of `timeouts.IDLE_STEPS_SECONDS`, or `USUAL_IDLE`."""
+USUAL_IDLE: Final = "0"
 FLAG: Final = "1"
 """Value of a key that only says yes; one that says no is left out."""
 UPSTREAM_ADDRESS: Final = "upstream.address"

@@ -18,6 +18,7 @@ from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.chooser import Chooser, Experience
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.stages.bound import Bound
 from pilotage_extproc.stages.choose import Choose, NextId
 from pilotage_extproc.stages.count import Count
 from pilotage_extproc.stages.decide import Decide
@@ -85,10 +86,11 @@ class PlanBook:
             chance=parts.chance,
         )
         committing = (Count(parts.learner, parts.clock), Record(parts.decisions, parts.utc_now))
-        self.placing = Plan((), (describe, decide, prepare), committing)
+        bound = Bound()
+        self.placing = Plan((), (describe, bound, decide, prepare), committing)
         """Of requests that a rule or a name takes; no field of a rule asks for governance yet."""
         self.in_pool = Plan(
-            (Shed(parts.objectives, parts.scheduler),), (describe, decide, prepare), committing
+            (Shed(parts.objectives, parts.scheduler),), (describe, bound, decide, prepare), committing
         )
         """Of requests whose pool the gateway has fixed."""
         self.forwarded = Plan((), (decide,), committing)
@@ -98,13 +100,13 @@ class PlanBook:
         self._next_id = NextId(parts.process_id)
         self._choosing: dict[frozenset[FeatureKey], Plan] = {}
         self._parts = parts
-        self._around = describe, prepare, committing
+        self._around = describe, bound, prepare, committing
 
     def choosing(self, reads: frozenset[FeatureKey]) -> Plan:
         """Of requests whose rule has an objective that reads some features."""
         plan = self._choosing.get(reads)
         if plan is None:
-            parts, (describe, prepare, (count, *record)) = self._parts, self._around
+            parts, (describe, bound, prepare, (count, *record)) = self._parts, self._around
             choose = Choose(
                 self._chooser,
                 parts.conversations,
@@ -114,7 +116,9 @@ class PlanBook:
                 clock=parts.clock,
             )
             learn = Learn(parts.experience, parts.conversations, parts.scheduler.table)
-            plan = self._choosing[reads] = Plan((), (describe, choose, prepare), (count, learn, *record))
+            plan = self._choosing[reads] = Plan(
+                (), (describe, bound, choose, prepare), (count, learn, *record)
+            )
         return plan
 
     def features(self, wanted: frozenset[FeatureKey]) -> tuple[Stage, ...]:

@@ -50,6 +50,11 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
             }
             for index in record.order
         ],
+        "passedOver": [
+            {"model": route.models[one.tier], "reason": one.reason, "leftOut": one.left_out}
+            for one in record.passed_over
+        ],
+        "limits": _limits(record),
         "scorers": [
             {
                 "name": weighted.scorer.name,
@@ -68,6 +73,18 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
         "runnerUp": _runner_up(record),
         "outcome": _outcome(record),
         "givenUp": record.outcome is not None and record.outcome.given_up,
+    }
+
+
+def _limits(record: DecisionRecord) -> dict[str, Any]:
+    """Which failures lead to the next attempt (None is the usual ones), and how long it may take."""
+    limits = record.limits
+    left = None if limits.deadline is None else limits.deadline - record.decided_at
+    return {
+        "leadsOn": None if limits.leads_on is None else sorted(limits.leads_on),
+        "firstTokenSeconds": limits.first_token_seconds,
+        "idleSeconds": limits.idle_seconds,
+        "leftSeconds": _figure(left),
     }
 
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.limits import USUAL, AttemptLimits
 from pilotage_extproc.request.trial import Trial
 from pilotage_extproc.scheduling.route import Route
+from pilotage_extproc.scheduling.shaping import PassedOver
 
 _FACTS_BYTES = 900
 _ARRAY_BYTES = 112
@@ -57,6 +59,10 @@ class DecisionRecord:
     """Of them, expected in the pick's prefix cache."""
     trials: tuple[Trial, ...] = ()
     """The rules that were tried, in order."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Models that do not stand where the rule has them."""
+    limits: AttemptLimits = USUAL
+    """Which failures lead on, and how long it may take."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -86,6 +92,8 @@ class DecisionRecord:
             features.prompt_tokens,
             ranking.cached_tokens,
             exchange.trials,
+            ranking.passed_over,
+            exchange.limits,
         )
 
     def complete(self, outcome: Outcome) -> None:

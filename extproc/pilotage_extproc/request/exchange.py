@@ -12,6 +12,7 @@ from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.call import Call
+from pilotage_extproc.request.limits import USUAL, AttemptLimits
 from pilotage_extproc.request.plan import NO_PLAN, Plan
 from pilotage_extproc.request.stage import FeatureKey, Stage
 from pilotage_extproc.request.trial import Trial
@@ -61,6 +62,7 @@ class Exchange:
         "features",
         "fixed_address",
         "head",
+        "limits",
         "new_body",
         "outcome",
         "plan",
@@ -96,6 +98,8 @@ class Exchange:
         """What keeps its answer within the chosen output budget."""
         self.new_body: bytes | None = None
         """The body as the first attempt gets it; None where it goes on unchanged."""
+        self.limits = USUAL
+        """What its attempts may take, and which failures lead to the next."""
         self.usage_edit = UsageEdit.NONE
         """How that body was made to ask for usage."""
         self.usage_added = False
@@ -166,6 +170,10 @@ class Exchange:
     def described(self, features: RequestFeatures) -> None:
         """What scheduling may know of it has been computed."""
         self.features = features
+
+    def bounded(self, limits: AttemptLimits) -> None:
+        """How far its attempts may go has been settled."""
+        self.limits = limits
 
     def decided(self, ranking: Ranking, decision: Decision) -> None:
         """Where it goes, in order."""

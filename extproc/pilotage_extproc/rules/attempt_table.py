@@ -63,5 +63,5 @@ def _bindings(snapshot: RoutingSnapshot) -> Iterable[Binding]:
         yield from bindings
     for route in snapshot.routes:
         for rule in route.rules:
-            for candidate in rule.candidates:
+            for candidate in (*rule.candidates, *(() if rule.fallback is None else rule.fallback.to)):
                 yield from candidate.bindings

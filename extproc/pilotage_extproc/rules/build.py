@@ -20,9 +20,11 @@ from pilotage_extproc.rules.condition import Condition, Conditions
 from pilotage_extproc.rules.globs import glob_pattern
 from pilotage_extproc.rules.routing_index import PolicyEntry, RoutingIndex
 from pilotage_extproc.rules.rule import Policy, Rule
+from pilotage_extproc.scheduling.abilities import abilities_of
 from pilotage_extproc.scheduling.objective import rule_objective
 from pilotage_extproc.scheduling.profile import Profile, ProfileBook
 from pilotage_extproc.scheduling.route import Route
+from pilotage_extproc.scheduling.shaping import fallback_of
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_kube.turns import Turns
 
@@ -156,11 +158,12 @@ class _Builder:
         return known
 
     def _rule(self, policy: str, rule: RuleSnapshot) -> Rule:
-        candidates = rule.candidates
+        candidates, fallback = rule.candidates, rule.fallback
         weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
-        tiers = tuple(candidate.bindings for candidate in candidates)
+        named = candidates if fallback is None else (*candidates, *fallback.to)
+        models = tuple(candidate.model for candidate in named)
+        tiers = tuple(candidate.bindings for candidate in named)
         found = self._sets.of(tiers, self.pools)
-        models = tuple(candidate.model for candidate in candidates)
         objective = None
         if rule.objective is not None:
             objective = rule_objective(
@@ -182,6 +185,14 @@ class _Builder:
             pools=self.pools,
             sticky_by=rule.sticky_by,
             objective=objective,
+            fallback=None
+            if fallback is None
+            else fallback_of(
+                fallback,
+                len(candidates),
+                abilities_of(found, [one for tier in tiers for one in tier], self.pools),
+            ),
+            timeouts=rule.timeouts,
         )
         condition = None if rule.when is None else self._conditions[rule.when]
         plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)

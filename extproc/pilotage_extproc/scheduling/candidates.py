@@ -1,7 +1,7 @@
 """The candidate table: what one request may go to, in columns."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +13,7 @@ from pilotage_extproc.domain.prompt_blocks import root_of
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.targets import UNBOUNDED, CandidateGroup, GroupTargets
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
+from pilotage_extproc.state.breakers import Breakers
 from pilotage_extproc.state.endpoints import (
     EJECTED_UNTIL,
     INFLIGHT,
@@ -90,16 +91,6 @@ def renamed(candidates: CandidateSet, model: str, *, adapter: bool) -> Candidate
         models=((root_of(model), candidates.all),),
         adapters=((model, candidates.all),) if adapter else (),
     )
-
-
-def all_full(candidates: CandidateSet, table: EndpointTable) -> bool:
-    """Whether every candidate is full as its pool defines it."""
-    full = np.zeros(len(candidates), np.bool_)
-    if candidates.full_queue is not None:
-        full |= table.waiting[candidates.rows] >= candidates.full_queue
-    if candidates.full_cache is not None:
-        full |= table.kv_usage[candidates.rows] >= candidates.full_cache
-    return bool(full.all())
 
 
 def rows_of(addresses: Iterable[str], table: EndpointTable) -> tuple[tuple[str, ...], NDArray[np.intp]]:
@@ -185,11 +176,13 @@ def _bounds(values: Sequence[float | None], sizes: Sequence[int]) -> NDArray[np.
 
 @dataclass(slots=True)
 class Knowledge:
-    """What is known beside the endpoint table: who holds which prefixes, adapters and sessions."""
+    """What is known beside the endpoint table: who holds which prefixes, adapters and sessions, and whom to
+    stay away from."""
 
     prefixes: PrefixIndex
     adapters: AdapterSlots
     sessions: Sessions
+    breakers: Breakers = field(default_factory=Breakers)
 
 
 class CandidateView:

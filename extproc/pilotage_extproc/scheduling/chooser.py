@@ -21,6 +21,7 @@ from pilotage_extproc.scheduling.objective_choice import (
 )
 from pilotage_extproc.scheduling.profile import Profile
 from pilotage_extproc.scheduling.scheduler import Ranking, filtered, scored
+from pilotage_extproc.scheduling.shaping import PassedOver, Shape, compared, shaped, with_later
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.latency import FEATURES, LatencyBook
 from pilotage_extproc.state.lengths import LengthBook
@@ -97,8 +98,14 @@ class Chooser:
         reach: Reach = Reach.SECRETS,
         limit: int,
         now: float,
+        shape: Shape | None = None,
     ) -> Chosen:
-        """Order the best `limit` candidates: the first is the pick, the rest have its output budget."""
+        """Order the best `limit` candidates: the first is the pick, the rest have its output budget.
+
+        With `shape` the rule has a fallback. Its own models are compared; those of the fallback that stand in
+        the list come after them, in order, one place each. Where none of its own serves, the first of the
+        list takes their place.
+        """
         allowed = None if subset is None else frozenset(subset)
         view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now, reach)
         skipped = list(profile.missing)
@@ -111,12 +118,22 @@ class Chooser:
                 mask = dropped.setdefault(reason, np.zeros(len(candidates), np.bool_))
                 mask[members] = True
                 alive[members] = False
+        passed_over: tuple[PassedOver, ...] = ()
+        later: list[int] = []
+        everyone = alive
+        if shape is not None:
+            tiers, everyone, passed_over = shaped(view, alive, shape, None)
+            first, later = compared(tiers, passed_over, shape.fallback.own_tiers)
+            alive = everyone & np.isin(candidates.tiers, first)
         choice = self._choice(view, objective, asked)
         order, choice = self._order(choice, candidates, alive, total, dropped, limit)
+        if order and later:
+            order = with_later(order, later, candidates, everyone, total, limit)
         cached = 0.0
         if order and request.prompt is not None:
             cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
-        return Chosen(choice, Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached))
+        ranking = Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached, passed_over)
+        return Chosen(choice, ranking)
 
     def _choice(self, view: CandidateView, objective: RuleObjective, asked: Asked) -> Choice:
         """Every term of every candidate."""

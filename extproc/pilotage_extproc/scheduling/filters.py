@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.subset import any_port_of
-from pilotage_extproc.scheduling.candidates import CandidateView
+from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView
+from pilotage_extproc.state.endpoints import EndpointTable
 
 
 class Admitted:
@@ -88,6 +89,18 @@ class Healthy:
         return keep
 
 
+class Closed:
+    """Drops candidates that an open circuit breaker keeps requests from; never all of a model's."""
+
+    reason = "circuit breaker open"
+    soft = True
+
+    def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
+        """True where no breaker is open."""
+        blocked = view.knowledge.breakers.blocked(view.now)
+        return ~view.candidates.targets.among(blocked) if blocked else None
+
+
 class NotSaturated:
     """Drops endpoints that are full as their pool defines it; never all of a model's."""
 
@@ -106,3 +119,23 @@ class NotSaturated:
                 room |= view.kv_unknown  # as bad as the worst, but nobody says that it is full
             keep = room if keep is None else keep & room
         return keep
+
+
+def all_full(candidates: CandidateSet, table: EndpointTable) -> bool:
+    """Whether every candidate is full as its pool defines it."""
+    full = np.zeros(len(candidates), np.bool_)
+    if candidates.full_queue is not None:
+        full |= table.waiting[candidates.rows] >= candidates.full_queue
+    if candidates.full_cache is not None:
+        full |= table.kv_usage[candidates.rows] >= candidates.full_cache
+    return bool(full.all())
+
+
+def at_work(view: CandidateView) -> NDArray[np.bool_] | None:
+    """True where an endpoint is not ejected and no breaker is open; None where that is all of them."""
+    works = view.ejected_until <= view.now if view.table.ejections else None
+    closed = Closed().keep(view)
+    if works is None or closed is None:
+        return closed if works is None else works
+    both: NDArray[np.bool_] = works & closed
+    return both

@@ -15,6 +15,7 @@ from pilotage_extproc.scheduling.contract import Filter, Picker, Scorer
 from pilotage_extproc.scheduling.filters import (
     Admitted,
     Available,
+    Closed,
     Healthy,
     InSubset,
     NotSaturated,
@@ -79,6 +80,7 @@ class Profile:
             Reachable(),
             InSubset(),
             Healthy(),
+            Closed(),
             NotSaturated(),
         )
         self.plugin_filters = _told_apart(self.filters, filters)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pilotage_api.snapshot import PoolSnapshot
+from pilotage_api.snapshot import PoolSnapshot, TimeoutsSnapshot
 from pilotage_extproc.scheduling.candidates import CandidateSet
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.profile import Profile
+from pilotage_extproc.scheduling.shaping import Fallback
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,3 +29,7 @@ class Route:
     """Header by whose value the draw by weight is made; None draws anew for each request."""
     objective: RuleObjective | None = None
     """Compares all candidates; None tries models in order."""
+    fallback: Fallback | None = None
+    """Which of its tiers are fallbacks, and when requests go there; None is that of no rule."""
+    timeouts: TimeoutsSnapshot | None = None
+    """How long its requests may take; None is no bound of its own."""

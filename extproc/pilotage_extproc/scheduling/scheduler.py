@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.domain.reach import Reach
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge, all_full
+from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
+from pilotage_extproc.scheduling.filters import all_full
 from pilotage_extproc.scheduling.plugins import PluginSkipped
 from pilotage_extproc.scheduling.profile import Profile
+from pilotage_extproc.scheduling.shaping import PassedOver, Shape, shaped
 from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class Ranking:
     """`step: why` of steps that did not count for this decision."""
     cached_tokens: float
     """Of the prompt, probably in the first one's prefix cache."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Models that do not stand where their rule has them."""
 
 
 class Scheduler:
@@ -59,6 +63,7 @@ class Scheduler:
         tier_order: Sequence[int] | None,
         now: float,
         reach: Reach = Reach.SECRETS,
+        shape: Shape | None = None,
     ) -> Ranking:
         """Order the best `limit` candidates.
 
@@ -66,6 +71,7 @@ class Scheduler:
         0, 1, 2 …. A tier comes before the next, but where several have survivors each later one
         keeps a place at the end of the list, so that a model that fails everywhere has a fallback.
         Within a tier own servers come before hosted providers, which keep a place in the same way.
+        With `shape` the rule has a fallback: `limit` is raised until each model of the list has a place.
         """
         allowed = None if subset is None else frozenset(subset)
         view = CandidateView(candidates, self.table, self.knowledge, request, allowed, now, reach)
@@ -73,11 +79,16 @@ class Scheduler:
         alive, dropped = filtered(view, profile, skipped)
         terms, total = scored(view, profile, skipped)
         hosted = self.table.needs[candidates.rows] > 0 if self.table.hosted_rows else None
+        passed_over: tuple[PassedOver, ...] = ()
+        if shape is not None:
+            everyone = np.ones(len(candidates), np.bool_) if alive is None else alive
+            tier_order, alive, passed_over = shaped(view, everyone, shape, tier_order)
+            limit = max(limit, len(tier_order))
         order = _Order(candidates, profile, total, limit, skipped, hosted).of(alive, tier_order)
         cached = 0.0
         if order and request.prompt is not None:
             cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
-        return Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached)
+        return Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached, passed_over)
 
 
 def filtered(

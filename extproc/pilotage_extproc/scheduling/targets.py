@@ -1,7 +1,7 @@
 """Where candidates lead: endpoints under a model's name, group by group."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, repeat
 from typing import Final, overload
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pilotage_api.snapshot import SaturationSnapshot
 from pilotage_extproc.domain.decision import Target
+from pilotage_extproc.state.breakers import Circuit
 
 UNBOUNDED: Final = SaturationSnapshot()
 _MOST_MADE: Final = 256
@@ -89,6 +90,14 @@ class GroupTargets(Sequence[Target]):
     def has_address(self, address: str) -> bool:
         """Whether any of them is there."""
         return any(address in group.addresses for group in self.groups)
+
+    def among(self, circuits: Collection[Circuit]) -> NDArray[np.bool_]:
+        """True where one of these pools, or models of a pool, is."""
+        found = np.zeros(self._length, np.bool_)
+        for begin, group in zip(self._begins, self.groups, strict=True):
+            if Circuit(group.pool) in circuits or Circuit(group.pool, group.upstream_model) in circuits:
+                found[begin : begin + len(group.addresses)] = True
+        return found
 
     def renamed(self, model: str, *, adapter: bool) -> "GroupTargets":
         """The same, all asked for this model."""

@@ -92,7 +92,7 @@ class Runtime:
         self.older_peers = OlderPeers(clock)
         self.processor = Processor(
             pipeline,
-            Picks(self.process_id, attempts.number, self.older_peers.about),
+            Picks(self.process_id, attempts.number, self.older_peers.about, clock),
             bodies=self.bodies,
             telemetry=self.telemetry,
             settle=self.settler.stream_end,

@@ -18,10 +18,12 @@ from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import FeatureKey, Step
+from pilotage_extproc.rules.misfits import misfits_of
 from pilotage_extproc.rules.prompt_features import domain_of, gain_of
 from pilotage_extproc.scheduling.chooser import Chooser
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import Asked, Choice
+from pilotage_extproc.scheduling.shaping import Shape
 from pilotage_extproc.stages.places import allowed_places, nowhere
 from pilotage_extproc.state.conversations import Conversations
 
@@ -64,7 +66,7 @@ class Choose(Step):
     def apply(self, exchange: Exchange) -> None:
         """Decide. Raises RequestRefused where no candidate is available, or none keeps the rule's bounds."""
         route, now = exchange.route, self._clock()
-        objective = route.objective
+        objective, fallback = route.objective, route.fallback
         if objective is None:
             raise LookupError("the rule has no objective")
         conversation = None if objective.minimum_gain is None else _conversation(exchange)
@@ -79,6 +81,7 @@ class Choose(Step):
             reach=exchange.head.reach,
             limit=self._max_attempts,
             now=now,
+            shape=None if fallback is None else Shape(fallback, misfits_of(exchange, fallback)),
         )
         ranking, choice = chosen.ranking, chosen.choice
         if not ranking.order:

@@ -6,7 +6,9 @@ from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
+from pilotage_extproc.rules.misfits import misfits_of
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.scheduling.shaping import Shape
 from pilotage_extproc.scheduling.weighted_order import sticky_chances, weighted_order
 from pilotage_extproc.stages.places import allowed_places, nowhere
 
@@ -36,6 +38,7 @@ class Decide(Step):
     def apply(self, exchange: Exchange) -> None:
         """Decide. Raises RequestRefused where no candidate is available."""
         route, now = exchange.route, self._clock()
+        fallback = route.fallback
         ranking = self._scheduler.rank(
             route.candidates,
             route.profile,
@@ -45,6 +48,7 @@ class Decide(Step):
             limit=self._max_attempts,
             tier_order=None if route.weights is None else self._drawn(exchange, route.weights),
             now=now,
+            shape=None if fallback is None else Shape(fallback, misfits_of(exchange, fallback)),
         )
         if not ranking.order:
             raise nowhere(exchange)
@@ -68,5 +72,5 @@ class Decide(Step):
         route = exchange.route
         value = None if route.sticky_by is None else exchange.head.headers.get(route.sticky_by)
         if value:
-            return weighted_order(weights, sticky_chances(value, route.models))
+            return weighted_order(weights, sticky_chances(value, route.models[: len(weights)]))
         return weighted_order(weights, [self._chance() for _ in weights])

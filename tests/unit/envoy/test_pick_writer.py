@@ -5,9 +5,12 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotage_api.fallback import FallbackReason
+from pilotage_api.timeouts import IDLE_STEPS_SECONDS
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
+from pilotage_extproc.envoy.ext_proc.retry_headers import RouterLimits, idle_step
 
 texts = st.text(max_size=200)
 later_attempts = st.builds(
@@ -16,6 +19,13 @@ later_attempts = st.builds(
     st.integers(0, 31),
     st.dictionaries(texts, st.integers(0, 1 << 20), max_size=3),
     st.dictionaries(texts, texts, max_size=3),
+)
+router_limits = st.builds(
+    RouterLimits,
+    st.none() | st.frozensets(st.sampled_from(FallbackReason)),
+    st.none() | st.integers(1, 10**8),
+    st.none() | st.integers(1, 10**8),
+    st.none() | st.floats(0.001, 3600),
 )
 picks = st.builds(
     Pick,
@@ -29,8 +39,39 @@ picks = st.builds(
     remove_headers=st.lists(texts, max_size=2),
     flags=st.lists(st.sampled_from([contract.STRIP_USAGE, contract.ANNOUNCE_RESPONSE]), unique=True),
     later=st.none() | later_attempts,
+    limits=st.none() | router_limits,
 )
+CONDITIONS = {
+    "connect": "connect-failure,refused-stream,reset-before-request",
+    "contextOverflow": "retriable-headers",
+    "firstToken": "reset",
+    "serverError": "5xx,reset",
+}
+STATUSES = {"auth": "401,403", "notFound": "404", "quota": "402", "rateLimited": "429,529"}
 OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def headers_of(limits: RouterLimits) -> dict[str, str]:
+    """What the router is to be told, in another way than the code writes it."""
+    told: dict[str, str] = {}
+    if limits.leads_on is None and limits.idle_seconds is not None:
+        told["x-envoy-retry-on"] = "5xx,connect-failure,reset,retriable-status-codes"
+        told["x-envoy-retriable-status-codes"] = "429"
+    elif limits.leads_on is not None:
+        reasons = sorted(limits.leads_on)
+        conditions = ",".join(CONDITIONS[one] for one in reasons if one in CONDITIONS).split(",")
+        statuses = ",".join(STATUSES[one] for one in reasons if one in STATUSES)
+        conditions += ["retriable-status-codes"] if statuses else []
+        told["x-envoy-retry-on"] = ",".join(dict.fromkeys(one for one in conditions if one))
+        if statuses:
+            told["x-envoy-retriable-status-codes"] = statuses
+        if "contextOverflow" in reasons:
+            told["x-envoy-retriable-header-names"] = "x-pilotage-context-overflow"
+    if limits.first_token_ms is not None:
+        told["x-envoy-upstream-rq-per-try-timeout-ms"] = str(limits.first_token_ms)
+    if limits.total_ms is not None:
+        told["x-envoy-upstream-rq-timeout-ms"] = str(limits.total_ms)
+    return told
 
 
 def written_by_classes(
@@ -59,6 +100,9 @@ def written_by_classes(
             mutation.remove_headers.append(contract.DESTINATION)
     if process_id is None:
         mutation.remove_headers.extend(pick.remove_headers)
+    if process_id is not None and pick.limits is not None:
+        for name, value in headers_of(pick.limits).items():
+            set_header(name, value)
     if pick.path is not None:
         set_header(":path", pick.path)
     if pick.body is not None:
@@ -69,6 +113,8 @@ def written_by_classes(
     metadata.update({contract.LB_NAMESPACE: {contract.DESTINATION: pick.destination}})
     if process_id is not None:
         ours = {"decision": pick.decision_id, "owner": process_id, **dict.fromkeys(pick.flags, contract.FLAG)}
+        if pick.limits is not None and pick.limits.route is not None:
+            ours["route"] = pick.limits.route
         if pick.later is not None:
             ours |= {
                 "snapshot": pick.later.snapshot,
@@ -110,3 +156,10 @@ def test_streamed_chunks_are_the_bytes_the_message_classes_write(body, end_of_st
         assert streamed.end_of_stream == (end_of_stream and index == len(chunks) - 1)
         put_together += streamed.body
     assert put_together == body
+
+
+@given(st.floats(0.001, 3600))
+def test_a_bound_on_silence_is_rounded_up_to_one_that_envoy_has_a_route_for(seconds):
+    step = idle_step(seconds)
+    assert step >= seconds
+    assert all(other < seconds or other >= step for other in IDLE_STEPS_SECONDS)

@@ -200,7 +200,7 @@ async def test_a_rule_without_an_objective_keeps_its_plan():
     pipeline, _ = await gateway()
     plans = pipeline._plans
     assert not any(isinstance(stage, Learn) for stage in plans.placing.committing)
-    assert [stage.name for stage in plans.placing.deciding] == ["describe", "decide", "prepare"]
+    assert [stage.name for stage in plans.placing.deciding] == ["describe", "bound", "decide", "prepare"]
     exchange = await decided(pipeline)
     assert exchange.choice is not None
     served = await decided(pipeline, {"model": "weak"})

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from pilotage_api.address import canonical_place
 from pilotage_api.calls import ACCEPT_ENCODING
+from pilotage_api.timeouts import PASSED_ON_TIMEOUT_HEADER
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
@@ -29,6 +30,7 @@ INPUT_HEADERS = (
     *contract.STEERING_HEADERS,
     contract.SUBSET_KEY,
     contract.DESTINATION_SERVED,
+    PASSED_ON_TIMEOUT_HEADER,
     ACCEPT_ENCODING,
 )
 """Meant for the picker, for steering, or (the last) in the way of reading usage: no server sees them."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.retry_headers import RetryHeaders, RouterLimits
 from pilotage_extproc.envoy.ext_proc.wire import (
     Kept,
     number_value,
@@ -52,6 +53,8 @@ class Pick(NamedTuple):
     """Keys of our metadata that only say yes: what the bundled Envoy has to do with the response."""
     later: "LaterAttempts | None" = None
     """Where attempts are spoken to differently."""
+    limits: RouterLimits | None = None
+    """Where a rule or the kind of call bounds the attempts."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,6 +78,7 @@ class PickWriter:
         self._owner = struct_entry(names.OWNER, string_value(process_id))
         self._destinations = Kept(_destination)
         self._retry_headers = Kept(lambda attempts: set_header(names.MAX_RETRIES, str(attempts - 1)))
+        self._retry_limits = RetryHeaders()
         self._length_headers = Kept(lambda length: set_header("content-length", str(length)))
         # of a decision id, and of all our metadata, only the length shapes the bytes before it
         self._before_id = Kept(
@@ -89,6 +93,10 @@ class PickWriter:
             headers += _STRIPPED + _STRIPPED_DESTINATION
         identity = pick.decision_id.encode()
         ours = self._before_id[len(identity)] + identity + self._owner
+        if pick.limits is not None:
+            headers += self._retry_limits.written(pick.limits)
+            if pick.limits.route is not None:
+                ours += struct_entry(names.OWN_ROUTE, string_value(pick.limits.route))
         if pick.later is not None:
             ours += _later(pick.later)
         for flag in pick.flags:

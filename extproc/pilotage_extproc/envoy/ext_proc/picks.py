@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
+from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.envoy.contract import ANNOUNCE_RESPONSE, CONTRACT, STRIP_USAGE
 from pilotage_extproc.envoy.ext_proc.messages import further_inputs
 from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
+from pilotage_extproc.envoy.ext_proc.retry_headers import router_limits
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.limits import USUAL
 
 
 class Picks:
@@ -18,6 +21,7 @@ class Picks:
         process_id: str,
         number_of: Callable[[str, Attempt], int],
         older_about: Callable[[], bool] = lambda: False,
+        clock: Clock = monotonic,
     ) -> None:
         """`number_of` gives an attempt's number in a version of the snapshot.
 
@@ -26,6 +30,7 @@ class Picks:
         self._writer = PickWriter(process_id)
         self._number_of = number_of
         self._older_about = older_about
+        self._clock = clock
 
     def bundled(self, exchange: Exchange, shown: Mapping[str, str], *, on_body: bool, contract: str) -> bytes:
         """The answer to a bundled Envoy; `shown` are response headers that show the decision."""
@@ -39,6 +44,7 @@ class Picks:
             shown=shown,
             flags=_flags(exchange),
             later=self._later(exchange, contract) if exchange.attempts else None,
+            limits=None if exchange.limits is USUAL else router_limits(exchange.limits, self._clock()),
         )
         return self._writer.bundled(pick, on_body=on_body)
 

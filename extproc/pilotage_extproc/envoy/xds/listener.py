@@ -13,10 +13,13 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import Downstrea
 
 from pilotage_api.calls import ACCEPT_ENCODING, STEERING_PREFIXES
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, TlsFiles
+from pilotage_api.timeouts import CLIENT_TIMEOUT_HEADER, PASSED_ON_TIMEOUT_HEADER
 from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.ext_proc.retry_headers import USUAL_CONDITIONS, USUAL_STATUSES
 from pilotage_extproc.envoy.lua.usage_filter import usage_filter
 from pilotage_extproc.envoy.xds.cors import cors_filters, cors_policy
 from pilotage_extproc.envoy.xds.local_replies import local_reply_config
+from pilotage_extproc.envoy.xds.own_routes import own_route_is_absent, own_routes
 from pilotage_extproc.envoy.xds.typed import (
     FROM_EXTPROC,
     Fields,
@@ -31,7 +34,6 @@ _ASK_ANOTHER_ON = "connect-failure,refused-stream,reset,unavailable"
 """When to ask another picker process, as long as the first has answered nothing."""
 _FOREVER_SECONDS = 10 * 365 * 24 * 3600
 _LOG_FLUSH_SECONDS = 0.02
-_RETRY_ON = "5xx,connect-failure,reset,retriable-status-codes"
 
 
 def listener(settings: GatewaySettings, *, envoy_name: str, host: str, port: int) -> Fields:
@@ -110,6 +112,17 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
                 HeaderMutation,
                 {
                     "mutations": [
+                        {
+                            "append": {
+                                "header": {
+                                    "key": PASSED_ON_TIMEOUT_HEADER,
+                                    "value": f"%REQ({CLIENT_TIMEOUT_HEADER})%",
+                                },
+                                "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD",
+                            }
+                        },
+                    ]
+                    + [
                         {"removeOnMatch": {"keyMatcher": {"prefix": prefix, "ignoreCase": True}}}
                         for prefix in (*STEERING_PREFIXES, ACCEPT_ENCODING)
                     ]
@@ -196,9 +209,10 @@ def _routes(settings: GatewaySettings) -> Fields:
     routes = [
         {
             "name": "picked",
-            "match": {"prefix": "/", "dynamicMetadata": [_pick_is_present()]},
+            "match": {"prefix": "/", "dynamicMetadata": [_pick_is_present(), own_route_is_absent()]},
             "route": _forward(settings, names.MODELS_CLUSTER, retries=settings.max_attempts - 1),
-        }
+        },
+        *own_routes(settings),
     ]
     if settings.fail_open_pool is not None:
         routes.append(
@@ -249,8 +263,8 @@ def _forward(settings: GatewaySettings, cluster: str, *, retries: int) -> Fields
         "timeout": seconds(upstream.request_timeout_seconds),
         "idleTimeout": seconds(upstream.stream_idle_timeout_seconds),
         "retryPolicy": {
-            "retryOn": _RETRY_ON,
-            "retriableStatusCodes": [429],
+            "retryOn": ",".join(USUAL_CONDITIONS),
+            "retriableStatusCodes": list(USUAL_STATUSES),
             "numRetries": retries,  # the pick lowers it to its own list's length less one
             "retryBackOff": {"baseInterval": seconds(0.005), "maxInterval": seconds(0.05)},
         },

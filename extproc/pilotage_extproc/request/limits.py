@@ -1,0 +1,21 @@
+"""What a request's attempts may take, and which failures lead from one to the next."""
+
+from typing import Final, NamedTuple
+
+from pilotage_api.fallback import FallbackReason
+
+
+class AttemptLimits(NamedTuple):
+    """Of one request; all None is as the gateway is set."""
+
+    leads_on: frozenset[FallbackReason] | None = None
+    """Reasons for which the next attempt is made; None is the gateway's usual ones."""
+    first_token_seconds: float | None = None
+    """Of each attempt, to the first byte of its answer; only for streams."""
+    idle_seconds: float | None = None
+    deadline: float | None = None
+    """When all of it has to be over, monotonic seconds."""
+
+
+USUAL: Final = AttemptLimits()
+"""No rule, client or kind of call says otherwise."""

@@ -1,0 +1,46 @@
+"""Which candidates of a rule with a fallback cannot serve a request, by what is known of their models."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotage_api.fallback import FallbackReason
+from pilotage_extproc.dialects.call import max_tokens
+from pilotage_extproc.dialects.context_tokens import context_tokens
+from pilotage_extproc.dialects.looking import UnknownFactError
+from pilotage_extproc.dialects.shape import capabilities_needed
+from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.scheduling.shaping import Fallback
+
+Misfits = dict[FallbackReason, NDArray[np.bool_]]
+"""By reason: True where a candidate cannot serve the request."""
+
+
+def misfits_of(exchange: Exchange, fallback: Fallback) -> Misfits:
+    """By each listed reason that any candidate cannot serve it for; what cannot be told counts as fitting."""
+    asked = fallback.at_decision
+    found: Misfits = {}
+    if exchange.call.kind not in DIALECTS:
+        return found
+    abilities = fallback.abilities
+    if FallbackReason.CONTEXT_OVERFLOW in asked and abilities.windows is not None:
+        tokens = _tokens(exchange)
+        over = None if tokens is None else abilities.too_long(tokens)
+        if over is not None:
+            found[FallbackReason.CONTEXT_OVERFLOW] = over
+    if FallbackReason.CAPABILITY in asked and abilities.lacks:
+        lacking = abilities.lacking(
+            capabilities_needed(DIALECTS[exchange.call.kind], exchange.document.members)
+        )
+        if lacking is not None:
+            found[FallbackReason.CAPABILITY] = lacking
+    return found
+
+
+def _tokens(exchange: Exchange) -> float | None:
+    """Estimated tokens of the prompt and of the answer that the client asks room for."""
+    kind, members = exchange.call.kind, exchange.document.members
+    try:
+        return context_tokens(kind, members, exchange.body) + (max_tokens(DIALECTS[kind], members) or 0)
+    except (UnknownFactError, TypeError):
+        return None
