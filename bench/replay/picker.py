@@ -84,7 +84,7 @@ async def picker(endpoints: int) -> tuple[Connection, Wire, Callable[[], float]]
     port = BuiltinPort(limits=Limits(streams_a_connection=_MOST_STREAMS))
     port.add(
         ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop),
-        access_log_service(runtime.take_log_entry),
+        access_log_service(runtime.take_log_entry, runtime.take_failed_attempt),
     )
     wire = Wire()
     connection = Connection(port, asyncio.get_running_loop())

@@ -23,6 +23,7 @@ from pilotage_api.snapshot import (
 )
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_extproc.dialects.translation.translator import ProviderTranslator
+from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.envoy.access_log import LoggedRequest, access_log_service
 from pilotage_extproc.envoy.announcements import Announcement, announcement_service
@@ -133,7 +134,11 @@ def pick(
             address: table.number(Attempt.at(snapshot.pools[0], model)) for address, model in rebind.items()
         }
         ours |= {"snapshot": snapshot.version, "attempts": numbers, "usage_edit": 0}
-    set_headers = {"x-envoy-max-retries": str(len(addresses) - 1), **(headers or {})}
+    set_headers = {
+        "x-envoy-max-retries": str(len(addresses) - 1),
+        "x-pilotage-decision": decision,
+        **(headers or {}),
+    }
     if body is not None:
         set_headers["content-length"] = str(len(body))
     metadata = {"envoy.lb": {"x-gateway-destination-endpoint": ",".join(addresses)}, "pilotage": ours}
@@ -149,6 +154,7 @@ class Rig:
     models_cluster: dict[str, Any] | None = None
     """Served instead of today's."""
     entries: list[LoggedRequest] = field(default_factory=list)
+    failed: list[FailedAttempt] = field(default_factory=list)
     announced: list[Announcement] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
     replies: list[str] = field(default_factory=list)
@@ -185,7 +191,7 @@ class Rig:
         """Start extproc alone."""
         self.extproc.add(
             Service(EXT_PROC_SERVICE, {"Process": Method(self._process, room=self.bodies)}),
-            access_log_service(self.entries.append),
+            access_log_service(self.entries.append, self.failed.append),
             announcement_service(self.announced.append),
             self.xds.service(),
         )
@@ -268,6 +274,13 @@ class Rig:
         sent.update({key.replace("_", "-"): value for key, value in headers.items()})
         async with self.session.post(self.url + CHAT, data=raw, headers=sent) as answer:
             return answer.status, answer.headers, await answer.read()
+
+    async def attempts_failed(self, count: int = 1) -> list[FailedAttempt]:
+        """The log of failed attempts, once there are `count`."""
+        async with asyncio.timeout(5):
+            while len(self.failed) < count:
+                await asyncio.sleep(0.01)
+        return self.failed
 
     async def logged(self, count: int = 1) -> list[LoggedRequest]:
         """The access log's entries, once there are `count`."""

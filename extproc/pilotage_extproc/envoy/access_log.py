@@ -1,5 +1,6 @@
-"""Envoy's access log: one entry a finished request, decoded to an outcome."""
+"""Envoy's access log: one entry a finished request, decoded to an outcome, and one a failed attempt."""
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,14 +10,18 @@ from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_extproc.dialects.translation.answers import BETWEEN_NOTES
+from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.envoy import contract
+from pilotage_extproc.envoy.rate_limits import stay_away_seconds
 from pilotage_extproc.transport.contract import Method, Service, Stream
 from pilotage_extproc.transport.stepped import by_steps
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 _ENDS = frozenset({accesslog_pb2.NotSet, accesslog_pb2.DownstreamEnd})
 """Types of entries that end a request. Any other is written while it runs, and settles nothing."""
+_CLIENTS_OWN: Final = frozenset(range(400, 500)) - {401, 402, 403, 404, 429}
+"""Statuses of requests that are wrong: not the server's failure."""
 _NO_USAGE: Final = TokenUsage()
 _FLAGS = tuple(
     field.name for field in accesslog_pb2.ResponseFlags.DESCRIPTOR.fields if field.type == field.TYPE_BOOL
@@ -31,14 +36,19 @@ class LoggedRequest:
     owner: str
 
 
-def decode(message: bytes) -> list[LoggedRequest]:
-    """The requests that a `StreamAccessLogsMessage` says have ended."""
+def decode(message: bytes) -> list[LoggedRequest | FailedAttempt]:
+    """The requests that a `StreamAccessLogsMessage` says have ended, and the attempts that have failed."""
     logs = als_pb2.StreamAccessLogsMessage.FromString(message)
-    return [
-        _entry(entry)
-        for entry in logs.http_logs.log_entry
-        if entry.common_properties.access_log_type in _ENDS
-    ]
+    found: list[LoggedRequest | FailedAttempt] = []
+    for entry in logs.http_logs.log_entry:
+        kind = entry.common_properties.access_log_type
+        if kind in _ENDS:
+            found.append(_entry(entry))
+        elif kind == accesslog_pb2.UpstreamEnd:
+            failed = _failed(entry, dt.datetime.now(dt.UTC))
+            if failed is not None:
+                found.append(failed)
+    return found
 
 
 def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
@@ -117,12 +127,37 @@ def _flags(common: accesslog_pb2.AccessLogCommon) -> tuple[str, ...]:
     return tuple(name for name in _FLAGS if getattr(flags, name))
 
 
-def access_log_service(take: Callable[[LoggedRequest], None]) -> Service:
-    """The gRPC service Envoys stream their entries to."""
+def _failed(entry: accesslog_pb2.HTTPAccessLogEntry, utc_now: dt.datetime) -> FailedAttempt | None:
+    """One attempt's entry; None where it did not fail, or belongs to no decision."""
+    common, asked, answered = entry.common_properties, entry.request.request_headers, entry.response
+    decision, number = asked.get(contract.DECISION_REQUEST_HEADER, ""), asked.get(contract.ATTEMPT_COUNT, "")
+    status, headers = answered.response_code.value, answered.response_headers
+    overflow = contract.OVERFLOWS in headers
+    if not decision or (status in _CLIENTS_OWN and not overflow):
+        return None
+    return FailedAttempt(
+        decision_id=decision,
+        address=_address(common),
+        number=int(number) if number.isdecimal() else 0,
+        http_status=status,
+        flags=_flags(common) if common.HasField("response_flags") else (),
+        duration_seconds=common.duration.seconds + common.duration.nanos / 1e9,
+        stay_away_seconds=stay_away_seconds(headers, utc_now) if headers else None,
+        overflow=overflow,
+    )
+
+
+def access_log_service(
+    take: Callable[[LoggedRequest], None], take_failed: Callable[[FailedAttempt], None] = lambda _failed: None
+) -> Service:
+    """The gRPC service Envoys stream their entries to: of finished requests, and of attempts that failed."""
 
     async def entries(stream: Stream) -> None:
         while (raw := await stream.read()) is not None:
             for logged in decode(raw):
-                take(logged)
+                if isinstance(logged, FailedAttempt):
+                    take_failed(logged)
+                else:
+                    take(logged)
 
     return Service(SERVICE, {"StreamAccessLogs": Method(entries, receiver=by_steps(entries))})

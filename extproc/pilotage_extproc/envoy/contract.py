@@ -51,6 +51,8 @@ STEERING_HEADERS: Final = (
     "x-kv-cache-source-host-port",
 )
 """Would choose a server or a model behind the picker's back: dropped from clients."""
+DECISION_REQUEST_HEADER: Final = "x-pilotage-decision"
+"""Request header of a pick: id of the decision, for the log of failed attempts. Model servers see it."""
 OWN_PREFIX: Final = "x-pilotage-"
 """Request headers that begin so are ours to set: dropped from clients."""
 

@@ -36,6 +36,7 @@ from pilotage_extproc.state.latency import LatencyBook
 from pilotage_extproc.state.lengths import LengthBook
 from pilotage_extproc.state.objectives import Objectives
 from pilotage_extproc.state.responses import ResponseOwners
+from pilotage_extproc.state.retry_budget import RetryBudget
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,6 +53,7 @@ class StageParts:
     sources: ReadingSources
     decisions: DecisionLog[DecisionRecord]
     clock: Clock
+    budget: RetryBudget = field(default_factory=RetryBudget)
     chance: Callable[[], float] = random.random
     utc_now: Callable[[], float] = time.time
     experience: Experience = field(default_factory=lambda: Experience(LengthBook(), LatencyBook()))
@@ -84,6 +86,7 @@ class PlanBook:
             max_attempts=settings.max_attempts,
             clock=parts.clock,
             chance=parts.chance,
+            budget=parts.budget,
         )
         committing = (Count(parts.learner, parts.clock), Record(parts.decisions, parts.utc_now))
         bound = Bound()
@@ -114,6 +117,7 @@ class PlanBook:
                 needs=reads,
                 max_attempts=parts.settings.max_attempts,
                 clock=parts.clock,
+                budget=parts.budget,
             )
             learn = Learn(parts.experience, parts.conversations, parts.scheduler.table)
             plan = self._choosing[reads] = Plan(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.scheduling.pickers import NEAR_TIE
 from pilotage_extproc.scheduling.scheduler import worst_for_unknown
@@ -71,6 +72,7 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
         "candidateCount": len(route.candidates),
         "cachedTokens": round(record.cached_tokens) if record.prompt_tokens else None,
         "runnerUp": _runner_up(record),
+        "failedAttempts": [_failed(one) for one in sorted(record.failed, key=lambda one: one.number)],
         "outcome": _outcome(record),
         "givenUp": record.outcome is not None and record.outcome.given_up,
     }
@@ -192,6 +194,18 @@ def _outcome(record: DecisionRecord) -> dict[str, Any] | None:
             "outputTokens": usage.output_tokens,
             "reasoningTokens": usage.reasoning_tokens,
         },
+    }
+
+
+def _failed(attempt: FailedAttempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number or None,
+        "address": attempt.address,
+        "reason": attempt.reason,
+        "status": attempt.http_status or None,
+        "flags": list(attempt.flags),
+        "durationSeconds": _figure(attempt.duration_seconds),
+        "stayAwaySeconds": _figure(attempt.stay_away_seconds),
     }
 
 

@@ -10,6 +10,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_extproc.domain.decision import Target
+from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.exchange import Exchange
@@ -63,6 +65,8 @@ class DecisionRecord:
     """Models that do not stand where the rule has them."""
     limits: AttemptLimits = USUAL
     """Which failures lead on, and how long it may take."""
+    failed: tuple[FailedAttempt, ...] = ()
+    """Attempts that failed, in the order they became known."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -96,6 +100,11 @@ class DecisionRecord:
             exchange.limits,
         )
 
+    def attempt_failed(self, attempt: FailedAttempt) -> None:
+        """One of its attempts has failed; at most as many are kept as its list is long."""
+        if len(self.failed) < len(self.order):
+            self.failed += (attempt,)
+
     def complete(self, outcome: Outcome) -> None:
         """The request has ended; a known end replaces an unknown one."""
         if self.outcome is None or self.outcome.given_up:
@@ -117,6 +126,11 @@ class DecisionRecord:
             + len(self.subset or "")
             + sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
         )
+
+    def targets(self) -> tuple[Target, ...]:
+        """The attempts, best first."""
+        targets = self.route.candidates.targets
+        return tuple([targets[index] for index in self.order])
 
     def addresses(self) -> list[str]:
         """Addresses of the attempts, best first."""

@@ -1,6 +1,7 @@
 """One request, from its head to its settlement: the object that every stage works on."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeVar, cast
 
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
@@ -59,6 +60,7 @@ class Exchange:
         "conversation",
         "decision",
         "document",
+        "failed_at",
         "features",
         "fixed_address",
         "head",
@@ -106,6 +108,8 @@ class Exchange:
         """Whether any of its attempts may ask for usage that the client did not: Envoy takes it out again."""
         self.attempts: tuple[Attempt, ...] = ()
         """One for each target of the decision, where they differ in how they are spoken to; else none."""
+        self.failed_at: tuple[str, ...] = ()
+        """Addresses whose failure is known, and was learned from, before its end."""
         self.skipped: tuple[str, ...] = ()
         """`step: why` of optional steps that did not count."""
         self.outcome: Outcome | None = None
@@ -199,6 +203,15 @@ class Exchange:
         self.usage_edit = usage_edit
         self.usage_added = usage_added
         self.attempts = attempts
+
+    def attempt_failed(self, address: str) -> None:
+        """An attempt there has failed; another may follow."""
+        self.failed_at += (address,)
+
+    def unretried(self, pools: Iterable[str]) -> None:
+        """Retries at these pools (`namespace/name`) are left out of its list."""
+        for pool in pools:
+            self.skip("retry", f"the budget of {pool} is spent")
 
     def skip(self, step: str, why: str) -> None:
         """An optional step did not count."""

@@ -41,6 +41,10 @@ class Ledger:
         """Forget an exchange that nobody will settle."""
         self._open.pop(exchange.decision.id, None)
 
+    def find(self, decision_id: str) -> Exchange | None:
+        """An open request."""
+        return self._open.get(decision_id)
+
     def settle(self, outcome: Outcome) -> tuple[Exchange, bool] | None:
         """Finish the request of an outcome; None if it is not known, or was settled before.
 

@@ -19,3 +19,16 @@ class AttemptLimits(NamedTuple):
 
 USUAL: Final = AttemptLimits()
 """No rule, client or kind of call says otherwise."""
+_USUALLY: Final = frozenset(
+    {
+        FallbackReason.CONNECT,
+        FallbackReason.SERVER_ERROR,
+        FallbackReason.RATE_LIMITED,
+        FallbackReason.FIRST_TOKEN,
+    }
+)
+
+
+def leads_on(limits: AttemptLimits, reason: FallbackReason) -> bool:
+    """Whether an attempt that failed so is followed by the next."""
+    return reason in (_USUALLY if limits.leads_on is None else limits.leads_on)

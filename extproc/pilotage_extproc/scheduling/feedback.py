@@ -4,6 +4,7 @@ A placed request counts at once as if all went well, so that the next one sees i
 corrects that: the endpoint that in fact served is the one that holds the prompt.
 """
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from pilotage_extproc.domain.decision import Target
@@ -11,6 +12,7 @@ from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.prompt_blocks import PackedBlocks, root_of
 from pilotage_extproc.scheduling.candidates import Knowledge
+from pilotage_extproc.state.breakers import Circuit
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
@@ -69,16 +71,23 @@ class Learner:
             knowledge.adapters.placed(row, first.upstream_model)
         if request.session is not None:
             knowledge.sessions.placed(request.session, row, int(self._table.generation[row]))
+        breakers = knowledge.breakers
+        if breakers.open_count:
+            breakers.tried(Circuit(first.pool), now)
+            breakers.tried(Circuit(first.pool, first.upstream_model), now)
         tokens = max(0.0, request.prompt_tokens - cached_tokens)
         return Placed(self.inflight.begin(decision_id, row, now, tokens), targets, kept, learned)
 
-    def settled(self, placed: Placed, outcome: Outcome, now: float) -> None:
-        """A request has ended, or was given up: it counts no longer, and what is known of its end teaches."""
+    def settled(self, placed: Placed, outcome: Outcome, now: float, failed_at: Collection[str] = ()) -> None:
+        """A request has ended, or was given up: it counts no longer, and what is known of its end teaches.
+
+        What failed at these addresses has taught already.
+        """
         self.inflight.end(placed.hold)
         if outcome.given_up:
             return
         served = self._served(placed, outcome)
-        self._judge(placed, served, outcome, now)
+        self._judge(placed, served, outcome, now, failed_at)
         self._correct_prefix(placed, served, outcome)
 
     def forget(self, row: int) -> None:
@@ -102,7 +111,14 @@ class Learner:
                 return position
         return None
 
-    def _judge(self, placed: Placed, served: int | None, outcome: Outcome, now: float) -> None:
+    def _judge(
+        self,
+        placed: Placed,
+        served: int | None,
+        outcome: Outcome,
+        now: float,
+        failed_at: Collection[str],
+    ) -> None:
         failed = placed.targets[: outcome.attempts if outcome.upstream_address is None else 0]
         if served is not None and outcome.attempts > served:
             failed = placed.targets[:served]  # fewer attempts: some were passed over, nobody knows which
@@ -112,16 +128,26 @@ class Learner:
         if result == "server_error" and outcome.attempts > 1 and not outcome.unreachable:
             return  # every server that was asked answered it with an error: the request may be what is wrong
         for target in failed:
-            self._tell(target, now, ok=False)
+            if target.address not in failed_at:
+                self._tell(target, now, ok=False)
         if served is not None:
             last = placed.targets[served]
             if result in ("server_error", "truncated"):
-                self._tell(last, now, ok=False)
-            elif result != "client_gone":
+                if last.address not in failed_at:
+                    self._tell(last, now, ok=False)
+            elif result != "client_gone" and last.address not in failed_at:
                 self._tell(last, now, ok=True)
+                if result == "ok":
+                    self._closes(last, placed.hold.began_at)
             elif outcome.ttft_seconds is None and self._table.failures[last.row] >= _SILENT_SCRAPES:
                 # the client gave up waiting for one that does not answer its scrapes either
                 self._tell(last, now, ok=False)
+
+    def _closes(self, target: Target, began_at: float) -> None:
+        breakers = self._knowledge.breakers
+        if breakers.troubled:
+            breakers.succeeded(Circuit(target.pool), began_at)
+            breakers.succeeded(Circuit(target.pool, target.upstream_model), began_at)
 
     def _tell(self, target: Target, now: float, *, ok: bool) -> None:
         if self._table.row_of(target.address) != target.row:

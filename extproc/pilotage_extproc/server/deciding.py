@@ -46,6 +46,7 @@ def new_deciding(
             sources=sources,
             decisions=state.decisions,
             clock=clock,
+            budget=state.budget,
         )
     )
     return Deciding(

@@ -51,7 +51,7 @@ class ExtProcServer:
         runtime = self.runtime
         self._port.add(
             ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop, self._settings.tls.envoy_name),
-            access_log_service(runtime.take_log_entry),
+            access_log_service(runtime.take_log_entry, runtime.take_failed_attempt),
             announcement_service(runtime.take_announcement),
             runtime.xds.service(),
             peer_service(
@@ -59,6 +59,7 @@ class ExtProcServer:
                 settle=runtime.settler.settle,
                 learn=runtime.learn_from,
                 explain=self.view.explain_here,
+                hear=runtime.failures.heard,
             ),
         )
         host, port = split_address(self._settings.listen.extproc)

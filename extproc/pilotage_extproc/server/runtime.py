@@ -13,6 +13,7 @@ from typing import Any
 from pilotage_api.settings import GatewaySettings, Transport
 from pilotage_extproc.dialects.translation.translator import ProviderTranslator
 from pilotage_extproc.domain.clock import Clock, monotonic
+from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.envoy.access_log import LoggedRequest
 from pilotage_extproc.envoy.announcements import Announcement
@@ -28,6 +29,7 @@ from pilotage_extproc.server.cluster_secrets import ClusterSecrets
 from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
+from pilotage_extproc.server.failures import new_failures
 from pilotage_extproc.server.older_peers import OlderPeers
 from pilotage_extproc.server.provider_pools import ProviderPools
 from pilotage_extproc.server.provider_secret_sources import LocalSecrets
@@ -43,6 +45,7 @@ from pilotage_extproc.sources.pod_watch import PodWatch
 from pilotage_extproc.sources.provider_credentials import CredentialFiles
 from pilotage_extproc.sources.provider_secrets import ProviderSecretWatch
 from pilotage_extproc.sources.scrape import Scraper
+from pilotage_extproc.state.breakers import Breakers, Circuit
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.telemetry.metrics import Telemetry
@@ -69,12 +72,16 @@ class Runtime:
         self.telemetry = Telemetry()
         self._credential_files = CredentialFiles()
         table = EndpointTable()
-        self.state = state = new_state(settings, table, HealthLedger(table, on_ejected=self._ejected))
+        health = HealthLedger(table, on_ejected=self._ejected, on_left_alone=self._left_alone)
+        self.state = state = new_state(settings, table, health, Breakers(self._breaker_changed))
         profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
         self.deciding = new_deciding(settings, state, profiles, process_id=self.process_id, clock=clock)
         pipeline = self.deciding.pipeline
         self.certificate = port_certificate(settings.tls)
         self.peers = Peers(self.process_id, settings.peers, self.telemetry, self.own_certificate)
+        self.failures = new_failures(
+            self.process_id, state, self.deciding.current, self.peers, self.telemetry, clock
+        )
         self.settler = Settler(
             self.process_id,
             settle=pipeline.settle,
@@ -172,6 +179,10 @@ class Runtime:
         """An entry of an Envoy's access log."""
         self.settler.log_entry(logged.outcome, logged.owner)
 
+    def take_failed_attempt(self, attempt: FailedAttempt) -> None:
+        """An entry of an Envoy's log of failed attempts."""
+        self.failures.logged(attempt)
+
     def take_announcement(self, announced: Announcement) -> None:
         """An Envoy says where a response is being made."""
         self.settler.response_began(announced.id, announced.address)
@@ -191,6 +202,17 @@ class Runtime:
     def _ejected(self, address: str) -> None:
         self.telemetry.ejections.add()
         log.warning("an endpoint is ejected: it failed again and again", extra={"endpoint": address})
+
+    def _left_alone(self, address: str, seconds: float) -> None:
+        self.failures.left_alone(address, seconds)
+
+    def _breaker_changed(self, circuit: Circuit, seconds: float | None) -> None:
+        log.warning(
+            "a circuit breaker has %s",
+            "closed" if seconds is None else "opened",
+            extra={"pool": circuit.pool, "model": circuit.model, "seconds": seconds},
+        )
+        self.failures.breaker_changed(circuit, seconds)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(coroutine, name=name)

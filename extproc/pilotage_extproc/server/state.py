@@ -11,6 +11,7 @@ from pilotage_extproc.scheduling.candidates import Knowledge
 from pilotage_extproc.scheduling.chooser import Experience
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
+from pilotage_extproc.state.breakers import Breakers
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.conversations import Conversations
 from pilotage_extproc.state.endpoints import EndpointTable
@@ -21,6 +22,7 @@ from pilotage_extproc.state.lengths import LengthBook
 from pilotage_extproc.state.objectives import Objectives
 from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
+from pilotage_extproc.state.retry_budget import RetryBudget
 
 
 @dataclass(slots=True, frozen=True)
@@ -37,6 +39,7 @@ class ProcessState:
     conversations: Conversations
     ledger: Ledger
     decisions: DecisionLog[DecisionRecord]
+    budget: RetryBudget
 
     def learn_from(self, outcome: Outcome, now: float) -> None:
         """A peer, or an Envoy, says where a stored response or a conversation is now."""
@@ -46,9 +49,12 @@ class ProcessState:
             self.conversations.learned(outcome.conversation, outcome.upstream_model, now)
 
 
-def new_state(settings: GatewaySettings, table: EndpointTable, health: HealthLedger) -> ProcessState:
+def new_state(
+    settings: GatewaySettings, table: EndpointTable, health: HealthLedger, breakers: Breakers | None = None
+) -> ProcessState:
     """State that knows nothing yet."""
-    knowledge = Knowledge(PrefixIndex(max_bytes=settings.prefix_index_bytes), AdapterSlots(), Sessions())
+    prefixes = PrefixIndex(max_bytes=settings.prefix_index_bytes)
+    knowledge = Knowledge(prefixes, AdapterSlots(), Sessions(), breakers or Breakers())
     return ProcessState(
         table=table,
         health=health,
@@ -60,4 +66,5 @@ def new_state(settings: GatewaySettings, table: EndpointTable, health: HealthLed
         conversations=Conversations(),
         ledger=Ledger(ttl_seconds=settings.inflight_ttl_seconds),
         decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
+        budget=RetryBudget(),
     )

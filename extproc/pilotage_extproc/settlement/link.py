@@ -29,6 +29,7 @@ class PeerLink:
         self._hello: _Call = self._channel.unary_unary(f"/{SERVICE}/Hello")
         self._deliver: _Call = self._channel.unary_unary(f"/{SERVICE}/Deliver")
         self._explain: _Call = self._channel.unary_unary(f"/{SERVICE}/Explain")
+        self._tell: _Call = self._channel.unary_unary(f"/{SERVICE}/Tell")
 
     async def hello(self) -> bytes:
         """Who it is."""
@@ -37,6 +38,14 @@ class PeerLink:
     async def deliver(self, batch: bytes, metadata: Metadata) -> None:
         """Hand it outcomes."""
         await self._deliver(batch, timeout=_CALL_TIMEOUT_SECONDS, metadata=metadata)
+
+    async def tell(self, batch: bytes) -> None:
+        """Tell it news. One of the version before does not listen to any."""
+        try:
+            await self._tell(batch, timeout=_CALL_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                raise
 
     async def explain(self, decision_id: str) -> bytes:
         """A decision it holds; empty where it holds none."""

@@ -1,9 +1,9 @@
 """Peer processes behind the same Envoy: who they are, and handing them what is theirs.
 
-A small gRPC service of three unary calls with JSON bodies, on the same port as ext_proc: `Hello`
-(who are you), `Deliver` (outcomes you own, or response ids to learn) and `Explain` (a decision you
-hold). Delivery is batched, bounded and retried; what cannot be delivered is counted and heals at
-its owner like any completion that is never seen.
+A small gRPC service of unary calls with JSON bodies, on the same port as ext_proc: `Hello` (who are
+you), `Deliver` (outcomes you own, or response ids to learn), `Tell` (attempts that failed, breakers that
+opened or closed) and `Explain` (a decision you hold). Delivery of outcomes is batched, bounded and retried;
+what cannot be delivered is counted and heals at its owner like any completion that is never seen.
 
 Where a peer serves TLS it is spoken to by TLS, and only if it holds the very certificate that was
 announced for it. Callers are not told apart: whoever reaches the port may call.
@@ -23,6 +23,7 @@ import orjson
 from pilotage_api.address import canonical_place
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.settlement.link import SERVICE, CertificateFault, PeerLink
+from pilotage_extproc.settlement.news import News, decode_news, encode_news
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.transport.contract import CallRefused, Service, Status, unary
@@ -35,6 +36,7 @@ _QUEUE_LENGTH = 10_000
 _BATCH_LENGTH = 500
 GATHER_SECONDS = 0.005
 """From the first outcome to its call, which takes all that came meanwhile: calls cost, not outcomes."""
+_NEWS_LENGTH = 1000
 HELLO_INTERVAL_SECONDS = 1.0
 
 
@@ -61,6 +63,7 @@ class Peer:
         self._link: PeerLink | None = None
         self._owned: deque[Outcome] = deque()
         self._propagated: deque[Outcome] = deque()
+        self._news: deque[News] = deque()
         self._wake = asyncio.Event()
 
     def push(self, outcome: Outcome, *, owned: bool) -> None:
@@ -70,6 +73,13 @@ class Peer:
             queue.popleft()
             self._telemetry.peer_drops.add()
         queue.append(outcome)
+        self._wake.set()
+
+    def tell(self, news: News) -> None:
+        """Queue news; past the bound the oldest is dropped: it is about the moment."""
+        if len(self._news) >= _NEWS_LENGTH:
+            self._news.popleft()
+        self._news.append(news)
         self._wake.set()
 
     async def run(self) -> None:
@@ -119,6 +129,10 @@ class Peer:
                     ):  # cut off by leaving, too: sent twice is harmless, not at all is not
                         queue.extendleft(reversed(batch))
                         raise
+            if self._news:
+                news = list(self._news)
+                self._news.clear()  # what is not delivered now would be old when it is
+                await link.tell(encode_news(news))
 
     async def explain(self, decision_id: str) -> bytes | None:
         """The explanation of a decision this peer holds, or None when it has none or cannot be asked."""
@@ -233,6 +247,20 @@ class Peers:
             if peer.process_id != self._process_id:
                 peer.push(outcome, owned=False)
 
+    def tell(self, news: News) -> None:
+        """Tell all others."""
+        for peer in self._peers.values():
+            if peer.process_id != self._process_id:
+                peer.tell(news)
+
+    def tell_owner(self, owner: str, news: News) -> bool:
+        """Tell one process; False when no peer is that process."""
+        for peer in self._peers.values():
+            if peer.process_id == owner:
+                peer.tell(news)
+                return True
+        return False
+
     def process_ids(self) -> dict[str, str | None]:
         """Process id by address; None where a peer has not answered yet."""
         return {peer.address: peer.process_id for peer in self._peers.values()}
@@ -252,6 +280,7 @@ def peer_service(
     settle: Callable[[Outcome], None],
     learn: Callable[[Outcome], None],
     explain: Callable[[str], bytes | None],
+    hear: Callable[[News], None] = lambda _news: None,
 ) -> Service:
     """The service that peers call."""
 
@@ -271,7 +300,17 @@ def peer_service(
                 learn(outcome)
         return b"{}"
 
+    def told(request: bytes, _metadata: object) -> bytes:
+        try:
+            batch = decode_news(request)
+        except ValueError as error:
+            raise CallRefused(Status.INVALID_ARGUMENT, str(error)) from None
+        for news in batch:
+            hear(news)
+        return b"{}"
+
     def explained(request: bytes, _metadata: object) -> bytes:
         return explain(request.decode("ascii", "replace")) or b""
 
-    return Service(SERVICE, {"Hello": unary(hello), "Deliver": unary(deliver), "Explain": unary(explained)})
+    methods = {"Hello": hello, "Deliver": deliver, "Explain": explained, "Tell": told}
+    return Service(SERVICE, {name: unary(method) for name, method in methods.items()})

@@ -24,8 +24,10 @@ from pilotage_extproc.scheduling.chooser import Chooser
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import Asked, Choice
 from pilotage_extproc.scheduling.shaping import Shape
+from pilotage_extproc.scheduling.shortened import shortened
 from pilotage_extproc.stages.places import allowed_places, nowhere
 from pilotage_extproc.state.conversations import Conversations
+from pilotage_extproc.state.retry_budget import RetryBudget
 
 _SESSION_HEADERS: Final = (
     "x-session-id",
@@ -53,6 +55,7 @@ class Choose(Step):
         needs: frozenset[FeatureKey],
         max_attempts: int,
         clock: Clock,
+        budget: RetryBudget,
     ) -> None:
         """`needs` are the features that the objectives of its rules read."""
         self.needs = needs
@@ -61,6 +64,7 @@ class Choose(Step):
         self._next_id = next_id
         self._max_attempts = max_attempts
         self._clock = clock
+        self._budget = budget
         self._limits: dict[CallKind, OutputLimits] = {}
 
     def apply(self, exchange: Exchange) -> None:
@@ -88,6 +92,9 @@ class Choose(Step):
             if objective.refuses and not choice.within_bounds:
                 raise RequestRefused(Refusal.OUT_OF_BOUNDS, OUT_OF_BOUNDS, retry_after_seconds=_RETRY_SECONDS)
             raise nowhere(exchange)
+        if self._budget.troubled:
+            ranking, spent = shortened(ranking, route.candidates, self._budget, now)
+            exchange.unretried(spent)
         targets = route.candidates.targets
         exchange.decided(
             ranking,

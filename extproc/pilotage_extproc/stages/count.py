@@ -37,7 +37,7 @@ class Count(Step):
         """It has ended, or was given up."""
         placed = exchange.kept(_PLACED)
         if placed is not None:
-            self._learner.settled(placed, outcome, self._clock())
+            self._learner.settled(placed, outcome, self._clock(), exchange.failed_at)
 
     def amend(self, exchange: Exchange, outcome: Outcome) -> None:
         """It no longer counts, but its outcome still teaches."""

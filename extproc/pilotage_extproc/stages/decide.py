@@ -9,8 +9,10 @@ from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.misfits import misfits_of
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.scheduling.shaping import Shape
+from pilotage_extproc.scheduling.shortened import shortened
 from pilotage_extproc.scheduling.weighted_order import sticky_chances, weighted_order
 from pilotage_extproc.stages.places import allowed_places, nowhere
+from pilotage_extproc.state.retry_budget import RetryBudget
 
 
 class Decide(Step):
@@ -26,6 +28,7 @@ class Decide(Step):
         max_attempts: int,
         clock: Clock,
         chance: Callable[[], float],
+        budget: RetryBudget,
     ) -> None:
         """`chance` draws between 0 and 1, for splits by weight."""
         self._scheduler = scheduler
@@ -33,6 +36,7 @@ class Decide(Step):
         self._max_attempts = max_attempts
         self._clock = clock
         self._chance = chance
+        self._budget = budget
         self._sequence = 0
 
     def apply(self, exchange: Exchange) -> None:
@@ -52,6 +56,9 @@ class Decide(Step):
         )
         if not ranking.order:
             raise nowhere(exchange)
+        if self._budget.troubled:
+            ranking, spent = shortened(ranking, route.candidates, self._budget, now)
+            exchange.unretried(spent)
         targets = route.candidates.targets
         self._sequence += 1
         exchange.decided(

@@ -33,6 +33,7 @@ class _Breaker:
     """In a row."""
     openings: int = 0
     """Without a success between."""
+    opened_at: float = 0.0
     until: float | None = None
     """None is closed; else no request gets through before then, and from then on a trickle."""
     next_trial: float = 0.0
@@ -81,10 +82,10 @@ class Breakers:
         if breaker.until is None or breaker.until < until:
             self._open(circuit, breaker, until, now)
 
-    def succeeded(self, circuit: Circuit, now: float) -> None:
-        """A request was answered there: it is closed, unless it was under way when the breaker opened."""
+    def succeeded(self, circuit: Circuit, began_at: float) -> None:
+        """A request that began then was answered there: closed, unless that was before the breaker opened."""
         breaker = self._breakers.get(circuit)
-        if breaker is None or (breaker.until is not None and now < breaker.until):
+        if breaker is None or (breaker.until is not None and began_at < breaker.opened_at):
             return
         self._forget(circuit)
         if breaker.until is not None:
@@ -108,6 +109,7 @@ class Breakers:
             self.open_count += 1
         if breaker.until is None or breaker.until < until:
             breaker.until = until
+            breaker.opened_at = now
 
     def blocked(self, now: float) -> Collection[Circuit]:
         """Those that no request may go to now."""
@@ -136,6 +138,7 @@ class Breakers:
         if breaker.until is None:
             self.open_count += 1
         breaker.until = until
+        breaker.opened_at = now
         breaker.failures = 0
         self._on_changed(circuit, until - now)
 

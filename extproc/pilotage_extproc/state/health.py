@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pilotage_extproc.state.endpoints import EndpointTable
 
+LONGEST_TOLD_SECONDS = 3600.0
 MOST_TIMES = 10
 """An ejection lasts at most so many times the pool's `ejectionTime`."""
 
@@ -30,10 +31,18 @@ class _Trouble:
 class HealthLedger:
     """Owns the column `ejected_until` of the endpoint table."""
 
-    def __init__(self, table: EndpointTable, *, on_ejected: Callable[[str], None] = lambda _: None) -> None:
-        """`on_ejected` is told the address."""
+    def __init__(
+        self,
+        table: EndpointTable,
+        *,
+        on_ejected: Callable[[str], None] = lambda _: None,
+        on_left_alone: Callable[[str, float], None] = lambda _address, _seconds: None,
+    ) -> None:
+        """`on_ejected` is told the address of one that failed; `on_left_alone` of each that this process has
+        found out should be left alone, and for how long."""
         self._table = table
         self._on_ejected = on_ejected
+        self._on_left_alone = on_left_alone
         self._troubles: dict[int, _Trouble] = {}
 
     def failed(self, row: int, now: float) -> None:
@@ -56,12 +65,26 @@ class HealthLedger:
         trouble.failures = facts.health.consecutive_failures - 1
         table.eject(row, trouble.back_at)
         self._on_ejected(address)
+        self._on_left_alone(address, trouble.back_at - now)
 
     def succeeded(self, row: int) -> None:
         """A request was answered by the endpoint."""
         trouble = self._troubles.get(row)
         if trouble is not None:
             trouble.failures = 0
+
+    def rest(self, row: int, seconds: float, now: float) -> None:
+        """The endpoint asked to be left alone for so long."""
+        address = self._table.address_of(row)
+        if address is not None and self._table.ejected_until[row] < now + seconds:
+            self._table.eject(row, now + seconds)
+            self._on_left_alone(address, seconds)
+
+    def told(self, address: str, seconds: float, now: float) -> None:
+        """Another process leaves this endpoint alone for so long."""
+        row = self._table.row_of(address)
+        if row is not None and self._table.ejected_until[row] < now + seconds:
+            self._table.eject(row, now + min(seconds, LONGEST_TOLD_SECONDS))
 
     def unreachable(self, row: int, until: float) -> None:
         """Nobody listens at the endpoint: it is ejected until then, or until it is found again."""

@@ -46,6 +46,11 @@ class Telemetry:
         self.rewritten_attempts = Count(
             "pilotage_rewritten_attempts", "Later attempts whose request was rewritten."
         )
+        self.failed_attempts = Count(
+            "pilotage_failed_attempts",
+            "Attempts that failed, whatever became of their requests, by why; other is a cut answer.",
+            ("pool", "reason"),
+        )
         self.xds = Count(
             "pilotage_xds_responses", "xDS responses by Envoy's reply: acked, nacked.", ("reply",)
         )
@@ -71,6 +76,7 @@ class Telemetry:
                 self.usage_unknown,
                 self.peer_drops,
                 self.rewritten_attempts,
+                self.failed_attempts,
                 self.xds,
                 self.ejections,
                 self.plugin_trouble,

@@ -94,6 +94,7 @@ def written_by_classes(
             set_header("x-request-id", pick.request_id)
     else:
         set_header(contract.MAX_RETRIES, str(pick.attempts - 1))
+        set_header("x-pilotage-decision", pick.decision_id)
     if not on_body:
         mutation.remove_headers.extend(messages.INPUT_HEADERS)
         if process_id is not None:

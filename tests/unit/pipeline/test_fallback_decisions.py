@@ -8,6 +8,7 @@ import yaml
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.recording.explanation import explain
@@ -43,8 +44,11 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}
 
 
-async def decided(rule, body=(), path="/v1/chat/completions", **headers):
-    """The record of a request of this rule, decided now."""
+HEAD = RequestHead("POST", "/v1/chat/completions", {"content-type": "application/json"}, envoy="envoy-1")
+
+
+async def pipeline_of(rule):
+    """A pipeline that follows a policy of this one rule, and its state."""
     policy = {
         "apiVersion": "pilotage.dev/v1alpha1",
         "kind": "RoutePolicy",
@@ -54,12 +58,21 @@ async def decided(rule, body=(), path="/v1/chat/completions", **headers):
     loaded = load_texts([("all.yaml", POOLS + "---\n" + yaml.safe_dump(policy))])
     assert not loaded.findings
     snapshot = compile_resources(loaded, GatewaySettings()).snapshot
-    pipeline, _ = await offline_pipeline(snapshot, GatewaySettings())
-    said = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], **dict(body)}
+    return await offline_pipeline(snapshot, GatewaySettings())
+
+
+def body_of(members=()) -> bytes:
+    said = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], **dict(members)}
     if "input" in said:
         del said["messages"]
+    return json.dumps(said).encode()
+
+
+async def decided(rule, members=(), path="/v1/chat/completions", **headers):
+    """The record of a request of this rule, decided now."""
+    pipeline, _ = await pipeline_of(rule)
     head = RequestHead("POST", path, {"content-type": "application/json", **headers}, envoy="envoy-1")
-    return await pipeline.consider(head, json.dumps(said).encode())
+    return await pipeline.consider(head, body_of(members))
 
 
 def to_strong(*reasons: str):
@@ -168,3 +181,14 @@ async def test_a_deadline_that_is_no_number_is_refused_with_its_name(said):
     with pytest.raises(RequestRefused) as refused:
         await decided({"timeouts": {"clientMayShorten": True}}, (), **{HEADER: said})
     assert (refused.value.reason.http_status, refused.value.param) == (400, HEADER)
+
+
+async def test_retries_at_a_pool_that_has_had_enough_are_left_out():
+    rule = to_strong("connect")
+    pipeline, state = await pipeline_of(rule)
+    assert models(await pipeline.consider(HEAD, body_of())) == ["small", "strong"]
+    for _ in range(200):
+        state.budget.retried("default/strong", monotonic())
+    record = await pipeline.consider(HEAD, body_of())
+    assert models(record) == ["small"]
+    assert "retry: the budget of default/strong is spent" in record.skipped

@@ -13,6 +13,7 @@ from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.retry_headers import RetryHeaders, RouterLimits
 from pilotage_extproc.envoy.ext_proc.wire import (
+    OVERWRITE_ACTION,
     Kept,
     number_value,
     remove_header,
@@ -84,14 +85,20 @@ class PickWriter:
         self._before_id = Kept(
             lambda length: _before(struct_entry(names.DECISION, string_value("x" * length)), length)
         )
+        self._before_id_header = Kept(
+            lambda length: _before(
+                set_header(names.DECISION_REQUEST_HEADER, "x" * length), length + len(OVERWRITE_ACTION)
+            )
+        )
         self._before_ours = Kept(_before_ours)
 
     def bundled(self, pick: Pick, *, on_body: bool) -> bytes:
         """For the bundled Envoy: the pick in metadata alone, with all that its later filters need."""
-        headers = self._retry_headers[pick.attempts]
+        identity = pick.decision_id.encode()
+        headers = self._retry_headers[pick.attempts] + self._before_id_header[len(identity)] + identity
+        headers += OVERWRITE_ACTION
         if not on_body:
             headers += _STRIPPED + _STRIPPED_DESTINATION
-        identity = pick.decision_id.encode()
         ours = self._before_id[len(identity)] + identity + self._owner
         if pick.limits is not None:
             headers += self._retry_limits.written(pick.limits)

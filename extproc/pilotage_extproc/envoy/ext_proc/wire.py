@@ -10,7 +10,7 @@ from typing import Any
 _MOST_KEPT = 4096
 _LONGEST_VARINT = 5
 """Bytes of a length below 4 GiB."""
-_OVERWRITE_ACTION = b"\x18\x02"  # HeaderValueOption.append_action (3): OVERWRITE_IF_EXISTS_OR_ADD
+OVERWRITE_ACTION = b"\x18\x02"  # HeaderValueOption.append_action (3): OVERWRITE_IF_EXISTS_OR_ADD
 
 
 def field(number: int, payload: bytes) -> bytes:
@@ -51,7 +51,7 @@ def varint(value: int) -> bytes:
 def set_header(name: str, value: str) -> bytes:
     """HeaderMutation.set_headers (1): HeaderValueOption of HeaderValue key (1), raw_value (3)."""
     header = field(1, name.encode()) + field(3, value.encode())
-    return field(1, field(1, header) + _OVERWRITE_ACTION)
+    return field(1, field(1, header) + OVERWRITE_ACTION)
 
 
 def remove_header(name: str) -> bytes:

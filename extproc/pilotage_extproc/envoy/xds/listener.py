@@ -4,7 +4,6 @@ from pathlib import Path
 
 from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import HttpGrpcAccessLogConfig
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
-from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
 from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
@@ -29,6 +28,7 @@ from pilotage_extproc.envoy.xds.typed import (
     seconds,
     socket_address,
 )
+from pilotage_extproc.envoy.xds.upstream_log import router
 
 _ASK_ANOTHER_ON = "connect-failure,refused-stream,reset,unavailable"
 """When to ask another picker process, as long as the first has answered nothing."""
@@ -135,7 +135,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
             *cors_filters(settings.cors),
             usage_filter(),
             _picker(settings, envoy_name),
-            extension("envoy.filters.http.router", Router),
+            router(envoy_name),
         ],
     }
 
