@@ -7,7 +7,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from envoy_rig import Answer, Received, ScriptedPick, chunk, fixed, pick, stream_head
 
 from pilotage_api.fallback import FallbackReason
-from pilotage_extproc.envoy.contract import OWN_ROUTE
+from pilotage_extproc.envoy.contract import FLAG, OWN_ROUTE, READ_OVERFLOW
 from pilotage_extproc.envoy.ext_proc.retry_headers import RetryHeaders, RouterLimits
 
 EVENT = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
@@ -30,6 +30,7 @@ def limited(
     mutation = ext_proc_pb2.HeaderMutation.FromString(written)
     headers = {one.header.key: one.header.raw_value.decode() for one in mutation.set_headers}
     more = {} if limits.route is None else {OWN_ROUTE: limits.route}
+    more |= {READ_OVERFLOW: FLAG} if limits.reads_overflow else {}
     return pick(*addresses, headers=headers, more=more, **options)
 
 

@@ -95,6 +95,9 @@ OWN_ROUTE: Final = "route"
 """Key: there where the pick's own headers say which failures lead on: no condition of the usual route holds.
 Its value is the longest silence in seconds, one of `timeouts.IDLE_STEPS_SECONDS`, or `USUAL_IDLE`."""
 USUAL_IDLE: Final = "0"
+READ_OVERFLOW: Final = "read_overflow"
+"""Key: there (with `FLAG`) where the next is tried after a prompt that is too long: Envoy looks for it in
+answers of 400 and 413."""
 FLAG: Final = "1"
 """Value of a key that only says yes; one that says no is left out."""
 UPSTREAM_ADDRESS: Final = "upstream.address"

@@ -116,6 +116,8 @@ def written_by_classes(
         ours = {"decision": pick.decision_id, "owner": process_id, **dict.fromkeys(pick.flags, contract.FLAG)}
         if pick.limits is not None and pick.limits.route is not None:
             ours["route"] = pick.limits.route
+        if pick.limits is not None and "contextOverflow" in (pick.limits.leads_on or ()):
+            ours["read_overflow"] = "1"
         if pick.later is not None:
             ours |= {
                 "snapshot": pick.later.snapshot,

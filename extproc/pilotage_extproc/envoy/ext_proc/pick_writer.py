@@ -104,6 +104,8 @@ class PickWriter:
             headers += self._retry_limits.written(pick.limits)
             if pick.limits.route is not None:
                 ours += struct_entry(names.OWN_ROUTE, string_value(pick.limits.route))
+            if pick.limits.reads_overflow:
+                ours += struct_entry(names.READ_OVERFLOW, string_value(names.FLAG))
         if pick.later is not None:
             ours += _later(pick.later)
         for flag in pick.flags:

@@ -53,6 +53,11 @@ class RouterLimits(NamedTuple):
             return str(idle_step(self.idle_seconds))
         return None if self.leads_on is None else names.USUAL_IDLE
 
+    @property
+    def reads_overflow(self) -> bool:
+        """Whether answers are looked at for a prompt that is too long."""
+        return self.leads_on is not None and FallbackReason.CONTEXT_OVERFLOW in self.leads_on
+
 
 def router_limits(limits: AttemptLimits, now: float) -> RouterLimits:
     """The limits as they are at `now`, monotonic seconds: what has passed of a deadline is gone."""

@@ -22,6 +22,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 
 from pilotage_api.settings import EnvoyTls, GatewaySettings
 from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.lua.overflow_filter import overflow_filter
 from pilotage_extproc.envoy.xds.header_hold import header_hold_filter
 from pilotage_extproc.envoy.xds.typed import (
     FROM_EXTPROC,
@@ -148,7 +149,8 @@ def models_cluster(settings: GatewaySettings, *, providers: bool = True) -> Fiel
     )
     codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
     held = [header_hold_filter()] if settings.upstream.hold_headers else []
-    filters = [_attempt_rewrite(settings), *held, codec]
+    overflow = _skipped(overflow_filter(), _without(names.READ_OVERFLOW))
+    filters = [_attempt_rewrite(settings), overflow, *held, codec]
     cluster = _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
     if providers:
         cluster["transportSocketMatches"] = [_to_listener_inside()]
@@ -241,13 +243,18 @@ def _attempt_rewrite(settings: GatewaySettings) -> Fields:
     )
     alike = {"andMatcher": {"predicate": [_without(names.ATTEMPTS), _without(names.MODELS_BY_ADDRESS)]}}
     skipped = {"orMatcher": {"predicate": [_first_attempt(), alike]}}
+    return _skipped(processor, skipped)
+
+
+def _skipped(made: Fields, predicate: Fields) -> Fields:
+    """A filter that is left out where this holds."""
     skip = {"action": extension("skip", SkipFilter)}
     return extension(
-        "envoy.filters.http.ext_proc",
+        made["name"],
         ExtensionWithMatcher,
         {
-            "extensionConfig": processor,
-            "xdsMatcher": {"matcherList": {"matchers": [{"predicate": skipped, "onMatch": skip}]}},
+            "extensionConfig": made,
+            "xdsMatcher": {"matcherList": {"matchers": [{"predicate": predicate, "onMatch": skip}]}},
         },
     )
 

@@ -237,6 +237,7 @@ def _routes(settings: GatewaySettings) -> Fields:
         "name": "all",
         "domains": ["*"],
         "includeRequestAttemptCount": True,
+        "responseHeadersToRemove": [names.OVERFLOWS],
         "routes": routes,
     }
     host |= cors_policy(settings.cors)
