@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pilotage_cli.choice_text import print_choice
+
 _INDENT: Final = " " * 9
 _UNBROKEN: Final = "\xa0"
 _NARROWEST: Final = 40
@@ -46,6 +48,9 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
         console.print(f"tried    {_trial(trial)}", highlight=False, markup=False)
     for step in explanation["skipped"]:
         console.print(f"skipped  {step}", highlight=False, markup=False)
+    choice = explanation.get("choice")
+    if choice is not None:
+        print_choice(console, choice)
     headings, rows = _cells(explanation)
     if _width(headings, rows) <= console.width:
         console.print(_table(headings, rows))
@@ -150,7 +155,9 @@ def _age(candidate: dict[str, Any]) -> str:
 def _print_pick(console: Console, explanation: dict[str, Any]) -> None:
     first = explanation["attempts"][0]
     runner_up = explanation["runnerUp"]
-    if runner_up is None:
+    if explanation.get("choice") is not None:
+        margin = "the best by the rule's objective"
+    elif runner_up is None:
         margin = "no other candidate of this model"
     elif runner_up["tie"]:
         margin = f"a near-tie with {runner_up['address']}, decided by chance"

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.failed_attempt import FailedAttempt
+from pilotage_extproc.recording.choice_explanation import explain_choice
 from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.scheduling.chooser import OUT_OF_BOUNDS
 from pilotage_extproc.scheduling.pickers import NEAR_TIE
 from pilotage_extproc.scheduling.scheduler import worst_for_unknown
 
@@ -68,6 +70,7 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
             for weighted, share in zip(profile.scorers, shares, strict=True)
         ],
         "skipped": list(record.skipped),
+        "choice": _choice(record),
         "candidates": _candidates(record),
         "candidateCount": len(route.candidates),
         "cachedTokens": round(record.cached_tokens) if record.prompt_tokens else None,
@@ -88,6 +91,17 @@ def _limits(record: DecisionRecord) -> dict[str, Any]:
         "idleSeconds": limits.idle_seconds,
         "leftSeconds": _figure(left),
     }
+
+
+def _choice(record: DecisionRecord) -> dict[str, Any] | None:
+    choice, targets = record.choice, record.route.candidates.targets
+    if choice is None:
+        return None
+    alive = np.ones(len(targets), np.bool_)
+    for reason, mask in record.dropped().items():
+        if reason != OUT_OF_BOUNDS:
+            alive &= ~mask
+    return explain_choice(choice, targets, record.order[0], alive)
 
 
 def _shares(record: DecisionRecord) -> list[float | None]:

@@ -17,6 +17,7 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.limits import USUAL, AttemptLimits
 from pilotage_extproc.request.trial import Trial
+from pilotage_extproc.scheduling.objective_choice import Choice
 from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.shaping import PassedOver
 
@@ -67,6 +68,8 @@ class DecisionRecord:
     """Which failures lead on, and how long it may take."""
     failed: tuple[FailedAttempt, ...] = ()
     """Attempts that failed, in the order they became known."""
+    choice: Choice | None = None
+    """Where its rule has an objective."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -98,6 +101,7 @@ class DecisionRecord:
             exchange.trials,
             ranking.passed_over,
             exchange.limits,
+            choice=None if exchange.choice is None else exchange.choice.packed(),
         )
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
@@ -124,6 +128,7 @@ class DecisionRecord:
             + len(self.path)
             + len(self.model)
             + len(self.subset or "")
+            + (0 if self.choice is None else self.choice.nbytes)
             + sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
         )
 

@@ -1,12 +1,17 @@
 """What a choice by an objective was made of: every candidate's quality, money and time, in their units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.scheduling.objective import Gain, RuleObjective, Way, on_curve
 from pilotage_extproc.state.lengths import LengthBook
+
+_NONE: Final[NDArray[np.float64]] = np.empty(0)
+_OWN_BYTES: Final = 2048
+"""Of a choice that is kept, beside its columns."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -149,6 +154,23 @@ class Choice:
     """Why the conversation stays with its model; empty where nothing held it."""
     within_bounds: bool = True
     """Whether any candidate keeps floor and ceilings."""
+
+    def packed(self) -> "Choice":
+        """The same for keeping: in single precision, without what times were predicted by."""
+        return replace(
+            self,
+            input_usd=self.input_usd.astype(np.float32),
+            ttft=self.ttft.astype(np.float32),
+            tpot=self.tpot.astype(np.float32),
+            features=_NONE,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """What it costs to keep; the objective is shared."""
+        columns = (self.input_usd, self.ttft, self.tpot)
+        tables = (self.quality, self.tokens, self.long_tokens, self.factors)
+        return _OWN_BYTES + sum(one.nbytes for one in (*columns, *tables))
 
     @property
     def budget(self) -> int | None:

@@ -1,19 +1,23 @@
 """Rules with an objective, from the body to the edits of the first attempt and what the answer teaches."""
 
+import io
 from dataclasses import replace
 
 import orjson
 import pytest
 import yaml
+from rich.console import Console
 
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
+from pilotage_cli.explanation import print_explanation
 from pilotage_extproc.dialects.brevity import instruction
 from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.server.offline import offline_pipeline
 from pilotage_extproc.stages.learn import Learn
@@ -205,3 +209,23 @@ async def test_a_rule_without_an_objective_keeps_its_plan():
     assert exchange.choice is not None
     served = await decided(pipeline, {"model": "weak"})
     assert (served.choice, served.conversation, served.budget_edits) == (None, None, ())
+
+
+async def test_a_choice_is_explained_with_its_terms_and_what_would_flip_it():
+    pipeline, _ = await gateway({"quality": 100, "cost": 30}, outputBudget=CLAMP)
+    sent = orjson.dumps({"model": "auto", "messages": [{"role": "user", "content": "hi"}]})
+    record = await pipeline.consider(RequestHead("POST", "/v1/chat/completions", {}), sent)
+    told = explain(record, "x")
+    choice = told["choice"]
+    assert {(one["model"], one["outputBudget"]) for one in choice["candidates"]} == {
+        (model, tokens) for model in ("weak", "strong") for tokens in (64, 256)
+    }
+    [chosen] = [one for one in choice["candidates"] if one["chosen"]]
+    assert (chosen["outputBudget"], chosen["keepsBounds"]) == (choice["outputBudget"], True)
+    assert choice["counterfactual"] == choice["counterfactuals"][0]
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_explanation(console, told)
+    text = console.export_text()
+    assert "would have chosen" in text
+    assert "strongGain unknown: priors are used" in text
+    assert "hi" not in [word.strip('",') for word in text.split()]
