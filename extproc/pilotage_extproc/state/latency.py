@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-FEATURES: Final = 5
-"""Of one endpoint at one decision: 1, requests waiting, requests in flight that do not wait, thousands of
-prompt tokens to compute for this request, and for those in flight."""
+FEATURES: Final = 6
+"""Of one endpoint at one decision: 1, requests waiting as last scraped, requests in flight that do not wait,
+thousands of prompt tokens to compute for this request, and for those in flight; and requests that must end
+before this one begins, since there are more than the server was ever seen to answer at once."""
 ONLY_QUEUE: Final = (0, 1)
 _ALL: Final = tuple(range(FEATURES))
 _KEEP: Final = 0.998
@@ -156,6 +157,7 @@ class Factors:
 class _Measure:
     """One of the two times of one pool and model."""
 
+    only_queue: bool = False
     full: Line = field(default_factory=Line)
     queue: Line = field(default_factory=lambda: Line(ONLY_QUEUE))
     full_error: float = 0.0
@@ -168,7 +170,7 @@ class _Measure:
     @property
     def line(self) -> Line:
         """The one that has erred less."""
-        return self.full if self.full_error <= self.queue_error else self.queue
+        return self.full if self.full_error <= self.queue_error and not self.only_queue else self.queue
 
     def observe(self, row: int, generation: int, features: list[float], seconds: float) -> None:
         """It took so long at that row."""
@@ -204,11 +206,27 @@ class Predicted:
 class LatencyBook:
     """Times of every pool and model that answers; those least recently learned of are forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, only_queue: bool = False) -> None:
+        """`only_queue` predicts by the queue alone, whatever has erred less."""
+        self._only_queue = only_queue
         self._known: OrderedDict[tuple[str, str], tuple[_Measure, _Measure]] = OrderedDict()
+        self._places: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def places(self, pool: str, upstream_model: str) -> float:
+        """Most requests that a server was seen to answer while others waited; infinite if none was."""
+        return self._places.get((pool, upstream_model), np.inf)
+
+    def seen_full(self, pool: str, upstream_model: str, running: float) -> None:
+        """A server answers so many, and others wait."""
+        key = (pool, upstream_model)
+        known = self._places.get(key)
+        if known is None or running > known:
+            self._places[key] = running
+            if len(self._places) > _MOST_KEYS:
+                self._places.popitem(last=False)
 
     def observe(
         self,
@@ -224,7 +242,7 @@ class LatencyBook:
         key = (pool, upstream_model)
         measures = self._known.get(key)
         if measures is None:
-            measures = self._known[key] = (_Measure(), _Measure())
+            measures = self._known[key] = (_Measure(self._only_queue), _Measure(self._only_queue))
         self._known.move_to_end(key)
         for measure, seconds in zip(measures, (ttft_seconds, tpot_seconds), strict=True):
             if seconds is not None and seconds >= 0:

@@ -1,0 +1,78 @@
+"""`python -m bench.choice`: right answers in time for their money, against four rivals; and predicted times.
+
+`sample --routellm DIR` draws the sample anew; `fleet` runs the routers; `latency` judges predictions.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from bench.choice.answers import read_sample, split, write_sample
+from bench.choice.fleet import DEADLINE_SECONDS, Load
+from bench.choice.predictions import judge
+from bench.choice.suite import ROUTERS, compare, outside, points
+
+SEEDS = (1, 2, 3, 4, 5)
+
+
+def main() -> int:
+    """Run what the arguments ask for; its results are printed, and written as JSON where a file is named."""
+    parser = argparse.ArgumentParser(prog="python -m bench.choice", description=__doc__)
+    parser.add_argument("what", choices=("fleet", "latency", "sample"))
+    parser.add_argument("--routellm", type=Path, help="RouteLLM's data, for sample")
+    parser.add_argument("--seconds", type=float, default=Load().seconds, help="virtual seconds of a run")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    if given.what == "sample":
+        if given.routellm is None:
+            parser.error("sample needs --routellm")
+        print(f"{write_sample(given.routellm)} questions")
+        return 0
+    seeds, load = SEEDS[: given.seeds], Load(seconds=given.seconds)
+    questions = read_sample()
+    result = _fleet(questions, load, seeds) if given.what == "fleet" else _latency(questions, load, seeds)
+    if given.json is not None:
+        given.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+def _fleet(questions, load, seeds):  # type: ignore[no-untyped-def]
+    runs = compare(questions, load, seeds)
+    found = points(runs)
+    print(f"{'router':<34}{'right in time':>24}{'USD per 1,000':>24}{'to the strong':>15}")
+    for one in found:
+        print(
+            f"{one.router:<34}{one.right.mean:>14.3f} ± {one.right.half:<7.3f}"
+            f"{one.usd.mean * 1000:>14.3f} ± {one.usd.half * 1000:<7.3f}{one.strong:>13.2f}"
+        )
+    verdicts = outside(runs)
+    for verdict in verdicts:
+        print(verdict.text)
+    return {
+        "deadlineSeconds": DEADLINE_SECONDS,
+        "seeds": list(seeds),
+        "load": {"first": load.first, "last": load.last, "seconds": load.seconds},
+        "points": [one.as_dict() for one in found],
+        "verdicts": [verdict.text for verdict in verdicts],
+    }
+
+
+def _latency(questions, load, seeds):  # type: ignore[no-untyped-def]
+    rows = []
+    for seed in seeds:
+        priors, replayed = split(questions, seed)
+        row = judge(priors, replayed, load, seed)
+        rows.append(row.as_dict())
+        print(
+            f"seed {seed}: MAE {row.error * 1000:.0f} ms, queue alone {row.queue_error * 1000:.0f} ms "
+            f"({row.gain:+.0%}), p90 coverage {row.coverage:.3f}, {row.count} answers"
+        )
+    passed = all(row["gain"] >= 0.2 and 0.85 <= row["coverage"] <= 0.95 for row in rows)
+    print("beats the queue alone by 20% with p90 coverage in .85 to .95 on every seed:", passed)
+    return {"rows": rows, "passed": passed, "routers": len(ROUTERS)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
