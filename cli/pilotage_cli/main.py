@@ -14,6 +14,7 @@ from pilotage_cli.commands.envoy import envoy, envoy_drain
 from pilotage_cli.commands.explain import explain
 from pilotage_cli.commands.extproc import extproc
 from pilotage_cli.commands.init import init
+from pilotage_cli.commands.models import models_commands
 from pilotage_cli.commands.operator import operator
 from pilotage_cli.commands.sim import sim
 from pilotage_cli.commands.up import up
@@ -44,6 +45,7 @@ def application() -> typer.Typer:
     app.callback()(options)
     for command in (demo, init, up, extproc, envoy, envoy_drain, operator, check, explain, sim, crds):
         app.command()(command)
+    app.add_typer(models_commands(), name="models")
     return app
 
 

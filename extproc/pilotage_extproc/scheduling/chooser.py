@@ -76,7 +76,8 @@ def must_wait(features: NDArray[np.float64], places: float) -> NDArray[np.float6
     What a scrape found waiting is old when several came since; what a server answers at once is not.
     """
     if places == np.inf:  # none was ever seen full
-        return features[1]
+        waiting: NDArray[np.float64] = features[1]
+        return waiting
     over: NDArray[np.float64] = np.maximum(features[1] + features[2] + 1.0 - places, 0.0)
     return over
 
