@@ -42,11 +42,11 @@ DEADLINE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Questions a second, from the first to the last."""
+    """Questions a second, from the first to the last: at the end more than both pools can answer."""
 
     first: float = 2.0
-    last: float = 22.0
-    seconds: float = 150.0
+    last: float = 36.0
+    seconds: float = 120.0
 
     def arrivals(self, random: Random) -> Iterator[float]:
         """Times of arrival: a Poisson process whose rate rises in a line."""
@@ -80,7 +80,9 @@ class Forecast:
 
     predicted: float
     at_quantile: float
-    came: float
+    by_queue: float
+    """What the queue alone says, learned from the same answers."""
+    came: float = 0.0
 
 
 class Run:
@@ -91,10 +93,7 @@ class Run:
         make: Callable[[Fleet], Router],
         priors: Priors,
         seed: int,
-        *,
-        latency: LatencyBook | None = None,
     ) -> None:
-        """`latency` is what times are predicted by; one that knows nothing yet where it is left out."""
         self._random = Random(seed)
         self._fleets = [
             VirtualFleet(
@@ -113,7 +112,8 @@ class Run:
         self._learner = Learner(
             table, knowledge, InflightCounts(table), HealthLedger(table), TokenCalibration()
         )
-        self.experience = Experience(LengthBook(), latency or LatencyBook())
+        self.experience = Experience(LengthBook(), LatencyBook())
+        self._by_queue = LatencyBook(only_queue=True)
         groups = [
             group_of(names[model], table, tier=model, pool=pool_key(model), upstream_model=MODELS[model])
             for model in (0, 1)
@@ -170,18 +170,21 @@ class Run:
         if not placing.features:
             return None
         rows = np.array([placing.row])
-        first, _ = self.experience.latency.predict(
-            pool_key(placing.model),
-            MODELS[placing.model],
-            rows,
-            self._table.generation[rows],
-            np.array(placing.features).reshape(-1, 1),
-            0.9,
+        first, queue = (
+            book.predict(
+                pool_key(placing.model),
+                MODELS[placing.model],
+                rows,
+                self._table.generation[rows],
+                np.array(placing.features).reshape(-1, 1),
+                0.9,
+            )[0]
+            for book in (self.experience.latency, self._by_queue)
         )
-        if first is None:
+        if first is None or queue is None:
             return None
         seconds = float(first.seconds[0])
-        return Forecast(seconds, seconds * first.factor, 0.0)
+        return Forecast(seconds, seconds * first.factor, float(queue.seconds[0]))
 
     def _advance(self, until: float) -> None:
         while True:
@@ -210,17 +213,18 @@ class Run:
         self.answered.append(Answered(model, question.correct[model], seconds, usd))
         if placing.features:
             self.experience.lengths.observe("bench", MODELS[model], served.tokens, None)
-            self.experience.latency.observe(
-                pool_key(model),
-                MODELS[model],
-                placing.row,
-                0,
-                list(placing.features),
-                served.ttft_seconds,
-                served.tpot_seconds if served.tokens > 1 else None,
-            )
+            for book in (self.experience.latency, self._by_queue):
+                book.observe(
+                    pool_key(model),
+                    MODELS[model],
+                    placing.row,
+                    0,
+                    list(placing.features),
+                    served.ttft_seconds,
+                    served.tpot_seconds if served.tokens > 1 else None,
+                )
         if forecast is not None:
-            self.forecasts.append(Forecast(forecast.predicted, forecast.at_quantile, served.ttft_seconds))
+            self.forecasts.append(replace(forecast, came=served.ttft_seconds))
 
     def _scrape(self, now: float) -> None:
         for fleet, rows in zip(self._fleets, self._rows, strict=True):

@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.choice.answers import Priors, Question
-from bench.choice.fleet import Forecast, Load, Run
+from bench.choice.fleet import Load, Run
 from bench.choice.routers import by_objective
-from pilotage_extproc.state.latency import LatencyBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +32,15 @@ class Judged:
 
 
 def judge(priors: Priors, questions: list[Question], load: Load, seed: int) -> Judged:
-    """The same run twice: predicted by all features, and by the queue alone."""
-    full = _forecasts(priors, questions, load, seed, LatencyBook())
-    queue = _forecasts(priors, questions, load, seed, LatencyBook(only_queue=True))
-    covered = sum(one.came <= one.at_quantile for one in full) / len(full)
-    return Judged(seed, len(full), _error(full), _error(queue), covered)
-
-
-def _forecasts(
-    priors: Priors, questions: list[Question], load: Load, seed: int, book: LatencyBook
-) -> list[Forecast]:
-    run = Run(by_objective(100, 20, 20), priors, seed, latency=book)
+    """One run; each first token is predicted by all features, and beside it by the queue alone."""
+    run = Run(by_objective(100, 20, 20), priors, seed)
     run.serve(questions, load, seed)
-    return run.forecasts
-
-
-def _error(forecasts: list[Forecast]) -> float:
-    return sum(abs(one.predicted - one.came) for one in forecasts) / len(forecasts)
+    found = run.forecasts
+    count = len(found)
+    return Judged(
+        seed,
+        count,
+        sum(abs(one.predicted - one.came) for one in found) / count,
+        sum(abs(one.by_queue - one.came) for one in found) / count,
+        sum(one.came <= one.at_quantile for one in found) / count,
+    )

@@ -166,7 +166,7 @@ class ObjectiveFleet:
                 name,
                 int(self.candidates.rows[self.candidates.tiers == tier][0]),
                 0,
-                [1.0, waiting, 0.0, 1.0, 0.0, waiting],
+                [1.0, waiting, 0.0, 1.0, 0.0],
                 ttft * (1 + waiting),
                 tpot,
             )

@@ -66,20 +66,7 @@ def load_features(view: CandidateView) -> NDArray[np.float64]:
         uncached = request.prompt.prompt_bytes - view.cached_bytes
         found[3] = np.maximum(uncached, 0.0) / (request.bytes_per_token * _THOUSAND)
     found[4] = view.tokens / _THOUSAND
-    found[5] = 0.0
     return found
-
-
-def must_wait(features: NDArray[np.float64], places: float) -> NDArray[np.float64]:
-    """By candidate: how many requests must end before this one can begin.
-
-    What a scrape found waiting is old when several came since; what a server answers at once is not.
-    """
-    if places == np.inf:  # none was ever seen full
-        waiting: NDArray[np.float64] = features[1]
-        return waiting
-    over: NDArray[np.float64] = np.maximum(features[1] + features[2] + 1.0 - places, 0.0)
-    return over
 
 
 class Chooser:
@@ -169,11 +156,8 @@ class Chooser:
                 output_usd[index], priced[index] = prices.output, True
                 held = np.minimum(cached[members], prompt)
                 input_usd[members] = prices.uncached * (prompt - held) + prices.cached * held
-            latency, key = self.experience.latency, (way.pool, way.upstream_model)
-            full = view.running[members][view.waiting[members] > 0]
-            if len(full):
-                latency.seen_full(*key, float(full.max()))
-            features[5, members] = must_wait(features[:, members], latency.places(*key))
+            latency = self.experience.latency
+            latency.seen(way.pool, way.upstream_model, view.waiting[members], view.running[members])
             first, further = latency.predict(
                 way.pool,
                 way.upstream_model,
@@ -272,7 +256,9 @@ class Chooser:
         way, members = choice.objective.ways[index], choice.objective.members[index]
         near = np.flatnonzero(keys[members] >= keys[pick] - HARDLY_WORSE) + members.start
         rows = choice.objective.rows[near]
-        seen = self.experience.latency.seen(way.pool, way.upstream_model, rows, self._table.generation[rows])
+        seen = self.experience.latency.known_of(
+            way.pool, way.upstream_model, rows, self._table.generation[rows]
+        )
         return int(near[seen.argmin()])
 
 

@@ -5,7 +5,7 @@ to compute), with coefficients that are never negative, so that more load never 
 one factor; and the spread of what came to what was predicted, for quantiles. Beside it runs a line through
 the queue alone, and predictions are taken from whichever of the two has erred less lately.
 
-Lines are ridge regressions of relative errors whose old observations fade, solved by coordinate descent
+Lines are weighted ridge regressions whose old observations fade, solved by coordinate descent
 with the bound at zero (Friedman, Hastie, Tibshirani, "Regularization paths", 2010).
 """
 
@@ -17,12 +17,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-FEATURES: Final = 6
+FEATURES: Final = 5
 """Of one endpoint at one decision: 1, requests waiting as last scraped, requests in flight that do not wait,
-thousands of prompt tokens to compute for this request, and for those in flight; and requests that must end
-before this one begins, since there are more than the server was ever seen to answer at once."""
+thousands of prompt tokens to compute for this request, and for those in flight."""
+_OVER: Final = FEATURES
+"""One more, made of these: requests that must end before this one begins, since there are more than such a
+server was ever seen to answer at once. What a scrape found waiting is old when several came since."""
+_LEAST_WAITING: Final = 2.0
+"""One that waits may only wait for the step under way to end."""
 ONLY_QUEUE: Final = (0, 1)
-_ALL: Final = tuple(range(FEATURES))
+_ALL: Final = tuple(range(FEATURES + 1))
 _KEEP: Final = 0.998
 _RIDGE: Final = 1e-3
 _SWEEPS: Final = 12
@@ -51,11 +55,14 @@ class Line:
         self._products = [[0.0] * size for _ in used]
         self._targets = [0.0] * size
         self._seen = 0
-        self.coefficients: NDArray[np.float64] = np.zeros(FEATURES)
+        self._mean: float | None = None
+        """Of what it took, of late."""
+        self.coefficients: NDArray[np.float64] = np.zeros(FEATURES + 1)
 
     def observe(self, features: list[float], seconds: float) -> None:
-        """It took so long; large times count by their share, as errors are judged."""
-        weight = 1.0 / max(seconds, _LEAST_SECONDS)
+        """It took so long. Times above the mean count by their share: else a few would count for all."""
+        self._mean = seconds if self._mean is None else _moved(self._mean, seconds)
+        weight = 1.0 / max(seconds, self._mean)
         used = [features[index] for index in self._used]
         for row, first in enumerate(used):
             products = self._products[row]
@@ -65,6 +72,16 @@ class Line:
         self._seen += 1
         if self._seen <= _SOLVE_ALWAYS or self._seen % _SOLVE_EVERY == 0:
             self._solve()
+
+    def forget(self, feature: int) -> None:
+        """What was learned of a feature is wrong: it means something else from now on."""
+        at = self._used.index(feature)
+        self._targets[at] = 0.0
+        for row, products in enumerate(self._products):
+            products[at] = 0.0
+            if row == at:
+                self._products[row] = [0.0] * len(self._used)
+        self.coefficients[feature] = 0.0
 
     def _solve(self) -> None:
         found = [float(self.coefficients[index]) for index in self._used]
@@ -215,16 +232,24 @@ class LatencyBook:
     def __len__(self) -> int:
         return len(self._known)
 
-    def places(self, pool: str, upstream_model: str) -> float:
-        """Most requests that a server was seen to answer while others waited; infinite if none was."""
-        return self._places.get((pool, upstream_model), np.inf)
+    def seen(
+        self,
+        pool: str,
+        upstream_model: str,
+        waiting: NDArray[np.float64],
+        running: NDArray[np.float64],
+    ) -> None:
+        """What servers were found to do: where some wait, the others are all that it answers at once."""
+        full = waiting >= _LEAST_WAITING
+        if full.any():
+            self._full((pool, upstream_model), float(running[full].max()))
 
-    def seen_full(self, pool: str, upstream_model: str, running: float) -> None:
-        """A server answers so many, and others wait."""
-        key = (pool, upstream_model)
+    def _full(self, key: tuple[str, str], running: float) -> None:
         known = self._places.get(key)
         if known is None or running > known:
             self._places[key] = running
+            for measure in self._known.get(key, ()):
+                measure.full.forget(_OVER)
             if len(self._places) > _MOST_KEYS:
                 self._places.popitem(last=False)
 
@@ -244,6 +269,10 @@ class LatencyBook:
         if measures is None:
             measures = self._known[key] = (_Measure(self._only_queue), _Measure(self._only_queue))
         self._known.move_to_end(key)
+        places = self._places.get(key)
+        waiting, others = features[1], features[2]
+        over = waiting if places is None else max(0.0, waiting + others + 1.0 - places)
+        features = [*features, over]
         for measure, seconds in zip(measures, (ttft_seconds, tpot_seconds), strict=True):
             if seconds is not None and seconds >= 0:
                 measure.observe(row, generation, features, max(seconds, _LEAST_SECONDS))
@@ -266,10 +295,14 @@ class LatencyBook:
         measures = self._known.get((pool, upstream_model))
         if measures is None:
             return None, None
+        places = self._places.get((pool, upstream_model))
+        waiting, others = features[1], features[2]
+        over = waiting if places is None else np.maximum(waiting + others + 1.0 - places, 0.0)
+        features = np.vstack((features, over))
         first, further = (_predicted(measure, rows, generations, features, quantile) for measure in measures)
         return first, further
 
-    def seen(
+    def known_of(
         self, pool: str, upstream_model: str, rows: NDArray[np.intp], generations: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """How much is known of some servers, in answers of late."""
