@@ -1,22 +1,9 @@
 """What a predictor found out about a prompt, as objectives read it; None where nothing is known."""
 
-from typing import Protocol, runtime_checkable
+import math
 
 from pilotage_extproc.request.exchange import Exchange
-from pilotage_extproc.scheduling.objective import PROMPT_DOMAIN, PROMPT_GAIN, Gain
-
-
-@runtime_checkable
-class Estimate(Protocol):
-    """A value, and how sure it is."""
-
-    @property
-    def value(self) -> float:
-        """-1 to 1."""
-
-    @property
-    def confidence(self) -> float:
-        """0 to 1."""
+from pilotage_extproc.scheduling.objective import GAIN_CONFIDENCE, PROMPT_DOMAIN, PROMPT_GAIN, Gain
 
 
 def domain_of(exchange: Exchange) -> str | None:
@@ -26,11 +13,16 @@ def domain_of(exchange: Exchange) -> str | None:
 
 
 def gain_of(exchange: Exchange) -> Gain | None:
-    """How much better the strong model is expected to be."""
-    found = exchange.known(PROMPT_GAIN, None)
-    if isinstance(found, Estimate):
-        confidence = min(max(float(found.confidence), 0.0), 1.0)
-        return Gain(min(max(float(found.value), -1.0), 1.0), confidence)
-    if isinstance(found, float | int) and not isinstance(found, bool):
-        return Gain(min(max(float(found), -1.0), 1.0), 1.0)
-    return None
+    """How much better the strong model is expected to be; sure where nobody says how sure it is."""
+    value = _number(exchange.known(PROMPT_GAIN, None), -1.0)
+    if value is None:
+        return None
+    confidence = _number(exchange.known(GAIN_CONFIDENCE, 1.0), 0.0)
+    return Gain(value, 0.0 if confidence is None else confidence)
+
+
+def _number(found: object, least: float) -> float | None:
+    """From `least` to 1; None for what is no number."""
+    if isinstance(found, bool) or not isinstance(found, float | int) or math.isnan(found):
+        return None
+    return min(max(float(found), least), 1.0)

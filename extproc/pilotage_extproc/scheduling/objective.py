@@ -185,7 +185,7 @@ class RuleObjective:
     @property
     def reads(self) -> frozenset[str]:
         """Features of the prompt that it needs."""
-        wanted = {PROMPT_GAIN} if self.pair is not None else set()
+        wanted = {PROMPT_GAIN, GAIN_CONFIDENCE} if self.pair is not None else set()
         if any(
             way.quality is not None
             and (way.quality.domains or any(curve.domain for curve in way.quality.by_budget))
@@ -197,6 +197,7 @@ class RuleObjective:
 
 PROMPT_DOMAIN: Final = "prompt.domain"
 PROMPT_GAIN: Final = "prompt.strongGain"
+GAIN_CONFIDENCE: Final = "prompt.strongGainConfidence"
 
 
 def rule_objective(

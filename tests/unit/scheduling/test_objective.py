@@ -88,7 +88,10 @@ def test_quality_is_of_the_prompts_domain_where_that_is_stated():
 def test_an_objective_needs_only_the_features_it_reads():
     fleet = ObjectiveFleet()
     assert fleet.objective().reads == frozenset()
-    assert fleet.objective(strong_gain=PAIR).reads == {"prompt.strongGain"}
+    assert fleet.objective(strong_gain=PAIR).reads == {
+        "prompt.strongGain",
+        "prompt.strongGainConfidence",
+    }
 
 
 def test_what_nobody_states_counts_as_the_stated_reference_and_half():
