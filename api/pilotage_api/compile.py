@@ -6,6 +6,7 @@ from pilotage_api.address import bracketed, canonical_host
 from pilotage_api.external_findings import find_in_external
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
 from pilotage_api.in_force import InForce, taking_effect
+from pilotage_api.keywords import used_keywords
 from pilotage_api.load import SETTINGS_KEY, Loaded
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.naming import NameRegistry, pool_key
@@ -80,7 +81,10 @@ def compile_resources(
     routes = compile_policies(policies, names, namespaces, installed, find)
     _find_in_settings(settings, pools, find)
     snapshot = RoutingSnapshot(
-        pools=_used_pools(pools, names, settings, find), names=served, routes=routes
+        pools=_used_pools(pools, names, settings, find),
+        names=served,
+        routes=routes,
+        keywords=used_keywords(((policy_key(one), one.spec.keywords) for one in policies), routes),
     ).sealed()
     return Compiled(snapshot, tuple(dict.fromkeys(findings)), in_force, frozenset(loaded.refused))
 

@@ -10,6 +10,7 @@ from pilotage_api.conditions.check import check
 from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.credentials import is_credential
 from pilotage_api.fallback import Fallback
+from pilotage_api.keywords import KeywordSet
 from pilotage_api.objective import Objective, OutputBudget, Stickiness
 from pilotage_api.resource import (
     API_VERSION,
@@ -250,6 +251,10 @@ class RoutePolicySpec(Block):
     matching policy."""
     overrides: Overrides | None = None
     """Lets a header choose among the rules."""
+    keywords: list[KeywordSet] = Field(
+        default=[], max_length=32, json_schema_extra={**unique_by("name"), **STAYS_LEFT_OUT}
+    )
+    """Sets of words that a rule's `when` looks for in prompts: `prompt.keywords('name')`."""
     scheduling: Scheduling | None = None
     """For this policy's requests, instead of the pool's."""
     fallback: Fallback | None = None

@@ -10,6 +10,7 @@ from pilotage_api.conditions.check import Checked, check
 from pilotage_api.conditions.variables import header_of
 from pilotage_api.fallback_findings import compile_fallback, find_unused
 from pilotage_api.findings import Find, ResourceKey, Severity
+from pilotage_api.keywords import find_in_keywords
 from pilotage_api.naming import Meaning, NameRegistry
 from pilotage_api.objective_findings import find_in_objective
 from pilotage_api.routepolicy import RoutePolicy, Rule
@@ -35,9 +36,10 @@ def compile_rules(
 ) -> tuple[RuleSnapshot, ...]:
     """All rules of a policy, in order; those that are never reached too."""
     conditions = [
-        None if rule.when is None else check(rule.when, key.namespace) for rule in policy.spec.rules
+        None if rule.when is None else check(rule.when, key.namespace, key.name) for rule in policy.spec.rules
     ]
     own = policy.spec.scheduling
+    wrong = find_in_keywords(policy.spec.keywords, conditions, key, find)
     rules = []
     for index, (rule, condition) in enumerate(zip(policy.spec.rules, conditions, strict=True)):
         path = f"spec.rules[{index}]"
@@ -52,8 +54,8 @@ def compile_rules(
             RuleSnapshot(
                 name=rule.name or f"rules[{index}]",
                 candidates=candidates,
-                when=when,
-                reads=reads,
+                when=_NEVER if index in wrong else when,
+                reads=() if index in wrong else reads,
                 sticky_by=None if rule.sticky_by is None else rule.sticky_by.lower(),
                 scheduling=None if own is None else own.snapshot(),
                 objective=None if rule.objective is None else rule.objective.snapshot(),

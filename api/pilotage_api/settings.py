@@ -223,6 +223,37 @@ class ScrapeSettings(SettingsPart):
     """Older figures are not used: the endpoint counts as an average one. Never less than three scrapes."""
 
 
+class RemoteClassifier(SettingsPart):
+    """A classifier of your own over HTTP (docs/rules.md, "A classifier of your own")."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
+    """It is sent `{"texts": [...]}` and answers `{"results": [{...}]}`, one for each text."""
+    provides: tuple[Literal["domain", "strongGain", "language"], ...] = Field(min_length=1)
+    """Which features it finds out, instead of what ships."""
+    timeout_seconds: float = Field(default=0.2, gt=0, le=5)
+    """Past it a request goes on without."""
+    max_batch: int = Field(default=16, ge=1, le=256)
+    """Texts in one call: those that wait while a call is under way go together."""
+    max_waiting: int = Field(default=128, ge=1, le=4096)
+    """Past it requests go on without."""
+
+
+class PromptFeatureSettings(SettingsPart):
+    """How `prompt.…` in conditions is found out. Nothing of it runs unless a rule reads it."""
+
+    shipped_gain: Literal["mixtral-8x7b-vs-gpt-4-1106"] | None = None
+    """Use the shipped weights for `prompt.strongGain`, by naming the pair of models they were trained on.
+    They know that pair alone (docs/routing-quality.md)."""
+    gain_file: str | None = None
+    """File of weights of your own labels, made by `pilotage eval train`; comes before the shipped ones."""
+    predictors: tuple[str, ...] = ()
+    """Installed predictors to use, by entry point (docs/plugins.md)."""
+    tokens: Literal["estimate", "o200k_base", "cl100k_base", "llama3", "qwen3"] = "estimate"
+    """`request.contextTokens`: estimated, or counted in one vocabulary, which needs `pilotage[tokens]`."""
+    remote: RemoteClassifier | None = None
+    """A classifier over HTTP; none unless set."""
+
+
 class KubernetesSettings(SettingsPart):
     """Where the parts of one gateway meet in a cluster."""
 
@@ -280,6 +311,7 @@ class GatewaySettings(SettingsPart):
     """Memory for decision records that can be explained afterwards."""
     cors: CorsSettings = CorsSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    prompt_features: PromptFeatureSettings = PromptFeatureSettings()
     scrape: ScrapeSettings = ScrapeSettings()
     providers: ProviderSettings = ProviderSettings()
     peers: tuple[str, ...] = ()

@@ -238,6 +238,14 @@ class PolicyRoute(Part):
         return self.otherwise is Otherwise.REFUSE or any(rule.when is None for rule in self.rules)
 
 
+class KeywordsSnapshot(Part):
+    """A named set of words and phrases that conditions look for in prompts."""
+
+    name: str
+    """`namespace/policy/set`."""
+    words: tuple[str, ...]
+
+
 class RoutingSnapshot(Part):
     """Everything the request path needs to know of the resources."""
 
@@ -246,6 +254,8 @@ class RoutingSnapshot(Part):
     names: dict[str, tuple[Binding, ...]] = Field(default={})
     """What serves a name that no policy matches: model names, aliases, adapters."""
     routes: tuple[PolicyRoute, ...] = ()
+    keywords: tuple[KeywordsSnapshot, ...] = ()
+    """Sets that a condition names, sorted."""
 
     def sealed(self) -> Self:
         """The same snapshot with `version` set to the first 16 hex digits of its content's SHA-256."""

@@ -1,7 +1,6 @@
 """A condition's text, parsed, restricted and type-checked."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -9,9 +8,9 @@ from typing import Any, Final
 
 from pilotage_api.conditions import library
 from pilotage_api.conditions.problems import NOT_SUPPORTED, ConditionError, ConditionProblem
-from pilotage_api.conditions.reader import PoolUse, Reader, Reading
+from pilotage_api.conditions.reader import KeywordsUse, PoolUse, Reader, Reading
 from pilotage_api.conditions.rewrite import flatten, joins, same_as
-from pilotage_api.conditions.variables import VARIABLES, pool_read
+from pilotage_api.conditions.variables import VARIABLES, keywords_read, pool_read
 
 _NO_OVERLOAD: Final = re.compile(r"found no matching overload for '(.+)' applied to '\((.*)\)'")
 _OPERATOR: Final = re.compile(r"_?([^_@]+)_?")
@@ -22,10 +21,11 @@ class Checked:
     """A condition that can be evaluated."""
 
     text: str
-    """With the full names of pools."""
+    """With the full names of pools and of sets of keywords."""
     reads: tuple[str, ...]
     """Sorted: variables, `headers["name"]`, `poolReady("namespace/name")`."""
     pools: tuple[PoolUse, ...]
+    keywords: tuple[KeywordsUse, ...]
     program: bytes
     """For `library.program()`; takes a value for each of `reads`, see `rewrite`."""
     constant: bool | None
@@ -36,29 +36,35 @@ class Checked:
     """Most time an evaluation takes, estimated."""
 
 
-def check(text: str, namespace: str = "default") -> Checked:
-    """Check a text; raises `ConditionError` with positions. Pools without a namespace are of that one."""
-    found = _known(text, namespace)
+def check(text: str, namespace: str = "default", policy: str = "policy") -> Checked:
+    """Check a text; raises `ConditionError` with positions.
+
+    Pools without a namespace are of that one, sets of keywords without a policy of that policy.
+    """
+    found = _known(text, namespace, policy)
     if isinstance(found, tuple):
         raise ConditionError(found)
     return found
 
 
 @lru_cache(maxsize=4096)
-def _known(text: str, namespace: str) -> Checked | tuple[ConditionProblem, ...]:
+def _known(text: str, namespace: str, policy: str) -> Checked | tuple[ConditionProblem, ...]:
     """Resources are compiled again at every edit; what was found of a text stays true."""
     try:
-        return _check(text, namespace)
+        return _check(text, namespace, policy)
     except ConditionError as error:
         return error.problems
 
 
-def _check(text: str, namespace: str) -> Checked:
+def _check(text: str, namespace: str, policy: str) -> Checked:
     if not library.available():
         raise ConditionError([_unsupported()])
 
     def resolve(pool: str) -> str:
         return pool if "/" in pool else f"{namespace}/{pool}"
+
+    def resolve_set(name: str) -> str:
+        return name if "/" in name else f"{namespace}/{policy}/{name}"
 
     reader, reading = _read(text)
     checked, kind = _typed(text)
@@ -69,16 +75,24 @@ def _check(text: str, namespace: str) -> Checked:
     if kind != "BOOL":
         message = f"is a value of type {kind.lower()}, not true or false"
         raise ConditionError([ConditionProblem(message, "compare it with something")])
-    flatten(checked, resolve)
+    flatten(checked, resolve, resolve_set)
     program = library.packed(checked)
     reads = reading.reads | {pool_read(one.function, resolve(one.pool)) for one in reading.pools}
+    reads |= {keywords_read(resolve_set(one.name)) for one in reading.keywords}
     constant = _constant(program)
     if constant is None and not reads:
         raise ConditionError([ConditionProblem("fails whatever the request is", "compare with a variable")])
     return Checked(
-        text=_resolved(text, reading.pools, resolve),
+        text=_resolved(
+            text,
+            [
+                *((one.begin, one.pool, resolve(one.pool)) for one in reading.pools),
+                *((one.begin, one.name, resolve_set(one.name)) for one in reading.keywords),
+            ],
+        ),
         reads=tuple(sorted(reads)),
         pools=tuple(reading.pools),
+        keywords=tuple(reading.keywords),
         program=program,
         constant=constant,
         same_as=same_as(checked),
@@ -137,8 +151,9 @@ def _constant(program: bytes) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _resolved(text: str, pools: list[PoolUse], resolve: Callable[[str], str]) -> str:
-    for one in sorted(pools, key=lambda use: use.begin, reverse=True):
-        begin = one.begin + 1
-        text = text[:begin] + resolve(one.pool) + text[begin + len(one.pool) :]
+def _resolved(text: str, names: list[tuple[int, str, str]]) -> str:
+    """The text with names written in full: (where the literal begins, name, full name)."""
+    for literal, name, full in sorted(names, reverse=True):
+        begin = literal + 1
+        text = text[:begin] + full + text[begin + len(name) :]
     return text

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from pilotage_api.conditions.globs import glob
-from pilotage_api.conditions.variables import HEADERS, POOL_FUNCTIONS, VARIABLES, ValueType
+from pilotage_api.conditions.variables import HEADERS, KEYWORDS, POOL_FUNCTIONS, VARIABLES, ValueType
 
 _PACKAGE: Final = "cel_expr_python"
 _ERROR: Final = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
@@ -62,6 +62,8 @@ def environment() -> Any:
         )
         for one in POOL_FUNCTIONS.values()
     ]
+    named = cel.Overload("prompt_keywords_set", return_type=cel.Type.BOOL, parameters=[text])
+    functions.append(cel.FunctionDecl(KEYWORDS, [named]))
     matching = cel.Overload("glob_text", return_type=cel.Type.BOOL, parameters=[text, text], impl=glob)
     functions.append(cel.FunctionDecl("glob", [matching]))
     return cel.NewEnv(variables=variables, functions=functions)

@@ -11,6 +11,7 @@ from pilotage_api.conditions.globs import MAX_GLOB, glob_problem
 from pilotage_api.conditions.problems import CREDENTIAL, INVALID, ConditionProblem
 from pilotage_api.conditions.variables import (
     HEADERS,
+    KEYWORDS,
     LATER_PREFIXES,
     MAX_ITEMS,
     MAX_TEXT,
@@ -39,6 +40,7 @@ _FUNCTIONS: Final = {
     "int": "int(double)",
     "double": "double(int)",
     "glob": "glob(text, 'pattern')",
+    KEYWORDS: f"{KEYWORDS}('set')",
     **{name: f"{name}('pool')" for name in POOL_FUNCTIONS},
 }
 _METHODS: Final = frozenset({"startsWith", "endsWith", "contains"})
@@ -49,6 +51,9 @@ _INSTEAD: Final = {
     "has": f'write "name" in {HEADERS}',
 }
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_KEYWORDS_NAME: Final = re.compile(
+    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+)
 _POOL_NAME: Final = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
@@ -65,6 +70,18 @@ class PoolUse:
     """Where the literal begins in the text, in characters; its quote included."""
 
 
+@dataclass(slots=True, frozen=True)
+class KeywordsUse:
+    """A set of keywords that a condition names."""
+
+    name: str
+    """As written: `set`, or `namespace/policy/set`."""
+    line: int
+    column: int
+    begin: int
+    """As `PoolUse.begin`."""
+
+
 @dataclass(slots=True)
 class Reading:
     """What was found in one condition."""
@@ -72,6 +89,7 @@ class Reading:
     reads: set[str] = field(default_factory=set)
     """Variables and headers; of pools see `pools`."""
     pools: list[PoolUse] = field(default_factory=list)
+    keywords: list[KeywordsUse] = field(default_factory=list)
     problems: list[ConditionProblem] = field(default_factory=list)
     cost_ns: float = 0.0
 
@@ -118,11 +136,12 @@ class Reader:
         found = self.found
         if self._nodes > MAX_NODES:
             self._refuse(0, f"has more than {MAX_NODES} parts", "split it into several rules")
-        if len(found.reads) + len({(one.function, one.pool) for one in found.pools}) > MAX_READS:
+        named = {(one.function, one.pool) for one in found.pools} | {one.name for one in found.keywords}
+        if len(found.reads) + len(named) > MAX_READS:
             self._refuse(0, f"reads more than {MAX_READS} values", "split it into several rules")
         lists = {name for name in found.reads if _is_list(name)}
         found.cost_ns += len(lists) * cost.BIND_LIST_NS
-        found.cost_ns += (len(found.reads) + len(found.pools)) * cost.BIND_NS
+        found.cost_ns += (len(found.reads) + len(found.pools) + len(found.keywords)) * cost.BIND_NS
         if not found.problems and found.cost_ns > cost.LIMIT_NS:
             message = (
                 f"could take {found.cost_ns / 1000:.0f} µs for one request; the most is "
@@ -215,6 +234,8 @@ class Reader:
 
     def _call(self, node: Any) -> _Size:
         call = node.call_expr
+        if f"{call.target.ident_expr.name}.{call.function}" == KEYWORDS:
+            return self._keywords(list(call.args), self._at(node))
         arguments = [call.target, *call.args] if call.HasField("target") else list(call.args)
         if call.function in _OPERATORS:
             header = self._header(call.function, arguments) if call.function in ("_[_]", "@in") else None
@@ -279,6 +300,21 @@ class Reader:
             fix = "write 'name' or 'namespace/name'"
             return self._refuse(begin, f"{pool[:64]!r} is no pool's name", fix)
         self.found.pools.append(PoolUse(function, pool, *self.place(begin), begin))
+        return _Size()
+
+    def _keywords(self, arguments: list[Any], at: int) -> _Size:
+        """Which set is looked for; whether there is one, the policy knows."""
+        at = max(0, at - len(KEYWORDS))
+        if len(arguments) != 1 or arguments[0].const_expr.WhichOneof("constant_kind") != "string_value":
+            return self._refuse(
+                at, "the name of a set of keywords is a literal", f"write {_FUNCTIONS[KEYWORDS]}"
+            )
+        name, begin = arguments[0].const_expr.string_value, self._at(arguments[0])
+        literal = self._text[begin : begin + len(name) + 2]
+        if not _KEYWORDS_NAME.fullmatch(name) or literal[1:-1] != name or literal[0] not in "'\"":
+            fix = "write the name of a set in `keywords` of the policy"
+            return self._refuse(begin, f"{name[:64]!r} is no name of a set of keywords", fix)
+        self.found.keywords.append(KeywordsUse(name, *self.place(begin), begin))
         return _Size()
 
     def _pattern(self, function: str, text: Any, pattern: Any) -> _Size:

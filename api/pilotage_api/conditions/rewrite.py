@@ -9,7 +9,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pilotage_api.conditions.cost import simple
-from pilotage_api.conditions.variables import HEADERS, POOL_FUNCTIONS, header_read, pool_read
+from pilotage_api.conditions.variables import (
+    HEADERS,
+    KEYWORDS,
+    POOL_FUNCTIONS,
+    header_read,
+    keywords_read,
+    pool_read,
+)
 
 _LISTS: Final = frozenset({"add_list", "add_string", "add_bytes"})
 
@@ -19,15 +26,15 @@ def presence_of(header: str) -> str:
     return f'"{header.lower()}" in {HEADERS}'
 
 
-def flatten(checked: Any, resolve: Callable[[str], str]) -> None:
-    """Rewrite in place; `resolve` makes a pool's full name."""
+def flatten(checked: Any, resolve: Callable[[str], str], resolve_set: Callable[[str], str]) -> None:
+    """Rewrite in place; `resolve` makes a pool's full name, `resolve_set` that of a set of keywords."""
     for node in reversed(_nodes(checked.expr)):  # what is below first: a glob takes its text along
         if node.WhichOneof("expr_kind") != "call_expr":
             continue
         if node.call_expr.function == "glob":
             _lower(node, checked.reference_map[node.id])
             continue
-        name = _flat_name(node.call_expr, resolve)
+        name = _flat_name(node.call_expr, resolve, resolve_set)
         if name is not None:
             node.ClearField("call_expr")
             node.ident_expr.name = name
@@ -79,7 +86,9 @@ def _lower(node: Any, reference: Any) -> None:
     reference.overload_id.append(overload)
 
 
-def _flat_name(call: Any, resolve: Callable[[str], str]) -> str | None:
+def _flat_name(call: Any, resolve: Callable[[str], str], resolve_set: Callable[[str], str]) -> str | None:
+    if call.function == KEYWORDS:
+        return keywords_read(resolve_set(call.args[0].const_expr.string_value))
     if call.function in POOL_FUNCTIONS:
         return pool_read(call.function, resolve(call.args[0].const_expr.string_value))
     if call.function == "_[_]" and call.args[0].ident_expr.name == HEADERS:

@@ -31,6 +31,8 @@ class Needs(StrEnum):
 
     HEAD = "head"
     BODY = "body"
+    PROMPT = "prompt"
+    """The first and the last 2 KiB of what users wrote."""
     CLOCK = "clock"
     POOLS = "pools"
 
@@ -81,6 +83,46 @@ VARIABLES: Final = _by_name(
         "First 16 hex digits of the system prompt's SHA-256; empty without one.",
         Needs.BODY,
     ),
+    Variable(
+        "prompt.domain",
+        ValueType.STRING,
+        "Topic of what users wrote: `math`, `code`, `law`, `medicine`, `business`, `science`, `history`, or"
+        " `other` where none is sure.",
+        Needs.PROMPT,
+        Cost.SLOW,
+    ),
+    Variable(
+        "prompt.domainConfidence", ValueType.DOUBLE, "0.0 to 1.0; 0.0 for `other`.", Needs.PROMPT, Cost.SLOW
+    ),
+    Variable(
+        "prompt.strongGain",
+        ValueType.DOUBLE,
+        "How much better a strong model is expected to answer than a weak one, -1.0 to 1.0; unknown unless"
+        " `promptFeatures` of the settings names weights.",
+        Needs.PROMPT,
+        Cost.SLOW,
+    ),
+    Variable(
+        "prompt.strongGainConfidence",
+        ValueType.DOUBLE,
+        "0.0 to 1.0: how much of it is prediction; the rest is the mean of what was trained on.",
+        Needs.PROMPT,
+        Cost.SLOW,
+    ),
+    Variable(
+        "prompt.language",
+        ValueType.STRING,
+        "ISO 639-1 code of the language users wrote in, such as `en`; `und` where none is sure.",
+        Needs.PROMPT,
+        Cost.SLOW,
+    ),
+    Variable(
+        "prompt.code",
+        ValueType.DOUBLE,
+        "Share of what users wrote that is source code, 0.0 to 1.0.",
+        Needs.PROMPT,
+        Cost.SLOW,
+    ),
     Variable("request.hour", ValueType.INT, "0 to 23, in `timeZone` of the settings.", Needs.CLOCK),
     Variable("request.weekday", ValueType.INT, "1 (Monday) to 7 (Sunday), in that zone.", Needs.CLOCK),
 )
@@ -98,7 +140,9 @@ POOL_FUNCTIONS: Final = _by_name(
 """Each takes the name of a pool: `name` of the policy's namespace, or `namespace/name`."""
 
 HEADERS: Final = "headers"
-LATER_PREFIXES: Final = ("prompt.", "safety.", "identity.")
+KEYWORDS: Final = "prompt.keywords"
+"""A function: whether any phrase of a named set of the policy stands in what users wrote."""
+LATER_PREFIXES: Final = ("safety.", "identity.")
 """Variables of later versions."""
 
 MAX_ITEMS: Final = 64
@@ -117,6 +161,21 @@ def header_read(name: str) -> str:
 def pool_read(function: str, pool: str) -> str:
     """How the reading of a pool's figure is named: `poolReady("namespace/name")`."""
     return f'{function}("{pool}")'
+
+
+def keywords_read(name: str) -> str:
+    """How the reading of a set of keywords is named: `prompt.keywords("namespace/policy/set")`."""
+    return f'{KEYWORDS}("{name}")'
+
+
+def keywords_of(read: str) -> str | None:
+    """The set (`namespace/policy/set`) that a reading is of, else None."""
+    return read[len(KEYWORDS) + 2 : -2] if read.startswith(f'{KEYWORDS}("') else None
+
+
+def feature_of(read: str) -> str:
+    """The feature that has to be found out for a reading: all sets of keywords are one."""
+    return KEYWORDS if keywords_of(read) is not None else read
 
 
 def header_of(read: str) -> str | None:

@@ -46,6 +46,7 @@ def _is_billing(block: Any) -> bool:
 def _prompt(members: Members, parts: Parts) -> None:
     system = _system(members)
     if system:
+        parts.add_role("system", written=False)
         add_content(system, parts)
     messages = members.get("messages")
     if isinstance(messages, list) and any(map(_is_system, messages[:MOST_PARTS])):

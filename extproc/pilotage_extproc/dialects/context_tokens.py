@@ -1,6 +1,7 @@
 """How many tokens a prompt probably has, before any engine has counted them."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from pilotage_extproc.dialects.prompt_text import read_parts
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.token_estimate import estimate_tokens
 
+Count = Callable[[bytes], int]
+"""Tokens of a text."""
 LARGE_BYTES: Final = 512 * 1024
 """Above it no part of a body is copied whole."""
 _AROUND_A_PART: Final = 1
@@ -21,8 +24,10 @@ _BLOCKS: Final = 128
 _BLOCK_LENGTH: Final = 256
 
 
-def context_tokens(kind: CallKind, members: Members, body: bytes = b"") -> int:
-    """An estimate over tools, system prompt and messages; 0 where the call has no prompt.
+def context_tokens(
+    kind: CallKind, members: Members, body: bytes = b"", *, count: Count = estimate_tokens
+) -> int:
+    """Tokens of tools, system prompt and messages, estimated or as `count` says; 0 where there is no prompt.
 
     Token ids are counted; an image, sound or file is 576 tokens, whatever its size. A body above 512 KiB
     whose JSON holds more values than are looked at is taken for one text. Raises TypeError where a part is
@@ -32,8 +37,8 @@ def context_tokens(kind: CallKind, members: Members, body: bytes = b"") -> int:
     try:
         read_parts(kind, members, parts)
     except UnknownFactError:
-        return estimate_tokens(body)
-    return parts.text_tokens() + parts.tokens + len(parts) * _AROUND_A_PART
+        return count(body)
+    return parts.text_tokens(count) + parts.tokens + len(parts) * _AROUND_A_PART
 
 
 class _CountedParts(Parts):
@@ -70,13 +75,13 @@ class _CountedParts(Parts):
         else:
             self.add_json(values)
 
-    def text_tokens(self) -> int:
+    def text_tokens(self, count: Count) -> int:
         """About how many tokens what is left to read has."""
         pieces = self._pieces
         ends = list(accumulate(len(piece) + 1 for piece in pieces))
         length = ends[-1] if ends else 0
         if not self._large or length <= _JOINED_LENGTH:
-            return estimate_tokens(b"".join([_as_bytes(piece) + PART_END for piece in pieces]))
+            return count(b"".join([_as_bytes(piece) + PART_END for piece in pieces]))
         read: list[bytes] = []
         taken, stride = 0, (length - _BLOCK_LENGTH) / (_BLOCKS - 1)
         for block in range(_BLOCKS):
@@ -88,7 +93,7 @@ class _CountedParts(Parts):
                 left -= len(pieces[place]) - begin + 1
                 place, begin = place + 1, 0
             taken += _BLOCK_LENGTH - max(0, left)
-        return max(1, round(estimate_tokens(PART_END.join(read)) * length / taken))
+        return max(1, round(count(PART_END.join(read)) * length / taken))
 
     def _add_texts(self, value: Any) -> None:
         """Names, texts and numbers of JSON, in their order: writing down 30 MB takes 20 ms."""

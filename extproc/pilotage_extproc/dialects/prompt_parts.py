@@ -43,6 +43,11 @@ class Parts(list[bytes]):
         """A text of the prompt, as the engine sees it."""
         self.append(text_bytes(text))
 
+    def add_role(self, role: str, *, written: bool = True) -> None:
+        """Whose words follow; a part of its own where templates write it down."""
+        if written:
+            self.add_text(role)
+
     def add_json(self, value: Any) -> None:
         """A part that templates render in their own way. Raises TypeError where it is nested too deeply."""
         self.append(as_json(value))
@@ -93,7 +98,7 @@ def add_messages(messages: Any, parts: Parts) -> None:
             parts.add_unread(message)
             continue
         content = message.get("content")
-        parts.add_text(role if isinstance(role := message.get("role"), str) else "")
+        parts.add_role(role if isinstance(role := message.get("role"), str) else "")
         if isinstance(content, str):
             parts.add_text(content)
         elif content is not None:

@@ -41,13 +41,13 @@ _check_input = check_any("input", "prompt")
 def _prompt(members: Members, parts: Parts) -> None:
     instructions = members.get("instructions")
     if isinstance(instructions, str):
-        parts.add_text("system")
+        parts.add_role("system")
         parts.add_text(instructions)
     given = members.get("input")
     if isinstance(given, list):
         _add_items(given, parts)
     elif given is not None:
-        parts.add_text("user")
+        parts.add_role("user")
         add_content(given, parts)
 
 
@@ -63,7 +63,7 @@ def _add_items(items: list[Any], parts: Parts) -> None:
             parts.add_unread(item)
             continue
         role = _role_of(item)
-        parts.add_text(role)
+        parts.add_role(role)
         if item.get("type", "message") == "message":
             add_content(item.get("content"), parts)
             rest = {name: value for name, value in item.items() if name not in _PLAIN and name not in _UNSEEN}

@@ -130,6 +130,6 @@ class PlanBook:
         chosen: list[Stage] = []
         for stage in reversed(self._features):
             if stage.provides & wanted:
-                chosen.append(stage)
+                chosen.append(stage.narrowed(wanted))
                 wanted |= stage.needs
         return tuple(reversed(chosen))

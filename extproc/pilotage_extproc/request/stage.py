@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:
     from pilotage_extproc.domain.decision import DirectAnswer
@@ -34,6 +34,9 @@ class Stage(Protocol):
     settles: ClassVar[bool]
     """Whether `finish` or `amend` do anything."""
 
+    def narrowed(self, wanted: frozenset[FeatureKey]) -> Self:
+        """The stage as a plan takes it in that asks for these features: it finds out no others."""
+
     def apply(self, exchange: "Exchange") -> "DirectAnswer | Awaitable[DirectAnswer | None] | None":
         """Do the step; an awaitable where it has to wait. Raises RequestRefused."""
 
@@ -52,6 +55,10 @@ class Step:
     provides: frozenset[FeatureKey] = frozenset()
     on_error: ClassVar[OnError] = OnError.REFUSE
     settles: ClassVar[bool] = False
+
+    def narrowed(self, wanted: frozenset[FeatureKey]) -> Self:  # noqa: ARG002 - it finds out all it can
+        """The stage itself: what it finds out, it finds out together."""
+        return self
 
     def finish(self, exchange: "Exchange", outcome: "Outcome") -> None:
         """Nothing is left behind."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from pilotage_api.conditions.variables import feature_of
 from pilotage_api.snapshot import (
     Binding,
     NameKind,
@@ -12,6 +13,7 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     RuleSnapshot,
 )
+from pilotage_extproc.features.keywords import KeywordSets
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.request.stage import Stage
 from pilotage_extproc.rules.attempt_table import AttemptTables
@@ -109,6 +111,7 @@ class IndexBuilder:
             by_address=by_address,
             attempts=self.attempts.of(snapshot),
             fixed_plan=self._plans.in_pool,
+            keywords=KeywordSets({one.name: one.words for one in snapshot.keywords}),
         )
 
 
@@ -229,5 +232,5 @@ class _Builder:
 def _wanted(rule: Rule) -> frozenset[str]:
     """Features that its condition reads, or its stages need."""
     plan = rule.plan
-    read = frozenset() if rule.condition is None else rule.condition.reads
+    read = frozenset() if rule.condition is None else frozenset(map(feature_of, rule.condition.reads))
     return read.union(*(stage.needs for stage in (*plan.governance, *plan.deciding, *plan.committing)))

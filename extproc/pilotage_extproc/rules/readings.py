@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from pilotage_api.conditions.variables import header_of, pool_of
+from pilotage_api.conditions.variables import header_of, keywords_of, pool_of
 from pilotage_extproc.dialects.call import Facts, max_tokens
 from pilotage_extproc.dialects.context_tokens import context_tokens
 from pilotage_extproc.dialects.conversation import Media
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.features.names import KEYWORDS
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.rules.condition import UNKNOWN
 from pilotage_extproc.rules.local_time import LocalTime
@@ -101,6 +102,9 @@ class Readings:
         return known
 
     def _told(self, read: str) -> object:
+        known = self._exchange.known(read, UNKNOWN)  # found out before: exact tokens, the prompt's features
+        if known is not UNKNOWN:
+            return known
         try:
             return self._value(read)
         except UnknownFactError:
@@ -117,6 +121,12 @@ class Readings:
         figures = self._sources.pool(self._index, pool)
         return UNKNOWN if figures is None else value_of(function, figures)
 
+    def _of_keywords(self, name: str) -> object:
+        found = self._exchange.known(KEYWORDS, UNKNOWN)
+        if not isinstance(found, frozenset) or name not in self._index.keywords.names:
+            return UNKNOWN
+        return name in found
+
     def _value(self, read: str) -> object:
         of_request = _OF_REQUEST.get(read)
         if of_request is not None:
@@ -130,6 +140,12 @@ class Readings:
         pool = pool_of(read)
         if pool is not None:
             return self._of_pool(*pool)
+        keywords = keywords_of(read)
+        if keywords is not None:
+            return self._of_keywords(keywords)
+        return self._of_clock(read)
+
+    def _of_clock(self, read: str) -> object:
         if read == "request.hour":
             return self._sources.hour()
-        return self._sources.weekday() if read == "request.weekday" else self._exchange.known(read, UNKNOWN)
+        return self._sources.weekday() if read == "request.weekday" else UNKNOWN

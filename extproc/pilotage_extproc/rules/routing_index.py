@@ -10,12 +10,8 @@ from typing import Final
 
 from pilotage_api.arriving_headers import HOST
 from pilotage_api.calls import is_under
-from pilotage_api.snapshot import (
-    HeaderMatch,
-    PathMatch,
-    PoolSnapshot,
-    RoutingSnapshot,
-)
+from pilotage_api.snapshot import HeaderMatch, PathMatch, PoolSnapshot, RoutingSnapshot
+from pilotage_extproc.features.keywords import NO_KEYWORDS, KeywordSets
 from pilotage_extproc.request.plan import NO_PLAN, Plan
 from pilotage_extproc.rules.attempt_table import AttemptTable
 from pilotage_extproc.rules.authority import authority_fits
@@ -70,6 +66,8 @@ class RoutingIndex:
     attempts: AttemptTable = field(default_factory=lambda: AttemptTable(RoutingSnapshot()))
     fixed_plan: Plan = NO_PLAN
     """Of requests whose pool the gateway has fixed."""
+    keywords: KeywordSets = NO_KEYWORDS
+    """Of all policies together; names are `namespace/policy/set`."""
     _fixed: dict[tuple[str, str, bool], Rule] = field(default_factory=dict)
     """Rules within a pool, by model as the request names it."""
 

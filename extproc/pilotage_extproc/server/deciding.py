@@ -12,7 +12,9 @@ from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.server.prompt_features import feature_stages, remote_classifier
 from pilotage_extproc.server.state import ProcessState
+from pilotage_extproc.sources.remote_classifier import RemoteClassifier
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +26,7 @@ class Deciding:
     profiles: ProfileBook
     builder: IndexBuilder
     sources: ReadingSources
+    remote: RemoteClassifier | None
 
 
 def new_deciding(
@@ -31,6 +34,7 @@ def new_deciding(
 ) -> Deciding:
     """A pipeline over some state; it follows an empty index until one is installed."""
     current = CurrentIndex()
+    remote = remote_classifier(settings.prompt_features, clock)
     sources = ReadingSources(state.table, LocalTime(settings.time_zone), clock)
     plans = PlanBook(
         StageParts(
@@ -47,6 +51,7 @@ def new_deciding(
             decisions=state.decisions,
             clock=clock,
             budget=state.budget,
+            features=feature_stages(settings.prompt_features, current, remote),
         )
     )
     return Deciding(
@@ -55,4 +60,5 @@ def new_deciding(
         profiles,
         IndexBuilder(state.table, profiles, plans),
         sources,
+        remote,
     )

@@ -166,6 +166,8 @@ class Runtime:
         await self.scraper.stop()
         await self.peers.stop()
         self._credential_files.close()
+        if self.deciding.remote is not None:
+            await self.deciding.remote.close()
 
     def own_certificate(self) -> str:
         """What peers are to trust when they connect here, PEM; empty where the port is plaintext."""

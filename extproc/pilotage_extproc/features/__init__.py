@@ -1,0 +1,1 @@
+"""What a prompt's text tells of it: topic, gain of a stronger model, language, code, keywords."""

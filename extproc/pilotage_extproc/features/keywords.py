@@ -1,0 +1,63 @@
+"""Named sets of words and phrases, compiled together and looked for in one pass.
+
+A text is cut into words once; each word is looked up once, and a phrase is compared only behind its first
+word, at most `MOST_WORDS` words on: the time grows with the text, not with the number of sets.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+MOST_WORDS: Final = 8
+"""Of one phrase."""
+_UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # kana, Han, Hangul
+)
+_WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+
+def words_of(text: str) -> list[str]:
+    """Words without case; in scripts that are written without spaces every character is one."""
+    return _WORD.findall(text.casefold())
+
+
+class KeywordSets:
+    """All sets of one snapshot. A set holds where any of its phrases stands in the text, as whole words."""
+
+    __slots__ = ("_begins", "_phrases", "_single", "names")
+
+    def __init__(self, sets: Mapping[str, Iterable[str]]) -> None:
+        """Phrases of more than `MOST_WORDS` words, or of none, are never found."""
+        self.names = frozenset(sets)
+        self._single: dict[str, frozenset[str]] = {}
+        self._phrases: dict[tuple[str, ...], frozenset[str]] = {}
+        self._begins: dict[str, frozenset[int]] = {}
+        """By first word: how many words phrases have."""
+        for name, phrases in sets.items():
+            for phrase in phrases:
+                words = tuple(words_of(phrase))
+                if len(words) == 1:
+                    self._single[words[0]] = self._single.get(words[0], frozenset()) | {name}
+                elif 1 < len(words) <= MOST_WORDS:
+                    self._phrases[words] = self._phrases.get(words, frozenset()) | {name}
+                    self._begins[words[0]] = self._begins.get(words[0], frozenset()) | {len(words)}
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+    def found_in(self, text: bytes) -> frozenset[str]:
+        """Names of the sets that hold."""
+        words = words_of(text.decode("utf-8", "replace"))
+        present = set(words)
+        found = {name for word in present & self._single.keys() for name in self._single[word]}
+        begins = present & self._begins.keys()
+        if begins:
+            for place, word in enumerate(words):
+                if word in begins:
+                    for length in self._begins[word]:
+                        found |= self._phrases.get(tuple(words[place : place + length]), frozenset())
+        return frozenset(found)
+
+
+NO_KEYWORDS: Final = KeywordSets({})

@@ -1,0 +1,36 @@
+"""Which language a text is in: by CLD2, in the package pycld2, loaded when first asked for."""
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
+
+PACKAGE: Final = "pycld2"
+NOT_AVAILABLE: Final = (
+    "prompt.language needs the package pycld2, which has no build for this platform; it is unknown here"
+)
+UNKNOWN_LANGUAGE: Final = "und"
+"""As BCP 47 says it."""
+
+
+def available() -> bool:
+    """Whether this platform has the package."""
+    return find_spec(PACKAGE) is not None
+
+
+@cache
+def _detector() -> Any:
+    return import_module(PACKAGE)
+
+
+def language_of(text: bytes) -> str:
+    """ISO 639-1 code (`en`, `zh`, `zh-Hant`), or `und` where no language is sure. Raises ImportError."""
+    cld2 = _detector()
+    readable = text.decode("utf-8", "ignore")
+    plain = "".join([one if one.isprintable() else " " for one in readable])
+    try:
+        reliable, _, found = cld2.detect(plain, isPlainText=True)
+    except cld2.error:
+        return UNKNOWN_LANGUAGE
+    code = found[0][1]
+    return str(code) if reliable and code != "un" else UNKNOWN_LANGUAGE

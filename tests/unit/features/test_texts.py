@@ -1,0 +1,115 @@
+"""Language, code and keywords of texts."""
+
+import inspect
+import json
+import time
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotage_extproc.features.code_share import code_share
+from pilotage_extproc.features.keywords import KeywordSets
+from pilotage_extproc.features.language import available, language_of
+
+needs_cld2 = pytest.mark.skipif(not available(), reason="pycld2 has no build here")
+
+PROSE = """Dear all,
+please find the notes of our meeting below. If you have questions, ask me; I am here until noon.
+We decided three things: the date, the place, and who brings the cake.
+The price is 20 euros (a room for ten), and parking is free.
+"""
+
+
+def test_source_is_code_and_prose_is_not():
+    assert code_share(inspect.getsource(json.decoder).encode()[:4096]) > 0.5
+    assert code_share(PROSE.encode()) < 0.1
+    assert code_share(b"") == 0.0
+
+
+def test_fenced_lines_are_code():
+    text = b"What does this do?\n```\nsome words\nmore words\n```\n"
+    assert 0.4 < code_share(text) < 0.8
+
+
+@pytest.mark.parametrize("hostile", [b"(" * 4000, b";//" * 1300, b'"' * 4000, b"a.b" * 1300, b"if " * 1300])
+def test_no_line_takes_long(hostile):
+    for text in (hostile, b"\n".join(hostile[at : at + 299] for at in range(0, len(hostile), 299))):
+        began = time.process_time()
+        code_share(text)
+        assert time.process_time() - began < 0.05
+
+
+@needs_cld2
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("How do I cancel a contract before the end of its term?", "en"),
+        ("Wie kann ich einen Vertrag vor Ablauf der Laufzeit kündigen?", "de"),
+        ("¿Cómo puedo cancelar un contrato antes de que termine el plazo?", "es"),
+        ("如何在合同期满之前解除合同?请告诉我具体的步骤。", "zh"),
+        ("x", "und"),
+        ("", "und"),
+    ],
+)
+def test_the_language_is_told(text, code):
+    assert language_of(text.encode()) == code
+
+
+@needs_cld2
+@given(st.binary(max_size=300))
+def test_any_bytes_have_a_language_or_none(text):
+    assert isinstance(language_of(text), str)
+
+
+SETS = KeywordSets(
+    {
+        "legal": ("contract", "Power of Attorney", "§ 5"),
+        "money": ("invoice", "power"),
+        "chinese": ("合同",),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("My CONTRACT ends.", {"legal"}),
+        ("contracts", set()),
+        ("a power-of-attorney, signed", {"legal", "money"}),
+        ("power of an attorney", {"money"}),
+        ("签订合同之前", {"chinese"}),
+        ("the invoice and the contract", {"legal", "money"}),
+        ("", set()),
+        ("power of", {"money"}),
+    ],
+)
+def test_whole_words_and_phrases_are_found(text, found):
+    assert SETS.found_in(text.encode()) == found
+
+
+@given(st.text(max_size=60), st.sampled_from(["contract", "invoice"]), st.text(max_size=60))
+def test_a_word_is_found_between_any_others(before, word, after):
+    text = f"{before} {word} {after}"
+    # a mark behind the blank would join the word
+    if not unicodedata.combining((after or " ")[0]):
+        assert ("legal" if word == "contract" else "money") in SETS.found_in(text.encode(errors="replace"))
+
+
+def test_time_grows_with_the_text_and_not_with_the_sets():
+    many = KeywordSets({f"set-{one}": [f"the the {one}-{two}" for two in range(200)] for one in range(32)})
+    text = b"the " * 1024
+    began = time.process_time()
+    assert many.found_in(text) == frozenset()
+    assert time.process_time() - began < 0.05
+
+
+def test_the_labelled_prompts_are_seldom_taken_for_code():
+    path = Path(__file__).parents[3] / "cli/pilotage_cli/evaluation/data/chat_prompts.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    wrong = [
+        row["prompt"] for row in rows if row["domain"] != "code" and code_share(row["prompt"].encode()) > 0.5
+    ]
+    assert len(wrong) <= 4, wrong
