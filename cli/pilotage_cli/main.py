@@ -11,6 +11,7 @@ from pilotage_cli.commands.check import check
 from pilotage_cli.commands.crds import crds
 from pilotage_cli.commands.demo import demo
 from pilotage_cli.commands.envoy import envoy, envoy_drain
+from pilotage_cli.commands.eval import eval_commands
 from pilotage_cli.commands.explain import explain
 from pilotage_cli.commands.extproc import extproc
 from pilotage_cli.commands.init import init
@@ -46,6 +47,7 @@ def application() -> typer.Typer:
     for command in (demo, init, up, extproc, envoy, envoy_drain, operator, check, explain, sim, crds):
         app.command()(command)
     app.add_typer(models_commands(), name="models")
+    app.add_typer(eval_commands(), name="eval")
     return app
 
 

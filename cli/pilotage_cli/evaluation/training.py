@@ -42,6 +42,7 @@ def shipped(exams: Answers, problems: Answers) -> Predictor:
         [*(f"{DOMAIN_PREFIX}{domain}" for domain in DOMAINS), STRONG_GAIN],
         [*heads, fit_gain(of_gain, gap)],
         [of_domains, of_gain],
+        seen=_seen(of_domains) + _seen(of_gain),
         gain_prior=float(gap.mean()),
         domain_margin=margin,
         source=_SOURCE,
@@ -50,21 +51,55 @@ def shipped(exams: Answers, problems: Answers) -> Predictor:
     )
 
 
+def own(base: Predictor, answers: Answers, name: str) -> Predictor:
+    """Weights for the gain between two models of an operator's: the base's, and what own labels add to them.
+
+    Ridge on what is left of the gap behind the base: a few hundred labels correct what they speak of.
+    """
+    design = Design.of(answers.texts())
+    known, seen = base_weights(base)
+    fitted = fit_own(known, design, answers.gap)
+    return packed(
+        name,
+        [STRONG_GAIN],
+        [fitted],
+        [design],
+        seen=seen + _seen(design),
+        gain_prior=float(answers.gap.mean()),
+        source=f"{len(answers)} labels of {answers.weak_model} and {answers.strong_model}",
+        licence="that of the labels",
+        trained_on=len(answers),
+    )
+
+
+def fit_own(base: Weights, design: Design, gap: NDArray[np.float64]) -> Weights:
+    """A base's head with what labels add to it."""
+    added = ridge(design, gap - base.scores(design), GAIN_PENALTY)
+    return Weights(base.buckets + added.buckets, base.bias + added.bias)
+
+
+def base_weights(base: Predictor) -> tuple[Weights, NDArray[np.float64]]:
+    """The head for the gain of a predictor, and how often it has seen each bucket."""
+    buckets, bias = base.column(STRONG_GAIN)
+    common, _ = base.column(FAMILIAR)
+    return Weights(buckets, bias), np.expm1(common.astype(np.float64))
+
+
 def packed(
     name: str,
     columns: Sequence[str],
     heads: Sequence[Weights],
     designs: Sequence[Design],
     *,
+    seen: NDArray[np.float64],
     gain_prior: float,
     domain_margin: float = 0.0,
     source: str = "",
     licence: str = "",
     trained_on: int = 0,
 ) -> Predictor:
-    """Heads and the familiarity of buckets as one table of bytes."""
-    seen = sum(np.bincount(design.buckets, minlength=BUCKETS) for design in designs)
-    common = np.log1p(np.asarray(seen, np.float64)).astype(np.float32)
+    """Heads, and how often each bucket was `seen`, as one table of bytes."""
+    common = np.log1p(seen).astype(np.float32)
     table = np.zeros((BUCKETS, len(columns) + 1), np.int8)
     scales = []
     for index, weights in enumerate([*(head.buckets for head in heads), common]):
@@ -89,3 +124,7 @@ def packed(
         ),
         table,
     )
+
+
+def _seen(design: Design) -> NDArray[np.float64]:
+    return np.bincount(design.buckets, minlength=BUCKETS).astype(np.float64)

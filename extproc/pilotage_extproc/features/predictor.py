@@ -93,6 +93,11 @@ class Predictor:
         """Whether there is a head for the gain."""
         return self._gain is not None
 
+    def column(self, name: str) -> tuple[NDArray[np.float32], float]:
+        """The weights of one head and its bias. Raises ValueError where there is no such head."""
+        index = self.header.columns.index(name)
+        return self._table[:, index].astype(np.float32) * self._scales[index], float(self._biases[index])
+
     def scores(self, buckets: NDArray[np.intp]) -> NDArray[np.float32]:
         """One figure a column."""
         count = len(buckets)

@@ -68,7 +68,10 @@ def test_commands_in_documents_exist(document, command):
     elif words[0].endswith("pilotage"):
         commands = typer.main.get_command(application()).commands
         assert words[1] in commands
-        known = {option for parameter in commands[words[1]].params for option in parameter.opts}
+        command = commands[words[1]]
+        if isinstance(command, typer.core.TyperGroup):
+            command = command.commands[words[2]]
+        known = {option for parameter in command.params for option in parameter.opts}
         used = {word.partition("=")[0] for word in words[2:] if re.match(r"^--?[a-z]", word)}
         assert used <= known | {"--help"}
     elif words[0].startswith("hack/"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pilotage_cli.evaluation.protocol import DOMAIN_OF_SUBJECT, FOLDS, SUBJECT_GROUPS, fold_of, group_of
 
-PROMPTS = Path(__file__).parents[3] / "cli/pilotage_cli/evaluation/data/chat_prompts.jsonl"
+PROMPTS = Path(__file__).parents[4] / "cli/pilotage_cli/evaluation/data/chat_prompts.jsonl"
 
 
 def test_each_subject_is_left_out_once():
