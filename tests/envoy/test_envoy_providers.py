@@ -101,6 +101,9 @@ async def test_a_provider_answers_over_tls_with_its_own_credential_and_few_heade
         "x-own",
     ]
     assert json.loads(got.body) == CHAT_BODY
+    outcome = (await rig.logged())[0].outcome
+    assert (outcome.upstream_address, outcome.http_status) == (PROVIDER, 200)
+    assert (outcome.usage.input_tokens, outcome.usage.output_tokens) == (7, 3)
     assert set(rig.replies) == {"acked"}
 
 

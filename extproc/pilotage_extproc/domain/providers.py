@@ -13,8 +13,12 @@ def provider_listener(pool: str) -> str:
 
 def provider_address(pool: str) -> str:
     """The one endpoint of a provider's pool, as table, picks and Envoy name it."""
-    # as Envoy writes an internal address: listener, slash, endpoint id, which is empty
-    return f"{ADDRESS_PREFIX}{provider_listener(pool)}/"
+    return internal_address(provider_listener(pool))
+
+
+def internal_address(listener: str, endpoint_id: str = "") -> str:
+    """An address inside Envoy as Envoy writes it."""
+    return f"{ADDRESS_PREFIX}{listener}/{endpoint_id}"
 
 
 def is_provider(address: str) -> bool:

@@ -12,6 +12,7 @@ from pilotage_api.address import bracketed, canonical_host
 from pilotage_extproc.dialects.translation.answers import BETWEEN_NOTES
 from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+from pilotage_extproc.domain.providers import internal_address
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.rate_limits import stay_away_seconds
 from pilotage_extproc.transport.contract import Method, Service, Stream
@@ -116,7 +117,12 @@ def _count(values: dict[str, Any], key: str) -> int | None:
 def _address(common: accesslog_pb2.AccessLogCommon) -> str | None:
     if not common.HasField("upstream_remote_address"):
         return None
-    socket = common.upstream_remote_address.socket_address
+    address = common.upstream_remote_address
+    if address.HasField("envoy_internal_address"):
+        return internal_address(
+            address.envoy_internal_address.server_listener_name, address.envoy_internal_address.endpoint_id
+        )
+    socket = address.socket_address
     return f"{bracketed(canonical_host(socket.address))}:{socket.port_value}"
 
 

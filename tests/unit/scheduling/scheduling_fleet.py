@@ -4,6 +4,7 @@ import numpy as np
 
 from pilotage_api.snapshot import Engine, ProfileSnapshot, SaturationSnapshot
 from pilotage_extproc.domain.features import NO_FEATURES
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.candidates import CandidateSet, Knowledge, candidate_set, group_of
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Ranking, Scheduler
@@ -65,6 +66,13 @@ class Fleet:
             plugins=plugins or {},
             seed=seed,
         )
+
+    def hosted(self, *indices: int, needs: Reach = Reach.PROVIDERS) -> None:
+        """Make candidates hosted providers."""
+        facts = EndpointFacts(Engine.OPENAI, ("default/h",), needs=needs)
+        targets = self.candidates.targets
+        changed = {targets[index].address: facts for index in indices}
+        self.table.prepare({**dict.fromkeys(self.table.rows(), FACTS), **changed})
 
     def set(self, figure: str, *values: float) -> None:
         """Set a column of the first candidates."""

@@ -1,6 +1,7 @@
 """The xDS server, spoken to as an Envoy does, without a network."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -9,6 +10,8 @@ from envoy.service.discovery.v3 import discovery_pb2
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.ads import XdsServer
+from pilotage_extproc.envoy.xds.assignment import provider_locality
+from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
 
 A, B, C = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
 
@@ -88,7 +91,7 @@ class Ledger:
         self.replies: list[str] = []
         self.rejected: list[str] = []
 
-    def server(self, **more: float) -> XdsServer:
+    def server(self, **more) -> XdsServer:
         return XdsServer(
             {reach: {names.CLUSTER_TYPE: {"models": b"", "fail-open": b""}} for reach in Reach},
             on_acknowledged=self.confirmed.append,
@@ -265,3 +268,99 @@ async def test_an_address_envoy_cannot_use_does_not_cost_the_others(ledger):
     assert addresses(await envoy.follow()) == [A]
     assert ledger.confirmed == [frozenset({A})]
     await envoy.leave()
+
+
+def provider(name: str = "p", *, reach: Reach = Reach.PROVIDERS, content: bytes = b"1") -> ProviderResources:
+    listener = f"provider/{name}"
+    return ProviderResources(
+        f"envoy://{listener}/",
+        reach,
+        provider_locality(listener),
+        {names.CLUSTER_TYPE: {listener: content}, names.SECRET_TYPE: {f"{listener}/credential": content}},
+    )
+
+
+P = provider().address
+
+
+async def take(envoy: FakeEnvoy, *kinds: str, error: str = "") -> list[str]:
+    """Take and confirm an answer of each type; the sizes of what came."""
+    came = []
+    for kind in kinds:
+        envoy.ask(kind)
+        response = await envoy.answer()
+        assert response.type_url == kind
+        came.append(len(response.resources))
+        envoy.ask(kind, nonce=response.nonce, error=error)
+        await settled()
+    return came
+
+
+async def test_a_provider_is_confirmed_once_all_of_it_is(ledger):
+    server = ledger.server()
+    server.publish([A], (), [provider()])
+    envoy = FakeEnvoy(server, "e1")
+    assert await take(envoy, names.CLUSTER_TYPE, names.ENDPOINTS_TYPE) == [3, 2]
+    assert ledger.confirmed[-1] == frozenset({A})
+    await take(envoy, names.SECRET_TYPE)
+    assert ledger.confirmed[-1] == frozenset({A, P})
+    await envoy.leave()
+
+
+async def test_an_envoy_of_the_contract_before_is_told_of_no_provider_and_not_waited_for(ledger):
+    server = ledger.server()
+    server.publish([A], (), [provider()])
+    old = FakeEnvoy(server, "old", contract="1")
+    assert await take(old, names.CLUSTER_TYPE, names.ENDPOINTS_TYPE) == [2, 2]
+    new = FakeEnvoy(server, "new")
+    await take(new, names.CLUSTER_TYPE, names.ENDPOINTS_TYPE, names.SECRET_TYPE)
+    assert ledger.confirmed[-1] == frozenset({A, P})
+    await old.leave()
+    await new.leave()
+
+
+async def test_a_provider_with_secrets_is_told_to_an_envoy_of_the_trusted_name_only(ledger):
+    server = ledger.server(trusted_name="pilotage-envoy")
+    server.publish([A], (), [provider(reach=Reach.SECRETS)])
+    for shown in ((), ("somebody",)):
+        stranger = FakeEnvoy(server, "stranger", peer_names=frozenset(shown))
+        assert await take(stranger, names.CLUSTER_TYPE, names.SECRET_TYPE) == [2, 0]
+        await stranger.leave()
+    envoy = FakeEnvoy(server, "envoy", peer_names=frozenset({"pilotage-envoy"}))
+    assert await take(envoy, names.CLUSTER_TYPE, names.ENDPOINTS_TYPE, names.SECRET_TYPE) == [3, 2, 1]
+    assert ledger.confirmed[-1] == frozenset({A, P})
+    await envoy.leave()
+
+
+async def test_a_refused_provider_is_left_out_and_the_others_are_confirmed(ledger):
+    server = ledger.server()
+    server.publish([A], (), [provider(), provider("q")])
+    envoy = FakeEnvoy(server, "e1")
+    envoy.ask(names.CLUSTER_TYPE)
+    refused = await envoy.answer()
+    envoy.ask(names.CLUSTER_TYPE, nonce=refused.nonce, error="cluster(s) provider/q: bad")
+    response = await envoy.answer()
+    assert len(response.resources) == 3
+    envoy.ask(names.CLUSTER_TYPE, nonce=response.nonce)
+    await take(envoy, names.ENDPOINTS_TYPE, names.SECRET_TYPE)
+    assert ledger.confirmed[-1] == frozenset({A, P})
+    assert server.refused_providers == {"envoy://provider/q/": "cluster(s) provider/q: bad"}
+    await envoy.leave()
+
+
+async def test_a_changed_secret_is_sent_alone(ledger):
+    server = ledger.server()
+    server.publish([A], (), [provider(), provider("q")])
+    envoy = FakeEnvoy(server, "e1")
+    await take(envoy, names.CLUSTER_TYPE, names.ENDPOINTS_TYPE, names.SECRET_TYPE)
+    changed = provider("q")
+    resources = {**changed.resources, names.SECRET_TYPE: {"provider/q/credential": b"2"}}
+    server.publish([A], (), [provider(), replace(changed, resources=resources)])
+    response = await envoy.answer()
+    assert [one.value for one in response.resources] == [b"2"]
+    assert await envoy.silent()
+    await envoy.leave()
+
+
+def test_resources_of_a_provider_are_not_shown_where_it_is_printed():
+    assert "SECRET" not in repr(provider(content=b"SECRET"))
