@@ -94,6 +94,8 @@ async def test_a_model_of_a_provider_is_asked_by_its_alias_with_the_providers_na
     [got] = stub.received
     assert (got.path, got.model) == ("/base/v1/chat/completions", "gpt-x-2026")
     assert got.headers["authorization"] == "Bearer sk-1"
+    await until(lambda: rig.gateway.requests_under_way == 0)
+    assert rig.runtime.state.table.inflight.sum() == 0
 
 
 async def test_azure_deployments_stand_in_the_path(start_gateway, session, stub, tmp_path):
@@ -119,15 +121,16 @@ async def test_own_servers_come_before_a_provider_of_the_same_model(start_gatewa
     assert (status, json.loads(body)["choices"][0]["message"]["content"]) == (200, TEXT)
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 async def test_a_rotated_file_is_used_within_five_seconds_and_no_stream_is_cut(
-    start_gateway, session, stub, tmp_path
+    start_gateway, session, stub, tmp_path, in_place
 ):
     rig, key = await with_provider(start_gateway, stub, tmp_path)
     go_on = asyncio.Event()
     stub.script.append(held(go_on))
     async with session.post(f"{rig.url}/v1/chat/completions", json=chat(stream=True)) as stream:
         assert await stream.content.readuntil(b"\n\n") == b"data: 1\n\n"
-        fresh = tmp_path / "fresh"
+        fresh = key if in_place else tmp_path / "fresh"
         fresh.write_text("sk-2\n")
         fresh.replace(key)
         async with asyncio.timeout(5):

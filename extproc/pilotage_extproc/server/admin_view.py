@@ -90,7 +90,15 @@ class RuntimeView:
                 }
             )
         return orjson.dumps(
-            {"process": runtime.process_id, "envoys": runtime.xds.connected, "endpoints": shown}
+            {
+                "process": runtime.process_id,
+                "envoys": runtime.xds.connected,
+                "endpoints": shown,
+                "providersNotUsed": {
+                    pool: {"reason": one.reason, "message": one.message}
+                    for pool, one in sorted(runtime.providers.problems().items())
+                },
+            }
         )
 
     def recent_decisions(self, limit: int) -> bytes:

@@ -64,7 +64,8 @@ class LocalSecrets:
         credential = client = None
         if external.credential is not None:
             credential = credential_name(provider)
-            by_name[credential] = credential_file(credential, self._credential(external.credential))
+            read = self._credential(external.credential)
+            by_name[credential] = credential_file(credential, read, external.credential.file)
         if external.client_certificate is not None:
             client = client_certificate_name(provider)
             by_name[client] = self._certificate(client, external.client_certificate)

@@ -4,6 +4,7 @@ Envoy reads the files itself. Here they are only looked at, to say early what is
 kept. A variable's value is written into a private file once, since Envoy shares no environment with pickers.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -52,14 +53,23 @@ class CredentialFiles:
         self._folder: Path | None = None
 
     def of_file(self, file: str) -> str:
-        """The file itself, once it has been looked at. Raises CredentialError."""
+        """A link to the file, another one as soon as the file is another. Raises CredentialError.
+
+        Envoy notices by itself what is moved to a file's place, and not what is written into it: told of
+        another name it reads the file again.
+        """
         try:
             with Path(file).open("rb") as opened:
                 content = opened.read(_MOST_BYTES + 3)
+                state = os.fstat(opened.fileno())
         except OSError as error:
             raise CredentialError(f"{file} cannot be read: {error.strerror}") from None
         checked_credential(content, file)
-        return file
+        seen = f"{file}\0{state.st_ino}\0{state.st_size}\0{state.st_mtime_ns}"
+        link = self._private() / hashlib.sha256(seen.encode()).hexdigest()[:16]
+        if not link.is_symlink():
+            link.symlink_to(Path(file).absolute())
+        return str(link)
 
     def of_variable(self, variable: str) -> str:
         """A private file with an environment variable's value. Raises CredentialError."""
@@ -67,14 +77,17 @@ class CredentialFiles:
         if value is None:
             raise CredentialError(f"the environment has no variable {variable}")
         text = checked_credential(value.encode(errors="surrogateescape"), f"the variable {variable}")
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="pilotage-credentials-"))  # of mode 0700
-        path = self._folder / variable
+        path = self._private() / variable
         if not path.exists():
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as opened:
                 opened.write(text)
         return str(path)
+
+    def _private(self) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="pilotage-credentials-"))  # of mode 0700
+        return self._folder
 
     def close(self) -> None:
         """Remove what was written."""

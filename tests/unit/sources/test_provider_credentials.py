@@ -52,6 +52,19 @@ def test_a_variable_that_is_not_there_is_told_by_name():
         CredentialFiles({}).of_variable("KEY")
 
 
+def test_a_file_that_is_another_has_another_name(tmp_path):
+    files, key = CredentialFiles({}), tmp_path / "key"
+    key.write_text("sk-1")
+    first = files.of_file(str(key))
+    assert files.of_file(str(key)) == first
+    key.write_text("sk-longer")
+    second = files.of_file(str(key))
+    assert second != first
+    assert Path(second).read_text() == "sk-longer"
+    files.close()
+    assert key.exists()
+
+
 def test_a_file_that_cannot_be_read_is_told_by_name(tmp_path):
     with pytest.raises(CredentialError, match="cannot be read"):
         CredentialFiles({}).of_file(str(tmp_path / "none"))

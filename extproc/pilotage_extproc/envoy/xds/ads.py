@@ -205,6 +205,8 @@ class XdsServer:
         envoy = Envoy(metadata.get(names.ENVOY_HEADER, "unnamed"), reach, self._catalogs[reach])
         self._envoys.add(envoy)
         log.info("Envoy connected", extra={"envoy": envoy.name, "reach": reach.name.lower()})
+        if reach is not Reach.SERVERS and self._probation.retry():
+            self._publish()
         sender = asyncio.create_task(self._send_to(envoy, stream), name="xds sender")
         try:
             while (raw := await stream.read()) is not None:

@@ -10,7 +10,7 @@ from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
 
 
 class Probation:
-    """Who is left out. A provider whose resources change is tried again."""
+    """Who is left out. A provider whose resources change is tried again, and all are with each new Envoy."""
 
     def __init__(self) -> None:
         self.refused: dict[str, str] = {}
@@ -61,6 +61,12 @@ class Probation:
             return False
         self._tried = self._waiting.pop(0)
         return True
+
+    def retry(self) -> bool:
+        """Another Envoy has come, which may take what the last one refused; whether anyone was refused."""
+        known = bool(self.refused)
+        self.refused.clear()
+        return known
 
     def _forgive(self, address: str) -> None:
         self.refused.pop(address, None)

@@ -41,9 +41,12 @@ def client_certificate_name(provider: str) -> str:
     return f"{provider}/client-certificate"
 
 
-def credential_file(name: str, file: str) -> Fields:
-    """A credential that Envoy reads from a file, and again when the file's folder changes."""
-    source = {"filename": file, "watchedDirectory": {"path": str(Path(file).parent)}}
+def credential_file(name: str, file: str, watched: str | None = None) -> Fields:
+    """A credential that Envoy reads from a file, and again when the folder of `watched` changes.
+
+    That is the file itself, unless it is a link to another.
+    """
+    source = {"filename": file, "watchedDirectory": {"path": str(Path(watched or file).parent)}}
     return {"name": name, "genericSecret": {"secret": source}}
 
 

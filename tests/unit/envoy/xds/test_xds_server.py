@@ -348,6 +348,18 @@ async def test_a_refused_provider_is_left_out_and_the_others_are_confirmed(ledge
     await envoy.leave()
 
 
+async def test_a_refused_provider_is_tried_again_with_the_next_envoy(ledger):
+    server = ledger.server()
+    server.publish([A], (), [provider()])
+    envoy = FakeEnvoy(server, "e1")
+    assert await take(envoy, names.CLUSTER_TYPE, error="malformed") == [3]
+    await envoy.leave()
+    other = FakeEnvoy(server, "e2")
+    assert await take(other, names.CLUSTER_TYPE, names.ENDPOINTS_TYPE, names.SECRET_TYPE) == [3, 2, 1]
+    assert ledger.confirmed[-1] == frozenset({A, P})
+    await other.leave()
+
+
 async def test_a_changed_secret_is_sent_alone(ledger):
     server = ledger.server()
     server.publish([A], (), [provider(), provider("q")])
