@@ -15,6 +15,7 @@ from pilotage_api.findings import Severity, shown
 from pilotage_api.resource import DEFAULT_NAMESPACE, DNS_LABEL
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.cluster_check import ClusterChecked, check_cluster
+from pilotage_cli.credential_findings import with_credentials
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import print_findings, summary
 from pilotage_cli.folder import FolderError, load_folder
@@ -82,7 +83,7 @@ def _check_folder(folder: Path, namespace: str | None) -> Compiled:
     except FolderError as error:
         raise CommandError(str(error)) from None
     settings = loaded.settings or GatewaySettings(namespaces=(where,))
-    return compile_resources(loaded, settings, installed=frozenset(installed_plugins()))
+    return with_credentials(compile_resources(loaded, settings, installed=frozenset(installed_plugins())))
 
 
 def _show(checked: ClusterChecked, output: str) -> None:

@@ -131,3 +131,28 @@ def test_a_file_that_is_no_yaml_is_named_with_its_line(tmp_path):
     code, output = check(tmp_path)
     assert code == 1
     assert output.startswith("error (broken.yaml:3): ")
+
+
+HOSTED = {
+    "apiVersion": "pilotage.dev/v1alpha1",
+    "kind": "ModelPool",
+    "metadata": {"name": "hosted"},
+    "spec": {
+        "external": {"host": "api.openai.com", "auth": {"env": "HOSTED_KEY"}},
+        "models": [{"name": "gpt-x"}],
+    },
+}
+
+
+def test_a_credential_that_is_not_there_is_told_and_one_that_is_never_shown(tmp_path, monkeypatch):
+    (tmp_path / "hosted.yaml").write_text(yaml.safe_dump(HOSTED))
+    monkeypatch.delenv("HOSTED_KEY", raising=False)
+    code, output = check(tmp_path)
+    assert code == 0
+    assert "the environment has no variable HOSTED_KEY" in output
+    for value, told in (("sk-SECRET", ""), ("sk-SECRET\nmore", "more than one line")):
+        monkeypatch.setenv("HOSTED_KEY", value)
+        code, output = check(tmp_path)
+        assert told in output
+        assert "SECRET" not in output
+    assert "HOSTED_KEY" in output
