@@ -151,7 +151,7 @@ def test_a_model_that_cannot_hold_the_prompt_or_lacks_a_capability_is_dropped():
 
 
 def test_prices_are_those_of_the_prompts_length():
-    from pilotage_api.snapshot import PriceTierSnapshot
+    from pilotage_api.facts_snapshot import PriceTierSnapshot
 
     tier = PriceTierSnapshot(above_input_tokens=500, prices=STRONG.pricing)
     fleet = ObjectiveFleet(
