@@ -90,11 +90,11 @@ class Gateway:
 async def start_gateway(start_rig, tmp_path):
     stubs, gateways = [], []
 
-    async def start(dialect: ProviderDialect) -> Gateway:
+    async def start(dialect: ProviderDialect, *then: str) -> Gateway:
         stub = ProviderStub(Authority())
         await stub.start(tmp_path)
         stubs.append(stub)
-        rig = await start_rig(lambda head, body: pick(PROVIDER), [])
+        rig = await start_rig(lambda head, body: pick(PROVIDER, *then), list(then))
         external = ExternalSnapshot(
             host=HOST, port=stub.port, dialect=dialect, ca_bundle=stub.authority.certificate
         )
@@ -115,7 +115,7 @@ async def start_gateway(start_rig, tmp_path):
             external=external,
         )
         made = provider_resources(POOL, external, (stub.address,), ProviderSecrets(), GatewaySettings())
-        rig.xds.publish([], (), [made])
+        rig.xds.publish(list(then), (), [made])
         async with asyncio.timeout(10):
             while PROVIDER not in rig.acknowledged:
                 await asyncio.sleep(0.005)
@@ -225,12 +225,26 @@ async def test_a_field_that_cannot_be_said_is_refused_in_the_callers_shape(start
         with pytest.raises(openai.BadRequestError) as refusal:
             await gateway.openai.chat.completions.create(model="strong", messages=HI, n=2)
         assert (refusal.value.param, refusal.value.code) == ("n", "not_translatable")
+        assert "x-pilotage-try-next" not in refusal.value.response.headers
     else:
         with pytest.raises(anthropic.BadRequestError, match="container"):
             await gateway.anthropic.messages.create(
                 model="strong", max_tokens=5, messages=HI, extra_body={"container": "c"}
             )
     assert gateway.stub.received == []
+
+
+async def test_a_provider_that_cannot_be_asked_leaves_it_to_the_next_of_the_list(start_gateway, start_server):
+    server = await start_server(fixed(200, b'{"served": "by the next"}'))
+    gateway = await start_gateway(ANTHROPIC, server.address)
+    asked = {"model": "strong", "messages": HI, "n": 2}
+    status, headers, body = await gateway.rig.chat(asked)
+    assert (status, json.loads(body)) == (200, {"served": "by the next"})
+    assert (json.loads(server.received[0].body), gateway.stub.received) == (asked, [])
+    server.answer = fixed(503, b"{}")
+    status, headers, _ = await gateway.rig.chat(asked)
+    assert status == 503
+    assert "x-pilotage-try-next" not in headers
 
 
 FAILURES = [

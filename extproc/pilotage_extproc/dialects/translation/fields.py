@@ -18,7 +18,7 @@ class Fate(StrEnum):
     DROPPED = "dropped"
     """Left out, with a note in the explanation."""
     REFUSED = "refused"
-    """The request cannot go to such a provider: 400, or the next of its attempts."""
+    """The request cannot go to such a provider: the next of its attempts follows, else 400."""
 
 
 class Field(NamedTuple):

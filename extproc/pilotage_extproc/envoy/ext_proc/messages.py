@@ -302,12 +302,15 @@ def immediate(
 
 
 def refusal(
-    refused: RequestRefused, shape: ErrorShape = ErrorShape.OPENAI, request_id: str | None = None
+    refused: RequestRefused,
+    shape: ErrorShape = ErrorShape.OPENAI,
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """A refused request's answer: an error object of the API that its client speaks."""
     return immediate(
         refused.body(shape, request_id),
         http_status=refused.reason.http_status,
-        headers=refused.headers(),
+        headers={**refused.headers(), **(headers or {})},
         details=refused.reason.code,
     )

@@ -72,7 +72,9 @@ class ProviderHop:
             await self._serve(stream, headers, has_body=not message.request_headers.end_of_stream)
         except RequestRefused as refused:
             shape = error_shape(headers.get(":path", ""), headers)
-            await stream.write(messages.refusal(refused, shape, headers.get(names.REQUEST_ID)))
+            # a provider that cannot be asked this leaves it to the next of the list
+            more = {names.TRY_NEXT: names.FLAG} if refused.reason is Refusal.NOT_TRANSLATABLE else None
+            await stream.write(messages.refusal(refused, shape, headers.get(names.REQUEST_ID), more))
 
     async def _serve(self, stream: Stream, headers: Mapping[str, str], *, has_body: bool) -> None:
         pool = self._pool_of(stream.invocation_metadata().get(names.PROVIDER_HEADER, ""))

@@ -18,7 +18,7 @@ from pilotage_extproc.envoy.ext_proc.retry_headers import USUAL_CONDITIONS, USUA
 from pilotage_extproc.envoy.lua.usage_filter import usage_filter
 from pilotage_extproc.envoy.xds.cors import cors_filters, cors_policy
 from pilotage_extproc.envoy.xds.local_replies import local_reply_config
-from pilotage_extproc.envoy.xds.own_routes import own_route_is_absent, own_routes
+from pilotage_extproc.envoy.xds.own_routes import BY_HEADER, TRY_NEXT, own_route_is_absent, own_routes
 from pilotage_extproc.envoy.xds.typed import (
     FROM_EXTPROC,
     Fields,
@@ -237,7 +237,7 @@ def _routes(settings: GatewaySettings) -> Fields:
         "name": "all",
         "domains": ["*"],
         "includeRequestAttemptCount": True,
-        "responseHeadersToRemove": [names.OVERFLOWS],
+        "responseHeadersToRemove": [names.OVERFLOWS, names.TRY_NEXT],
         "routes": routes,
     }
     host |= cors_policy(settings.cors)
@@ -264,8 +264,9 @@ def _forward(settings: GatewaySettings, cluster: str, *, retries: int) -> Fields
         "timeout": seconds(upstream.request_timeout_seconds),
         "idleTimeout": seconds(upstream.stream_idle_timeout_seconds),
         "retryPolicy": {
-            "retryOn": ",".join(USUAL_CONDITIONS),
+            "retryOn": ",".join((*USUAL_CONDITIONS, BY_HEADER)),
             "retriableStatusCodes": list(USUAL_STATUSES),
+            "retriableHeaders": [TRY_NEXT],
             "numRetries": retries,  # the pick lowers it to its own list's length less one
             "retryBackOff": {"baseInterval": seconds(0.005), "maxInterval": seconds(0.05)},
         },

@@ -4,10 +4,19 @@ Envoy takes which failures to retry from the route and from request headers toge
 fewer than usual needs a route that wants none. Silence can only be bounded by a route at all.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.timeouts import IDLE_STEPS_SECONDS
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.typed import Fields, seconds
+
+BY_HEADER: Final = "retriable-headers"
+"""The condition under which headers of an answer lead on."""
+TRY_NEXT: Final[Mapping[str, str | bool]] = MappingProxyType({"name": names.TRY_NEXT, "presentMatch": True})
+"""Matches an attempt that its provider's hop did not make: the next follows, whatever else leads on."""
 
 
 def own_routes(settings: GatewaySettings) -> list[Fields]:
@@ -36,7 +45,9 @@ def _route(settings: GatewaySettings, name: str, idle_seconds: float) -> Fields:
             "timeout": seconds(settings.upstream.request_timeout_seconds),
             "idleTimeout": seconds(idle_seconds),
             "retryPolicy": {
-                "numRetries": 0,  # the pick says how many, and on what
+                "numRetries": 0,  # the pick says how many, and on what else
+                "retryOn": BY_HEADER,
+                "retriableHeaders": [TRY_NEXT],
                 "retryBackOff": {"baseInterval": seconds(0.005), "maxInterval": seconds(0.05)},
             },
         },
