@@ -1,0 +1,130 @@
+"""What a provider's hop does to a request, without Envoy."""
+
+import threading
+
+import orjson
+import pytest
+from fake_stream import FakeStream, Request, request_body, request_head
+
+from pilotage_api.external_snapshot import ExternalSnapshot, ProviderDialect
+from pilotage_api.facts_snapshot import ModelSnapshot
+from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
+from pilotage_extproc.dialects.provider_call import Asked, ProviderCall
+from pilotage_extproc.dialects.translation.translator import ProviderTranslator
+from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
+
+HI = [{"role": "user", "content": "hi"}]
+
+
+class AskedBy(ProviderTranslator):
+    """Keeps in which thread it was asked."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+
+    def translate(self, asked: Asked, *more) -> ProviderCall:
+        self.threads.append(threading.current_thread())
+        return super().translate(asked, *more)
+
+
+class HopStream(FakeStream):
+    def invocation_metadata(self) -> dict[str, str]:
+        return {"x-pilotage-provider": "default/hosted"}
+
+
+def pool(dialect: ProviderDialect) -> PoolSnapshot:
+    external = ExternalSnapshot(host="h.example", port=443, dialect=dialect, api_version="2026-01-01")
+    facts = ModelSnapshot(
+        upstream_model="m", name="strong", max_output_tokens=99, capabilities=("reasoning",)
+    )
+    return PoolSnapshot(
+        key="default/hosted",
+        engine=Engine.OPENAI,
+        endpoints=(),
+        stream_usage=StreamUsage.LEAVE,
+        models=("m",),
+        model_facts=(facts,),
+        external=external,
+    )
+
+
+async def sent(path: str, body: object, dialect: ProviderDialect, translator=None, **headers: str) -> list:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    messages: list[Request] = [request_head(path, **headers), request_body(raw)]
+    stream = HopStream(*messages)
+    hop = ProviderHop(lambda _: pool(dialect), translator or ProviderTranslator())
+    await hop.process(stream)
+    return stream.got
+
+
+def set_headers(answer) -> dict[str, str]:
+    options = answer.request_body.response.header_mutation.set_headers
+    return {one.header.key: one.header.raw_value.decode() for one in options}
+
+
+async def test_a_chat_is_anthropics_by_path_body_and_version():
+    body = {"model": "m", "messages": HI, "reasoning_effort": "high", "stream": True, "seed": 1}
+    _, answer = await sent("/v1/chat/completions", body, ProviderDialect.ANTHROPIC)
+    headers = set_headers(answer)
+    assert headers[":path"] == "/v1/messages"
+    assert headers["anthropic-version"]
+    written = answer.request_body.response.body_mutation.body
+    assert headers["content-length"] == str(len(written))
+    assert orjson.loads(written) == {
+        "model": "m",
+        "max_tokens": 99,
+        "messages": HI,
+        "output_config": {"effort": "high"},
+        "stream": True,
+    }
+    told = answer.dynamic_metadata.fields["pilotage.provider"].struct_value
+    assert dict(told) == {"answer_as": "chat", "stream": "1", "thinking": "1", "notes": "seed: dropped"}
+
+
+async def test_messages_go_to_azures_deployment():
+    body = {"model": "m", "max_tokens": 5, "messages": HI}
+    _, answer = await sent("/v1/messages", body, ProviderDialect.AZURE)
+    expected = "/openai/deployments/m/chat/completions?api-version=2026-01-01"
+    assert set_headers(answer)[":path"] == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "dialect", "status", "code"),
+    [
+        ("/v1/embeddings", {"model": "m", "input": "x"}, ProviderDialect.ANTHROPIC, 503, b"no_endpoints"),
+        ("/v1/chat/completions", b"{", ProviderDialect.ANTHROPIC, 400, b"invalid_json"),
+        ("/v1/chat/completions", b"[]", ProviderDialect.ANTHROPIC, 400, b"invalid_json"),
+        ("/v1/chat/completions", b"", ProviderDialect.ANTHROPIC, 400, b"invalid_json"),
+        (
+            "/v1/messages/count_tokens",
+            {"model": "m", "messages": HI},
+            ProviderDialect.OPENAI,
+            503,
+            b"overloaded",
+        ),
+    ],
+)
+async def test_what_cannot_be_made_is_refused(path, body, dialect, status, code):
+    answer = (await sent(path, body, dialect))[-1].immediate_response
+    assert answer.status.code == status
+    assert code in answer.body
+
+
+async def test_only_a_field_that_cannot_be_said_leads_to_the_next_attempt():
+    for more, leads in (({"n": 2}, True), ({"temperature": "hot"}, False)):
+        body = {"model": "m", "messages": HI, **more}
+        answer = (await sent("/v1/chat/completions", body, ProviderDialect.ANTHROPIC))[-1].immediate_response
+        keys = [one.header.key for one in answer.headers.set_headers]
+        assert ("x-pilotage-try-next" in keys) == leads
+
+
+@pytest.mark.parametrize(
+    ("messages", "beside"),
+    [(HI, False), (HI * 2000, True), ([{"role": "user", "content": "x" * (1 << 20)}], True)],
+)
+async def test_a_translation_that_takes_long_runs_beside_the_loop(messages, beside):
+    translator = AskedBy()
+    body = {"model": "m", "messages": messages}
+    await sent("/v1/chat/completions", body, ProviderDialect.ANTHROPIC, translator)
+    [thread] = translator.threads
+    assert (thread is not threading.main_thread()) == beside
