@@ -182,6 +182,9 @@ def _print_outcome(console: Console, outcome: dict[str, Any] | None, *, given_up
         highlight=False,
         markup=False,
     )
+    notes = outcome.get("translation")  # a picker of the version before tells none
+    if notes:
+        console.print(f"translated, without  {'; '.join(notes)}", highlight=False, markup=False)
 
 
 def _term(candidate: dict[str, Any], name: str) -> str:

@@ -104,3 +104,20 @@ async def test_a_request_whose_end_nobody_told_is_shown_as_given_up():
     explanation = await explained()
     assert "outcome  not known (yet)" in printed(explanation, 300)
     assert "no longer counted as in flight" in printed({**explanation, "givenUp": True}, 300)
+
+
+async def test_what_a_translation_left_out_is_shown():
+    explanation = await explained()
+    outcome = {
+        "status": 200,
+        "servedBy": "10.0.0.1:443",
+        "attempts": 1,
+        "ttftSeconds": None,
+        "durationSeconds": 0.1,
+        "usage": {"inputTokens": 1, "cachedInputTokens": None, "outputTokens": 1},
+        "translation": ["seed: dropped", "top_k: dropped"],
+    }
+    text = printed({**explanation, "outcome": outcome}, 300)
+    assert "translated, without  seed: dropped; top_k: dropped\n" in text
+    del outcome["translation"]
+    assert "translated" not in printed({**explanation, "outcome": outcome}, 300)
