@@ -234,7 +234,8 @@ class External(Block):
     tls: ProviderTls = ProviderTls()
     """Authorities and client certificate."""
     dialect: ProviderDialect = ProviderDialect.OPENAI
-    """Which API it speaks: `openai`, `azure` (deployments in the path), `anthropic`."""
+    """Which API it speaks: `openai`, `openai-chat` (the same without Responses, as many servers have it),
+    `azure` (deployments in the path), `anthropic`."""
     api_version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+$", max_length=64)] | None = None
     """`api-version` of Azure OpenAI."""
     path_prefix: Annotated[str, StringConstraints(pattern=_PATH_PREFIX, max_length=512)] = ""

@@ -9,6 +9,8 @@ class ProviderDialect(StrEnum):
     """Which API a hosted provider speaks."""
 
     OPENAI = "openai"
+    OPENAI_CHAT = "openai-chat"
+    """OpenAI's without Responses, as many servers have it."""
     AZURE = "azure"
     """OpenAI's, with deployments in the path."""
     ANTHROPIC = "anthropic"

@@ -38,9 +38,10 @@ from pilotage_extproc.envoy.xds.providers import provider_resources
 POOL = "default/hosted"
 PROVIDER = provider_address(POOL)
 OPENAI, ANTHROPIC = ProviderDialect.OPENAI, ProviderDialect.ANTHROPIC
-SPEAKS = {OPENAI: CallKind.CHAT, ANTHROPIC: CallKind.MESSAGES}
-WHOLE = {OPENAI: CHAT, ANTHROPIC: MESSAGE}
-STREAM = {OPENAI: CHAT_STREAM, ANTHROPIC: MESSAGE_STREAM}
+OPENAI_CHAT = ProviderDialect.OPENAI_CHAT
+SPEAKS = {OPENAI: CallKind.CHAT, OPENAI_CHAT: CallKind.CHAT, ANTHROPIC: CallKind.MESSAGES}
+WHOLE = {OPENAI: CHAT, OPENAI_CHAT: CHAT, ANTHROPIC: MESSAGE}
+STREAM = {OPENAI: CHAT_STREAM, OPENAI_CHAT: CHAT_STREAM, ANTHROPIC: MESSAGE_STREAM}
 HI = [{"role": "user", "content": "hi"}]
 
 
@@ -185,8 +186,9 @@ async def test_an_anthropic_client_talks_to_openai(start_gateway):
         assert (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) == (22, 42, 7)
 
 
-async def test_a_responses_client_talks_to_anthropic(start_gateway):
-    gateway = await start_gateway(ANTHROPIC)
+@pytest.mark.parametrize("dialect", [ANTHROPIC, OPENAI_CHAT])
+async def test_a_responses_client_talks_to_a_provider_without_responses(start_gateway, dialect):
+    gateway = await start_gateway(dialect)
     gateway.answers(2)
     client = gateway.openai
     response = await client.responses.create(**without(RESPONSES_REQUEST, "stream"))

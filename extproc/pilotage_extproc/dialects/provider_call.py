@@ -31,6 +31,7 @@ _OPENAI: Final = frozenset(
 SPOKEN: Final[Mapping[ProviderDialect, frozenset[CallKind]]] = MappingProxyType(
     {
         ProviderDialect.OPENAI: _OPENAI,
+        ProviderDialect.OPENAI_CHAT: _OPENAI - {CallKind.RESPONSES, CallKind.RESPONSE_OBJECT},
         ProviderDialect.AZURE: _OPENAI,
         ProviderDialect.ANTHROPIC: frozenset({CallKind.MESSAGES, CallKind.COUNT_TOKENS}),
     }

@@ -15,6 +15,7 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 TRANSLATED_TO: Final[Mapping[ProviderDialect, CallKind]] = {
     ProviderDialect.OPENAI: CallKind.CHAT,
+    ProviderDialect.OPENAI_CHAT: CallKind.CHAT,
     ProviderDialect.AZURE: CallKind.CHAT,
     ProviderDialect.ANTHROPIC: CallKind.MESSAGES,
 }
