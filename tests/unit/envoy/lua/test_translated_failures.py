@@ -238,10 +238,21 @@ def test_a_200_that_is_no_answer_becomes_an_error(provider, answer_as, page, sta
     assert "error" in json.loads(body)
 
 
-def test_arguments_that_are_no_json_object_are_an_error_where_they_must_be_one():
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "RUBBISH",
+        '["RUBBISH"]',
+        '{"RUBBISH": "a\nb"}',
+        '{"RUBBISH": 0x10}',
+        '{"RUBBISH": 01}',
+        '{"RUBBISH": 1.}',
+    ],
+)
+def test_arguments_that_are_no_json_object_are_an_error_where_they_must_be_one(arguments):
     message = {
         "role": "assistant",
-        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "RUBBISH"}}],
+        "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}],
     }
     answer = {**CHAT, "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}
     code, body, _ = whole(C, M, json.dumps(answer).encode())
@@ -319,3 +330,22 @@ def test_an_answer_with_anything_in_any_place_is_translated_or_an_error(provider
     code, body, _ = whole(provider, answer_as, json.dumps(answer).encode())
     written = json.loads(body)
     assert code == 200 or "error" in written
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=100)
+@given(value=json_values, ascii_only=st.booleans(), indent=st.none() | st.integers(0, 2))
+def test_arguments_reach_a_message_as_the_model_wrote_them(value, ascii_only, indent):
+    arguments = json.dumps({"a": value}, ensure_ascii=ascii_only, indent=indent)
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    message = {"role": "assistant", "tool_calls": [call]}
+    answer = {**CHAT, "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}
+    code, body, _ = whole(C, M, json.dumps(answer).encode())
+    assert code == 200
+    assert json.loads(body)["content"][0]["input"] == {"a": value}

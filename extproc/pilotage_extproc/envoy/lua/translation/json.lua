@@ -48,15 +48,20 @@ local function escaped_character(text, at)
   return "\239\191\189", at + 4
 end
 
+-- Text between quotes and escapes.
+local function plain(text)
+  return find(text, "[%z\1-\31]") and error("control character", 0) or text
+end
+
 -- `at` is behind the opening quote.
 local function read_string(text, at)
   local stop = find(text, '["\\]', at)
   if stop and byte(text, stop) == QUOTE then
-    return sub(text, at, stop - 1), stop + 1
+    return plain(sub(text, at, stop - 1)), stop + 1
   end
   local parts = {}
   while stop do
-    parts[#parts + 1] = sub(text, at, stop - 1)
+    parts[#parts + 1] = plain(sub(text, at, stop - 1))
     if byte(text, stop) == QUOTE then
       return concat(parts), stop + 1
     end
@@ -73,14 +78,20 @@ end
 
 local WORDS = { ["true"] = true, ["false"] = false, null = null }
 
+local function is_number(word)
+  local digits, rest = word:match("^%-?(%d+)(.*)$")
+  if not digits or find(digits, "^0%d") then
+    return false
+  end
+  rest = rest:gsub("^%.%d+", "", 1)
+  return rest == "" or find(rest, "^[eE][+-]?%d+$") ~= nil
+end
+
 local function read_word(text, at)
   local word, after = text:match("^([%w.+-]+)()", at)
-  local value = WORDS[word]
+  local value = word and WORDS[word]
   if value == nil then
-    value = word and find(word, "^%-?%d") and tonumber(word)
-  end
-  if value == nil then
-    error("value", 0)
+    value = word and is_number(word) and tonumber(word) or error("value", 0)
   end
   return value, after
 end
