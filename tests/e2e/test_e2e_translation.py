@@ -36,9 +36,8 @@ async def stub(tmp_path):
     await made.stop()
 
 
-async def with_dead_pool(start_gateway, stub: ProviderStub, dialect: str):
-    """A gateway whose own pool is dead, and whose provider speaks this."""
-    order = policy("auto", {"models": ["auto"]}, [{"model": "small"}, {"model": "strong"}])
+async def with_provider(start_gateway, stub: ProviderStub, dialect: str, order: dict):
+    """A gateway with a pool of its own, and a provider that speaks this."""
     rig = await start_gateway(settings=LOOPBACK, policies=[order])
     tls = {"caBundle": stub.authority.certificate}
     rig.write(
@@ -58,9 +57,16 @@ async def with_dead_pool(start_gateway, stub: ProviderStub, dialect: str):
             counts := rig.runtime.following.pool_counts().get("default/hosted")
         ) is None or not counts.ready:
             await asyncio.sleep(0.01)
+    stub.script += [answering(dialect)] * 2
+    return rig
+
+
+async def with_dead_pool(start_gateway, stub: ProviderStub, dialect: str):
+    """The same, and its own pool is dead."""
+    order = policy("auto", {"models": ["auto"]}, [{"model": "small"}, {"model": "strong"}])
+    rig = await with_provider(start_gateway, stub, dialect, order)
     for server in rig.servers:
         await server.kill()
-    stub.script += [answering(dialect)] * 2
     return rig
 
 
@@ -103,3 +109,19 @@ async def test_an_anthropic_client_falls_back_to_openai(start_gateway, stub):
     assert [block.type for block in message.content] == ["text", "tool_use", "tool_use"]
     assert final.content[0].text == TEXT
     assert [outcome["usage"]["outputTokens"] for outcome in await outcomes_of(rig, 2)] == [42, 42]
+
+
+@pytest.mark.parametrize("reasons", [None, ["connect"]])
+async def test_what_a_provider_cannot_be_asked_goes_to_the_next_whatever_leads_on(
+    start_gateway, stub, reasons
+):
+    order = policy("auto", {"models": ["auto"]}, [{"model": "strong"}, {"model": "small"}])
+    if reasons:
+        order = policy("auto", {"models": ["auto"]}, [{"model": "strong"}])
+        order["spec"]["fallback"] = {"reasons": reasons, "to": [{"model": "small"}]}
+    rig = await with_provider(start_gateway, stub, "anthropic", order)
+    client = openai.AsyncOpenAI(api_key="k", base_url=f"{rig.url}/v1", max_retries=0)
+    completion = await client.chat.completions.create(model="auto", messages=HI, logprobs=True, max_tokens=1)
+    await client.close()
+    assert completion.model == "llama-8b"
+    assert stub.received == []
