@@ -11,6 +11,7 @@ from pilotage_extproc.envoy.contract import FLAG, OWN_ROUTE, READ_OVERFLOW
 from pilotage_extproc.envoy.ext_proc.retry_headers import RetryHeaders, RouterLimits
 
 EVENT = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
+ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
 ERROR_EVENT = b'data: {"error":{"message":"overloaded","type":"overloaded_error","code":529}}\n\n'
 GOOD = fixed(200, b'{"choices":[]}')
 

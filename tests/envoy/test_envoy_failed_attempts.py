@@ -9,7 +9,7 @@ from whole_gateway import WholeGateway
 
 REASONS = ["unhealthy", "connect", "serverError", "rateLimited", "auth", "quota", "notFound", "firstToken"]
 RULE = {
-    "timeouts": {"firstToken": "300ms", "total": "20s"},
+    "timeouts": {"firstToken": "1500ms", "total": "20s"},
     "fallback": {"reasons": REASONS, "to": [{"model": "spare"}]},
 }
 PAGE = fixed(502, b"<html>Bad Gateway</html>", "text/html")

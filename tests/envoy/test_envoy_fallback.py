@@ -8,8 +8,10 @@ import aiohttp
 import pytest
 from envoy_rig import CHAT_BODY, fixed
 from limited_picks import (
+    ERROR_EVENT,
     EVENT,
     GOOD,
+    ROLE,
     breaks_off_queued,
     limited,
     resets,
@@ -150,9 +152,39 @@ async def test_when_every_first_token_is_late_the_client_is_told_so(failover):
     assert len(two.serving.received) == 1
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [EVENT[:20]],
+        [ROLE],
+        [b": waiting\n\n", ROLE],
+        [b'event: response.created\ndata: {"type":"response.created"}\n\n'],
+    ],
+    ids=["half an event", "a role", "a comment and a role", "response.created"],
+)
+@pytest.mark.parametrize("ends", [0.05, 5.0], ids=["dies", "stalls"])
+async def test_a_stream_without_content_is_tried_again_whatever_it_began_with(failover, pieces, ends):
+    two = await failover(reasons=["serverError", "firstToken"], first_token_ms=300)
+    two.failing.answer = stalls(*pieces, seconds=ends)
+    answered, _, body = await two.rig.chat(STREAM)
+    assert (answered, body) == (200, b'{"choices":[]}')
+
+
+async def test_an_error_before_any_content_is_tried_again_and_is_the_status_where_nothing_remains(failover):
+    two = await failover(reasons=["serverError"])
+    for said in (ERROR_EVENT, ROLE + ERROR_EVENT):
+        two.failing.answer = fixed(200, said, "text/event-stream")
+        assert await two.ask(STREAM) == (200, True)
+    two.failing.answer = fixed(200, b'{"error":{"message":"x"}}')
+    assert await two.ask() == (200, True)
+    two.failing.answer = two.serving.answer = fixed(200, ERROR_EVENT, "text/event-stream")
+    answered, _, body = await two.rig.chat(STREAM)
+    assert (answered, body) == (529, ERROR_EVENT)
+
+
 async def test_what_has_begun_is_never_tried_again(failover):
     two = await failover(reasons=["serverError", "firstToken"], first_token_ms=150)
-    two.failing.answer = stalls(EVENT[:20], seconds=0.4)
+    two.failing.answer = stalls(EVENT, EVENT[:20], seconds=0.4)
     async with two.rig.session.post(two.rig.url + "/v1/chat/completions", json=STREAM) as answer:
         assert answer.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):

@@ -148,7 +148,9 @@ def models_cluster(settings: GatewaySettings, *, providers: bool = True) -> Fiel
         },
     )
     codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
-    held = [header_hold_filter()] if settings.upstream.hold_headers else []
+    # the id of a background response is in its first event, and clients need it at once
+    hold = _skipped(header_hold_filter(), _with(names.ANNOUNCE_RESPONSE))
+    held = [hold] if settings.upstream.hold_headers else []
     overflow = _skipped(overflow_filter(), _without(names.READ_OVERFLOW))
     filters = [_attempt_rewrite(settings), overflow, *held, codec]
     cluster = _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
@@ -268,16 +270,21 @@ def _first_attempt() -> Fields:
     return {"singlePredicate": {"input": attempt, "valueMatch": {"exact": "1"}}}
 
 
+def _with(key: str) -> Fields:
+    """The pick has this key."""
+    return _key(key, {"value": {"presentMatch": True}})
+
+
 def _without(key: str) -> Fields:
     """The pick does not have this key: there is nothing to ask."""
+    return _key(key, {"value": {"presentMatch": True}, "invert": True})
+
+
+def _key(key: str, fits: Fields) -> Fields:
     value = extension(
         "envoy.matching.inputs.dynamic_metadata",
         DynamicMetadataInput,
         {"filter": names.PILOTAGE_NAMESPACE, "path": [{"key": key}]},
     )
-    absent = extension(
-        "envoy.matching.matchers.metadata_matcher",
-        Metadata,
-        {"value": {"presentMatch": True}, "invert": True},
-    )
-    return {"singlePredicate": {"input": value, "customMatch": absent}}
+    matched = extension("envoy.matching.matchers.metadata_matcher", Metadata, fits)
+    return {"singlePredicate": {"input": value, "customMatch": matched}}
