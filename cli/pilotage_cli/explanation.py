@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pilotage_cli.choice_text import print_choice
+from pilotage_cli.explained_attempts import attempt_lines
 
 _INDENT: Final = " " * 9
 _UNBROKEN: Final = "\xa0"
@@ -57,6 +58,8 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
     else:  # a name that is cut is no name
         _print_candidates(console, explanation)
     _print_pick(console, explanation)
+    for line in attempt_lines(explanation):
+        console.print(line, highlight=False, markup=False)
     _print_outcome(console, explanation["outcome"], given_up=explanation.get("givenUp", False))
 
 

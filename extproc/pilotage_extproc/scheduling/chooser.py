@@ -112,23 +112,24 @@ class Chooser:
         alive, dropped = filtered(view, profile, skipped)
         terms, total = scored(view, profile, skipped)
         alive = np.ones(len(candidates), np.bool_) if alive is None else alive.copy()
+        passed_over: tuple[PassedOver, ...] = ()
+        first: list[int] | None = None
+        later: list[int] = []
+        if shape is not None:
+            tiers, alive, passed_over = shaped(view, alive, shape, None)
+            first, later = compared(tiers, passed_over, shape.fallback.own_tiers)
+        able = alive.copy()
         for way, members in zip(objective.ways, objective.members, strict=True):
             reason = unable(way, asked)
             if reason is not None:
                 mask = dropped.setdefault(reason, np.zeros(len(candidates), np.bool_))
                 mask[members] = True
-                alive[members] = False
-        passed_over: tuple[PassedOver, ...] = ()
-        later: list[int] = []
-        everyone = alive
-        if shape is not None:
-            tiers, everyone, passed_over = shaped(view, alive, shape, None)
-            first, later = compared(tiers, passed_over, shape.fallback.own_tiers)
-            alive = everyone & np.isin(candidates.tiers, first)
+                able[members] = False
+        alive = able if first is None else able & np.isin(candidates.tiers, first)
         choice = self._choice(view, objective, asked)
         order, choice = self._order(choice, candidates, alive, total, dropped, limit)
         if order and later:
-            order = with_later(order, later, candidates, everyone, total, limit)
+            order = with_later(order, later, candidates, able, total, limit)
         cached = 0.0
         if order and request.prompt is not None:
             cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token

@@ -176,6 +176,12 @@ class RuntimeView:
                 ages,
             ),
             Reading(
+                "pilotage_open_breakers",
+                "Circuit breakers of providers and their models that are not closed.",
+                (),
+                lambda: {(): runtime.state.knowledge.breakers.open_count},
+            ),
+            Reading(
                 "pilotage_snapshot_info",
                 "1 for the version of the routing snapshot in force.",
                 ("version",),

@@ -144,7 +144,10 @@ class Runtime:
             fail_open_pool=settings.fail_open_pool,
             on_added=lambda added: self._spawn(self._admit_after_hold(added), "admit"),
         )
-        self.following = SnapshotFollower(self.reconciler, self.deciding, self.discovery, table, clock)
+        breakers = state.knowledge.breakers
+        self.following = SnapshotFollower(
+            self.reconciler, self.deciding, self.discovery, table, clock, breakers
+        )
         self._upkeep = Upkeep(state, self.scraper, settings.scrape, clock)
         self._tasks: set[asyncio.Task[None]] = set()
 

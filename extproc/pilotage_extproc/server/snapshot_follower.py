@@ -8,6 +8,7 @@ from pilotage_extproc.rules.build import profiles_of
 from pilotage_extproc.server.deciding import Deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
 from pilotage_extproc.sources.discovery import Discovery
+from pilotage_extproc.state.breakers import Breakers
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_kube.replica_report import PoolCount
 
@@ -24,12 +25,14 @@ class SnapshotFollower:
         discovery: Discovery,
         table: EndpointTable,
         clock: Clock,
+        breakers: Breakers,
     ) -> None:
         self._reconciler = reconciler
         self._deciding = deciding
         self._discovery = discovery
         self._table = table
         self._clock = clock
+        self._breakers = breakers
         self.inference_pools: tuple[PoolSnapshot, ...] = ()
         """Pools that gateways have fixed by the port they ask on."""
         self.snapshot = RoutingSnapshot()
@@ -76,7 +79,9 @@ class SnapshotFollower:
 
     async def _follow(self, snapshot: RoutingSnapshot) -> None:
         await self._reconciler.follow(self._with_inference_pools(snapshot))
-        self._deciding.sources.keep_only(self._deciding.current.index.pools)
+        pools = self._deciding.current.index.pools
+        self._deciding.sources.keep_only(pools)
+        self._breakers.keep_only(pools)
 
     def _with_inference_pools(self, snapshot: RoutingSnapshot) -> RoutingSnapshot:
         if not self.inference_pools:

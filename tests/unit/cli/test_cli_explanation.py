@@ -121,3 +121,31 @@ async def test_what_a_translation_left_out_is_shown():
     assert "translated, without  seed: dropped; top_k: dropped\n" in text
     del outcome["translation"]
     assert "translated" not in printed({**explanation, "outcome": outcome}, 300)
+
+
+async def test_what_was_passed_over_what_leads_on_and_what_failed_is_told():
+    explanation = await explained()
+    assert "failed" not in printed(explanation, 100)
+    explanation["passedOver"] = [{"model": "small", "reason": "saturated", "leftOut": False}]
+    explanation["limits"] = {
+        "leadsOn": ["connect", "rateLimited"],
+        "firstTokenSeconds": 5,
+        "idleSeconds": None,
+        "leftSeconds": 59.5,
+    }
+    explanation["failedAttempts"] = [
+        {
+            "attempt": 1,
+            "address": "10.0.0.1:80",
+            "reason": "rateLimited",
+            "status": 429,
+            "flags": [],
+            "durationSeconds": 0.1,
+            "stayAwaySeconds": 7,
+        }
+    ]
+    text = printed(explanation, 100)
+    assert "passed   small: saturated, put last" in text
+    assert "leads on connect, rateLimited" in text
+    assert "at most  first token 5 s, all of it 59.5 s" in text
+    assert "failed   attempt 1 at 10.0.0.1:80: rateLimited, status 429, asks for 7 s" in text

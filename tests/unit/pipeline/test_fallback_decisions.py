@@ -192,3 +192,26 @@ async def test_retries_at_a_pool_that_has_had_enough_are_left_out():
     record = await pipeline.consider(HEAD, body_of())
     assert models(record) == ["small"]
     assert "retry: the budget of default/strong is spent" in record.skipped
+
+
+OBJECTIVE = {
+    "candidates": [{"model": "small"}, {"model": "unknown"}],
+    "objective": {"weights": {"quality": 1}},
+}
+
+
+async def test_an_objective_compares_the_candidates_and_the_fallback_comes_behind_them():
+    record = await decided({**OBJECTIVE, **to_strong("connect")})
+    found = models(record)
+    assert set(found[:-1]) == {"small", "unknown"}
+    assert found[-1] == "strong"
+    assert "strong" not in models(await decided({**OBJECTIVE, **to_strong("unavailable")}))
+
+
+async def test_what_no_candidate_of_an_objective_can_serve_goes_to_the_fallback():
+    rule = {**OBJECTIVE, "candidates": [{"model": "small"}], **to_strong("capability")}
+    record = await decided(rule, {"tools": [TOOL]})
+    assert models(record) == ["strong"]
+    assert [(one["model"], one["reason"]) for one in explain(record, "x")["passedOver"]] == [
+        ("small", "capability")
+    ]

@@ -14,6 +14,7 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.server.addresses import split_address
 from pilotage_extproc.server.tls import self_signed
 from pilotage_extproc.settlement.link import CertificateFault, PeerLink
+from pilotage_extproc.settlement.news import BreakerNews, EjectionNews, News
 from pilotage_extproc.settlement.peers import Peers, peer_service
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.transport.contract import Handler, Method, Service, Stream
@@ -29,6 +30,7 @@ class RunningPeer:
 
     def __init__(self, pair: Pair | None = None, process_id: str = "owner") -> None:
         self.settled: list[str] = []
+        self.heard: list[News] = []
         self.calls = 0
         """Deliveries that came."""
         self.pair = pair
@@ -39,6 +41,7 @@ class RunningPeer:
             settle=lambda outcome: self.settled.append(outcome.decision_id),
             learn=lambda outcome: None,
             explain=lambda decision: b'{"decision": "%s"}' % decision.encode(),
+            hear=self.heard.append,
         )
         deliver = service.methods["Deliver"]
         counted = Method(self._counted(deliver.handler), deliver.room, deliver.receiver)
@@ -288,3 +291,19 @@ def test_a_certificate_that_names_nobody_is_refused(common_name: str) -> None:
     pair = Issuer().issue(uri("spiffe://cluster/picker"), common_name=common_name)
     with pytest.raises(CertificateFault, match="names nobody"):
         PeerLink("127.0.0.1:1", pair.certificate.decode())
+
+
+async def test_news_reach_all_others_or_the_one_they_are_for(start):
+    owner, other = RunningPeer(), RunningPeer(process_id="other")
+    addresses = [await start(owner), await start(other)]
+    async with met(*addresses) as peers:
+        await known(peers, addresses[0])
+        await known(peers, addresses[1], "other")
+        peers.tell(BreakerNews("default/p", "m", 5.0))
+        assert peers.tell_owner("other", EjectionNews("10.0.0.1:80", 1.0))
+        assert not peers.tell_owner("gone", EjectionNews("10.0.0.1:80", 1.0))
+        async with asyncio.timeout(SECONDS_TO_NOTICE):
+            while len(owner.heard) + len(other.heard) < 3:
+                await asyncio.sleep(0.01)
+    assert owner.heard == [BreakerNews("default/p", "m", 5.0)]
+    assert other.heard == [BreakerNews("default/p", "m", 5.0), EjectionNews("10.0.0.1:80", 1.0)]

@@ -1,0 +1,24 @@
+"""What an explanation says of a list of attempts: who was passed over, what leads on, and what failed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def attempt_lines(explanation: dict[str, Any]) -> Iterator[str]:
+    """Lines for people; none where nothing is out of the ordinary. Also of a picker of the version before."""
+    for one in explanation.get("passedOver", ()):
+        where = "left out" if one["leftOut"] else "put last"
+        yield f"passed   {one['model']}: {one['reason']}, {where}"
+    limits = explanation.get("limits") or {}
+    if limits.get("leadsOn") is not None:
+        yield f"leads on {', '.join(limits['leadsOn'])}"
+    times = (("first token", "firstTokenSeconds"), ("silence", "idleSeconds"), ("all of it", "leftSeconds"))
+    bounds = [f"{name} {limits[key]:g} s" for name, key in times if limits.get(key) is not None]
+    if bounds:
+        yield f"at most  {', '.join(bounds)}"
+    for one in explanation.get("failedAttempts", ()):
+        status = "no answer" if one["status"] is None else f"status {one['status']}"
+        parts = [one["reason"] or "cut", status, *one["flags"]]
+        if one["stayAwaySeconds"] is not None:
+            parts.append(f"asks for {one['stayAwaySeconds']:g} s")
+        yield f"failed   attempt {one['attempt'] or '?'} at {one['address']}: {', '.join(parts)}"
