@@ -14,6 +14,7 @@ from pilotage_api.objective_findings import find_falling_curves
 from pilotage_api.policies import compile_policies
 from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
+from pilotage_api.prompt_findings import find_unfound_features
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import (
@@ -80,6 +81,7 @@ def compile_resources(
     served = _names_without_policy(names, namespaces, find)
     routes = compile_policies(policies, names, namespaces, installed, find)
     _find_in_settings(settings, pools, find)
+    find_unfound_features(routes, settings.prompt_features, find)
     snapshot = RoutingSnapshot(
         pools=_used_pools(pools, names, settings, find),
         names=served,

@@ -47,6 +47,9 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
     console.print(f"route    {_route(explanation)}", highlight=False, markup=False)
     for trial in explanation["rulesTried"]:
         console.print(f"tried    {_trial(trial)}", highlight=False, markup=False)
+    read = [f"{name.removeprefix('prompt.')} {_read(value)}" for name, value in _prompt_features(explanation)]
+    if read:
+        console.print(f"prompt   {', '.join(read)}", highlight=False, markup=False)
     for step in explanation["skipped"]:
         console.print(f"skipped  {step}", highlight=False, markup=False)
     choice = explanation.get("choice")
@@ -61,6 +64,17 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
     for line in attempt_lines(explanation):
         console.print(line, highlight=False, markup=False)
     _print_outcome(console, explanation["outcome"], given_up=explanation.get("givenUp", False))
+
+
+def _prompt_features(explanation: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What rules read of the prompt; pickers of the version before do not say."""
+    return list(explanation.get("promptFeatures", {}).items())
+
+
+def _read(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(name.rpartition("/")[2] for name in value) or "none"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _route(explanation: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ def exported(
         yield {
             "decision": decision,
             "model": model,
-            "features": one.get("features") or {},
+            "features": one.get("promptFeatures") or {},
             "tokens": (outcome.get("usage") or {}).get("outputTokens"),
             **{
                 name: label[name] for name in ("correct", "score", "prompt", "group", "cost") if name in label

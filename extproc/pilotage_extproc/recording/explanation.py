@@ -45,6 +45,10 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
             {"policy": trial.policy, "rule": trial.rule, "holds": trial.holds, "reason": trial.reason or None}
             for trial in record.trials
         ],
+        "promptFeatures": {
+            name: list(value) if isinstance(value, tuple) else _rounded(value)
+            for name, value in record.prompt_features
+        },
         "attempts": [
             {
                 "address": route.candidates.targets[index].address,
@@ -221,6 +225,10 @@ def _failed(attempt: FailedAttempt) -> dict[str, Any]:
         "durationSeconds": _figure(attempt.duration_seconds),
         "stayAwaySeconds": _figure(attempt.stay_away_seconds),
     }
+
+
+def _rounded(value: object) -> object:
+    return _figure(value) if isinstance(value, float) else value
 
 
 def _figure(value: float | None) -> float | None:

@@ -14,6 +14,7 @@ from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.features.names import ALL as PROMPT_FEATURES
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.limits import USUAL, AttemptLimits
 from pilotage_extproc.request.trial import Trial
@@ -25,6 +26,7 @@ _FACTS_BYTES = 900
 _ARRAY_BYTES = 112
 _TRIAL_BYTES = 200
 """Of a rule that was tried, beside its reason."""
+_FEATURE_BYTES = 160
 _MOST_PATH = 256
 """Characters of a path that are kept: paths of calls are shorter, and others are the client's own."""
 
@@ -70,6 +72,8 @@ class DecisionRecord:
     """Attempts that failed, in the order they became known."""
     choice: Choice | None = None
     """Where its rule has an objective."""
+    prompt_features: tuple[tuple[str, object], ...] = ()
+    """`prompt.…` by name, as rules read them: topics and figures, no text of the prompt."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -102,6 +106,7 @@ class DecisionRecord:
             ranking.passed_over,
             exchange.limits,
             choice=None if exchange.choice is None else exchange.choice.packed(),
+            prompt_features=_prompt_features(exchange),
         )
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
@@ -129,6 +134,7 @@ class DecisionRecord:
             + len(self.model)
             + len(self.subset or "")
             + (0 if self.choice is None else self.choice.nbytes)
+            + len(self.prompt_features) * _FEATURE_BYTES
             + sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
         )
 
@@ -145,3 +151,17 @@ class DecisionRecord:
     def dropped(self) -> dict[str, NDArray[np.bool_]]:
         """By filter: which candidates it dropped."""
         return dict(zip(self.filter_names, self.masks, strict=True))
+
+
+def _prompt_features(exchange: Exchange) -> tuple[tuple[str, object], ...]:
+    """What was read of the prompt; of keywords the sets of its own policy."""
+    learned = exchange.all_learned()
+    if not learned:
+        return ()
+    own, found = f"{exchange.route.policy}/", []
+    for name, value in sorted(learned.items()):
+        if name in PROMPT_FEATURES:
+            if isinstance(value, frozenset):
+                value = tuple(sorted(one for one in value if one.startswith(own)))  # noqa: PLW2901 - shown so
+            found.append((name, value))
+    return tuple(found)

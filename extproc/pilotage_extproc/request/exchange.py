@@ -1,7 +1,7 @@
 """One request, from its head to its settlement: the object that every stage works on."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
@@ -170,6 +170,10 @@ class Exchange:
     def known(self, feature: FeatureKey, otherwise: object) -> object:
         """A feature that a stage has found out."""
         return otherwise if self._learned is None else self._learned.get(feature, otherwise)
+
+    def all_learned(self) -> Mapping[FeatureKey, object]:
+        """Every feature that stages have found out; until the pick."""
+        return {} if self._learned is None else self._learned
 
     def described(self, features: RequestFeatures) -> None:
         """What scheduling may know of it has been computed."""

@@ -4,7 +4,7 @@ import pytest
 
 from pilotage_api.compile import Compiled, compile_resources
 from pilotage_api.load import load_texts
-from pilotage_api.settings import GatewaySettings
+from pilotage_api.settings import GatewaySettings, PromptFeatureSettings
 
 POOL = """
 apiVersion: pilotage.dev/v1alpha1
@@ -83,3 +83,21 @@ def test_sets_that_find_nothing_are_refused(sets, path):
     found = compiled(("p", "auto", sets, "request.stream"))
     assert path in [one.path for one in found.findings]
     assert found.refused
+
+
+@pytest.mark.parametrize(
+    ("features", "found"),
+    [
+        ({}, [("no-gain-weights", "spec.rules[0].when")]),
+        ({"gain_file": "/own.predictor"}, []),
+        ({"remote": {"url": "http://guard:80/", "provides": ["strongGain"]}}, []),
+        (
+            {"remote": {"url": "http://guard:80/", "provides": ["domain"]}},
+            [("no-gain-weights", "spec.rules[0].when")],
+        ),
+    ],
+)
+def test_a_gain_that_nothing_tells_is_warned_of(features, found):
+    text = POOL + POLICY % ("p", "auto", "[]", "prompt.strongGain > 0.2")
+    settings = GatewaySettings(prompt_features=PromptFeatureSettings.model_validate(features))
+    assert codes(compile_resources(load_texts([("a.yaml", text)]), settings)) == found

@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Mapping
+from io import StringIO
 
 import pytest
 from orjson import dumps
+from rich.console import Console
 
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings, PromptFeatureSettings
+from pilotage_cli.explanation import print_explanation
 from pilotage_extproc.dialects.document import Document
 from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.features.cache import FeatureCache
@@ -17,6 +20,7 @@ from pilotage_extproc.features.names import ALL, DOMAIN, KEYWORDS
 from pilotage_extproc.features.prompt_reader import PromptReader
 from pilotage_extproc.features.weights_files import SHIPPED_NAME, Weights, load_weights
 from pilotage_extproc.pipeline.pipeline import Pipeline
+from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.rules.routing_index import CurrentIndex
@@ -72,6 +76,20 @@ async def test_a_rule_reads_the_topic():
 async def test_a_rule_looks_for_keywords_of_its_policy():
     assert await chosen("prompt.keywords('secret')", "How is Project Falcon going?") == "first"
     assert await chosen("prompt.keywords('secret')", "How is the project going?") == "rest"
+
+
+async def test_a_decision_shows_what_was_read_and_no_text():
+    deciding = await pipeline("prompt.domain == 'math' && !prompt.keywords('secret')")
+    explained = explain(await deciding.consider(HEAD, body(MATH + " Project Falcon")), "x")
+    assert explained["promptFeatures"] == {
+        "prompt.domain": "math",
+        "prompt.domainConfidence": explained["promptFeatures"]["prompt.domainConfidence"],
+        "prompt.keywords": ["default/auto/secret"],
+    }
+    assert "Falcon" not in str(explained)
+    shown = Console(width=200, record=True, file=StringIO())
+    print_explanation(shown, explained)
+    assert "prompt   domain math, domainConfidence 0." in shown.export_text()
 
 
 async def test_a_rule_reads_code_and_language():

@@ -109,7 +109,7 @@ def test_decisions_are_exported_without_text_and_joined_with_labels(tmp_path):
     decided = {
         "decision": "d1",
         "attempts": [{"address": "10.0.0.1:80", "pool": "default/p", "model": "small"}],
-        "features": {"prompt.domain": "law"},
+        "promptFeatures": {"prompt.domain": "law"},
         "outcome": {"status": 200, "servedBy": "10.0.0.1:80", "usage": {"outputTokens": 7}},
     }
     open_one = {"decision": "d2", "attempts": [], "outcome": None}
