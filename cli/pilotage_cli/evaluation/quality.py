@@ -28,6 +28,8 @@ from pilotage_extproc.features.predictor import OTHER
 from pilotage_extproc.features.weights_files import SHIPPED, read_predictor
 
 CHAT_PROMPTS: Final = Path(__file__).parent / "data/chat_prompts.jsonl"
+_LONGER_BYTES: Final = 400
+"""About a hundred tokens: of fewer, one more or less is a large share."""
 _VOCABULARIES: Final = ("o200k_base", "llama3", "qwen3")
 Column = NDArray[np.float64]
 
@@ -141,4 +143,12 @@ def token_errors(texts: list[bytes]) -> dict[str, Any]:
     counters = [exact_tokens.counter(name) for name in _VOCABULARIES]
     exact = np.array([np.mean([count(text) for count in counters]) for text in texts])
     errors = np.abs(np.array([estimate_tokens(text) for text in texts]) - exact) / exact
-    return {"texts": len(texts), "mean": float(errors.mean()), "p95": float(np.quantile(errors, 0.95))}
+    longer = errors[np.array([len(text) >= _LONGER_BYTES for text in texts])]
+    return {
+        "texts": len(texts),
+        "mean": float(errors.mean()),
+        "p95": float(np.quantile(errors, 0.95)),
+        "longer texts": len(longer),
+        "longer mean": float(longer.mean()),
+        "longer p95": float(np.quantile(longer, 0.95)),
+    }

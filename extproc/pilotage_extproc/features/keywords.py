@@ -16,10 +16,12 @@ _UNSPACED: Final = (
 )
 _WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
+_ASCII_WORD: Final = re.compile(r"\w+", re.ASCII)
+
 
 def words_of(text: str) -> list[str]:
     """Words without case; in scripts that are written without spaces every character is one."""
-    return _WORD.findall(text.casefold())
+    return _ASCII_WORD.findall(text.lower()) if text.isascii() else _WORD.findall(text.casefold())
 
 
 class KeywordSets:

@@ -9,6 +9,7 @@ PACKAGE: Final = "pycld2"
 NOT_AVAILABLE: Final = (
     "prompt.language needs the package pycld2, which has no build for this platform; it is unknown here"
 )
+_WITHOUT_CONTROLS: Final = bytes(byte if 0x20 <= byte != 0x7F else 0x20 for byte in range(256))
 UNKNOWN_LANGUAGE: Final = "und"
 """As BCP 47 says it."""
 
@@ -26,11 +27,16 @@ def _detector() -> Any:
 def language_of(text: bytes) -> str:
     """ISO 639-1 code (`en`, `zh`, `zh-Hant`), or `und` where no language is sure. Raises ImportError."""
     cld2 = _detector()
-    readable = text.decode("utf-8", "ignore")
-    plain = "".join([one if one.isprintable() else " " for one in readable])
+    plain = text.translate(_WITHOUT_CONTROLS)
+    if not plain.isascii():
+        plain = plain.decode("utf-8", "ignore").encode()
     try:
         reliable, _, found = cld2.detect(plain, isPlainText=True)
-    except cld2.error:
-        return UNKNOWN_LANGUAGE
+    except cld2.error:  # it takes no character that cannot be printed
+        printable = "".join([one if one.isprintable() else " " for one in plain.decode()])
+        try:
+            reliable, _, found = cld2.detect(printable, isPlainText=True)
+        except cld2.error:
+            return UNKNOWN_LANGUAGE
     code = found[0][1]
     return str(code) if reliable and code != "un" else UNKNOWN_LANGUAGE

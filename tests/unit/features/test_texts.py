@@ -113,3 +113,33 @@ def test_the_labelled_prompts_are_seldom_taken_for_code():
         row["prompt"] for row in rows if row["domain"] != "code" and code_share(row["prompt"].encode()) > 0.5
     ]
     assert len(wrong) <= 4, wrong
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("def f(x):", "class A:", "import os", "from a import b", "return x", "const a = 1", "#!/bin/sh"),
+        *(
+            "if (a) {",
+            "for x in y:",
+            "x = 1",
+            "foo(bar)",
+            "}",
+            "];",
+            '"a": 1,',
+            "SELECT a FROM b",
+            "@app.get",
+        ),
+        *("ValueError: no", "Traceback (most recent call last):", "at a.b(C.java:1)", "$ ls", ">>> x"),
+        *("public static", "fn main() {", "func f(a", "<div>", "print(x)", "#include <a>", "let x = 2"),
+    ],
+)
+def test_each_kind_of_line_is_code(line):
+    assert code_share(line.encode()) == 1.0
+
+
+@pytest.mark.parametrize(
+    "line", ["What is a class?", "Return the book, please.", "I import cars.", "Hello: you"]
+)
+def test_sentences_are_not(line):
+    assert code_share(line.encode()) == 0.0
