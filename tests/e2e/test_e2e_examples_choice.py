@@ -63,6 +63,19 @@ async def test_slo_learns_times_from_the_answers_and_keeps_its_ceilings(rig, ses
     assert found["choice"]["withinBounds"]
 
 
+async def test_by_domain_sends_law_and_its_keywords_to_the_strong_model(rig, session):
+    for text in (
+        "Please check my NON-DISCLOSURE agreement.",
+        "Can the plaintiff appeal the court's ruling on hearsay?",
+    ):
+        chat = {"model": "by-domain", "max_tokens": 2, "messages": [{"role": "user", "content": text}]}
+        async with session.post(f"{rig.url}/v1/chat/completions", json=chat) as answer:
+            assert answer.status == 200, await answer.text()
+        decision = rig.decisions(1)[0]
+        assert decision["rule"] == "law", decision["promptFeatures"]
+        assert decision["attempts"][0]["model"] == STRONG
+
+
 async def test_by_domain_falls_back_to_the_models_own_quality(rig, session):
     found = await asked(rig, session, "by-domain", max_tokens=2)
     assert found["attempts"][0]["model"] == STRONG

@@ -9,6 +9,8 @@ PACKAGE: Final = "pycld2"
 NOT_AVAILABLE: Final = (
     "prompt.language needs the package pycld2, which has no build for this platform; it is unknown here"
 )
+_MOST_BYTES: Final = 1024
+"""More does not make it surer, and takes longer."""
 _WITHOUT_CONTROLS: Final = bytes(byte if 0x20 <= byte != 0x7F else 0x20 for byte in range(256))
 UNKNOWN_LANGUAGE: Final = "und"
 """As BCP 47 says it."""
@@ -27,7 +29,7 @@ def _detector() -> Any:
 def language_of(text: bytes) -> str:
     """ISO 639-1 code (`en`, `zh`, `zh-Hant`), or `und` where no language is sure. Raises ImportError."""
     cld2 = _detector()
-    plain = text.translate(_WITHOUT_CONTROLS)
+    plain = text[:_MOST_BYTES].translate(_WITHOUT_CONTROLS)
     if not plain.isascii():
         plain = plain.decode("utf-8", "ignore").encode()
     try:
