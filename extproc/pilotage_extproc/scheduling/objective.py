@@ -175,6 +175,10 @@ class RuleObjective:
     """By way, its candidates: they stand next to each other."""
     rows: NDArray[np.intp]
     """By candidate, in the endpoint table."""
+    qualities: dict[tuple[str | None, tuple[int | None, ...]], NDArray[np.float64]] = field(
+        default_factory=dict
+    )
+    """Tables that were made, by domain and budgets."""
     bounded: bool = field(init=False)
     """Whether it has a floor or a ceiling."""
 

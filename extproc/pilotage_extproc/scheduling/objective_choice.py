@@ -10,6 +10,8 @@ from pilotage_extproc.scheduling.objective import Gain, RuleObjective, Way, on_c
 from pilotage_extproc.state.lengths import LengthBook
 
 _NONE: Final[NDArray[np.float64]] = np.empty(0)
+_MOST_KEPT: Final = 128
+"""Tables of quality that one objective keeps: requests without a gain have few different ones."""
 _OWN_BYTES: Final = 2048
 """Of a choice that is kept, beside its columns."""
 
@@ -54,6 +56,10 @@ def qualities(objective: RuleObjective, budgets: Budgets, asked: Asked) -> NDArr
     Between the weak and the strong model of the rule the gap of the priors is moved to the prompt's
     expected gain, as far as that is sure: half of it up, half of it down.
     """
+    if asked.gain is None:
+        known = objective.qualities.get((asked.domain, budgets))
+        if known is not None:
+            return known
     shifts = _shifts(objective, asked)
     found = np.full((len(budgets), len(objective.ways)), np.nan)
     stated = objective.budget
@@ -71,6 +77,8 @@ def qualities(objective: RuleObjective, budgets: Budgets, asked: Asked) -> NDArr
             found[level, index] = on_curve(curve, float(tokens or 0)) + shift
     np.maximum(found, 0.0, out=found)
     np.minimum(found, 1.0, out=found)
+    if asked.gain is None and len(objective.qualities) < _MOST_KEPT:
+        objective.qualities[asked.domain, budgets] = found
     return found
 
 

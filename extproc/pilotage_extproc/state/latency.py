@@ -36,6 +36,7 @@ _SOLVE_ALWAYS: Final = 32
 _LEAST_SEEN: Final = 8
 """Observations before anything is predicted."""
 _LEAST_SECONDS: Final = 1e-4
+_NOBODY: Final = -1
 _FACTOR_KEEP: Final = 0.95
 _FACTOR_PRIOR: Final = 6.0
 """Observations that a server's factor of 1 counts for."""
@@ -131,43 +132,41 @@ class Factors:
     """How much slower each server is than the line says; by row, each life of a row for itself."""
 
     def __init__(self) -> None:
-        self._generations: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._counts: NDArray[np.float64] = np.zeros(0)
-        self._sums: NDArray[np.float64] = np.zeros(0)
+        self._generations: NDArray[np.int64] = np.full(1, _NOBODY)
+        """The last row is nobody's: rows beyond the end are looked up there."""
+        self._counts: NDArray[np.float64] = np.zeros(1)
+        self._sums: NDArray[np.float64] = np.zeros(1)
+        self._values: NDArray[np.float64] = np.ones(1)
 
     def observe(self, row: int, generation: int, ratio: float) -> None:
         """It took this by what the line said."""
-        if row >= len(self._counts):
-            more = row + 1 - len(self._counts) + 64
-            self._generations = np.concatenate([self._generations, np.full(more, -1, np.int64)])
+        if row >= len(self._counts) - 1:
+            more = row + 2 - len(self._counts) + 64
+            self._generations = np.concatenate([self._generations, np.full(more, _NOBODY)])
             self._counts = np.concatenate([self._counts, np.zeros(more)])
             self._sums = np.concatenate([self._sums, np.zeros(more)])
+            self._values = np.concatenate([self._values, np.ones(more)])
         if self._generations[row] != generation:
             self._generations[row] = generation
             self._counts[row] = self._sums[row] = 0.0
         self._counts[row] = _FACTOR_KEEP * self._counts[row] + 1
         self._sums[row] = _FACTOR_KEEP * self._sums[row] + ratio
+        self._values[row] = (_FACTOR_PRIOR + self._sums[row]) / (_FACTOR_PRIOR + self._counts[row])
 
     def of(self, rows: NDArray[np.intp], generations: NDArray[np.int64]) -> NDArray[np.float64]:
         """By row; 1 where nothing is known of it."""
-        if not len(self._counts):
-            return np.ones(len(rows))
-        counts, sums = self._counts.take(rows, mode="clip"), self._sums.take(rows, mode="clip")
-        known = (rows < len(self._counts)) & (self._generations.take(rows, mode="clip") == generations)
-        return np.where(known, (_FACTOR_PRIOR + sums) / (_FACTOR_PRIOR + counts), 1.0)
+        known = self._generations.take(rows, mode="clip") == generations
+        return np.where(known, self._values.take(rows, mode="clip"), 1.0)
 
     def seen(self, rows: NDArray[np.intp], generations: NDArray[np.int64]) -> NDArray[np.float64]:
         """Answers of late, by row."""
-        if not len(self._counts):
-            return np.zeros(len(rows))
-        known = (rows < len(self._counts)) & (self._generations.take(rows, mode="clip") == generations)
+        known = self._generations.take(rows, mode="clip") == generations
         return np.where(known, self._counts.take(rows, mode="clip"), 0.0)
 
     def one(self, row: int, generation: int) -> float:
         """Of one row."""
-        if row >= len(self._counts) or self._generations[row] != generation:
-            return 1.0
-        return float((_FACTOR_PRIOR + self._sums[row]) / (_FACTOR_PRIOR + self._counts[row]))
+        at = min(row, len(self._values) - 1)
+        return float(self._values[at]) if self._generations[at] == generation else 1.0
 
 
 @dataclass(slots=True)
@@ -298,8 +297,9 @@ class LatencyBook:
         places = self._places.get((pool, upstream_model))
         waiting, others = features[1], features[2]
         over = waiting if places is None else np.maximum(waiting + others + 1.0 - places, 0.0)
-        features = np.vstack((features, over))
-        first, further = (_predicted(measure, rows, generations, features, quantile) for measure in measures)
+        first, further = (
+            _predicted(measure, rows, generations, features, over, quantile) for measure in measures
+        )
         return first, further
 
     def known_of(
@@ -315,12 +315,14 @@ def _predicted(
     rows: NDArray[np.intp],
     generations: NDArray[np.int64],
     features: NDArray[np.float64],
+    over: NDArray[np.float64],
     quantile: float,
 ) -> Predicted | None:
     if measure.seen < _LEAST_SEEN:
         return None
     line = measure.line
-    seconds: NDArray[np.float64] = line.coefficients @ features
+    seconds: NDArray[np.float64] = line.coefficients[:FEATURES] @ features
+    seconds += line.coefficients[_OVER] * over
     seconds *= measure.factors.of(rows, generations)
     np.maximum(seconds, _LEAST_SECONDS, out=seconds)
     return Predicted(seconds, measure.spread.factor(quantile), measure.seen, line is measure.queue)

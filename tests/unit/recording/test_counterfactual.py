@@ -31,7 +31,11 @@ def changed(choice, flip, pick, share=1.0):
 
 
 def replaced(objective, name, value):
-    values = {one: getattr(objective, one) for one in objective.__dataclass_fields__ if one != "bounded"}
+    values = {
+        one: getattr(objective, one)
+        for one in objective.__dataclass_fields__
+        if one not in ("bounded", "qualities")
+    }
     return type(objective)(**(values | {name: value}))
 
 
