@@ -124,8 +124,11 @@ class Spread:
         total = self._counts.sum()
         if not total:
             return 1.0
-        index = int(np.searchsorted(np.cumsum(self._counts), quantile * total))
-        return math.exp(((index + 1) / _SPREAD_BINS * 2 - 1) * _SPREAD_SPAN)
+        wanted, upto = quantile * total, np.cumsum(self._counts)
+        index = min(int(np.searchsorted(upto, wanted)), _SPREAD_BINS - 1)
+        count = float(self._counts[index])
+        within = (wanted - float(upto[index]) + count) / count if count else 1.0
+        return math.exp(((index + within) / _SPREAD_BINS * 2 - 1) * _SPREAD_SPAN)
 
 
 class Factors:

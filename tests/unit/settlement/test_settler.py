@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.domain.outcome import Outcome, Settled, TokenUsage
+from pilotage_extproc.server.state import new_state
 from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
+from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.telemetry.metrics import Telemetry
 
 OUTCOME = Outcome("me-1", 200, "10.0.0.1:8000", 1, 2.0, 0.5, usage=TokenUsage(10, 5, 4))
@@ -160,3 +164,15 @@ def test_garbage_from_a_peer_is_a_value_error(data: bytes) -> None:
         decode_outcomes(data)
     except ValueError:
         return
+
+
+def test_a_conversation_that_begins_or_moves_is_told_to_peers_and_nobody_else() -> None:
+    bench = Bench()
+    bench.settler.conversation_placed(2**64 - 1, "strong")
+    [told] = decode_outcomes(encode_outcomes(bench.peers.propagated))
+    assert (told.conversation, told.upstream_model, told.decision_id) == (2**64 - 1, "strong", "")
+    assert bench.learned == []
+    table = EndpointTable()
+    state = new_state(GatewaySettings(), table, HealthLedger(table))
+    state.learn_from(told, now=5.0)
+    assert state.conversations.model_of(2**64 - 1, 6.0) == "strong"
