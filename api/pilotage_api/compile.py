@@ -10,7 +10,7 @@ from pilotage_api.keywords import used_keywords
 from pilotage_api.load import SETTINGS_KEY, Loaded
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.naming import NameRegistry, pool_key
-from pilotage_api.objective_findings import find_falling_curves
+from pilotage_api.objective_findings import find_falling_curves, find_unlabelled_gains
 from pilotage_api.policies import compile_policies
 from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
@@ -82,6 +82,7 @@ def compile_resources(
     routes = compile_policies(policies, names, namespaces, installed, find)
     _find_in_settings(settings, pools, find)
     find_unfound_features(routes, settings.prompt_features, find)
+    find_unlabelled_gains(policies, settings, find)
     snapshot = RoutingSnapshot(
         pools=_used_pools(pools, names, settings, find),
         names=served,

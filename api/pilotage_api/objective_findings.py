@@ -6,7 +6,8 @@ from itertools import pairwise
 from pilotage_api.facts_snapshot import ModelSnapshot, QualitySnapshot
 from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.modelpool import ModelPool
-from pilotage_api.routepolicy import Rule
+from pilotage_api.routepolicy import RoutePolicy, Rule
+from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import Binding, CandidateModel
 
 
@@ -107,3 +108,25 @@ def _best_quality(known: ModelSnapshot | None) -> float:
 def _qualities(quality: QualitySnapshot) -> list[float]:
     points = [point.quality for curve in quality.by_budget for point in curve.points]
     return [quality.default, *quality.domains.values(), *points]
+
+
+def find_unlabelled_gains(policies: Sequence[RoutePolicy], settings: GatewaySettings, find: Find) -> None:
+    """Rules that count a prompt's expected gain where nothing tells it, or only weights of other models."""
+    told = settings.prompt_features
+    by_remote = told.remote is not None and "strongGain" in told.remote.provides
+    own = told.gain_file is not None or bool(told.predictors) or by_remote
+    if own:
+        return
+    for policy in policies:
+        for index, rule in enumerate(policy.spec.rules):
+            if rule.objective is None or rule.objective.strong_gain is None:
+                continue
+            key = ResourceKey("RoutePolicy", policy.metadata.namespace, policy.metadata.name)
+            path = f"spec.rules[{index}].objective.strongGain"
+            fix = "fit your own labels (pilotage eval train), and name the file in promptFeatures.gainFile"
+            if told.shipped_gain is None:
+                message = "no labels: prompt.strongGain is unknown, so the models' own qualities are used"
+                find(Severity.WARNING, "gain-without-labels", message, key, path, fix)
+            else:
+                message = f"the shipped weights know {told.shipped_gain} and no other models"
+                find(Severity.INFO, "gain-of-other-models", message, key, path, fix)

@@ -12,17 +12,9 @@ import numpy as np
 
 from bench.choice.answers import Priors
 from bench.choice.routers import pool_of
-from pilotage_api.snapshot import (
-    BudgetQualitySnapshot,
-    BudgetSnapshot,
-    CeilingsSnapshot,
-    Engine,
-    ObjectiveSnapshot,
-    PoolSnapshot,
-    ProfileSnapshot,
-    QualityPointSnapshot,
-    QualitySnapshot,
-)
+from pilotage_api.facts_snapshot import BudgetQualitySnapshot, QualityPointSnapshot, QualitySnapshot
+from pilotage_api.objective_snapshot import BudgetSnapshot, CeilingsSnapshot, ObjectiveSnapshot
+from pilotage_api.snapshot import Engine, PoolSnapshot, ProfileSnapshot
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.prompt_blocks import prompt_blocks
 from pilotage_extproc.scheduling.candidates import Knowledge, candidate_set, group_of

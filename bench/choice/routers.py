@@ -7,15 +7,9 @@ from decimal import Decimal
 import numpy as np
 
 from bench.choice.answers import Priors, Question
-from pilotage_api.snapshot import (
-    Engine,
-    ModelSnapshot,
-    ObjectiveSnapshot,
-    PoolSnapshot,
-    PricingSnapshot,
-    QualitySnapshot,
-    StreamUsage,
-)
+from pilotage_api.facts_snapshot import ModelSnapshot, PricingSnapshot, QualitySnapshot
+from pilotage_api.objective_snapshot import ObjectiveSnapshot
+from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.scheduling.candidates import CandidateSet
 from pilotage_extproc.scheduling.chooser import Chooser

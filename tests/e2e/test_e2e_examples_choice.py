@@ -27,18 +27,24 @@ async def asked(rig: ExamplesRig, session: aiohttp.ClientSession, model: str, **
         assert answer.status == 200, await answer.text()
         said = await answer.read() if body.get("stream") else await answer.json()
     decision = rig.decisions(1)[0]
-    return {"answer": said, "choice": decision["choice"], "attempts": decision["attempts"]}
+    return {
+        "answer": said,
+        "choice": decision["choice"],
+        "attempts": decision["attempts"],
+        "rule": decision["rule"],
+    }
 
 
-async def test_cheap_first_takes_the_cheap_model_until_the_gain_is_worth_its_price(rig, session):
+async def test_cheap_first_asks_the_prompts_expected_gain(rig, session):
     found = await asked(rig, session, "cheap-first", max_tokens=2)
     assert found["attempts"][0]["model"] == STRONG  # a short answer costs next to nothing
-    found = await asked(
-        rig, session, "cheap-first", max_tokens=2000, messages=[{"role": "user", "content": "x " * 3000}]
-    )
+    long = [{"role": "user", "content": "Name the capital of each country in Europe. " * 100}]
+    found = await asked(rig, session, "cheap-first", max_tokens=2000, messages=long)
     assert found["attempts"][0]["model"] == SMALL
     assert found["choice"]["counterfactual"]["chooses"]["model"] == STRONG
-    assert found["choice"]["features"]["strongGain"] is None
+    gain = found["choice"]["features"]["strongGain"]
+    assert -1 <= gain["value"] <= 1
+    assert 0 <= gain["confidence"] <= 1
 
 
 async def test_budget_levels_clamp_what_may_be_clamped(rig, session):
@@ -63,20 +69,16 @@ async def test_slo_learns_times_from_the_answers_and_keeps_its_ceilings(rig, ses
     assert found["choice"]["withinBounds"]
 
 
-async def test_by_domain_sends_law_and_its_keywords_to_the_strong_model(rig, session):
-    for text in (
-        "Please check my NON-DISCLOSURE agreement.",
-        "Can the plaintiff appeal the court's ruling on hearsay?",
-    ):
-        chat = {"model": "by-domain", "max_tokens": 2, "messages": [{"role": "user", "content": text}]}
-        async with session.post(f"{rig.url}/v1/chat/completions", json=chat) as answer:
-            assert answer.status == 200, await answer.text()
-        decision = rig.decisions(1)[0]
-        assert decision["rule"] == "law", decision["promptFeatures"]
-        assert decision["attempts"][0]["model"] == STRONG
+async def test_by_domain_reads_words_topics_and_the_quality_of_each(rig, session):
+    def about(text):
+        return asked(rig, session, "by-domain", max_tokens=2, messages=[{"role": "user", "content": text}])
 
-
-async def test_by_domain_falls_back_to_the_models_own_quality(rig, session):
-    found = await asked(rig, session, "by-domain", max_tokens=2)
-    assert found["attempts"][0]["model"] == STRONG
-    assert {one["quality"] for one in found["choice"]["candidates"]} == {0.62, 0.82}
+    legal = await about("Is the force-majeure clause of this lease of any use to us?")
+    assert (legal["rule"], legal["attempts"][0]["model"], legal["choice"]) == ("legal", STRONG, None)
+    maths = await about(
+        "Find all x such that x^2 + 5x + 6 = 0, and prove that the polynomial has no other roots."
+    )
+    assert maths["rule"] == "by-quality"
+    qualities = {one["quality"] for one in maths["choice"]["candidates"]}
+    domain = maths["choice"]["features"]["domain"]
+    assert qualities == ({0.5, 0.8} if domain == "math" else {0.62, 0.82})

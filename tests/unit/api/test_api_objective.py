@@ -148,5 +148,21 @@ def test_a_curve_under_clamp_that_falls_is_a_warning():
     assert (finding.code, finding.path) == ("falling-curve", "spec.models[0].quality.byBudget[0].points")
 
 
+@pytest.mark.parametrize(
+    ("features", "code"),
+    [
+        ({}, "gain-without-labels"),
+        ({"shippedGain": "mixtral-8x7b-vs-gpt-4-1106"}, "gain-of-other-models"),
+        ({"gainFile": "own.npz"}, None),
+        ({"remote": {"url": "http://gain", "provides": ["strongGain"]}}, None),
+    ],
+)
+def test_a_gain_that_nobody_tells_for_these_models_is_told(features, code):
+    one = rule(objective_of(strongGain={"weak": "small", "strong": "strong"}))
+    pools = [pool(model["name"], [model]) for model in (SMALL, STRONG)]
+    result = compiled(*pools, policy("auto", rules=[one]), promptFeatures=features)
+    assert [finding.code for finding in result.findings] == ([] if code is None else [code])
+
+
 def test_an_objective_cannot_be_said_to_pickers_of_the_version_before():
     assert lowered(found(rule()).snapshot).policies == ("default/auto",)
