@@ -1,6 +1,7 @@
 """Every way a request can be refused: one table, each with its HTTP status and OpenAI error type."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ class Refusal(Enum):
     NO_RULE_MATCHED = (404, "invalid_request_error", "no_rule_matched")
     RESPONSE_NOT_FOUND = (404, "invalid_request_error", "response_not_found")
     SATURATED = (429, "rate_limit_error", "saturated")
+    RATE_LIMITED = (429, "rate_limit_error", "rate_limit_exceeded")
+    BUDGET_SPENT = (429, "insufficient_quota", "insufficient_quota")
+    COST_NOT_BOUNDED = (400, "invalid_request_error", "cost_not_bounded")
+    LIMITS_AWAY = (503, "server_error", "limits_unavailable")
     NO_ENDPOINTS = (503, "server_error", "no_endpoints")
     SUBSET_EMPTY = (503, "server_error", "no_endpoints_in_subset")
     OUT_OF_BOUNDS = (503, "server_error", "no_candidate_within_bounds")
@@ -78,13 +83,15 @@ class RequestRefused(Exception):
     retry_after_seconds: int | None = None
     allow: tuple[str, ...] = ()
     """Methods the path does take; for 405."""
+    more_headers: Mapping[str, str] = field(default_factory=dict)
+    """Further response headers."""
 
     def __str__(self) -> str:
         return self.message
 
     def headers(self) -> dict[str, str]:
         """Response headers beside the content type."""
-        headers = {}
+        headers = dict(self.more_headers)
         if self.retry_after_seconds is not None:
             headers["retry-after"] = str(self.retry_after_seconds)
         if self.allow:

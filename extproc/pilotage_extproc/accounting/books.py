@@ -1,0 +1,127 @@
+"""The books: what is held and settled, where it is counted, and who is told."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from pilotage_extproc.accounting.claims import Admission, Verdict
+from pilotage_extproc.accounting.note import SettlingNote
+from pilotage_extproc.accounting.store import Store, StoreAway
+from pilotage_extproc.accounting.used import Used, nothing, settlement, used
+from pilotage_extproc.domain.outcome import Outcome
+
+log = logging.getLogger(__name__)
+
+_UNSENT: Final = "unsent"
+LEASE_MARGIN_SECONDS: Final = 60.0
+"""A hold outlives its request's own time to live: it expires only where its process is gone."""
+
+
+class Journal(Protocol):
+    """Where settlements are written down; nothing of it waits."""
+
+    def held(self, note: SettlingNote) -> None:
+        """A request has been admitted."""
+
+    def unsent(self, note: SettlingNote) -> None:
+        """A request was never sent: it has used nothing."""
+
+    def settled(self, note: SettlingNote, found: Used) -> None:
+        """What a request used was booked, or takes the place of its estimate."""
+
+
+class NoJournal:
+    """Writes nothing down."""
+
+    def held(self, note: SettlingNote) -> None:
+        """Nothing."""
+
+    def unsent(self, note: SettlingNote) -> None:
+        """Nothing."""
+
+    def settled(self, note: SettlingNote, found: Used) -> None:
+        """Nothing."""
+
+
+class Books:
+    """Admits requests and settles them."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        lease_seconds: float,
+        serves_without: bool = False,
+        journal: Journal | None = None,
+        keeps_notes: bool = False,
+        count: Callable[[str], None] = lambda _: None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`serves_without` lets requests without a hard budget pass while the store is away.
+
+        `keeps_notes` lets other processes settle what this one has admitted. `count` takes what a settlement
+        was: `exact`, `estimated`, `unsent`, `adopted`, `duplicate`.
+        """
+        self.store = store
+        self.serves_without = serves_without
+        self.keeps_notes = keeps_notes
+        self._lease_seconds = lease_seconds
+        self._journal: Journal = journal or NoJournal()
+        self._count = count
+        self._wall_clock = wall_clock
+
+    def utc_now(self) -> float:
+        """Seconds since the epoch, as the store has them."""
+        return self._wall_clock() + self.store.clock_offset_seconds
+
+    def admit(self, note: SettlingNote) -> Verdict | Awaitable[Verdict]:
+        """Hold what a request claims. Raises StoreAway."""
+        hold = note.hold
+        written = note.encoded() if self.keeps_notes else b""
+        return self.store.admit(Admission(hold.id, hold.claims, self._lease_seconds, written))
+
+    def admitted(self, note: SettlingNote) -> None:
+        """All that it claims is held."""
+        self._journal.held(note)
+
+    def settle(self, note: SettlingNote, outcome: Outcome) -> None:
+        """A request that was sent has ended."""
+        found = used(note, outcome)
+        self._settle(note, found, "exact" if found.exact else "estimated")
+
+    def cancel(self, note: SettlingNote) -> None:
+        """A request was never sent: what it holds is given back."""
+        self._settle(note, nothing(note), _UNSENT)
+
+    def adopt(self, outcome: Outcome) -> Coroutine[Any, Any, None] | None:
+        """Settle a request whose own process is gone, if its hold is known; what is left to wait for."""
+        found = self.store.find(outcome.decision_id)
+        if found is None or isinstance(found, bytes):
+            self._adopted(found, outcome)
+            return None
+        return self._find(found, outcome)
+
+    async def _find(self, found: Awaitable[bytes | None], outcome: Outcome) -> None:
+        try:
+            self._adopted(await found, outcome)
+        except StoreAway as away:
+            log.warning("a request of a process that is gone stays unsettled: %s", away)
+
+    def _adopted(self, data: bytes | None, outcome: Outcome) -> None:
+        if data:
+            note = SettlingNote.decoded(data)
+            self._settle(note, used(note, outcome), "adopted")
+
+    def _settle(self, note: SettlingNote, found: Used, kind: str) -> None:
+        def told(changed: bool) -> None:
+            if changed:
+                if kind == _UNSENT:
+                    self._journal.unsent(note)
+                else:
+                    self._journal.settled(note, found)
+                self._count(kind)
+            else:
+                self._count("duplicate")
+
+        self.store.settle(settlement(note, found), told)

@@ -1,0 +1,120 @@
+"""What any process needs to settle a request that another one has decided: it lies beside the hold."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+
+from pilotage_extproc.accounting.claims import (
+    Amount,
+    BudgetClaim,
+    Claim,
+    ConcurrentClaim,
+    Hold,
+    WindowClaim,
+)
+from pilotage_extproc.accounting.periods import Period
+from pilotage_extproc.accounting.price import Price, Rates
+
+
+@dataclass(slots=True, frozen=True)
+class Spender:
+    """Who and what the money of a request is for, as the ledger has it: names, never text of a request."""
+
+    tenant: str = ""
+    team: str = ""
+    key: str = ""
+    user: str = ""
+    policy: str = ""
+    model: str = ""
+    """As the client named it."""
+
+
+@dataclass(slots=True, frozen=True)
+class SettlingNote:
+    """One admitted request, until it is settled."""
+
+    hold: Hold
+    spender: Spender
+    prices: tuple[tuple[str, str, Price | None], ...]
+    """For each address of its attempts the upstream model and its price then; None is not known."""
+    input_tokens: int
+    """An estimate of its prompt, for when no usage is known."""
+
+    def priced(self, address: str | None) -> tuple[str, Price | None]:
+        """Upstream model and price at an address; of the first attempt where that is none of them."""
+        for known, model, price in self.prices:
+            if known == address:
+                return model, price
+        return (self.prices[0][1], self.prices[0][2]) if self.prices else ("", None)
+
+    def encoded(self) -> bytes:
+        """As bytes."""
+        hold = self.hold
+        return orjson.dumps(
+            [
+                hold.id,
+                [_claim_out(claim) for claim in hold.claims],
+                hold.slots,
+                _spender_out(self.spender),
+                [[address, model, _price_out(price)] for address, model, price in self.prices],
+                self.input_tokens,
+            ]
+        )
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Self:
+        """The note again. Raises ValueError on anything else."""
+        try:
+            identifier, claims, slots, spender, prices, tokens = orjson.loads(data)
+            return cls(
+                Hold(str(identifier), tuple(map(_claim_in, claims)), tuple(map(int, slots))),
+                Spender(*map(str, spender)),
+                tuple((str(address), str(model), _price_in(price)) for address, model, price in prices),
+                int(tokens),
+            )
+        except (TypeError, ValueError, KeyError) as error:
+            raise ValueError(f"not a settling note: {error}") from error
+
+
+def _spender_out(spender: Spender) -> list[str]:
+    return [spender.tenant, spender.team, spender.key, spender.user, spender.policy, spender.model]
+
+
+def _claim_out(claim: Claim) -> list[Any]:
+    if isinstance(claim, WindowClaim):
+        return ["w", claim.account, claim.amount.value, claim.bound, claim.held, claim.window_ms]
+    if isinstance(claim, ConcurrentClaim):
+        return ["c", claim.account, claim.bound, claim.held]
+    return ["b", claim.account, claim.bound, claim.held, claim.period.start, claim.period.end, claim.hard]
+
+
+def _claim_in(values: list[Any]) -> Claim:
+    kind, rest = values[0], values[1:]
+    if kind == "w":
+        account, amount, bound, held, window_ms = rest
+        return WindowClaim(account, Amount(amount), bound, held, window_ms)
+    if kind == "c":
+        account, bound, held = rest
+        return ConcurrentClaim(account, bound, held=held)
+    if kind != "b":
+        raise ValueError(f"no claim is of kind {kind!r}")
+    account, bound, held, start, end, hard = rest
+    return BudgetClaim(account, bound, held, Period(start, end), hard)
+
+
+def _rates_out(rates: Rates) -> list[int]:
+    return [rates.input, rates.cached, rates.cache_write, rates.output]
+
+
+def _price_out(price: Price | None) -> list[Any] | None:
+    if price is None:
+        return None
+    return [_rates_out(price.base), [[above, _rates_out(rates)] for above, rates in price.tiers]]
+
+
+def _price_in(values: list[Any] | None) -> Price | None:
+    if values is None:
+        return None
+    base, tiers = values
+    return Price(Rates(*base), tuple((above, Rates(*rates)) for above, rates in tiers))

@@ -1,0 +1,159 @@
+"""The limits and budgets of one resource, ready to be claimed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot, Per, RateLimitSnapshot
+from pilotage_extproc.accounting.accounts import account, budget_name, limit_name, party
+from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Claim, ConcurrentClaim, WindowClaim
+from pilotage_extproc.accounting.money import nano_dollars
+from pilotage_extproc.accounting.periods import Calendar, PeriodLength
+from pilotage_extproc.domain.identity import Identity
+
+
+class Expected(NamedTuple):
+    """What a request may use, before it is sent."""
+
+    input_tokens: int
+    """An estimate."""
+    output_tokens: int
+    """The most that it may make, or an estimate where nothing bounds it."""
+    most_nano: int
+    """Nano-dollars that it can cost at most; read only where a budget is hard."""
+
+
+@dataclass(slots=True, frozen=True)
+class LimitRule:
+    """One limit: a claim for each thing that it bounds."""
+
+    name: str
+    per: Per
+    window_ms: int
+    windowed: tuple[tuple[Amount, int], ...]
+    concurrent: int | None
+
+    @classmethod
+    def of(cls, scope: str, limit: RateLimitSnapshot) -> "LimitRule":
+        """Of a resource (`scope`)."""
+        bounds = {
+            Amount.REQUESTS: limit.requests,
+            Amount.INPUT_TOKENS: limit.input_tokens,
+            Amount.OUTPUT_TOKENS: limit.output_tokens,
+            Amount.TOTAL_TOKENS: limit.total_tokens,
+        }
+        return cls(
+            limit_name(scope, limit),
+            limit.per,
+            round((limit.window_seconds or 0) * 1000),
+            tuple((amount, bound) for amount, bound in bounds.items() if bound is not None),
+            limit.concurrent,
+        )
+
+    def claims(self, whose: str, expected: Expected) -> list[Claim]:
+        """What a request of this party claims."""
+        counted = account(self.name, whose)
+        claims: list[Claim] = []
+        for amount, bound in self.windowed:
+            held = 1 if amount is Amount.REQUESTS else _tokens(amount, bound, expected)
+            claims.append(WindowClaim(counted, amount, bound, held, self.window_ms))
+        if self.concurrent is not None:
+            claims.append(ConcurrentClaim(counted, self.concurrent))
+        return claims
+
+
+@dataclass(slots=True, frozen=True)
+class BudgetRule:
+    """One budget."""
+
+    name: str
+    per: Per
+    calendar: Calendar
+    bound: int
+    """Nano-dollars."""
+    hard: bool
+    alert_at: tuple[str, ...]
+    instead: int | None
+
+    @classmethod
+    def of(cls, scope: str, budget: BudgetLimitSnapshot) -> "BudgetRule":
+        """Of a resource (`scope`)."""
+        return cls(
+            budget_name(scope, budget),
+            budget.per,
+            Calendar(PeriodLength(budget.period), budget.time_zone),
+            nano_dollars(budget.usd),
+            budget.hard,
+            budget.alert_at,
+            budget.instead,
+        )
+
+    def claim(self, whose: str, expected: Expected, epoch_seconds: float) -> BudgetClaim:
+        """What a request of this party claims now."""
+        held = expected.most_nano if self.hard else 0
+        period = self.calendar.at(epoch_seconds)
+        return BudgetClaim(account(self.name, whose), self.bound, held, period, self.hard)
+
+
+_NOTHING = Expected(0, 0, 0)
+
+
+@dataclass(slots=True, frozen=True)
+class SpendingRules:
+    """All limits and budgets of one resource."""
+
+    scope: str
+    """The resource, as people know it: `policy namespace/name`."""
+    limits: tuple[LimitRule, ...]
+    budgets: tuple[BudgetRule, ...]
+
+    @classmethod
+    def of(cls, scope: str, governance: GovernanceSnapshot) -> "SpendingRules":
+        """Of what a resource bounds."""
+        return cls(
+            scope,
+            tuple([LimitRule.of(scope, limit) for limit in governance.limits]),
+            tuple([BudgetRule.of(scope, budget) for budget in governance.budgets]),
+        )
+
+    @property
+    def hard(self) -> bool:
+        """Whether any of its budgets is never to be overdrawn."""
+        return any(budget.hard for budget in self.budgets)
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether it matters how many tokens a request may have."""
+        counted = (amount for limit in self.limits for amount, _ in limit.windowed)
+        return bool(self.budgets) or any(amount is not Amount.REQUESTS for amount in counted)
+
+    def claims(self, identity: Identity, model: str, expected: Expected, epoch_seconds: float) -> list[Claim]:
+        """All claims of one request."""
+        claims: list[Claim] = []
+        for limit in self.limits:
+            claims += limit.claims(party(limit.per, identity, model), expected)
+        for budget in self.budgets:
+            claims.append(budget.claim(party(budget.per, identity, model), expected, epoch_seconds))
+        return claims
+
+    def spent(
+        self, identity: Identity, model: str, epoch_seconds: float, spent: Callable[[BudgetClaim], int]
+    ) -> int | None:
+        """The alternative of the first soft budget that has one and is spent; None where none is."""
+        for budget in self.budgets:
+            if budget.instead is None:
+                continue
+            claim = budget.claim(party(budget.per, identity, model), _NOTHING, epoch_seconds)
+            if spent(claim) >= claim.bound:
+                return budget.instead
+        return None
+
+
+def _tokens(amount: Amount, bound: int, expected: Expected) -> int:
+    """Tokens to hold. Output that its client left open holds no more than there is at all."""
+    output = expected.output_tokens
+    if amount is Amount.INPUT_TOKENS:
+        return expected.input_tokens
+    if amount is Amount.OUTPUT_TOKENS:
+        return min(output, bound)
+    return expected.input_tokens + min(output, max(0, bound - expected.input_tokens))

@@ -1,0 +1,64 @@
+"""What a request has used, by how it ended; exactly, or as an estimate where its usage is not known."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from pilotage_extproc.accounting.claims import Amount, Settlement
+from pilotage_extproc.accounting.note import SettlingNote
+from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+
+_NOTHING = TokenUsage(0, 0)
+
+
+class Used(NamedTuple):
+    """Tokens and money of one request."""
+
+    usage: TokenUsage
+    nano: int
+    """Nano-dollars; 0 where the model has no price."""
+    upstream_model: str
+    exact: bool
+
+
+def used(note: SettlingNote, outcome: Outcome) -> Used:
+    """What it comes to.
+
+    An answer without usage is an estimate: the prompt as estimated, and the output that Envoy counted in
+    what it sent on. A request that no server answered, or that one refused, has used nothing.
+    """
+    usage, exact = _usage(note, outcome)
+    model, price = note.priced(outcome.upstream_address)
+    return Used(usage, 0 if price is None else price.cost(usage), model, exact)
+
+
+def settlement(note: SettlingNote, found: Used) -> Settlement:
+    """The same, claim by claim."""
+    figures = {
+        Amount.REQUESTS: 1,
+        Amount.INPUT_TOKENS: found.usage.input_tokens or 0,
+        Amount.OUTPUT_TOKENS: found.usage.output_tokens or 0,
+        Amount.CONCURRENT: 1,
+        Amount.MONEY: found.nano,
+    }
+    figures[Amount.TOTAL_TOKENS] = figures[Amount.INPUT_TOKENS] + figures[Amount.OUTPUT_TOKENS]
+    amounts = tuple([figures[claim.amount] for claim in note.hold.claims])
+    return Settlement(note.hold, amounts, found.exact)
+
+
+def nothing(note: SettlingNote) -> Used:
+    """Of a request that was never sent."""
+    return Used(_NOTHING, 0, note.priced(None)[0], exact=True)
+
+
+def _usage(note: SettlingNote, outcome: Outcome) -> tuple[TokenUsage, bool]:
+    usage = outcome.usage
+    if usage.input_tokens is not None and usage.output_tokens is not None:
+        return usage, True
+    if not outcome.given_up and usage.input_tokens is None and usage.output_tokens is None:
+        if outcome.http_status >= 400 or outcome.unreachable:
+            return _NOTHING, True
+        if outcome.upstream_address is None and not outcome.http_status:
+            return _NOTHING, True
+    known_input = usage.input_tokens if usage.input_tokens is not None else note.input_tokens
+    known_output = usage.output_tokens if usage.output_tokens is not None else outcome.counted_output or 0
+    return replace(usage, input_tokens=known_input, output_tokens=known_output), False
