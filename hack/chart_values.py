@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pilotage_api.settings import SettingsPart
+from pilotage_api.settings_part import SettingsPart
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PoolPort = Annotated[int, Field(ge=1, le=65535, json_schema_extra={"not": {"enum": [9002, 9003]}})]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_api.external_findings import find_in_external
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
+from pilotage_api.governance_rules import Spending
 from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.keywords import used_keywords
 from pilotage_api.load import SETTINGS_KEY, Loaded
@@ -79,7 +80,8 @@ def compile_resources(
         _find_in_pool(pool, installed, find)
         find_in_external(pool, pool_key(pool), settings, in_cluster=in_cluster, find=find)
     served = _names_without_policy(names, namespaces, find)
-    routes = compile_policies(policies, names, namespaces, installed, find)
+    spending = Spending.of(settings.governance.store, pools)
+    routes = compile_policies(policies, names, namespaces, installed, spending, find)
     _find_in_settings(settings, pools, find)
     find_unfound_features(routes, settings.prompt_features, find)
     find_unlabelled_gains(policies, settings, find)

@@ -52,3 +52,8 @@ class BudgetSnapshot(Part):
     levels: tuple[int, ...]
     enforce: Enforcement
     clamp_at: int | None = None
+
+    @property
+    def most_output(self) -> int | None:
+        """Output tokens that an answer has at most; None where it is only asked to be short."""
+        return self.levels[-1] if self.enforce == "clamp" else self.clamp_at

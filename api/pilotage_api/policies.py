@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from pilotage_api.findings import Find, Severity
+from pilotage_api.governance_rules import Governed, Spending, compile_governance
 from pilotage_api.naming import EVERY_NAMESPACE, Meaning, NameRegistry
 from pilotage_api.precedence import WayIn, policy_key, takers, ways_in
 from pilotage_api.profile_findings import find_in_override, find_in_profile
-from pilotage_api.routepolicy import RoutePolicy
-from pilotage_api.rules import Names, compile_rules
-from pilotage_api.snapshot import PolicyRoute
+from pilotage_api.routepolicy import Candidate, RoutePolicy
+from pilotage_api.rules import Names, compile_candidates, compile_rules
+from pilotage_api.snapshot import CandidateModel, PolicyRoute, RuleSnapshot
 from pilotage_api.unmatched import unmatched
 
 
@@ -17,6 +18,7 @@ def compile_policies(
     names: NameRegistry,
     namespaces: frozenset[str],
     installed: frozenset[str],
+    spending: Spending,
     find: Find,
 ) -> tuple[PolicyRoute, ...]:
     """The routes of all policies that the gateway's namespaces hold, in order of precedence."""
@@ -30,7 +32,8 @@ def compile_policies(
             if policy.spec.scheduling is not None:
                 find_in_profile(policy.spec.scheduling, key, installed, find)
                 find_in_override(policy.spec.scheduling, key, find)
-            ways += ways_in(policy, compile_rules(policy, key, nameable, find))
+            rules = compile_rules(policy, key, nameable, find)
+            ways += ways_in(policy, rules, _governed(policy, rules, nameable, spending, find))
         else:
             obeyed = ", ".join(sorted(namespaces))
             message = f"has no effect: this gateway obeys policies of namespace {obeyed} only"
@@ -39,6 +42,18 @@ def compile_policies(
     ways.sort(key=lambda way: way.rank)
     _find_shadowed(ways, find)
     return tuple(way.route for way in ways)
+
+
+def _governed(
+    policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], names: Names, spending: Spending, find: Find
+) -> Governed:
+    key = policy_key(policy)
+
+    def candidates(models: list[str], path: str) -> tuple[CandidateModel, ...]:
+        given = [Candidate(model=model) for model in models]
+        return compile_candidates(given, path, key, names.meaning_of, find)
+
+    return compile_governance(policy.spec.governance, rules, candidates, spending, key, find)
 
 
 def _remembered(names: NameRegistry) -> Callable[[str, str], Meaning]:

@@ -6,6 +6,7 @@ from itertools import combinations, product
 from typing import Final
 
 from pilotage_api.findings import ResourceKey
+from pilotage_api.governance_rules import Governed
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.snapshot import (
     HeaderMatch,
@@ -39,8 +40,8 @@ def is_glob(model: str) -> bool:
     return "*" in model or "?" in model
 
 
-def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...]) -> list[WayIn]:
-    """All ways into a policy with those rules.
+def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], governed: Governed) -> list[WayIn]:
+    """All ways into a policy with those rules, and what it bounds.
 
     Ranks order them totally: exact model before glob before none, then exact path before longer
     prefix, then more headers, then the older policy, then namespace/name, then how they are written.
@@ -82,6 +83,8 @@ def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...]) -> list[WayIn]
             rules=rules,
             otherwise=Otherwise(policy.spec.otherwise),
             overrides=overrides,
+            governance=governed.governance,
+            instead=governed.instead,
         )
         found.append(WayIn(key, rank, route))
     return found

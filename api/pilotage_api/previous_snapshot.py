@@ -150,6 +150,7 @@ def _lowered(route: PolicyRoute) -> PreviousRoute | None:
         first.fallback,
         first.timeouts,
         route.overrides,
+        route.governance,
     )
     if any(one is not None for one in newer):
         return None

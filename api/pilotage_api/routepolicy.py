@@ -10,6 +10,7 @@ from pilotage_api.conditions.check import check
 from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.credentials import is_credential
 from pilotage_api.fallback import Fallback
+from pilotage_api.governance import Governance
 from pilotage_api.keywords import KeywordSet
 from pilotage_api.objective import Objective, OutputBudget, Stickiness
 from pilotage_api.resource import (
@@ -259,8 +260,8 @@ class RoutePolicySpec(Block):
     """For this policy's requests, instead of the pool's."""
     fallback: Fallback | None = None
     """Where requests go when no candidate can take them, for rules that do not say so themselves."""
-    governance: ReservedObject
-    """Tools, content, limits and budgets."""
+    governance: Governance | None = None
+    """Limits and budgets."""
     transform: ReservedObject
     """Changes to the request: system prompt, bounds on parameters."""
     rollout: ReservedObject

@@ -13,7 +13,7 @@ from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.keywords import find_in_keywords
 from pilotage_api.naming import Meaning, NameRegistry
 from pilotage_api.objective_findings import find_in_objective
-from pilotage_api.routepolicy import RoutePolicy, Rule
+from pilotage_api.routepolicy import Candidate, RoutePolicy
 from pilotage_api.snapshot import CandidateModel, RuleSnapshot
 from pilotage_api.timeout_findings import find_in_timeouts
 
@@ -44,7 +44,7 @@ def compile_rules(
     for index, (rule, condition) in enumerate(zip(policy.spec.rules, conditions, strict=True)):
         path = f"spec.rules[{index}]"
         when, reads = _effective(condition, key, f"{path}.when", names.registry, find)
-        candidates = _candidates(rule, path, key, names.meaning_of, find)
+        candidates = compile_candidates(rule.candidates, path, key, names.meaning_of, find)
         if rule.objective is not None:
             facts = {
                 binding: names.registry.facts_of(binding) for one in candidates for binding in one.bindings
@@ -118,15 +118,16 @@ def _finds_only_seen_pools(
     return all_seen
 
 
-def _candidates(
-    rule: Rule,
+def compile_candidates(
+    given: list[Candidate],
     path: str,
     key: ResourceKey,
     meaning_of: Callable[[str, str], Meaning],
     find: Find,
 ) -> tuple[CandidateModel, ...]:
+    """The candidates of a rule that stands at a path, with the pools that serve them."""
     candidates = []
-    for index, candidate in enumerate(rule.candidates):
+    for index, candidate in enumerate(given):
         meaning = meaning_of(candidate.model, key.namespace)
         if not meaning.bindings:
             _find_unserved(candidate.model, meaning, key, f"{path}.candidates[{index}].model", find)

@@ -1,9 +1,7 @@
 """What concerns the gateway and no pool: one typed model for `pilotage.yaml`, flags and chart values."""
 
-import difflib
 from enum import StrEnum
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +17,8 @@ from pilotage_api.address import canonical_place
 from pilotage_api.provider_settings import ProviderSettings
 from pilotage_api.resource import DNS_LABEL
 from pilotage_api.settings_part import SettingsPart
+from pilotage_api.store_settings import GovernanceSettings
+from pilotage_api.time_zones import time_zone_problem
 
 
 def _host_and_port(text: str) -> str:
@@ -32,14 +32,9 @@ def _host_and_port(text: str) -> str:
 
 
 def _time_zone(name: str) -> str:
-    if name == "UTC":
-        return name
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        near = difflib.get_close_matches(name[:64], sorted(available_timezones()), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "write a name such as Europe/Berlin"
-        raise ValueError(f"no time zone of this name: {hint}") from None
+    fix = time_zone_problem(name)
+    if fix is not None:
+        raise ValueError(f"no time zone of this name: {fix}")
     return name
 
 
@@ -318,6 +313,7 @@ class GatewaySettings(SettingsPart):
     """`HOST:PORT` of the other extproc processes behind the same Envoy, to share settling. With
     `tls.extproc` all serve the same certificate, from files."""
     kubernetes: KubernetesSettings = KubernetesSettings()
+    governance: GovernanceSettings = GovernanceSettings()
 
     @field_validator("peers")
     @classmethod

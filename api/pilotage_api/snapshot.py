@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pilotage_api.external_snapshot import ExternalSnapshot
 from pilotage_api.facts_snapshot import ModelSnapshot
+from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.objective_snapshot import BudgetSnapshot, ObjectiveSnapshot
 from pilotage_api.part import Part
 
@@ -231,6 +232,10 @@ class PolicyRoute(Part):
     """At least one; the first whose `when` holds wins."""
     otherwise: Otherwise = Otherwise.REFUSE
     overrides: OverridesSnapshot | None = None
+    governance: GovernanceSnapshot | None = None
+    """Limits and budgets of the policy; None has neither."""
+    instead: tuple[RuleSnapshot, ...] = ()
+    """Rules that take over when a budget is spent; the budget says which."""
 
     @property
     def always_answers(self) -> bool:

@@ -19,6 +19,7 @@ from pilotage_cli.commands.models import models_commands
 from pilotage_cli.commands.operator import operator
 from pilotage_cli.commands.sim import sim
 from pilotage_cli.commands.up import up
+from pilotage_cli.commands.usage import usage
 from pilotage_cli.failure import CommandError
 
 
@@ -44,7 +45,7 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(options)
-    for command in (demo, init, up, extproc, envoy, envoy_drain, operator, check, explain, sim, crds):
+    for command in (demo, init, up, extproc, envoy, envoy_drain, operator, check, explain, usage, sim, crds):
         app.command()(command)
     app.add_typer(models_commands(), name="models")
     app.add_typer(eval_commands(), name="eval")

@@ -15,6 +15,7 @@ from pilotage_cli.gateway.envoy import EnvoyError
 from pilotage_cli.gateway.standalone import Gateway, Picker
 from pilotage_cli.gateway.status import status_line
 from pilotage_cli.output import Output
+from pilotage_extproc.server.accounting import AccountingFault
 from pilotage_extproc.server.addresses import AddressError
 from pilotage_extproc.server.tls import TlsError
 from pilotage_kube.connection import Connection
@@ -44,7 +45,7 @@ async def serve_gateway(
         )
         with StopSignals() as signals:
             ended = await _run(gateway, console, signals)
-    except (AddressError, FolderError, EnvoyError, TlsError) as error:
+    except (AddressError, FolderError, EnvoyError, TlsError, AccountingFault) as error:
         raise CommandError(str(error)) from None
     if ended is not None:
         raise CommandError(ended, exit_code=1)
@@ -114,7 +115,7 @@ async def serve_cluster(connection: Connection, settings: GatewaySettings, repli
 async def _run_picker(picker: Picker | ClusterPicker, console: Output) -> None:
     try:
         await picker.start()
-    except (AddressError, FolderError, TlsError) as error:
+    except (AddressError, FolderError, TlsError, AccountingFault) as error:
         raise CommandError(str(error)) from None
     with StopSignals() as signals:
         try:

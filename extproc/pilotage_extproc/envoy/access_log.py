@@ -60,7 +60,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     if ours is not None:
         decision, owner = _text(ours.fields, contract.DECISION), _text(ours.fields, contract.OWNER)
     read = metadata.get(contract.USAGE_NAMESPACE)
-    usage, response_id, stream_error = _NO_USAGE, None, None
+    usage, response_id, stream_error, counted_output = _NO_USAGE, None, None, None
     translation: tuple[str, ...] = ()
     if read is not None:
         # each look into a message's map makes an object: once over the few there are is less
@@ -78,6 +78,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         if contract.TRANSLATION_NOTES in values:
             notes = values[contract.TRANSLATION_NOTES].string_value
             translation = tuple(notes.split(BETWEEN_NOTES))
+        counted_output = _count(values, contract.OUTPUT_COUNTED)
     tags = dict(common.custom_tags.items())
     duration = common.duration if common.HasField("duration") else None
     outcome = Outcome(
@@ -94,6 +95,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         attempt_ttft_seconds=_seconds(tags, contract.ATTEMPT_TTFT_TAG),
         attempt_body_seconds=_seconds(tags, contract.ATTEMPT_BODY_TAG),
         translation=translation,
+        counted_output=counted_output,
     )
     return LoggedRequest(outcome, owner)
 

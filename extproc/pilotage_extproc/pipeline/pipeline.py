@@ -59,6 +59,7 @@ class Pipeline:
         plan = exchange.plan
         if answer is None and plan.governance:
             answer = await run(plan.governance, exchange)
+            plan = exchange.plan
         if answer is None:
             answer = await run(plan.deciding, exchange)
         return answer

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.accounting.alerts import Alerts
+from pilotage_extproc.accounting.books import Books
+from pilotage_extproc.accounting.prices import PriceBook
+from pilotage_extproc.accounting.rules import SpendingRules
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
@@ -17,18 +22,23 @@ from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.chooser import Chooser, Experience
 from pilotage_extproc.scheduling.feedback import Learner
+from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.stages.admit import Admit
 from pilotage_extproc.stages.bound import Bound
+from pilotage_extproc.stages.bound_cost import BoundCost
 from pilotage_extproc.stages.choose import Choose, NextId
 from pilotage_extproc.stages.count import Count
 from pilotage_extproc.stages.decide import Decide
 from pilotage_extproc.stages.describe import Describe
 from pilotage_extproc.stages.find_response import FindResponse
+from pilotage_extproc.stages.follow_spent import FollowSpent
 from pilotage_extproc.stages.learn import Learn
 from pilotage_extproc.stages.prepare import Prepare
 from pilotage_extproc.stages.read_body import ReadBody
 from pilotage_extproc.stages.read_head import ReadHead
 from pilotage_extproc.stages.record import Record
+from pilotage_extproc.stages.refuse import Refuse
 from pilotage_extproc.stages.route import ChooseRule
 from pilotage_extproc.stages.shed import Shed
 from pilotage_extproc.state.conversations import Conversations
@@ -53,6 +63,9 @@ class StageParts:
     sources: ReadingSources
     decisions: DecisionLog[DecisionRecord]
     clock: Clock
+    books: Books
+    prices: PriceBook
+    alerts: Alerts
     budget: RetryBudget = field(default_factory=RetryBudget)
     chance: Callable[[], float] = random.random
     utc_now: Callable[[], float] = time.time
@@ -91,7 +104,7 @@ class PlanBook:
         committing = (Count(parts.learner, parts.clock), Record(parts.decisions, parts.utc_now))
         bound = Bound()
         self.placing = Plan((), (describe, bound, decide, prepare), committing)
-        """Of requests that a rule or a name takes; no field of a rule asks for governance yet."""
+        """Of requests that a rule or a name takes whose policy bounds nothing."""
         self.in_pool = Plan(
             (Shed(parts.objectives, parts.scheduler),), (describe, bound, decide, prepare), committing
         )
@@ -124,6 +137,35 @@ class PlanBook:
                 (), (describe, bound, choose, prepare), (count, learn, *record)
             )
         return plan
+
+    def governed(
+        self,
+        plan: Plan,
+        policy: str,
+        governance: GovernanceSnapshot,
+        instead: tuple[Route, ...],
+        clamp_at: int | None = None,
+    ) -> Plan:
+        """A rule's plan where its policy bounds something; `instead` is where spent budgets send requests.
+
+        `clamp_at` is the most output tokens that the rule lets an answer have.
+        """
+        if governance.unenforceable is not None:
+            return Plan((Refuse(policy, governance.unenforceable),), (), ())
+        rules = SpendingRules.of(f"policy {policy}", governance)
+        for budget in rules.budgets:
+            self._parts.alerts.watch(budget.name, budget.alert_at)
+        bounded = self._bounded(plan, rules, clamp_at)
+        if not instead:
+            return bounded
+        spent = FollowSpent(rules, instead, self._bounded(self.placing, rules, clamp_at), self._parts.books)
+        return Plan((*bounded.governance, spent), bounded.deciding, bounded.committing)
+
+    def _bounded(self, plan: Plan, rules: SpendingRules, clamp_at: int | None) -> Plan:
+        books, prices = self._parts.books, self._parts.prices
+        bound = (BoundCost(prices, clamp_at),) if rules.hard else ()
+        admit = Admit(rules, books, prices, clamp_at)
+        return Plan(plan.governance, (*plan.deciding, *bound), (admit, *plan.committing))
 
     def features(self, wanted: frozenset[FeatureKey]) -> tuple[Stage, ...]:
         """The stages that find out some features, with what these stages need; no others."""

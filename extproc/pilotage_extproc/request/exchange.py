@@ -10,6 +10,7 @@ from pilotage_extproc.dialects.stream_usage import UsageEdit
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.domain.identity import ANONYMOUS, Identity
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.call import Call
@@ -64,9 +65,11 @@ class Exchange:
         "features",
         "fixed_address",
         "head",
+        "identity",
         "limits",
         "new_body",
         "outcome",
+        "output_counted",
         "plan",
         "received_at",
         "skipped",
@@ -82,6 +85,7 @@ class Exchange:
         self.call = _UNREAD
         self.body = b""
         self.document = NO_DOCUMENT
+        self.identity = ANONYMOUS
         self.fixed_address: str | None = None
         """The one server that can answer, of calls on what it has stored."""
         self._route: Route | None = None
@@ -106,6 +110,8 @@ class Exchange:
         """How that body was made to ask for usage."""
         self.usage_added = False
         """Whether any of its attempts may ask for usage that the client did not: Envoy takes it out again."""
+        self.output_counted = False
+        """Whether Envoy counts the pieces of its answer."""
         self.attempts: tuple[Attempt, ...] = ()
         """One for each target of the decision, where they differ in how they are spoken to; else none."""
         self.failed_at: tuple[str, ...] = ()
@@ -138,6 +144,10 @@ class Exchange:
         """The head has been read."""
         self.call = call
 
+    def identified(self, identity: Identity) -> None:
+        """Who asks is known."""
+        self.identity = identity
+
     def received(self, body: bytes) -> None:
         """The whole body is there."""
         self.body = body
@@ -160,6 +170,11 @@ class Exchange:
         self.plan = plan
         self.snapshot_version = snapshot_version
         self.trials = trials
+
+    def diverted(self, route: Route, plan: Plan) -> None:
+        """Its candidates are others than those of its rule: a budget is spent."""
+        self._route = route
+        self.plan = plan
 
     def learned(self, feature: FeatureKey, value: object) -> None:
         """A stage has found out a feature."""
@@ -216,6 +231,14 @@ class Exchange:
         """Retries at these pools (`namespace/name`) are left out of its list."""
         for pool in pools:
             self.skip("retry", f"the budget of {pool} is spent")
+
+    def count_output(self) -> None:
+        """Its output is to be counted as it passes, should its usage never be said."""
+        self.output_counted = True
+
+    def clamped(self, body: bytes) -> None:
+        """Its output has been bounded, in the body of the first attempt and so of all."""
+        self.new_body = body
 
     def skip(self, step: str, why: str) -> None:
         """An optional step did not count."""

@@ -62,6 +62,6 @@ def _bindings(snapshot: RoutingSnapshot) -> Iterable[Binding]:
     for bindings in snapshot.names.values():
         yield from bindings
     for route in snapshot.routes:
-        for rule in route.rules:
+        for rule in (*route.rules, *route.instead):
             for candidate in (*rule.candidates, *(() if rule.fallback is None else rule.fallback.to)):
                 yield from candidate.bindings

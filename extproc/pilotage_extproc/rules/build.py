@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pilotage_api.conditions.variables import feature_of
+from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.snapshot import (
     Binding,
     NameKind,
@@ -43,6 +44,16 @@ class Plans(Protocol):
 
     def choosing(self, reads: frozenset[str]) -> Plan:
         """For those of a rule with an objective, which reads some features."""
+
+    def governed(
+        self,
+        plan: Plan,
+        policy: str,
+        governance: GovernanceSnapshot,
+        instead: tuple[Route, ...],
+        clamp_at: int | None,
+    ) -> Plan:
+        """A rule's plan where its policy bounds something."""
 
     @property
     def in_pool(self) -> Plan:
@@ -119,7 +130,10 @@ def profiles_of(snapshot: RoutingSnapshot) -> list[ProfileSnapshot]:
     """Every profile a snapshot uses."""
     found = [pool.scheduling for pool in snapshot.pools]
     found += [
-        rule.scheduling for route in snapshot.routes for rule in route.rules if rule.scheduling is not None
+        rule.scheduling
+        for route in snapshot.routes
+        for rule in (*route.rules, *route.instead)
+        if rule.scheduling is not None
     ]
     return [*found, ProfileSnapshot()]
 
@@ -146,7 +160,8 @@ class _Builder:
         """The policy of one way into it; all its ways have the same."""
         known = self._policies.get(route.policy)
         if known is None:
-            rules = tuple([self._rule(route.policy, rule) for rule in route.rules])
+            instead = tuple([self._route(route.policy, rule) for rule in route.instead])
+            rules = tuple([self._rule(route, rule, instead) for rule in route.rules])
             overrides = route.overrides
             known = self._policies[route.policy] = Policy(
                 route.policy,
@@ -160,7 +175,18 @@ class _Builder:
             )
         return known
 
-    def _rule(self, policy: str, rule: RuleSnapshot) -> Rule:
+    def _rule(self, of: PolicyRoute, rule: RuleSnapshot, instead: tuple[Route, ...]) -> Rule:
+        condition = None if rule.when is None else self._conditions[rule.when]
+        route = self._route(of.policy, rule)
+        objective = route.objective
+        plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)
+        if of.governance is not None:
+            budget = rule.output_budget
+            clamp_at = None if budget is None else budget.most_output
+            plan = self._plans.governed(plan, of.policy, of.governance, instead, clamp_at)
+        return Rule(route, plan, condition)
+
+    def _route(self, policy: str, rule: RuleSnapshot) -> Route:
         candidates, fallback = rule.candidates, rule.fallback
         weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
         named = candidates if fallback is None else (*candidates, *fallback.to)
@@ -178,7 +204,7 @@ class _Builder:
                 candidates=found,
                 pools=self.pools,
             )
-        route = Route(
+        return Route(
             candidates=found,
             policy=policy,
             rule=rule.name,
@@ -197,9 +223,6 @@ class _Builder:
             ),
             timeouts=rule.timeouts,
         )
-        condition = None if rule.when is None else self._conditions[rule.when]
-        plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)
-        return Rule(route, plan, condition)
 
     def of_name(self, name: str, bindings: tuple[Binding, ...]) -> Rule:
         """What serves a name that no policy matches."""

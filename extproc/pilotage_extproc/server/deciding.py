@@ -52,6 +52,9 @@ def new_deciding(
             clock=clock,
             budget=state.budget,
             features=feature_stages(settings.prompt_features, current, remote),
+            books=state.accounting.books,
+            prices=state.accounting.prices,
+            alerts=state.accounting.alerts,
         )
     )
     return Deciding(

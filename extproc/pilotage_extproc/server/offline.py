@@ -11,6 +11,7 @@ from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.pipeline.pipeline import Pipeline
 from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.server.accounting import Accounting
 from pilotage_extproc.server.admin_view import read_request
 from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.state import ProcessState, new_state
@@ -35,7 +36,7 @@ async def explain_offline(
 
 
 async def offline_pipeline(
-    snapshot: RoutingSnapshot, settings: GatewaySettings
+    snapshot: RoutingSnapshot, settings: GatewaySettings, accounting: Accounting | None = None
 ) -> tuple[Pipeline, ProcessState]:
     """A pipeline that knows what the snapshot says and nothing else, and its state."""
     discovery = Discovery(lambda: None, resolve=_as_written)
@@ -45,7 +46,7 @@ async def offline_pipeline(
     table.sync(discovery.wanted())
     table.admit(table.rows())
     forgetful = settings.model_copy(update={"decision_history_bytes": 0})
-    state = new_state(forgetful, table, HealthLedger(table))
+    state = new_state(forgetful, table, HealthLedger(table), accounting=accounting)
     deciding = new_deciding(settings, state, ProfileBook(), process_id=_PROCESS, clock=monotonic)
     deciding.current.install(await deciding.builder.build(snapshot, discovery.membership()))
     return deciding.pipeline, state

@@ -25,6 +25,7 @@ from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.resources import served_resources
 from pilotage_extproc.scheduling.profile import ProfileBook
+from pilotage_extproc.server.accounting import open_accounting
 from pilotage_extproc.server.cluster_secrets import ClusterSecrets
 from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
@@ -73,7 +74,10 @@ class Runtime:
         self._credential_files = CredentialFiles()
         table = EndpointTable()
         health = HealthLedger(table, on_ejected=self._ejected, on_left_alone=self._left_alone)
-        self.state = state = new_state(settings, table, health, Breakers(self._breaker_changed))
+        accounting = open_accounting(settings, clock, self.process_id)
+        breakers = Breakers(self._breaker_changed)
+        self.state = state = new_state(settings, table, health, breakers, clock, accounting)
+        self.telemetry.expose(state.accounting.spending.instruments())
         profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
         self.deciding = new_deciding(settings, state, profiles, process_id=self.process_id, clock=clock)
         pipeline = self.deciding.pipeline
@@ -88,6 +92,7 @@ class Runtime:
             learn=self.learn_from,
             peers=self.peers,
             telemetry=self.telemetry,
+            adopt=self._adopt,
         )
         state.conversations.tell(self.settler.conversation_placed)
         self.bodies = BodyBudget(
@@ -155,6 +160,8 @@ class Runtime:
         """Start what runs by itself."""
         self.peers.start()
         self._spawn(self._upkeep.run(), "upkeep")
+        for running, name in self.state.accounting.runs():
+            self._spawn(running, name)
         self._spawn(self.reconciler.run(), "follow endpoints")
         self._spawn(self.providers.run(), "look at credentials")
         if self.secrets is not None:
@@ -168,6 +175,7 @@ class Runtime:
         await self.discovery.stop()
         await self.scraper.stop()
         await self.peers.stop()
+        await self.state.accounting.close()
         self._credential_files.close()
         if self.deciding.remote is not None:
             await self.deciding.remote.close()
@@ -203,6 +211,12 @@ class Runtime:
         await asyncio.sleep(self.settings.publish_hold_seconds)
         if not self.xds.connected:
             self.state.table.admit(addresses)
+
+    def _adopt(self, outcome: Outcome) -> None:
+        """Nobody here has decided this request: its process may be gone, and its hold still there."""
+        waiting = self.state.accounting.books.adopt(outcome)
+        if waiting is not None:
+            self._spawn(waiting, "adopt")
 
     def _ejected(self, address: str) -> None:
         self.telemetry.ejections.add()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
@@ -10,6 +11,7 @@ from pilotage_extproc.request.ledger import Ledger
 from pilotage_extproc.scheduling.candidates import Knowledge
 from pilotage_extproc.scheduling.chooser import Experience
 from pilotage_extproc.scheduling.feedback import Learner
+from pilotage_extproc.server.accounting import Accounting, new_accounting
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.breakers import Breakers
 from pilotage_extproc.state.calibration import TokenCalibration
@@ -40,6 +42,7 @@ class ProcessState:
     ledger: Ledger
     decisions: DecisionLog[DecisionRecord]
     budget: RetryBudget
+    accounting: Accounting
 
     def learn_from(self, outcome: Outcome, now: float) -> None:
         """A peer, or an Envoy, says where a stored response or a conversation is now."""
@@ -50,9 +53,14 @@ class ProcessState:
 
 
 def new_state(
-    settings: GatewaySettings, table: EndpointTable, health: HealthLedger, breakers: Breakers | None = None
+    settings: GatewaySettings,
+    table: EndpointTable,
+    health: HealthLedger,
+    breakers: Breakers | None = None,
+    clock: Clock = monotonic,
+    accounting: Accounting | None = None,
 ) -> ProcessState:
-    """State that knows nothing yet."""
+    """State that knows nothing yet; without `accounting` its books are its own, and empty."""
     prefixes = PrefixIndex(max_bytes=settings.prefix_index_bytes)
     knowledge = Knowledge(prefixes, AdapterSlots(), Sessions(), breakers or Breakers())
     return ProcessState(
@@ -67,4 +75,5 @@ def new_state(
         ledger=Ledger(ttl_seconds=settings.inflight_ttl_seconds),
         decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
         budget=RetryBudget(),
+        accounting=accounting or new_accounting(settings, clock),
     )

@@ -33,6 +33,7 @@ class Upkeep:
         state.ledger.expire(now)
         state.table.expire_older_than(now - self.stale_after_seconds)
         state.health.readmit(now)
+        state.accounting.memory.expire(now)
 
     @property
     def stale_after_seconds(self) -> float:

@@ -36,7 +36,10 @@ class Settler:
         learn: Callable[[Outcome], None],
         peers: Deliveries,
         telemetry: Telemetry,
+        adopt: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
+        """`adopt` takes outcomes of requests that no process there is has open: theirs may be gone."""
+        self._adopt = adopt
         self._process_id = process_id
         self._settle = settle
         self._learn = learn
@@ -57,6 +60,7 @@ class Settler:
             self._telemetry.settlements.add("delivered")
         else:
             self._telemetry.settlements.add("unowned")
+            self._adopt(outcome)
 
     def stream_end(self, outcome: Outcome) -> None:
         """The end of an ext_proc stream that showed its response; its decision is this process's."""
@@ -90,6 +94,7 @@ class Settler:
         telemetry = self._telemetry
         if not settled.known:
             telemetry.settlements.add("duplicate")
+            self._adopt(outcome)
             return
         telemetry.settlements.add("settled")
         telemetry.served.add(settled.against)

@@ -1,10 +1,18 @@
 """What one extproc process counts about itself."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
-from pilotage_extproc.telemetry.instruments import Count, Distribution, InstrumentCollector, Reading
+from pilotage_extproc.telemetry.instruments import (
+    Count,
+    Distribution,
+    Instrument,
+    InstrumentCollector,
+    Reading,
+)
 
 _DECISION_BUCKETS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 1.0)
 _TTFT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -87,6 +95,11 @@ class Telemetry:
         self._registry = CollectorRegistry()
         self._registry.register(self._collector)
         ProcessCollector(registry=self._registry)
+
+    def expose(self, instruments: Iterable[Instrument]) -> None:
+        """Expose instruments that others keep."""
+        for instrument in instruments:
+            self._collector.add(instrument)
 
     def read(self, reading: Reading) -> None:
         """Expose a gauge that is read at each scrape."""

@@ -82,7 +82,7 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
         path.partition(".spec.")[2]: one for path, one in OURS if "Reserved" in one.get("description", "")
     }
     assert set(reserved) == {
-        "governance", "transform", "rollout",
+        "governance.content", "governance.records", "governance.tools", "transform", "rollout",
     }  # fmt: skip
     for one in reserved.values():
         assert one["x-kubernetes-validations"] == [
@@ -118,6 +118,7 @@ FILLED_IN = {
     "ModelPool.spec.scheduling.picker",
     "ModelPool.spec.scheduling.picker.type",
     "ModelPool.spec.streamUsage",
+    "RoutePolicy.spec.governance.budgets[].timeZone",
     "RoutePolicy.spec.match.paths[].type",
     "RoutePolicy.spec.rules[].objective.ceilings.quantile",
     "RoutePolicy.spec.rules[].objective.ceilings.whenNone",

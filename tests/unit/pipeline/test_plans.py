@@ -105,6 +105,9 @@ async def deciding(*features: Slow) -> tuple[Pipeline, PlanBook, CurrentIndex]:
             sources=ReadingSources(table, LocalTime("UTC"), clock),
             decisions=state.decisions,
             clock=clock,
+            books=state.accounting.books,
+            prices=state.accounting.prices,
+            alerts=state.accounting.alerts,
             features=features,
         )
     )

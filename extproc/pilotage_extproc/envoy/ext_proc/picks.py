@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.head import CallKind
-from pilotage_extproc.envoy.contract import ANNOUNCE_RESPONSE, CONTRACT, STRIP_USAGE
+from pilotage_extproc.envoy.contract import ANNOUNCE_RESPONSE, CONTRACT, COUNT_OUTPUT, STRIP_USAGE
 from pilotage_extproc.envoy.ext_proc.messages import further_inputs
 from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
 from pilotage_extproc.envoy.ext_proc.retry_headers import router_limits
@@ -82,6 +82,12 @@ class Picks:
 
 def _flags(exchange: Exchange) -> tuple[str, ...]:
     """What Envoy has to do with the response, as keys of the pick's metadata."""
+    if exchange.output_counted:
+        return (*_of_response(exchange), COUNT_OUTPUT)
+    return _of_response(exchange)
+
+
+def _of_response(exchange: Exchange) -> tuple[str, ...]:
     if exchange.usage_added:
         return (STRIP_USAGE,)
     kind, document = exchange.call.kind, exchange.document

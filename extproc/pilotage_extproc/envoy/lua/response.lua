@@ -59,9 +59,14 @@ function envoy_on_response(handle)
   else
     return
   end
+  local counter = pick[COUNT_OUTPUT] == FLAG and feed ~= scan and new_output_counter()
   local announced = pick[ANNOUNCE_RESPONSE] ~= FLAG
   for chunk in handle:bodyChunks() do
     local text = chunk:getBytes(0, chunk:length())
+    if counter then
+      count_output(counter, text)
+      seen.counted = math.max(0, counter.count)
+    end
     local changed = feed(state, text)
     if changed and changed ~= text then
       chunk:setBytes(changed)

@@ -17,7 +17,7 @@ from pilotage_extproc.envoy.lua.names import lua_names
 from pilotage_extproc.envoy.xds.typed import Fields, extension
 
 _FOLDER: Final = Path(__file__).parent
-_SCRIPTS: Final = ("json_scan.lua", "usage.lua", "events.lua", "strip.lua", "response.lua")
+_SCRIPTS: Final = ("json_scan.lua", "usage.lua", "events.lua", "strip.lua", "output.lua", "response.lua")
 """In this order one script: each uses what stands before."""
 _NAMES: Final[Mapping[str, str | Mapping[str, str | int]]] = {
     "USAGE_NAMESPACE": contract.USAGE_NAMESPACE,
@@ -27,6 +27,7 @@ _NAMES: Final[Mapping[str, str | Mapping[str, str | int]]] = {
         "cached": contract.USAGE_CACHED,
         "cache_write": contract.USAGE_CACHE_WRITE,
         "reasoning": contract.USAGE_REASONING,
+        "counted": contract.OUTPUT_COUNTED,
         "id": contract.RESPONSE_ID,
         "error": contract.STREAM_ERROR,
     },
@@ -34,6 +35,7 @@ _NAMES: Final[Mapping[str, str | Mapping[str, str | int]]] = {
     "PILOTAGE_NAMESPACE": contract.PILOTAGE_NAMESPACE,
     "STRIP_USAGE": contract.STRIP_USAGE,
     "ANNOUNCE_RESPONSE": contract.ANNOUNCE_RESPONSE,
+    "COUNT_OUTPUT": contract.COUNT_OUTPUT,
     "FLAG": contract.FLAG,
     "TRANSLATION_HEADER": contract.TRANSLATION_HEADER,
     "TRANSLATION_NOTES": contract.TRANSLATION_NOTES,

@@ -1,0 +1,115 @@
+"""A policy's limits and budgets, compiled, and what is odd about them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pilotage_api.facts_snapshot import ModelSnapshot
+from pilotage_api.findings import Find, ResourceKey, Severity
+from pilotage_api.governance import BudgetLimit, Governance
+from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot
+from pilotage_api.modelpool import ModelPool
+from pilotage_api.naming import pool_key
+from pilotage_api.snapshot import Binding, CandidateModel, RuleSnapshot
+from pilotage_api.store_settings import StoreSettings
+
+_NEEDS_STORE = "a hard budget needs one place that all pickers count at, and that survives them"
+
+
+@dataclass(slots=True, frozen=True)
+class Spending:
+    """What compiling limits and budgets takes, beside the policy."""
+
+    store: StoreSettings
+    facts: dict[str, tuple[ModelSnapshot, ...]]
+    """Of the models of each pool."""
+
+    @classmethod
+    def of(cls, store: StoreSettings, pools: Iterable[ModelPool]) -> "Spending":
+        """Of all pools there are."""
+        facts = {pool_key(pool).key: tuple(model.snapshot() for model in pool.spec.models) for pool in pools}
+        return cls(store, facts)
+
+    def facts_of(self, binding: Binding) -> ModelSnapshot | None:
+        """What is known of the model behind a name."""
+        for one in self.facts.get(binding.pool, ()):
+            if binding.upstream_model in (one.upstream_model, *one.adapters):
+                return one
+        return None
+
+
+@dataclass(slots=True, frozen=True)
+class Governed:
+    """What a policy bounds, and the rules that take over when a budget is spent."""
+
+    governance: GovernanceSnapshot | None = None
+    instead: tuple[RuleSnapshot, ...] = ()
+
+
+def compile_governance(
+    governance: Governance | None,
+    rules: tuple[RuleSnapshot, ...],
+    candidates: Callable[[list[str], str], tuple[CandidateModel, ...]],
+    spending: Spending,
+    key: ResourceKey,
+    find: Find,
+) -> Governed:
+    """Limits and budgets of a policy; `candidates` compiles models that stand at a path of it."""
+    if governance is None or not (governance.limits or governance.budgets):
+        return Governed()
+    budgets: list[BudgetLimitSnapshot] = []
+    instead: list[RuleSnapshot] = []
+    for index, budget in enumerate(governance.budgets):
+        number = None
+        if budget.when_spent is not None:
+            path = f"spec.governance.budgets[{index}].whenSpent"
+            models = [one.model for one in budget.when_spent.candidates]
+            number = len(instead)
+            name = f"budgets[{index}].whenSpent"
+            scheduling = rules[0].scheduling
+            found = candidates(models, path)
+            instead.append(RuleSnapshot(name=name, candidates=found, scheduling=scheduling))
+        budgets.append(budget.snapshot(number))
+    _find_in_budgets(governance.budgets, (*rules, *instead), spending, key, find)
+    unkept = any(budget.hard for budget in budgets) and spending.store.valkey is None
+    return Governed(
+        GovernanceSnapshot(
+            limits=tuple(limit.snapshot() for limit in governance.limits),
+            budgets=tuple(budgets),
+            unenforceable="a hard budget needs governance.store.valkey" if unkept else None,
+        ),
+        tuple(instead),
+    )
+
+
+def _find_in_budgets(
+    budgets: list[BudgetLimit],
+    rules: tuple[RuleSnapshot, ...],
+    spending: Spending,
+    key: ResourceKey,
+    find: Find,
+) -> None:
+    hard = [index for index, budget in enumerate(budgets) if budget.mode == "hard"]
+    store = spending.store
+    if hard and store.valkey is None:
+        path = f"spec.governance.budgets[{hard[0]}].mode"
+        message = f"{_NEEDS_STORE}: until then its requests are answered 503"
+        find(Severity.ERROR, "needs-store", message, key, path, "set governance.store.valkey, or mode: soft")
+    elif budgets and store.valkey is None and store.journal_dir is None:
+        message = "what was spent is forgotten when the picker restarts"
+        fix = "set governance.store.journalDir or governance.store.valkey"
+        find(Severity.WARNING, "not-kept", message, key, "spec.governance.budgets", fix)
+    if not budgets:
+        return
+    for candidate in {one.model: one for rule in rules for one in rule.candidates}.values():
+        for binding in candidate.bindings:
+            facts = spending.facts_of(binding)
+            whose = f"{candidate.model!r} of pool {binding.pool}"
+            if facts is None or facts.pricing is None:
+                then = "requests that it may answer are answered 400" if hard else "it counts as free"
+                message = f"no price is known of {whose}: {then}"
+                fix = "add pricing to the model of that pool"
+                find(Severity.WARNING, "no-price", message, key, "spec.governance.budgets", fix)
+            elif hard and facts.max_output_tokens is None:
+                message = f"nothing bounds the output of {whose}: clients must set max_tokens, or get 400"
+                fix = "add maxOutputTokens to the model of that pool"
+                find(Severity.WARNING, "no-output-bound", message, key, "spec.governance.budgets", fix)

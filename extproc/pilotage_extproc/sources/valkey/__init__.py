@@ -1,0 +1,1 @@
+"""Limits and budgets counted at one Valkey or Redis for all pickers."""

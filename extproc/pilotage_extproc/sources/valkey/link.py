@@ -1,0 +1,180 @@
+"""A connection to the server: what is asked for meanwhile goes out together with the next round trip."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pilotage_api.store_settings import ValkeySettings
+from pilotage_extproc.accounting.store import StoreAway
+from pilotage_extproc.sources.valkey.scripts import ALL, Script
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger(__name__)
+
+_MOST_IN_A_BATCH: Final = 256
+_MOST_WAITING: Final = 20_000
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One script that is to run; `done` gets its reply, an error, or None where it may not have run."""
+
+    script: Script
+    keys: list[str]
+    arguments: list[bytes | str | int]
+    done: Callable[[Any], None]
+
+
+class Link:
+    """Runs scripts in order, in batches. After a failure it is away until the server has answered again."""
+
+    def __init__(self, settings: ValkeySettings) -> None:
+        """Raises StoreAway where the client library is not installed."""
+        self._settings = settings
+        self._waiting: deque[Call] = deque()
+        self._wake = asyncio.Event()
+        self._client, self._faults = _client(settings)
+        self.why_away = "not connected yet"
+        """Empty while the server answers."""
+
+    def call(self, call: Call) -> None:
+        """Run it with the next batch. Raises StoreAway where too many wait."""
+        if len(self._waiting) >= _MOST_WAITING:
+            raise StoreAway("too many requests wait for it")
+        self._waiting.append(call)
+        self._wake.set()
+
+    async def round_trip(self, *calls: Call) -> None:
+        """Run these at once, now. Raises StoreAway."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                replies = await self._execute(calls)
+                if any(_unknown_script(reply) for reply in replies):
+                    await self._load()
+                    replies = await self._execute(calls)
+        except self._faults as error:
+            await self._lost(error)
+            raise StoreAway(self.why_away) from error
+        if self.why_away:
+            log.info("the store of limits and budgets answers")
+        self.why_away = ""
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, Exception):
+                log.error("a script of the store failed: %s", reply)
+            call.done(reply)
+
+    async def get(self, key: str) -> bytes | None:
+        """A value. Raises StoreAway."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                value = await self._client.get(key)
+        except self._faults as error:
+            await self._lost(error)
+            raise StoreAway(self.why_away) from error
+        return value if isinstance(value, bytes) else None
+
+    async def run_waiting(self) -> None:
+        """Run what waits, once; returns at once where nothing does. Raises StoreAway."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_IN_A_BATCH))]
+        if not batch:
+            return
+        try:
+            await self.round_trip(*batch)
+        except StoreAway:
+            for call in batch:
+                call.done(None)
+            raise
+
+    def wake(self) -> None:
+        """Something waits elsewhere."""
+        self._wake.set()
+
+    async def wait(self) -> None:
+        """Until something waits."""
+        await self._wake.wait()
+        self._wake.clear()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that are to run."""
+        return len(self._waiting)
+
+    def fail_waiting(self) -> None:
+        """Nothing of what waits is run."""
+        while self._waiting:
+            self._waiting.popleft().done(None)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def _execute(self, calls: tuple[Call, ...]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(call.script.digest, len(call.keys), *call.keys, *call.arguments)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        for reply in replies:
+            if isinstance(reply, OSError | TimeoutError) or _is_lost(reply):
+                raise reply
+        return replies
+
+    async def _load(self) -> None:
+        for script in ALL:
+            await self._client.script_load(script.text)
+
+    async def _lost(self, error: BaseException) -> None:
+        why = str(error) or "no answer in time"
+        if not self.why_away:
+            log.warning("the store of limits and budgets is away: %s", why)
+        self.why_away = why
+        await self._client.connection_pool.disconnect()  # an answer that comes late belongs to nobody
+
+
+def _client(settings: ValkeySettings) -> tuple["Redis", tuple[type[Exception], ...]]:
+    """The client, and what it raises where the server is away."""
+    try:
+        from redis.asyncio import Redis  # noqa: PLC0415 - only where it is used
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import RedisError  # noqa: PLC0415
+    except ImportError:
+        raise StoreAway("governance.store.valkey needs the redis package: install pilotage[valkey]") from None
+    host, _, port = settings.address.rpartition(":")
+    client = Redis(
+        host=host.strip("[]"),
+        port=int(port),
+        db=settings.database,
+        username=settings.username,
+        password=_password(settings.password_file),
+        ssl=settings.tls,
+        ssl_ca_certs=settings.ca_file,
+        socket_timeout=None,  # waits are bounded here: the client's own bound can lose a cancellation
+        socket_connect_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=4,
+        protocol=2,
+    )
+    return client, (RedisError, OSError, TimeoutError)
+
+
+def _password(path: str | None) -> str | None:
+    return None if path is None else Path(path).read_text().strip()
+
+
+def _is_lost(reply: object) -> bool:
+    from redis.exceptions import ConnectionError as Lost  # noqa: PLC0415
+    from redis.exceptions import TimeoutError as Late  # noqa: PLC0415
+
+    return isinstance(reply, Lost | Late)
+
+
+def _unknown_script(reply: object) -> bool:
+    from redis.exceptions import NoScriptError  # noqa: PLC0415
+
+    return isinstance(reply, NoScriptError)

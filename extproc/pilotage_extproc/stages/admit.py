@@ -1,0 +1,142 @@
+"""Limits and budgets: what a request may use is held before it is sent, and settled when it has ended."""
+
+from asyncio import CancelledError
+from collections.abc import Awaitable
+from typing import Final
+
+from pilotage_extproc.accounting.answers import refusal
+from pilotage_extproc.accounting.books import Books
+from pilotage_extproc.accounting.claims import Hold, Refused, Verdict
+from pilotage_extproc.accounting.note import SettlingNote, Spender
+from pilotage_extproc.accounting.price import Price
+from pilotage_extproc.accounting.prices import PriceBook
+from pilotage_extproc.accounting.rules import Expected, SpendingRules
+from pilotage_extproc.accounting.store import StoreAway
+from pilotage_extproc.dialects.call import max_tokens
+from pilotage_extproc.dialects.looking import UnknownFactError
+from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange, Note
+from pilotage_extproc.request.stage import Step
+from pilotage_extproc.request.token_bounds import MOST_COST, expected_input, most_output
+
+UNBOUNDED_OUTPUT_TOKENS: Final = 4096
+"""Held of an answer that neither its client nor its model bounds."""
+_RETRY_SECONDS: Final = 1
+_ADMITTED: Final = Note[SettlingNote]("admitted")
+
+
+class Admit(Step):
+    """Claims all limits and budgets of a policy at once."""
+
+    name = "admit"
+    settles = True
+
+    def __init__(
+        self,
+        rules: SpendingRules,
+        books: Books,
+        prices: PriceBook,
+        clamp_at: int | None,
+    ) -> None:
+        self._rules = rules
+        self._books = books
+        self._prices = prices
+        self._clamp_at = clamp_at
+
+    def apply(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Hold what it claims. Raises RequestRefused: 429 where it does not fit, 503 without a store."""
+        note = self._note(exchange)
+        try:
+            verdict = self._books.admit(note)
+        except StoreAway as away:
+            self._away(exchange, away)
+            return None
+        if isinstance(verdict, Awaitable):
+            return self._wait(exchange, note, verdict)
+        self._take(exchange, note, verdict)
+        return None
+
+    def finish(self, exchange: Exchange, outcome: Outcome) -> None:
+        """Settle it, or give back what it holds where it was never sent."""
+        note = exchange.kept(_ADMITTED)
+        if note is None:
+            return
+        if outcome.decision_id:
+            self._books.settle(note, outcome)
+        else:
+            self._books.cancel(note)
+
+    def amend(self, exchange: Exchange, outcome: Outcome) -> None:
+        """What was an estimate is known now."""
+        self.finish(exchange, outcome)
+
+    async def _wait(self, exchange: Exchange, note: SettlingNote, verdict: Awaitable[Verdict]) -> None:
+        try:
+            found = await verdict
+        except StoreAway as away:
+            self._books.cancel(note)  # it may have been granted all the same
+            self._away(exchange, away)
+            return
+        except CancelledError:
+            self._books.cancel(note)
+            raise
+        self._take(exchange, note, found)
+
+    def _take(self, exchange: Exchange, note: SettlingNote, verdict: Verdict) -> None:
+        if isinstance(verdict, Refused):
+            raise refusal(verdict)
+        granted = SettlingNote(
+            note.hold._replace(slots=verdict.slots), note.spender, note.prices, note.input_tokens
+        )
+        exchange.keep(_ADMITTED, granted)
+        if self._rules.reads_tokens:
+            exchange.count_output()
+        self._books.admitted(granted)
+
+    def _away(self, exchange: Exchange, away: StoreAway) -> None:
+        if not self._books.serves_without or self._rules.hard:
+            message = "Limits and budgets cannot be checked now."
+            raise RequestRefused(Refusal.LIMITS_AWAY, message, retry_after_seconds=_RETRY_SECONDS) from away
+        exchange.skip(self.name, str(away))
+
+    def _note(self, exchange: Exchange) -> SettlingNote:
+        rules, decision, identity = self._rules, exchange.decision, exchange.identity
+        prices = self._priced(exchange)
+        tokens = expected_input(exchange) if rules.reads_tokens else 0
+        output = self._expected_output(exchange) if rules.reads_tokens else 0
+        most = exchange.kept(MOST_COST) or 0
+        upstream = decision.targets[0].upstream_model
+        claims = rules.claims(identity, upstream, Expected(tokens, output, most), self._books.utc_now())
+        spender = Spender(
+            identity.tenant, identity.team, identity.key, identity.user, decision.policy or "", decision.model
+        )
+        return SettlingNote(Hold(decision.id, tuple(claims), ()), spender, prices, tokens)
+
+    def _priced(self, exchange: Exchange) -> tuple[tuple[str, str, Price | None], ...]:
+        version, pools = exchange.snapshot_version, exchange.route.pools
+        return tuple(
+            [
+                (
+                    one.address,
+                    one.upstream_model,
+                    self._prices.of(version, pools, one.pool, one.upstream_model)[1],
+                )
+                for one in exchange.decision.targets
+            ]
+        )
+
+    def _expected_output(self, exchange: Exchange) -> int:
+        """The most that the client or the model lets it have; of an answer without a bound a guess."""
+        dialect = DIALECTS[exchange.call.kind]
+        if not dialect.output_limits:
+            return 0
+        try:
+            own = max_tokens(dialect, exchange.document.members)
+        except UnknownFactError:
+            own = None
+        bounds = [
+            one for one in (own, most_output(exchange, self._prices, self._clamp_at)) if one is not None
+        ]
+        return max(0, min(bounds)) if bounds else UNBOUNDED_OUTPUT_TOKENS

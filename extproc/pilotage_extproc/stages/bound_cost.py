@@ -1,0 +1,53 @@
+"""Requests of a hard budget: their output is bounded in their body, and what they can cost is known."""
+
+import orjson
+
+from pilotage_extproc.accounting.prices import PriceBook
+from pilotage_extproc.dialects.limits import OutputLimits
+from pilotage_extproc.dialects.splice import edited
+from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import Step
+from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, most_output
+
+
+class BoundCost(Step):
+    """Lowers the output's limit to what the budget holds, so that the engine itself ends a long answer."""
+
+    name = "boundCost"
+
+    def __init__(self, prices: PriceBook, clamp_at: int | None) -> None:
+        """`clamp_at` is the most output tokens that the rule lets an answer have; None has no such bound."""
+        self._prices = prices
+        self._clamp_at = clamp_at
+        self._limits = {
+            kind: OutputLimits(dialect) for kind, dialect in DIALECTS.items() if dialect.output_limits
+        }
+
+    def apply(self, exchange: Exchange) -> None:
+        """Bound it. Raises RequestRefused (400) where nothing bounds what it can cost."""
+        bounds = Bounds(exchange)
+        output = bounds.most_output(most_output(exchange, self._prices, self._clamp_at))
+        exchange.keep(MOST_COST, self._most_cost(exchange, bounds, output * bounds.choices))
+        limits = self._limits.get(exchange.call.kind)
+        if limits is None:
+            return
+        body = exchange.body if exchange.new_body is None else exchange.new_body
+        # what keeps an output budget has changed these members already
+        members = orjson.loads(body) if exchange.budget_edits else exchange.document.members
+        edits = limits.lowered(body, members, output)
+        if edits:
+            exchange.clamped(edited(body, edits))
+
+    def _most_cost(self, exchange: Exchange, bounds: Bounds, output_tokens: int) -> int:
+        """Nano-dollars at the dearest of its attempts. One of them is under way at a time."""
+        version, pools = exchange.snapshot_version, exchange.route.pools
+        most = 0
+        for one in exchange.decision.targets:
+            facts, price = self._prices.of(version, pools, one.pool, one.upstream_model)
+            if facts is None or price is None:
+                message = "A hard budget needs the price of every model that may answer; one has none."
+                raise RequestRefused(Refusal.COST_NOT_BOUNDED, message)
+            most = max(most, price.most(bounds.most_input(facts.context_window), output_tokens))
+        return most

@@ -1,0 +1,72 @@
+"""`pilotage usage`: what was spent, by whom, from the journals."""
+
+import csv
+import io
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from pilotage_cli.commands.usage import summed
+from pilotage_cli.failure import CommandError
+from pilotage_cli.main import application
+from pilotage_extproc.sources.journal import framed
+
+
+def line(number: int, *, state="settled", tenant="acme", key="k1", nano=1_500_000_000, at=1_764_000_000.0):
+    return framed(
+        orjson.dumps(
+            {
+                "t": at,
+                "s": state,
+                "id": f"x-{number}",
+                "who": [tenant, "search", key, ""],
+                "what": ["default/auto", "auto", "small"],
+                "tokens": [100, 40, 0, 20],
+                "nano": nano,
+                "budgets": [],
+            }
+        )
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    lines = [line(1), line(2, state="estimated", nano=500_000_000), line(3, tenant="b", nano=1)]
+    lines += [line(4, at=1_864_000_000.0), b"00000000 {}\n"]
+    (tmp_path / "usage-20251124-p1.jsonl").write_bytes(b"".join(lines))
+    return tmp_path
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(application(), ["usage", *arguments])
+
+
+def test_csv_has_a_row_for_each_party_and_exact_dollars(folder):
+    result = run(str(folder), "--csv", "--until", "2026-01-01")
+    assert result.exit_code == 0
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [(row["tenant"], row["requests"], row["usd"], row["estimated_usd"]) for row in rows] == [
+        ("acme", "2", "2", "0.5"),
+        ("b", "1", "0.000000001", "0"),
+    ]
+    assert rows[0]["cached_input_tokens"] == "80"
+    assert "1 damaged" in result.stderr
+
+
+def test_rows_can_be_summed_by_other_names(folder):
+    result = run(str(folder), "--csv", "--by", "policy,upstream_model")
+    [row] = csv.DictReader(io.StringIO(result.stdout))
+    assert (row["policy"], row["upstream_model"], row["requests"]) == ("default/auto", "small", "4")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--by", "nobody"], ["--since", "yesterday"], ["--by", ","]], ids=["by", "since", "nothing"]
+)
+def test_what_is_wrong_is_said(folder, arguments):
+    assert isinstance(run(str(folder), *arguments).exception, CommandError)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    assert isinstance(run(str(tmp_path / "none")).exception, CommandError)
+    assert summed([], ["tenant"]) == []
