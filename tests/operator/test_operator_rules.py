@@ -6,6 +6,7 @@ from operator_run import condition, policy, pool
 from pilotage_kube.errors import Invalid
 
 M = [{"model": "llama"}]
+BUDGET = {"per": "policy", "period": "day", "usd": "5", "mode": "hard"}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,10 @@ M = [{"model": "llama"}]
         ),
         ({"rules": [{"when": "t" * 4097, "candidates": M}]}, "4096"),
         ({"otherwise": "give-up"}, "otherwise"),
+        ({"governance": {"limits": [{"per": "tenant"}]}}, "a limit bounds something"),
+        ({"governance": {"limits": [{"per": "tenant", "requests": 5}]}}, "bounded in a window"),
+        ({"governance": {"budgets": [{**BUDGET, "usd": "9000000.01"}]}}, "at most 9000000 dollars"),
+        ({"governance": {"budgets": [{**BUDGET, "whenSpent": {"candidates": M}}]}}, "for soft budgets"),
     ],
 )
 async def test_the_api_server_refuses_what_check_refuses(operators, spec, told):

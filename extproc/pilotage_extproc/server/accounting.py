@@ -58,6 +58,8 @@ class Accounting:
         """Settle what can be settled, after what `runs` has ended."""
         if self.valkey is not None:
             await self.valkey.close()
+        if self.journal is not None:
+            self.journal.flush()  # what was settled just now
 
 
 def new_accounting(settings: GatewaySettings, clock: Clock) -> Accounting:

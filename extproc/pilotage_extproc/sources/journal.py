@@ -128,8 +128,12 @@ class JournalWriter:
                 lines, self._lines = self._lines, []
                 await loop.run_in_executor(None, self._write, lines)
         finally:
-            lines, self._lines = self._lines, []
-            self._write(lines)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is left, at once; for a process that ends."""
+        lines, self._lines = self._lines, []
+        self._write(lines)
 
     def _add(self, value: dict[str, Any]) -> None:
         if len(self._lines) >= _MOST_LINES:
