@@ -33,6 +33,7 @@ REASONS: Final = (
 CLIENTS: Final = 16
 STREAMS: Final = 24
 CONTENT: Final = b'"content":"'
+_HEADERS: Final = {"content-type": "application/json"}
 _FREE: Final = ListenSettings(gateway="127.0.0.1:0", extproc="127.0.0.1:0", admin="127.0.0.1:0")
 
 
@@ -83,7 +84,7 @@ def _body(model: str, *, stream: bool = False) -> bytes:
 async def throughput(url: str, seconds: float, rounds: int) -> dict[str, list[float]]:
     """Requests a second by policy, one figure a round; the policies take turns."""
     found: dict[str, list[float]] = {"plain": [], "guarded": []}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=_HEADERS) as session:
         for number in range(2 * rounds + 2):
             model = ("plain", "guarded")[(number + number // 2) % 2]  # a, b, b, a: drift favours neither
             until, count = time.monotonic() + seconds, [0]
@@ -154,7 +155,7 @@ async def switching(gateway: Gateway, url: str) -> Switching:
                 seen.failed_without_content += 1
             await asyncio.sleep(0.005 * (number % 5))
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=_HEADERS) as session:
         clients = [asyncio.create_task(client(session, number)) for number in range(STREAMS)]
         await asyncio.sleep(3)
         seen.died_at = time.monotonic()

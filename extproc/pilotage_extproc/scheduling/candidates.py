@@ -55,6 +55,8 @@ class CandidateSet:
     """Waiting requests at which each candidate is full; None where no pool says."""
     full_cache: NDArray[np.float64] | None
     """Share of KV cache in use at which each candidate is full; None where no pool says."""
+    tier_members: tuple[NDArray[np.intp], ...] = ()
+    """Each tier's candidates, where there is more than one tier."""
 
     def __post_init__(self) -> None:
         """Requests share the arrays, and plug-ins see them: nobody may write to them."""
@@ -159,6 +161,9 @@ def candidate_set(
         adapters=tuple([(name, _joined(found, every)) for name, found in adapters.items()]),
         full_queue=columns.full_queue,
         full_cache=columns.full_cache,
+        tier_members=tuple(np.flatnonzero(columns.tiers == tier) for tier in range(tier_count))
+        if tier_count > 1
+        else (),
     )
 
 

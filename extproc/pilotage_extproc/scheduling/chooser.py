@@ -116,8 +116,10 @@ class Chooser:
         first: list[int] | None = None
         later: list[int] = []
         if shape is not None:
-            tiers, alive, passed_over = shaped(view, alive, shape, None)
+            tiers, found, passed_over = shaped(view, alive, shape, None)
+            alive = alive if found is None else found
             first, later = compared(tiers, passed_over, shape.fallback.own_tiers)
+            limit = max(limit - len(later), len(first))
         able = alive.copy()
         for way, members in zip(objective.ways, objective.members, strict=True):
             reason = unable(way, asked)
@@ -129,7 +131,7 @@ class Chooser:
         choice = self._choice(view, objective, asked)
         order, choice = self._order(choice, candidates, alive, total, dropped, limit)
         if order and later:
-            order = with_later(order, later, candidates, able, total, limit)
+            order = with_later(order, later, candidates, able, total)
         cached = 0.0
         if order and request.prompt is not None:
             cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token

@@ -81,8 +81,7 @@ class Scheduler:
         hosted = self.table.needs[candidates.rows] > 0 if self.table.hosted_rows else None
         passed_over: tuple[PassedOver, ...] = ()
         if shape is not None:
-            everyone = np.ones(len(candidates), np.bool_) if alive is None else alive
-            tier_order, alive, passed_over = shaped(view, everyone, shape, tier_order)
+            tier_order, alive, passed_over = shaped(view, alive, shape, tier_order)
             limit = max(limit, len(tier_order))
         order = _Order(candidates, profile, total, limit, skipped, hosted).of(alive, tier_order)
         cached = 0.0
@@ -209,12 +208,11 @@ class _Order:
         if candidates.tier_count == 1:
             members = candidates.all if alive is None else alive.nonzero()[0]
             return self._of_tier(members, limit, set())
-        if alive is None:
-            alive = np.ones(len(candidates), np.bool_)
+        members_of = candidates.tier_members
         tiers = [
             found
             for tier in (tier_order if tier_order is not None else range(candidates.tier_count))
-            if len(found := np.flatnonzero(alive & (candidates.tiers == tier)))
+            if len(found := members_of[tier] if alive is None else members_of[tier][alive[members_of[tier]]])
         ]
         order: list[int] = []
         taken: set[int] = set()

@@ -63,18 +63,26 @@ class Shaped(NamedTuple):
     """The tiers of a list, in order, and who of them is in it."""
 
     tiers: list[int]
-    alive: NDArray[np.bool_]
+    alive: NDArray[np.bool_] | None
+    """None is all."""
     passed_over: tuple[PassedOver, ...]
 
 
 def shaped(
-    view: CandidateView, alive: NDArray[np.bool_], shape: Shape, tier_order: Sequence[int] | None
+    view: CandidateView, alive: NDArray[np.bool_] | None, shape: Shape, tier_order: Sequence[int] | None
 ) -> Shaped:
-    """The tiers of a request's list. `alive` are the candidates that the filters left.
+    """The tiers of a request's list. `alive` are the candidates that the filters left; None is all.
 
     `tier_order` is that of the rule's own candidates; None is as they are written.
     """
     fallback = shape.fallback
+    if alive is None and _all_serve(view, shape):
+        own = list(range(fallback.own_tiers) if tier_order is None else tier_order)
+        if fallback.at_attempt:
+            own += range(fallback.own_tiers, view.candidates.tier_count)
+        return Shaped(own, None, ())
+    if alive is None:
+        alive = np.ones(len(view), np.bool_)
     fits = _fitting(alive, shape)
     causes = _causes(view, alive, fits, shape)
     own = list(range(fallback.own_tiers) if tier_order is None else tier_order)
@@ -90,6 +98,16 @@ def shaped(
         if (cause := causes[tier]) is not None
     ]
     return Shaped(first + last, fits, tuple(passed))
+
+
+def _all_serve(view: CandidateView, shape: Shape) -> bool:
+    """Whether no reason passes any of the models over: so it is for most requests."""
+    if shape.misfits or not all(map(len, view.candidates.tier_members)):
+        return False
+    reasons = shape.fallback.at_decision
+    works = at_work(view) if FallbackReason.UNHEALTHY in reasons else None
+    room = _ROOM.keep(view) if FallbackReason.SATURATED in reasons else None
+    return (works is None or bool(works.all())) and (room is None or bool(room.all()))
 
 
 def _fitting(alive: NDArray[np.bool_], shape: Shape) -> NDArray[np.bool_]:
@@ -154,10 +172,9 @@ def with_later(
     candidates: CandidateSet,
     alive: NDArray[np.bool_],
     total: NDArray[np.float64],
-    limit: int,
 ) -> list[int]:
-    """An order of candidates, shortened so that each later tier has a place behind it, and those places."""
-    kept = list(order[: max(1, limit - len(later))])
+    """An order of candidates, and behind it the best of each later tier."""
+    kept = list(order)
     taken = {int(candidates.rows[index]) for index in kept}
     for tier in later:
         members = np.flatnonzero(alive & (candidates.tiers == tier))
