@@ -1,7 +1,7 @@
 """`python -m bench.choice`: right answers in time for their money, against four rivals; and predicted times.
 
-`fleet` runs the routers, `latency` judges predictions, `decisions` times choices; `sample --routellm DIR`
-draws the sample anew.
+`fleet` runs the routers, `latency` judges predictions, `decisions` times choices. `docs` writes
+their results (bench/results/choice-*.json) into docs/choice.md; `sample` draws the sample anew.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.choice.answers import read_sample, split, write_sample
 from bench.choice.decisions import time_choices
+from bench.choice.document import write_documents
 from bench.choice.fleet import DEADLINE_SECONDS, Load
 from bench.choice.predictions import judge
 from bench.choice.suite import compare, outside, points
@@ -21,7 +22,7 @@ SEEDS = (1, 2, 3, 4, 5)
 def main() -> int:
     """Run what the arguments ask for; its results are printed, and written as JSON where a file is named."""
     parser = argparse.ArgumentParser(prog="python -m bench.choice", description=__doc__)
-    parser.add_argument("what", choices=("fleet", "latency", "decisions", "sample"))
+    parser.add_argument("what", choices=("fleet", "latency", "decisions", "docs", "sample"))
     parser.add_argument("--routellm", type=Path, help="RouteLLM's data, for sample")
     parser.add_argument("--seconds", type=float, default=Load().seconds, help="virtual seconds of a run")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
@@ -31,6 +32,9 @@ def main() -> int:
         if given.routellm is None:
             parser.error("sample needs --routellm")
         print(f"{write_sample(given.routellm)} questions")
+        return 0
+    if given.what == "docs":
+        write_documents()
         return 0
     seeds, load = SEEDS[: given.seeds], Load(seconds=given.seconds)
     questions = read_sample()
