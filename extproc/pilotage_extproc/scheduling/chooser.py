@@ -218,14 +218,17 @@ class Chooser:
                 within_bounds = False
                 if objective.refuses:
                     return [], replace(choice, within_bounds=False)
-        allowed, held = self._stayed(choice, candidates, worth, allowed)
-        keys = allowed + (NEAR * total + self._random.random(len(total)) * (NEAR / 4))
+        stayed, held = self._stayed(choice, candidates, worth, allowed)
+        told_apart = NEAR * total + self._random.random(len(total)) * (NEAR / 4)
+        keys = stayed + told_apart
         flat = int(keys.argmax())
         level, pick = divmod(flat, len(total))
         if not np.isfinite(keys[level, pick]):
             return [], choice
         pick = self._explored(choice, keys[level], pick)
-        order = _distinct(candidates, keys[level], pick, limit)
+        # a conversation that is only better off where it is may go on elsewhere when its model fails
+        others = allowed[level] + told_apart if held == HELD_BY_GAIN else keys[level]
+        order = _distinct(candidates, others, pick, limit)
         return order, replace(choice, level=level, held=held, within_bounds=within_bounds)
 
     def _stayed(

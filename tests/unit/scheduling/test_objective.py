@@ -283,6 +283,8 @@ def test_a_conversation_stays_where_the_gain_is_small_and_moves_where_it_is_not(
     stated = weighing(quality=1)
     stays = fleet.choose(fleet.objective(stated, minimum_gain=0.5), plain(last_tier=0))
     assert (fleet.model_of(stays), stays.choice.held) == ("weak", HELD_BY_GAIN)
+    fallbacks = [fleet.candidates.targets[index].upstream_model for index in stays.ranking.order[1:]]
+    assert "strong" in fallbacks  # should its model fail everywhere
     moves = fleet.choose(fleet.objective(stated, minimum_gain=0.1), plain(last_tier=0))
     assert (fleet.model_of(moves), moves.choice.held) == ("strong", "")
 
