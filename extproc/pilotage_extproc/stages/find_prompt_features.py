@@ -66,10 +66,15 @@ class FindPromptFeatures(Step):
         self._of_remote: frozenset[str] = frozenset()
         self._keywords = False
         self._missing: tuple[str, ...] = ()
+        self._made: dict[frozenset[str], Self] = {}
 
     def narrowed(self, wanted: frozenset[str]) -> Self:
-        """A stage that finds out these features alone; what they take is loaded now."""
-        made = type(self)(
+        """A stage that finds out these features alone, the same each time; what they take is loaded now."""
+        wanted &= ALL
+        known = self._made.get(wanted)
+        if known is not None:
+            return known
+        made = self._made[wanted] = type(self)(
             self._reader,
             self._cache,
             self._current,

@@ -194,6 +194,12 @@ async def test_weights_are_loaded_only_for_what_reads_them():
     assert loaded == [1]
 
 
+def test_plans_that_ask_for_the_same_share_a_stage():
+    stage = FindPromptFeatures(PromptReader(Weights), FeatureCache(), CurrentIndex())
+    assert stage.narrowed(frozenset([DOMAIN, "x"])) is stage.narrowed(frozenset([DOMAIN, "y"]))
+    assert stage.narrowed(frozenset([DOMAIN])) is not stage.narrowed(frozenset([KEYWORDS]))
+
+
 class Remote:
     """A classifier that is asked."""
 
