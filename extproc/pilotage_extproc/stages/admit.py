@@ -79,7 +79,7 @@ class Admit(Step):
             self._books.cancel(note)  # it may have been granted all the same
             self._away(exchange, away)
             return
-        except CancelledError:
+        except (CancelledError, GeneratorExit):
             self._books.cancel(note)
             raise
         self._take(exchange, note, found)

@@ -9,6 +9,7 @@ import redis
 from valkey_rig import Picker, ValkeyServer, money, today, until
 
 from pilotage_extproc.accounting.claims import (
+    Admission,
     Amount,
     ConcurrentClaim,
     Granted,
@@ -235,6 +236,29 @@ async def test_an_admission_that_comes_after_its_request_was_given_up_holds_noth
     with pytest.raises(StoreAway, match="given up"):
         await one.admit("a-1", money(400))
     assert figures(server, money(0)) == (0, 0, 0)
+
+
+async def test_an_admission_is_waited_for_outside_of_a_task_and_not_for_ever(server, pickers):
+    one = await pickers("a", timeout_seconds=0.2)
+
+    def step(waiting):
+        """As the picker's transport steps a request's handler."""
+        try:
+            return waiting.send(None)
+        except StopIteration as ended:
+            return ended.value
+
+    waiting = one.store.admit(Admission("a-1", (money(1),), 900.0))
+    loop, steps = asyncio.get_running_loop(), []
+    loop.call_soon(lambda: steps.append(step(waiting)))
+    await until(lambda: steps)
+    await until(steps[0].done)
+    loop.call_soon(lambda: steps.append(step(waiting)))
+    await until(lambda: len(steps) == 2)
+    assert isinstance(steps[1], Granted)
+    one._task.cancel()  # nobody answers any more
+    with pytest.raises(StoreAway):
+        await one.admit("a-2", money(1))
 
 
 async def test_ten_thousand_requests_at_once_are_answered_and_exact(server, pickers):

@@ -47,6 +47,10 @@ class Link:
         """Run it with the next batch. Raises StoreAway where too many wait."""
         if len(self._waiting) >= _MOST_WAITING:
             raise StoreAway("too many requests wait for it")
+        self.must_call(call)
+
+    def must_call(self, call: Call) -> None:
+        """The same for what has to run in the end, however many wait."""
         self._waiting.append(call)
         self._wake.set()
 

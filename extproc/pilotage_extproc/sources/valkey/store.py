@@ -70,6 +70,8 @@ class ValkeyStore:
     ) -> None:
         """`writer` names this process. Raises StoreAway where the client library is not installed."""
         self._link = Link(settings)
+        self._longest_wait_seconds = 2 * settings.timeout_seconds
+        """In the queue and on the wire."""
         self._keys = Keys(settings.prefix)
         self._writer = writer
         self._on_booked = on_booked
@@ -166,7 +168,7 @@ class ValkeyStore:
         batch = [self._unsettled.popleft() for _ in range(min(len(self._unsettled), 256))]
         calls = [self._settling(one) for one in batch]
         for call in calls:
-            self._link.call(call)
+            self._link.must_call(call)
         await self._link.run_waiting()
 
     async def _rebuild(self) -> None:
@@ -232,7 +234,12 @@ class ValkeyStore:
 
         keys = [self._keys.epoch, self._keys.id(admission.id), *map(self._keys.claim, admission.claims)]
         self._link.call(Call(ADMIT, keys, admission_arguments(admission), done))
-        return self._verdict(admission, await reply)
+        # no `asyncio.timeout`: requests are stepped outside of tasks
+        timer = reply.get_loop().call_later(self._longest_wait_seconds, done, None)
+        try:
+            return self._verdict(admission, await reply)
+        finally:
+            timer.cancel()
 
     def _verdict(self, admission: Admission, reply: Any) -> Verdict:
         if reply is None or isinstance(reply, Exception):
