@@ -7,6 +7,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,10 @@ _CAPABILITIES: Final = {
     "reasoning": "supports_reasoning",
 }
 _DECIMALS: Final = Decimal("0.000000001")
+_DIGITS: Final = re.compile(r"[0-9]{1,12}\Z")
+_MOST_USD: Final = 100
+"""A token: no model costs as much."""
+_MOST_TOKENS: Final = 1_000_000_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -62,56 +67,82 @@ def entry_of(entries: Mapping[str, Mapping[str, Any]], names: list[str]) -> str 
     return None
 
 
-def facts_of(entry: Mapping[str, Any]) -> Facts:
-    """What an entry says, as `spec.models[]` has it; what it does not say is left out."""
-    facts: Facts = {}
-    window, answer = _count(entry.get("max_input_tokens")), _count(entry.get("max_output_tokens"))
-    if window is not None:
-        facts["contextWindow"] = window
-    if answer is not None and (window is None or answer <= window):
-        facts["maxOutputTokens"] = answer
-    if any(key in entry for key in _CAPABILITIES.values()):
-        facts["capabilities"] = [name for name, key in _CAPABILITIES.items() if entry.get(key) is True]
-    pricing = _pricing(entry)
-    if pricing is not None:
-        facts["pricing"] = pricing
-    return facts
+def facts_of(name: str, entry: Mapping[str, Any]) -> Facts:
+    """What an entry says, as `spec.models[]` has it; what it does not say is left out.
+
+    Raises CommandError, naming entry and field, for a number that no model can have.
+    """
+    return _Entry(name, entry).facts()
 
 
-def _pricing(entry: Mapping[str, Any]) -> dict[str, Any] | None:
-    prices = _prices(entry, "")
-    if "inputPerMillion" not in prices:
-        return None
-    bounds = sorted({int(found[1]) for key in entry if (found := _ABOVE.search(key))})
-    tiers = [
-        {"aboveInputTokens": bound * 1000, **of_tier}
-        for bound in bounds
-        if (of_tier := _prices(entry, f"_above_{bound}k_tokens"))
-    ]
-    return {**prices, **({"tiers": tiers} if tiers else {})}
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One entry of a price file. Text and null say nothing, as does what the format has no place for."""
 
+    name: str
+    fields: Mapping[str, Any]
 
-def _prices(entry: Mapping[str, Any], suffix: str) -> dict[str, str]:
-    found = {}
-    for field, key in _PRICES.items():
-        price = _per_million(entry.get(key + suffix))
-        if price is not None:
-            found[field] = price
-    return found
+    def facts(self) -> Facts:
+        """As `spec.models[]` has them."""
+        facts: Facts = {}
+        window, answer = self._count("max_input_tokens"), self._count("max_output_tokens")
+        if window is not None:
+            facts["contextWindow"] = window
+        if answer is not None and (window is None or answer <= window):
+            facts["maxOutputTokens"] = answer
+        if any(key in self.fields for key in _CAPABILITIES.values()):
+            facts["capabilities"] = [
+                name for name, key in _CAPABILITIES.items() if self.fields.get(key) is True
+            ]
+        pricing = self._pricing()
+        if pricing is not None:
+            facts["pricing"] = pricing
+        return facts
 
+    def _pricing(self) -> dict[str, Any] | None:
+        prices = self._prices("")
+        if "inputPerMillion" not in prices:
+            return None
+        bounds = sorted({int(found[1]) for key in self.fields if (found := _ABOVE.search(key))} - {0})
+        tiers = [
+            {"aboveInputTokens": bound * 1000, **of_tier}
+            for bound in bounds
+            if (of_tier := self._prices(f"_above_{bound}k_tokens"))
+        ]
+        return {**prices, **({"tiers": tiers} if tiers else {})}
 
-def _per_million(price: Any) -> str | None:
-    """Decimal text; None where it is no price."""
-    if isinstance(price, bool) or not isinstance(price, int | Decimal) or price < 0:
-        return None
-    dollars = (Decimal(price) * _MILLION).quantize(_DECIMALS)
-    text = f"{dollars:f}"
-    return text.rstrip("0").rstrip(".")
+    def _prices(self, suffix: str) -> dict[str, str]:
+        found = {}
+        for field, key in _PRICES.items():
+            price = self._per_million(key + suffix)
+            if price is not None:
+                found[field] = price
+        return found
 
+    def _per_million(self, field: str) -> str | None:
+        """Decimal text; None where it says no price."""
+        price = self.fields.get(field)
+        if isinstance(price, bool) or not isinstance(price, int | Decimal):
+            return None
+        if not 0 <= price <= _MOST_USD:
+            raise self._error(field, price, f"a price is 0 to {_MOST_USD} dollars a token")
+        text = f"{(abs(Decimal(price)) * _MILLION).quantize(_DECIMALS):f}"
+        return text.rstrip("0").rstrip(".")
 
-def _count(tokens: Any) -> int | None:
-    """The format has some numbers as text."""
-    if isinstance(tokens, str) and tokens.isdigit():
-        tokens = int(tokens)
-    whole = isinstance(tokens, int | Decimal) and not isinstance(tokens, bool) and tokens == int(tokens)
-    return int(tokens) if whole and tokens > 0 else None
+    def _count(self, field: str) -> int | None:
+        """Tokens; the format has some numbers as text. None where it says no bound."""
+        tokens = self.fields.get(field)
+        if isinstance(tokens, str) and _DIGITS.match(tokens):
+            tokens = int(tokens)
+        if isinstance(tokens, bool) or not isinstance(tokens, int | Decimal) or tokens == 0:
+            return None
+        # a Decimal may have a million digits: its size is looked at before it becomes an int
+        if not 0 < tokens <= _MOST_TOKENS or tokens != int(tokens):
+            raise self._error(field, tokens, f"a number of tokens is whole, from 1 to {_MOST_TOKENS}")
+        return int(tokens)
+
+    def _error(self, field: str, value: int | Decimal, expected: str) -> CommandError:
+        return CommandError(
+            f"the price file's entry {self.name!r}: {field}: {Decimal(value):.6g}: {expected}; "
+            "mend the entry, or take another one by --as MODEL=ENTRY"
+        )

@@ -46,9 +46,8 @@ def import_facts(
             if entry is None:
                 typer.echo(f"# {where}: no entry in the price file; name it by --as {model.name}=ENTRY")
                 continue
-            facts = {
-                name: fact for name, fact in facts_of(entries[entry]).items() if name not in model.fields
-            }
+            known = facts_of(entry, entries[entry])
+            facts = {name: fact for name, fact in known.items() if name not in model.fields}
             if not facts:
                 typer.echo(f"# {where}: nothing is missing that the entry {entry!r} has")
             elif write and model.line < 0:

@@ -1,6 +1,7 @@
 """`pilotage models import`: facts from a price file, and nothing else changed."""
 
 import json
+from decimal import Decimal
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
+from pilotage_cli.failure import CommandError
 from pilotage_cli.main import application
 from pilotage_cli.price_file import facts_of
 
@@ -113,10 +115,61 @@ def test_a_name_for_a_model_that_is_nowhere_is_refused(files):
     assert imported(*files, "--as", "gpt-z=gpt-x").exit_code != 0
 
 
-junk = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("input_cost_per_token", 10**13),
+        ("input_cost_per_token", -1e-6),
+        ("output_cost_per_token", 1e300),
+        ("output_cost_per_token_above_200k_tokens", 101),
+        ("max_input_tokens", 10**20),
+        ("max_input_tokens", 1.5),
+        ("max_output_tokens", -1),
+        ("max_output_tokens", "999999999999"),
+    ],
+)
+def test_a_number_that_no_model_can_have_is_refused_by_entry_and_field(files, field, value):
+    prices, manifest = files
+    prices.write_text(json.dumps({"gpt-x": {"input_cost_per_token": 1e-6} | {field: value}}))
+    result = imported(prices, manifest, "--write")
+    assert isinstance(result.exception, CommandError)
+    assert f"entry 'gpt-x': {field}: " in str(result.exception)
+    assert manifest.read_text() == MANIFEST
 
 
-@given(st.dictionaries(st.sampled_from(sorted(ENTRIES["gpt-x"])), junk))
-def test_facts_of_any_entry_can_be_written_and_read(entry):
-    facts = facts_of(entry)
+def test_a_number_of_a_million_digits_is_refused_at_once(files):
+    prices, manifest = files
+    prices.write_text('{"gpt-x": {"max_input_tokens": 1E+999999}}')
+    assert isinstance(imported(prices, manifest).exception, CommandError)
+
+
+def test_an_entry_that_no_model_asks_for_may_say_anything(files):
+    prices, manifest = files
+    prices.write_text(json.dumps(ENTRIES | {"other": {"input_cost_per_token": -1}}))
+    assert imported(prices, manifest).exit_code == 0
+
+
+numbers = (
+    st.integers()
+    | st.decimals(allow_nan=False)
+    | st.sampled_from([Decimal("1E+999999"), 10**13, Decimal("1e-30"), Decimal("-0.0")])
+)
+junk = st.none() | st.booleans() | numbers | st.text(max_size=5) | st.lists(st.integers(), max_size=2)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*sorted(ENTRIES["gpt-x"]), "input_cost_per_token_above_0k_tokens"]), junk
+    )
+)
+def test_facts_of_any_entry_can_be_written_and_read_or_are_refused(entry):
+    try:
+        facts = facts_of("gpt-x", entry)
+    except CommandError as error:
+        assert "gpt-x" in str(error)
+        return
     assert yaml.safe_load(yaml.safe_dump(facts)) == facts
+    manifest = yaml.safe_load(MANIFEST.split("---", maxsplit=1)[0])
+    manifest["spec"]["models"][0].update(facts)
+    compiled = compile_resources(load_texts([("pools.yaml", yaml.safe_dump(manifest))]), GatewaySettings())
+    assert not compiled.findings
