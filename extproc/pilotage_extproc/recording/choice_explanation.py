@@ -19,7 +19,8 @@ def explain_choice(
 ) -> dict[str, Any]:
     """The choice as JSON-ready data; `pick` is the first attempt's candidate, `alive` who could serve."""
     own, asked = choice.objective, choice.asked
-    worth, keeps = choice.worth(), choice.keeps_bounds()
+    worth = choice.worth()
+    keeps = np.broadcast_to(choice.keeps_bounds(), worth.shape)
     chosen = Place(choice.level, pick)
     best = _best_of_ways(choice, worth, alive)
     rivals = [

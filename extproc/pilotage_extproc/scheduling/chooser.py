@@ -58,14 +58,16 @@ def load_features(view: CandidateView) -> NDArray[np.float64]:
     found = np.empty((FEATURES, len(view)))
     found[0] = 1.0
     found[1] = view.waiting
-    found[2] = np.maximum(view.running + view.unseen, view.inflight - view.waiting)
+    others = np.add(view.running, view.unseen, out=found[2])
+    np.maximum(others, view.inflight - view.waiting, out=others)
     request = view.request
     if request.prompt is None:
         found[3] = 0.0
     else:
-        uncached = request.prompt.prompt_bytes - view.cached_bytes
-        found[3] = np.maximum(uncached, 0.0) / (request.bytes_per_token * _THOUSAND)
-    found[4] = view.tokens / _THOUSAND
+        uncached = np.subtract(request.prompt.prompt_bytes, view.cached_bytes, out=found[3])
+        np.maximum(uncached, 0.0, out=uncached)
+        uncached *= 1.0 / (request.bytes_per_token * _THOUSAND)
+    np.multiply(view.tokens, 1.0 / _THOUSAND, out=found[4])
     return found
 
 
@@ -149,17 +151,17 @@ class Chooser:
         factors, learned_from, by_queue = np.ones((2, len(ways))), [0] * len(ways), [False] * len(ways)
         features = load_features(view)
         prompt = asked.prompt_tokens
-        cached = view.cached_bytes / view.request.bytes_per_token
+        held = np.minimum(view.cached_bytes / view.request.bytes_per_token, prompt)
         rows = view.candidates.rows
         generations = self._table.generation[rows]
+        latency = self.experience.latency
         for index, way in enumerate(ways):
             members = objective.members[index]
             prices = way.prices_at(prompt)
             if prices is not None:
                 output_usd[index], priced[index] = prices.output, True
-                held = np.minimum(cached[members], prompt)
-                input_usd[members] = prices.uncached * (prompt - held) + prices.cached * held
-            latency = self.experience.latency
+                of_way = np.multiply(held[members], prices.cached - prices.uncached, out=input_usd[members])
+                of_way += prices.uncached * prompt
             latency.seen(way.pool, way.upstream_model, view.waiting[members], view.running[members])
             first, further = latency.predict(
                 way.pool,
@@ -204,14 +206,14 @@ class Chooser:
         limit: int,
     ) -> tuple[list[int], Choice]:
         objective, worth = choice.objective, choice.worth()
-        worth[:, ~alive] = -np.inf
+        if not alive.all():
+            worth[:, ~alive] = -np.inf
         allowed, within_bounds = worth, True
-        if objective.bounded:
-            keeps = choice.keeps_bounds()
+        if objective.bounded and not (keeps := choice.keeps_bounds()).all():
             within = np.where(keeps, worth, -np.inf)
-            if np.isfinite(within).any():
+            if within.max() > -np.inf:
                 allowed = within
-                broken = alive & ~keeps.any(axis=0)
+                broken = alive & (within.max(axis=0) == -np.inf)
                 if broken.any():
                     dropped[OUT_OF_BOUNDS] = broken
             else:
@@ -219,7 +221,9 @@ class Chooser:
                 if objective.refuses:
                     return [], replace(choice, within_bounds=False)
         stayed, held = self._stayed(choice, candidates, worth, allowed)
-        told_apart = NEAR * total + self._random.random(len(total)) * (NEAR / 4)
+        told_apart = self._random.random(len(total))
+        told_apart *= NEAR / 4
+        told_apart += NEAR * total
         keys = stayed + told_apart
         flat = int(keys.argmax())
         level, pick = divmod(flat, len(total))
@@ -270,25 +274,17 @@ class Chooser:
 
 def _distinct(candidates: CandidateSet, keys: NDArray[np.float64], pick: int, limit: int) -> list[int]:
     """The pick, then the best others, each endpoint once; the last is another model's where there is one."""
-    spare = min(len(keys), 2 * limit + len(keys) // 8)
-    best = np.argpartition(keys, -spare)[-spare:] if spare < len(keys) else np.arange(len(keys))
-    ranked = [pick, *best[keys[best].argsort()[::-1]].tolist()]
-    order: list[int] = []
-    taken: set[int] = set()
-    for index in ranked:
-        row = int(candidates.rows[index])
-        if row not in taken and np.isfinite(keys[index]):
-            taken.add(row)
-            order.append(index)
-            if len(order) == limit:
-                break
-    if limit > 1:
-        tier = candidates.tiers[pick]
-        if all(candidates.tiers[index] == tier for index in order):
-            others = np.where(candidates.tiers != tier, keys, -np.inf)
-            for index in order[: limit - 1]:
-                others[candidates.rows == candidates.rows[index]] = -np.inf
-            other = int(others.argmax())
-            if np.isfinite(others[other]):
-                order[limit - 1 :] = [other]
+    left, tiers, rows = keys.copy(), candidates.tiers, candidates.rows
+    order = [pick]
+    left[rows == rows[pick]] = -np.inf  # an endpoint may serve several models
+    while len(order) < limit:
+        best = int(left.argmax())
+        if not left[best] > -np.inf:
+            break
+        if len(order) == limit - 1 and all(tiers[index] == tiers[pick] for index in order):
+            other = int(np.where(tiers != tiers[pick], left, -np.inf).argmax())
+            if left[other] > -np.inf and tiers[other] != tiers[pick]:
+                best = other
+        order.append(best)
+        left[rows == rows[best]] = -np.inf
     return order

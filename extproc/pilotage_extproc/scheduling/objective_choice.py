@@ -99,16 +99,14 @@ def lengths_of(
     objective: RuleObjective, budgets: Budgets, asked: Asked, book: LengthBook
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Tokens of output by budget and way: E[min(length, budget)], and at the objective's quantile."""
-    expected = np.empty((len(budgets), len(objective.ways)))
-    long = np.empty_like(expected)
-    for index, way in enumerate(objective.ways):
+    expected, long = [], []
+    bounds = [min(_bound(budget), _bound(asked.limit)) for budget in budgets]
+    for way in objective.ways:
         known = book.of(objective.rule, way.upstream_model)
-        longest = known.quantile(objective.quantile)
-        for level, budget in enumerate(budgets):
-            most = min(_bound(budget), _bound(asked.limit), way.max_output)
-            expected[level, index] = known.expected(most)
-            long[level, index] = min(longest, most)
-    return expected, long
+        longest, most = known.quantile(objective.quantile), [min(one, way.max_output) for one in bounds]
+        expected.append([known.expected(one) for one in most])
+        long.append([min(longest, one) for one in most])
+    return np.array(expected).T, np.array(long).T
 
 
 def _bound(tokens: int | None) -> float:
@@ -221,12 +219,17 @@ class Choice:
         return worth
 
     def keeps_bounds(self) -> NDArray[np.bool_]:
-        """Which candidates keep floor and ceilings, [budget, candidate]; unknown breaks no ceiling."""
+        """Which candidates keep floor and ceilings, [budget, candidate]; unknown breaks no ceiling.
+
+        One row stands for all budgets where no bound depends on them. What is not offered keeps them.
+        """
         own, way_of = self.objective, self.objective.way_of
-        keeps: NDArray[np.bool_] = (self.quality >= own.least_quality).take(way_of, axis=1)
+        keeps: NDArray[np.bool_] = np.ones((1, len(way_of)), np.bool_)
+        if own.least_quality > 0:
+            keeps = ~(self.quality < own.least_quality).take(way_of, axis=1)
         if own.most_usd < np.inf:
             output = np.where(self.priced, self.output_usd * self.long_tokens, -np.inf)
-            keeps &= self.input_usd + output.take(way_of, axis=1) <= own.most_usd
+            keeps = keeps & (self.input_usd + output.take(way_of, axis=1) <= own.most_usd)
         for times, most, of in ((self.ttft, own.most_ttft, 0), (self.tpot, own.most_tpot, 1)):
             if most < np.inf:
                 factors = np.where(self.timed[of], self.factors[of], 0.0)

@@ -37,6 +37,8 @@ _LEAST_SEEN: Final = 8
 """Observations before anything is predicted."""
 _LEAST_SECONDS: Final = 1e-4
 _NOBODY: Final = -1
+_TIMES: Final = 2
+"""To the first token, and for each further one."""
 _FACTOR_KEEP: Final = 0.95
 _FACTOR_PRIOR: Final = 6.0
 """Observations that a server's factor of 1 counts for."""
@@ -132,50 +134,53 @@ class Spread:
 
 
 class Factors:
-    """How much slower each server is than the line says; by row, each life of a row for itself."""
+    """How much slower each server is than the lines say, at both times; each life of a row for itself."""
 
     def __init__(self) -> None:
         self._generations: NDArray[np.int64] = np.full(1, _NOBODY)
         """The last row is nobody's: rows beyond the end are looked up there."""
-        self._counts: NDArray[np.float64] = np.zeros(1)
-        self._sums: NDArray[np.float64] = np.zeros(1)
-        self._values: NDArray[np.float64] = np.ones(1)
+        self._counts: NDArray[np.float64] = np.zeros((_TIMES, 1))
+        self._sums: NDArray[np.float64] = np.zeros((_TIMES, 1))
+        self._values: NDArray[np.float64] = np.ones((_TIMES, 1))
 
-    def observe(self, row: int, generation: int, ratio: float) -> None:
-        """It took this by what the line said."""
-        if row >= len(self._counts) - 1:
-            more = row + 2 - len(self._counts) + 64
+    def observe(self, time: int, row: int, generation: int, ratio: float) -> None:
+        """It took this by what the line of that time said."""
+        if row >= len(self._generations) - 1:
+            more = row + 2 - len(self._generations) + 64
             self._generations = np.concatenate([self._generations, np.full(more, _NOBODY)])
-            self._counts = np.concatenate([self._counts, np.zeros(more)])
-            self._sums = np.concatenate([self._sums, np.zeros(more)])
-            self._values = np.concatenate([self._values, np.ones(more)])
+            self._counts = np.concatenate([self._counts, np.zeros((_TIMES, more))], axis=1)
+            self._sums = np.concatenate([self._sums, np.zeros((_TIMES, more))], axis=1)
+            self._values = np.concatenate([self._values, np.ones((_TIMES, more))], axis=1)
         if self._generations[row] != generation:
             self._generations[row] = generation
-            self._counts[row] = self._sums[row] = 0.0
-        self._counts[row] = _FACTOR_KEEP * self._counts[row] + 1
-        self._sums[row] = _FACTOR_KEEP * self._sums[row] + ratio
-        self._values[row] = (_FACTOR_PRIOR + self._sums[row]) / (_FACTOR_PRIOR + self._counts[row])
+            self._counts[:, row] = self._sums[:, row] = 0.0
+            self._values[:, row] = 1.0
+        count = self._counts[time, row] = _FACTOR_KEEP * self._counts[time, row] + 1
+        total = self._sums[time, row] = _FACTOR_KEEP * self._sums[time, row] + ratio
+        self._values[time, row] = (_FACTOR_PRIOR + total) / (_FACTOR_PRIOR + count)
 
     def of(self, rows: NDArray[np.intp], generations: NDArray[np.int64]) -> NDArray[np.float64]:
-        """By row; 1 where nothing is known of it."""
+        """By time and row; 1 where nothing is known of it."""
         known = self._generations.take(rows, mode="clip") == generations
-        return np.where(known, self._values.take(rows, mode="clip"), 1.0)
+        return np.where(known, self._values.take(rows, axis=1, mode="clip"), 1.0)
 
     def seen(self, rows: NDArray[np.intp], generations: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Answers of late, by row."""
+        """First tokens of late, by row."""
         known = self._generations.take(rows, mode="clip") == generations
-        return np.where(known, self._counts.take(rows, mode="clip"), 0.0)
+        return np.where(known, self._counts[0].take(rows, mode="clip"), 0.0)
 
-    def one(self, row: int, generation: int) -> float:
+    def one(self, time: int, row: int, generation: int) -> float:
         """Of one row."""
-        at = min(row, len(self._values) - 1)
-        return float(self._values[at]) if self._generations[at] == generation else 1.0
+        at = min(row, len(self._generations) - 1)
+        return float(self._values[time, at]) if self._generations[at] == generation else 1.0
 
 
 @dataclass(slots=True)
 class _Measure:
     """One of the two times of one pool and model."""
 
+    time: int
+    factors: Factors
     only_queue: bool = False
     full: Line = field(default_factory=Line)
     queue: Line = field(default_factory=lambda: Line(ONLY_QUEUE))
@@ -183,7 +188,6 @@ class _Measure:
     queue_error: float = 0.0
     """What each has erred lately, as a moving mean of seconds."""
     spread: Spread = field(default_factory=Spread)
-    factors: Factors = field(default_factory=Factors)
     seen: int = 0
 
     @property
@@ -194,13 +198,14 @@ class _Measure:
     def observe(self, row: int, generation: int, features: list[float], seconds: float) -> None:
         """It took so long at that row."""
         if self.seen >= _LEAST_SEEN:
-            values, factor = np.array(features), self.factors.one(row, generation)
+            values, factor = np.array(features), self.factors.one(self.time, row, generation)
             full, queue = float(values @ self.full.coefficients), float(values @ self.queue.coefficients)
             by_line = full if self.line is self.full else queue
             self.full_error = _moved(self.full_error, abs(seconds - full * factor))
             self.queue_error = _moved(self.queue_error, abs(seconds - queue * factor))
             self.spread.observe(seconds / max(by_line * factor, _LEAST_SECONDS))
-            self.factors.observe(row, generation, min(max(seconds / max(by_line, _LEAST_SECONDS), 0.1), 10.0))
+            ratio = min(max(seconds / max(by_line, _LEAST_SECONDS), 0.1), 10.0)
+            self.factors.observe(self.time, row, generation, ratio)
         self.full.observe(features, seconds)
         self.queue.observe(features, seconds)
         self.seen += 1
@@ -242,13 +247,12 @@ class LatencyBook:
         running: NDArray[np.float64],
     ) -> None:
         """What servers were found to do: where some wait, the others are all that it answers at once."""
-        full = waiting >= _LEAST_WAITING
-        if full.any():
+        known = self._places.get((pool, upstream_model), 0.0)
+        if running.max(initial=0.0) > known and (full := waiting >= _LEAST_WAITING).any():
             self._full((pool, upstream_model), float(running[full].max()))
 
     def _full(self, key: tuple[str, str], running: float) -> None:
-        known = self._places.get(key)
-        if known is None or running > known:
+        if running > self._places.get(key, 0.0):
             self._places[key] = running
             for measure in self._known.get(key, ()):
                 measure.full.forget(_OVER)
@@ -269,7 +273,9 @@ class LatencyBook:
         key = (pool, upstream_model)
         measures = self._known.get(key)
         if measures is None:
-            measures = self._known[key] = (_Measure(self._only_queue), _Measure(self._only_queue))
+            factors = Factors()
+            measures = (_Measure(0, factors, self._only_queue), _Measure(1, factors, self._only_queue))
+            self._known[key] = measures
         self._known.move_to_end(key)
         places = self._places.get(key)
         waiting, others = features[1], features[2]
@@ -297,11 +303,17 @@ class LatencyBook:
         measures = self._known.get((pool, upstream_model))
         if measures is None:
             return None, None
-        places = self._places.get((pool, upstream_model))
-        waiting, others = features[1], features[2]
-        over = waiting if places is None else np.maximum(waiting + others + 1.0 - places, 0.0)
+        lines = np.array([measure.line.coefficients for measure in measures])
+        seconds: NDArray[np.float64] = lines[:, :FEATURES] @ features
+        if lines[:, _OVER].any():
+            places = self._places.get((pool, upstream_model))
+            waiting, others = features[1], features[2]
+            over = waiting if places is None else np.maximum(waiting + others + 1.0 - places, 0.0)
+            seconds += lines[:, _OVER:] * over
+        seconds *= measures[0].factors.of(rows, generations)
+        np.maximum(seconds, _LEAST_SECONDS, out=seconds)
         first, further = (
-            _predicted(measure, rows, generations, features, over, quantile) for measure in measures
+            _predicted(measure, of_time, quantile) for measure, of_time in zip(measures, seconds, strict=True)
         )
         return first, further
 
@@ -313,19 +325,8 @@ class LatencyBook:
         return np.zeros(len(rows)) if measures is None else measures[0].factors.seen(rows, generations)
 
 
-def _predicted(
-    measure: _Measure,
-    rows: NDArray[np.intp],
-    generations: NDArray[np.int64],
-    features: NDArray[np.float64],
-    over: NDArray[np.float64],
-    quantile: float,
-) -> Predicted | None:
+def _predicted(measure: _Measure, seconds: NDArray[np.float64], quantile: float) -> Predicted | None:
     if measure.seen < _LEAST_SEEN:
         return None
-    line = measure.line
-    seconds: NDArray[np.float64] = line.coefficients[:FEATURES] @ features
-    seconds += line.coefficients[_OVER] * over
-    seconds *= measure.factors.of(rows, generations)
-    np.maximum(seconds, _LEAST_SECONDS, out=seconds)
-    return Predicted(seconds, measure.spread.factor(quantile), measure.seen, line is measure.queue)
+    by_queue = measure.line is measure.queue
+    return Predicted(seconds, measure.spread.factor(quantile), measure.seen, by_queue)
