@@ -23,6 +23,9 @@ ROUTERS: Final = {
     "pilotage 100/26/20": by_objective(100, 26, 20),
     "pilotage 100/30/20": by_objective(100, 30, 20),
     "pilotage 100/60/20": by_objective(100, 60, 20),
+    "pilotage 100/150/20": by_objective(100, 150, 20),
+    "pilotage 100/400/20": by_objective(100, 400, 20),
+    "pilotage 0/100/0": by_objective(0, 100, 0),
 }
 """Weights of quality, cost and latency are the name's."""
 OURS: Final = "pilotage"

@@ -15,19 +15,24 @@ _UNSPACED: Final = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # kana, Han, Hangul
 )
 _WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-
-_ASCII_WORD: Final = re.compile(r"\w+", re.ASCII)
+_ASCII_WORDS: Final = bytes(
+    ord(chr(byte).lower()) if byte < 0x80 and (chr(byte).isalnum() or byte == ord("_")) else 0x20
+    for byte in range(256)
+)
+"""Letters without case, and a space for all that is in no word."""
 
 
 def words_of(text: str) -> list[str]:
     """Words without case; in scripts that are written without spaces every character is one."""
-    return _ASCII_WORD.findall(text.lower()) if text.isascii() else _WORD.findall(text.casefold())
+    if text.isascii():  # a fifth of the time that a pattern takes
+        return text.encode().translate(_ASCII_WORDS).decode("ascii").split()
+    return _WORD.findall(text.casefold())
 
 
 class KeywordSets:
     """All sets of one snapshot. A set holds where any of its phrases stands in the text, as whole words."""
 
-    __slots__ = ("_begins", "_phrases", "_single", "names")
+    __slots__ = ("_begins", "_first", "_phrases", "_single", "names")
 
     def __init__(self, sets: Mapping[str, Iterable[str]]) -> None:
         """Phrases of more than `MOST_WORDS` words, or of none, are never found."""
@@ -44,6 +49,7 @@ class KeywordSets:
                 elif 1 < len(words) <= MOST_WORDS:
                     self._phrases[words] = self._phrases.get(words, frozenset()) | {name}
                     self._begins[words[0]] = self._begins.get(words[0], frozenset()) | {len(words)}
+        self._first = frozenset(self._single) | frozenset(self._begins)
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -51,14 +57,12 @@ class KeywordSets:
     def found_in(self, text: bytes) -> frozenset[str]:
         """Names of the sets that hold."""
         words = words_of(text.decode("utf-8", "replace"))
-        present = set(words)
-        found = {name for word in present & self._single.keys() for name in self._single[word]}
-        begins = present & self._begins.keys()
-        if begins:
+        present = self._first.intersection(words)
+        found = {name for word in present for name in self._single.get(word, ())}
+        if not present.isdisjoint(self._begins):
             for place, word in enumerate(words):
-                if word in begins:
-                    for length in self._begins[word]:
-                        found |= self._phrases.get(tuple(words[place : place + length]), frozenset())
+                for length in self._begins.get(word, ()):
+                    found |= self._phrases.get(tuple(words[place : place + length]), frozenset())
         return frozenset(found)
 
 

@@ -25,6 +25,7 @@ _THREE: Final = np.uint32(0x85EBCA6B)
 _THREE_BYTES: Final = np.uint32(0xFFFFFF)
 _HALF: Final = np.uint32(16)
 _TOP: Final = np.uint64(48)
+_ONE: Final = np.uint64(1)
 
 
 def _powers(base: int) -> NDArray[np.uint64]:
@@ -45,38 +46,54 @@ def buckets_of(text: bytes) -> NDArray[np.intp]:
     if not text:
         return np.empty(0, np.intp)
     padded = b" " + text.lower() + b" "
-    found = np.frombuffer(padded, np.uint8)
-    words = _words(found, padded)
-    buckets = np.concatenate(
-        [
-            *_bytes(found),
-            ((words * _MIX) >> _TOP).astype(np.uint16),
-            (((words[:-1] * _MIX_PAIR + words[1:]) * _MIX) >> _TOP).astype(np.uint16),
-        ]
-    )
+    three, four = _bytes(padded)
+    words = _words(padded)
+    pairs = words[:-1] * _MIX_PAIR
+    pairs += words[1:]
+    ends = np.cumsum([len(three), len(four), len(words), len(pairs)]).tolist()
+    buckets = np.empty(ends[3], np.uint16)
+    buckets[: ends[0]] = three
+    buckets[ends[0] : ends[1]] = four
+    buckets[ends[1] : ends[2]] = _top(words)
+    buckets[ends[2] :] = _top(pairs)
     buckets.sort()  # with the search for neighbours a tenth of what unique() takes
     first = np.empty(len(buckets), np.bool_)
     first[0] = True
     np.not_equal(buckets[1:], buckets[:-1], out=first[1:])
-    return buckets[first].astype(np.intp)
+    # taking places is half of what taking by truth does
+    return buckets.take(first.nonzero()[0]).astype(np.intp)
 
 
-def _bytes(found: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def _bytes(padded: bytes) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Buckets of runs of three and of four bytes."""
-    wide = found.astype(np.uint32)
-    three = wide[:-2] | wide[1:-1] << np.uint32(8) | wide[2:] << _HALF
-    four = three[:-1] | wide[3:] << np.uint32(24)
-    return (
-        ((three & _THREE_BYTES) * _THREE >> _HALF).astype(np.uint16),
-        (four * _FOUR >> _HALF).astype(np.uint16),
-    )
+    # four bytes from each place on, read where they lie
+    runs = np.ndarray(len(padded) - 2, "<u4", padded + b"\0", strides=(1,)).astype(np.uint32)
+    three, four = runs & _THREE_BYTES, runs[:-1]
+    three *= _THREE
+    three >>= _HALF
+    four *= _FOUR
+    four >>= _HALF
+    return three, four
 
 
-def _words(found: NDArray[np.uint8], padded: bytes) -> NDArray[np.uint64]:
+def _words(padded: bytes) -> NDArray[np.uint64]:
     """A 64-bit hash of each word: the same wherever it stands (a polynomial over prefix sums)."""
+    found = np.frombuffer(padded, np.uint8)
     inside = np.frombuffer(padded.translate(_WORD_BYTES), np.int8)
-    edges = np.diff(inside)
-    begins, ends = np.flatnonzero(edges == 1) + 1, np.flatnonzero(edges == -1) + 1
+    edges = (inside[1:] != inside[:-1]).nonzero()[0]  # begins and ends by turns, since spaces stand around
+    edges += 1
+    terms = np.add(found, _ONE, dtype=np.uint64)
+    terms *= _POWERS[: len(found)]
     sums = np.zeros(len(found) + 1, np.uint64)
-    np.cumsum((found.astype(np.uint64) + np.uint64(1)) * _POWERS[: len(found)], out=sums[1:])
-    return (sums[ends] - sums[begins]) * _INVERSE[begins]
+    terms.cumsum(out=sums[1:])
+    at_edges = sums.take(edges)
+    hashes: NDArray[np.uint64] = at_edges[1::2] - at_edges[::2]
+    hashes *= _INVERSE.take(edges[::2])
+    return hashes
+
+
+def _top(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Their buckets. Each is mixed first: neither half of a polynomial is spread well."""
+    mixed = hashes * _MIX
+    mixed >>= _TOP
+    return mixed

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage_extproc.features.code_share import code_share
-from pilotage_extproc.features.keywords import KeywordSets
+from pilotage_extproc.features.keywords import KeywordSets, words_of
 from pilotage_extproc.features.language import available, language_of
 
 needs_cld2 = pytest.mark.skipif(not available(), reason="pycld2 has no build here")
@@ -96,6 +96,12 @@ def test_a_word_is_found_between_any_others(before, word, after):
     # a mark behind the blank would join the word
     if not unicodedata.combining((after or " ")[0]):
         assert ("legal" if word == "contract" else "money") in SETS.found_in(text.encode(errors="replace"))
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=80))
+def test_words_of_plain_text_are_those_of_any_text(text):
+    with_more = words_of(f"{text} \u00e9")
+    assert words_of(text) == with_more[:-1]
 
 
 def test_time_grows_with_the_text_and_not_with_the_sets():
