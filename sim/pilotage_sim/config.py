@@ -1,9 +1,11 @@
 """What one simulated server serves, and how fast."""
 
+import ssl
 from dataclasses import dataclass
 
 from pilotage_sim.engine.core import EngineConfig
 from pilotage_sim.engine.cost import DEFAULT_PRESET, PRESETS
+from pilotage_sim.http.provider import Provider
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +26,8 @@ class SimConfig:
     """False is vLLM's `--no-enable-prefix-caching`."""
     default_max_tokens: int = 64
     """Length of an answer whose request sets no limit; a real model would stop by itself."""
+    provider: Provider | None = None
+    """A hosted provider in place of a model server."""
 
     def engine_config(self) -> EngineConfig:
         """The engine's part. Raises KeyError for an unknown preset."""
@@ -52,3 +56,5 @@ class SimSpec:
     host: str
     port: int
     config: SimConfig
+    tls: ssl.SSLContext | None = None
+    """None is plain HTTP."""

@@ -25,6 +25,14 @@ def _is_number(value: Any) -> bool:
 _VALUES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "slow": (lambda value: _is_number(value) and value >= 0, "a factor from 0"),
     "error_rate": (lambda value: _is_number(value) and 0 <= value <= 1, "a share from 0 to 1"),
+    "status": (
+        lambda value: value is None or (type(value) is int and 400 <= value <= 599),
+        "a status from 400 to 599, or null",
+    ),
+    "retry_after_seconds": (
+        lambda value: value is None or (type(value) is int and value >= 0),
+        "whole seconds from 0, or null",
+    ),
     "die_while_queued": (lambda value: isinstance(value, bool), "true or false"),
     "die_after_tokens": (
         lambda value: value is None or (type(value) is int and value >= 0),
@@ -42,6 +50,10 @@ class Faults:
     """Every step takes so many times longer."""
     error_rate: float = 0.0
     """Share of inference requests that are answered 500."""
+    status: int | None = None
+    """Every inference request is answered with this error."""
+    retry_after_seconds: int | None = None
+    """What those answers say in `Retry-After`."""
     die_while_queued: bool = False
     """Connections of requests that have no token yet are reset."""
     die_after_tokens: int | None = None

@@ -52,7 +52,7 @@ class SimServer:
             self.api.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
         await runner.setup()
-        site = web.TCPSite(runner, self.spec.host, self.port, reuse_address=True)
+        site = web.TCPSite(runner, self.spec.host, self.port, reuse_address=True, ssl_context=self.spec.tls)
         try:
             await site.start()
         except OSError:

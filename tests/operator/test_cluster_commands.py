@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pilotage_cli.cluster_admin import ClusterAdmin, PickerUnreachable
 from pilotage_cli.cluster_check import check_cluster
-from pilotage_cli.commands.explain import explain_in_cluster
+from pilotage_cli.commands.explain import LAST_DECISION, explain_in_cluster
 from pilotage_cli.failure import CommandError
 from pilotage_cli.replicas import print_replicas
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
@@ -36,7 +36,7 @@ async def test_a_picker_that_cannot_be_reached_does_not_keep_a_command_from_the_
             await picker_pod(client, namespace, "picker-a", port=closed, node=name)
             admin = ClusterAdmin(client, namespace, token="any")
             with pytest.raises(PickerUnreachable, match="picker-a cannot be reached") as none:
-                await explain_in_cluster(admin, None)
+                await explain_in_cluster(admin, LAST_DECISION)
             assert none.value.exit_code == 2
             reason = str(none.value).partition("port-forward: ")[2]
             assert "\n" not in reason
@@ -48,17 +48,19 @@ async def test_a_picker_that_cannot_be_reached_does_not_keep_a_command_from_the_
             alive = int(cluster.picker.server.admin_address.rpartition(":")[2])
             await picker_pod(client, namespace, "picker-b", port=alive, node=name)
             with pytest.raises(CommandError, match=r"no decision yet.*; picker-a cannot be reached") as yet:
-                await explain_in_cluster(admin, None)
+                await explain_in_cluster(admin, LAST_DECISION)
             assert yet.value.exit_code == 1
             async with gateway_at(cluster.picker.server.address) as gateway:
                 status, _, _ = await gateway.ask("model-small")
             assert status == 200
-            last = await explain_in_cluster(admin, None)
-            assert (await explain_in_cluster(admin, last["decision"]))["decision"] == last["decision"]
+            last = await explain_in_cluster(admin, LAST_DECISION)
+            assert (await explain_in_cluster(admin, f"/decisions/{last['decision']}"))["decision"] == last[
+                "decision"
+            ]
             with pytest.raises(
                 CommandError, match=r"no decision nope here.*; picker-a cannot be reached"
             ) as lost:
-                await explain_in_cluster(admin, "nope")
+                await explain_in_cluster(admin, "/decisions/nope")
             assert lost.value.exit_code == 1
 
             checked = await check_cluster(connection, namespace, "any", None)

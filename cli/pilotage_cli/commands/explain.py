@@ -32,7 +32,7 @@ from pilotage_kube.connection import Connection
 
 DEFAULT_ADMIN = "127.0.0.1:9003"
 _TIMEOUT_SECONDS = 10
-_NONE_YET = "the gateway has made no decision yet: send it a request first"
+LAST_DECISION = "/decisions?limit=1"
 
 
 def explain(
@@ -53,6 +53,9 @@ def explain(
         str | None, typer.Option(envvar="PILOTAGE_ADMIN_TOKEN", help="Bearer token of the admin address.")
     ] = None,
     token_file: TokenFile = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="The last decision of which an attempt failed.")
+    ] = False,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
 ) -> None:
     """Explain a decision of a running gateway, or what would be decided for a request file.
@@ -61,6 +64,8 @@ def explain(
     with your own rights.
     """
     token = token_in(token_file) if token_file is not None else token
+    if failed and (decision or request):
+        raise CommandError("--failed finds a decision: leave out its id, and --request")
     if request is not None:
         if folder is None:
             raise CommandError("--request needs --folder: the manifests to decide by")
@@ -69,9 +74,9 @@ def explain(
         if admin is not None:
             raise CommandError("--admin names a gateway here: leave it out, or what names a cluster")
         connection = connection_of(kubeconfig, context)
-        explanation = asyncio.run(_in_cluster(connection, namespace, release, decision, token))
+        explanation = asyncio.run(_in_cluster(connection, namespace, release, _path(decision, failed), token))
     else:
-        explanation = asyncio.run(_live(admin or DEFAULT_ADMIN, decision, token))
+        explanation = asyncio.run(_live(admin or DEFAULT_ADMIN, _path(decision, failed), token))
     if output == "json":
         typer.echo(orjson.dumps(explanation, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -84,16 +89,25 @@ async def _in_cluster(
     connection: Connection,
     namespace: str | None,
     release: str | None,
-    decision: str | None,
+    path: str,
     token: str | None,
 ) -> dict[str, Any]:
     async with cluster_admin(connection, namespace, token, release) as admin:
-        return await explain_in_cluster(admin, decision)
+        return await explain_in_cluster(admin, path)
 
 
-async def explain_in_cluster(admin: ClusterAdmin, decision: str | None) -> dict[str, Any]:
-    """This decision, the last one for None, by the pickers that can be reached. Raises CommandError."""
-    path = "/decisions?limit=1" if decision is None else f"/decisions/{quote(decision, safe='')}"
+def _path(decision: str | None, failed: bool = False) -> str:
+    """The page with a decision, or with the last one."""
+    if decision is not None:
+        return f"/decisions/{quote(decision, safe='')}"
+    return "/decisions?limit=1&failed=true" if failed else LAST_DECISION
+
+
+async def explain_in_cluster(admin: ClusterAdmin, path: str) -> dict[str, Any]:
+    """The decision, or the last of those, of an admin page, by the pickers that can be reached.
+
+    Raises CommandError.
+    """
     last: list[dict[str, Any]] = []
     unasked: list[PickerUnreachable] = []
     refusal: str | None = None
@@ -103,7 +117,7 @@ async def explain_in_cluster(admin: ClusterAdmin, decision: str | None) -> dict[
             unasked.append(told)
         elif told.status != 200:
             refusal = refusal or str(told.body.get("error", told.status))
-        elif decision is not None:
+        elif "decisions" not in told.body:
             found: dict[str, Any] = told.body
             return found
         else:
@@ -111,14 +125,20 @@ async def explain_in_cluster(admin: ClusterAdmin, decision: str | None) -> dict[
     if last:
         for one in unasked:
             typer.echo(f"{one}: a later decision may be there", err=True)
-        return _latest(last)
-    refusal = refusal or _NONE_YET
+        return _latest(last, path)
+    refusal = refusal or _none_yet(path)
     raise CommandError("; ".join((refusal, *map(str, unasked))), exit_code=1)
 
 
-def _latest(decisions: list[dict[str, Any]]) -> dict[str, Any]:
+def _none_yet(path: str) -> str:
+    if path == LAST_DECISION:
+        return "the gateway has made no decision yet: send it a request first"
+    return "no attempt has failed of the decisions that the gateway still knows"
+
+
+def _latest(decisions: list[dict[str, Any]], path: str) -> dict[str, Any]:
     if not decisions:
-        raise CommandError(_NONE_YET, exit_code=1)
+        raise CommandError(_none_yet(path), exit_code=1)
     return max(decisions, key=lambda one: str(one["decidedAt"]))
 
 
@@ -137,9 +157,8 @@ async def _offline(folder: Path, request: Path) -> dict[str, Any]:
         raise CommandError(f"{request}: {error}") from None
 
 
-async def _live(admin: str, decision: str | None, token: str | None) -> dict[str, Any]:
+async def _live(admin: str, path: str, token: str | None) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    path = "/decisions?limit=1" if decision is None else f"/decisions/{quote(decision, safe='')}"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     try:
         async with (
@@ -155,4 +174,4 @@ async def _live(admin: str, decision: str | None, token: str | None) -> dict[str
         raise CommandError(f"http://{admin} is no gateway's admin address; see --admin") from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise CommandError(f"no gateway's admin on {admin}: {error or 'no answer'}; see --admin") from None
-    return body if decision is not None else _latest(body["decisions"])
+    return _latest(body["decisions"], path) if "decisions" in body else body

@@ -1,6 +1,9 @@
 """`pilotage sim`: simulated model servers on their own."""
 
 import asyncio
+import os
+import ssl
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +11,7 @@ import typer
 from pilotage_cli.event_loop import StopSignals
 from pilotage_cli.failure import CommandError
 from pilotage_extproc.server.addresses import AddressError, split_address
-from pilotage_sim import SimCluster, SimConfig, SimSpec
+from pilotage_sim import Provider, ProviderApi, SimCluster, SimConfig, SimSpec, server_tls
 from pilotage_sim.engine.cost import DEFAULT_PRESET, PRESETS
 
 
@@ -21,8 +24,17 @@ def sim(
     adapters: Annotated[str, typer.Option(help="LoRA adapters, separated by commas.")] = "",
     preset: Annotated[str, typer.Option(help=f"Speed: {', '.join(PRESETS)}.")] = DEFAULT_PRESET,
     time_scale: Annotated[float, typer.Option(min=0.0, help="0.1 is ten times faster.")] = 1.0,
+    provider: Annotated[
+        ProviderApi | None, typer.Option(help="Hosted providers with this API, in place of vLLM.")
+    ] = None,
+    key_env: Annotated[
+        str, typer.Option(help="The environment variable with the key that such a provider demands.")
+    ] = "",
+    tls: Annotated[
+        Path | None, typer.Option(help="Serve TLS; a certificate for localhost is kept in this folder.")
+    ] = None,
 ) -> None:
-    """Run simulated vLLM servers until interrupted."""
+    """Run simulated vLLM servers, or simulated providers, until interrupted."""
     if preset not in PRESETS:
         raise CommandError(f"--preset {preset!r} is not known; known: {', '.join(PRESETS)}")
     try:
@@ -30,18 +42,39 @@ def sim(
     except AddressError as error:
         raise CommandError(str(error)) from None
     names = tuple(name for name in adapters.split(",") if name)
-    config = SimConfig((model,), names, preset=preset, time_scale=time_scale)
-    specs = [SimSpec(host, port + index if port else 0, config) for index in range(count)]
-    asyncio.run(_serve(specs))
+    config = SimConfig(
+        (model,), names, preset=preset, time_scale=time_scale, provider=_provider(provider, key_env)
+    )
+    context = None if tls is None else _context(tls)
+    specs = [SimSpec(host, port + index if port else 0, config, context) for index in range(count)]
+    asyncio.run(_serve(specs, "http" if tls is None else "https"))
 
 
-async def _serve(specs: list[SimSpec]) -> None:
+def _provider(api: ProviderApi | None, key_env: str) -> Provider | None:
+    if api is None:
+        if key_env:
+            raise CommandError("--key-env is for providers: name one with --provider openai or anthropic")
+        return None
+    key = os.environ.get(key_env) if key_env else None
+    if key_env and not key:
+        raise CommandError(f"--key-env {key_env}: this environment variable is not set, or empty")
+    return Provider(api, key)
+
+
+def _context(folder: Path) -> ssl.SSLContext:
+    try:
+        return server_tls(folder)
+    except (OSError, ssl.SSLError) as error:
+        raise CommandError(f"--tls {folder}: {error}") from None
+
+
+async def _serve(specs: list[SimSpec], scheme: str) -> None:
     try:
         cluster = await SimCluster.start(specs)
     except OSError as error:
         raise CommandError(f"cannot listen: {error}") from None
     for server in cluster.servers:
-        typer.echo(f"serving on http://{server.address}")
+        typer.echo(f"serving on {scheme}://{server.address}")
     try:
         with StopSignals() as signals:
             await signals.stop.wait()

@@ -38,7 +38,7 @@ class AdminView(Protocol):
     def endpoints(self) -> bytes:
         """Every endpoint with its figures and their age."""
 
-    async def list_decisions(self, limit: int) -> bytes:
+    async def list_decisions(self, limit: int, *, failed: bool = False) -> bytes:
         """The last decisions, newest first."""
 
     async def explain(self, decision_id: str) -> bytes | None:
@@ -122,7 +122,11 @@ class AdminServer:
         limit = request.query.get("limit", "20")
         if not limit.isdigit():
             return web.json_response({"error": f"limit={limit!r} is not a count"}, status=400)
-        return _json(await self._view.list_decisions(min(int(limit), _MAX_DECISIONS)))
+        failed = request.query.get("failed", "false")
+        if failed not in ("true", "false"):
+            return web.json_response({"error": f"failed={failed!r} is not true or false"}, status=400)
+        listed = await self._view.list_decisions(min(int(limit), _MAX_DECISIONS), failed=failed == "true")
+        return _json(listed)
 
     async def _decision(self, request: web.Request) -> web.Response:
         decision_id = request.match_info["id"]

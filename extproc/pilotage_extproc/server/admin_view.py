@@ -105,18 +105,23 @@ class RuntimeView:
         """The last decisions, newest first, at once."""
         return self._listed(list(self._explained(limit)))
 
-    async def list_decisions(self, limit: int) -> bytes:
-        """As `recent_decisions`, in short turns: requests go on meanwhile."""
+    async def list_decisions(self, limit: int, *, failed: bool = False) -> bytes:
+        """As `recent_decisions`, in short turns: requests go on meanwhile.
+
+        `failed`: only those of which an attempt is known to have failed.
+        """
         turns = Turns()
         shown: list[bytes] = []
-        for explained in self._explained(limit):
+        for explained in self._explained(limit, failed=failed):
             shown.append(explained)
             await turns.give()
         return self._listed(shown)
 
-    def _explained(self, limit: int) -> Iterator[bytes]:
+    def _explained(self, limit: int, *, failed: bool = False) -> Iterator[bytes]:
         runtime = self._runtime
-        for record in list(islice(runtime.state.decisions.newest(), limit)):
+        records = runtime.state.decisions.newest()
+        wanted = (record for record in records if record.failed) if failed else records
+        for record in list(islice(wanted, limit)):
             yield orjson.dumps(explain(record, runtime.process_id))
 
     def _listed(self, explained: list[bytes]) -> bytes:

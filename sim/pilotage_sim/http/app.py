@@ -18,6 +18,7 @@ from pilotage_sim.faults import Faults, MetricsFault
 from pilotage_sim.http import answers, audio, pooling, requests, shapes, tokens
 from pilotage_sim.http.answers import Dialect, ServerDied
 from pilotage_sim.http.metrics import metrics_page
+from pilotage_sim.http.provider import FAULTS, ProviderGate, error_kind
 from pilotage_sim.http.requests import BadRequest, GenerationRequest, Members
 
 _MAX_BODY_BYTES = 64 << 20
@@ -42,6 +43,7 @@ class SimApi:
         self._config = config
         self._driver = driver
         self._faults = faults
+        self._gate = None if config.provider is None else ProviderGate(config.provider)
         self._random = random.Random(seed)  # noqa: S311 - faults must repeat under a seed
         self._adapters = set(config.adapters)
         self._stored: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -76,7 +78,7 @@ class SimApi:
                 web.get("/ping", self._health),
                 web.get("/version", self._version),
                 web.get("/metrics", self._metrics),
-                web.post("/sim/faults", self._set_faults),
+                web.post(FAULTS, self._set_faults),
             ]
         )
         return app
@@ -86,10 +88,13 @@ class SimApi:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         try:
+            if self._gate is not None:
+                await self._gate.check(request)
             return await handler(request)
         except BadRequest as error:
             anthropic = request.path.startswith("/v1/messages")
-            return web.json_response(error.anthropic if anthropic else error.body, status=error.status)
+            body = error.anthropic if anthropic else error.body
+            return web.json_response(body, status=error.status, headers=error.headers)
         except ServerDied:
             if request.transport is not None:
                 request.transport.abort()
@@ -100,6 +105,10 @@ class SimApi:
         self.requests_seen += 1
         if self._faults.error_rate and self._random.random() < self._faults.error_rate:
             raise BadRequest(500, "Internal server error", "InternalServerError", None)
+        if (status := self._faults.status) is not None:
+            kind = error_kind(self._config.provider, status)
+            waits = self._faults.retry_after_seconds
+            raise BadRequest(status, "Told to fail", kind, None, retry_after_seconds=waits)
         if not name:
             return self._config.models[0], None
         if name in self._config.models:

@@ -9,9 +9,18 @@ import orjson
 class BadRequest(Exception):
     """An error in vLLM's shape."""
 
-    def __init__(self, status: int, message: str, kind: str, param: str | None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        kind: str,
+        param: str | None,
+        *,
+        retry_after_seconds: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = {} if retry_after_seconds is None else {"retry-after": str(retry_after_seconds)}
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
         self.anthropic = {"type": "error", "error": {"type": kind, "message": message}}
         """The same on Anthropic's paths."""

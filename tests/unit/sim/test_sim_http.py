@@ -196,6 +196,8 @@ async def ask(session: aiohttp.ClientSession, **options: Any) -> int | str:
         *({"error_rate": value} for value in (5, -0.1, "1")),
         *({"die_after_tokens": value} for value in (-1, 1.5, True, "3")),
         {"die_while_queued": 1},
+        *({"status": value} for value in (200, 600, "429", True, 429.0)),
+        *({"retry_after_seconds": value} for value in (-1, "2", True)),
         *({"metrics": value} for value in ("nope", [], 3)),
         {"slow": 2, "sloow": 2},
         [],

@@ -1,0 +1,191 @@
+"""The commands of examples/fallback/README.md, run as a user would, on free ports."""
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from examples_rig import EXAMPLES
+from free_ports import free_ports
+
+PORTS = ("18201", "18202", "18203", "18211", "18212", "8080", "9002", "9003")
+NAMES = {"llama-8b", "gpt-x", "claude-x"}
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+MARK = "-- done --"
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the commands need curl")
+
+
+class Terminal:
+    """A shell in a copy of the checkout; `shown` is all that was printed in it."""
+
+    def __init__(self, folder: Path) -> None:
+        # ports that follow each other: `--count 3` takes them so
+        own = free_run(3)
+        self.ports = dict(zip(PORTS, [*own, *free_ports(5)], strict=True))
+        example = folder / "examples" / "fallback"
+        shutil.copytree(EXAMPLES / "fallback", example, ignore=shutil.ignore_patterns("tls", "__pycache__"))
+        (folder / ".venv").symlink_to(sys.prefix)
+        (example / "pools.yaml").write_text(self._moved((example / "pools.yaml").read_text()))
+        listen = "listen: {gateway: '127.0.0.1:8080', extproc: '127.0.0.1:9002', admin: '127.0.0.1:9003'}"
+        settings = (example / "pilotage.yaml").read_text().replace("spec:\n", f"spec:\n  {listen}\n")
+        (example / "pilotage.yaml").write_text(self._moved(settings))
+        self.blocks = [self._moved(block) for block in BLOCK.findall((example / "README.md").read_text())]
+        self.folder = folder
+        self.shown = ""
+
+    def _moved(self, text: str) -> str:
+        """The same with free ports, and told of them where the README relies on defaults."""
+        text = text.replace("pilotage explain", "pilotage explain --admin 127.0.0.1:9003")
+        text = text.replace("load.py", "load.py --url http://127.0.0.1:8080")
+        for usual, free in self.ports.items():
+            text = re.sub(rf"\b{usual}\b", str(free), text)
+        return text
+
+    async def start(self) -> None:
+        """Open it."""
+        self._shell = await asyncio.create_subprocess_exec(
+            "bash",
+            cwd=self.folder,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self._shell.stdout is not None
+        while data := await self._shell.stdout.read(65536):
+            self.shown += data.decode()
+
+    async def run(self, needle: str) -> str:
+        """Run the next block, which has this in it, until the prompt is back; what was printed meanwhile."""
+        block = self.blocks.pop(0)
+        assert needle in block
+        assert self._shell.stdin is not None
+        before = len(self.shown)
+        self._shell.stdin.write(f"{block}\necho '{MARK}'\n".encode())
+        await self.until(lambda: MARK in self.shown[before:])
+        return self.shown[before:]
+
+    async def until(self, true: Callable[[], bool], seconds: float = 30) -> None:
+        """Wait for something to become true."""
+        until = asyncio.get_running_loop().time() + seconds
+        while not true():
+            assert asyncio.get_running_loop().time() < until, self.shown
+            await asyncio.sleep(0.05)
+
+    async def answered_by(self, *models: str) -> None:
+        """Until a second of the load, from now on, is answered by these and no other."""
+        begin = len(self.shown)
+
+        def only_these() -> bool:
+            lines = re.findall(r'^\{"answers": (\{.*?\})', self.shown[begin:], re.MULTILINE)
+            return any({name for name, n in json.loads(one).items() if n} == set(models) for one in lines)
+
+        await self.until(only_these)
+
+    async def _decisions(self, failed: bool) -> list[dict[str, Any]]:
+        """The last decisions, newest first."""
+        address = f"http://127.0.0.1:{self.ports['9003']}/decisions?limit=1000&failed={str(failed).lower()}"
+        async with aiohttp.ClientSession() as session, session.get(address) as answer:
+            return list((await answer.json())["decisions"])
+
+    async def some_decision(
+        self, fits: Callable[[dict[str, Any]], object], *, failed: bool = True
+    ) -> dict[str, Any]:
+        """One that fits, once there is one; of which an attempt failed, or any."""
+        async with asyncio.timeout(20):
+            while True:
+                for one in await self._decisions(failed):
+                    if one["outcome"] is not None and fits(one):
+                        return one
+                await asyncio.sleep(0.2)
+
+    async def close(self) -> None:
+        """End it and what it started."""
+        assert self._shell.stdin is not None
+        self._shell.stdin.write(b"kill $(jobs -p) 2>/dev/null; wait; exit\n")
+        try:
+            await asyncio.wait_for(self._shell.wait(), 30)
+        finally:
+            if self._shell.returncode is None:
+                self._shell.kill()
+            self._reading.cancel()
+
+
+def free_run(count: int) -> list[int]:
+    """Free ports that follow each other."""
+    for _ in range(200):
+        first = free_ports(1)[0]
+        if all(_is_free(port) for port in range(first, first + count)):
+            return list(range(first, first + count))
+    raise AssertionError("no free ports follow each other")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture
+async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
+    one = Terminal(tmp_path)
+    await one.start()
+    yield one
+    await one.close()
+
+
+def attempts(decision: dict[str, Any]) -> list[tuple[int, int | None]]:
+    return [(one["attempt"], one["status"]) for one in decision["failedAttempts"]]
+
+
+def served_by(decision: dict[str, Any]) -> str | None:
+    """The model of the attempt that answered."""
+    at = decision["outcome"]["servedBy"]
+    return next((one["model"] for one in decision["attempts"] if one["address"] == at), None)
+
+
+async def test_no_client_notices_that_the_pool_dies_and_a_provider_has_had_enough(terminal):
+    await terminal.run("export PROVIDER_ONE_KEY")
+    await terminal.run("pilotage sim --count 3")
+    await terminal.until(lambda: terminal.shown.count("serving on ") == 5)
+    checked = await terminal.run("pilotage check")
+    assert "0 errors, 0 warnings" in checked
+    await terminal.until(lambda: "admin   on" in terminal.shown)
+    await terminal.run("load.py")
+    await terminal.answered_by("llama-8b")
+
+    await terminal.run("kill -9 $OWN")
+    await terminal.answered_by("gpt-x")
+    explained = await terminal.run("--failed")
+    assert "failed   attempt 1 at " in explained
+    died = await terminal.some_decision(lambda one: served_by(one) == "gpt-x")
+    assert [number for number, _ in attempts(died)] == list(range(1, died["outcome"]["attempts"]))
+    passed = await terminal.some_decision(lambda one: one["passedOver"], failed=False)
+    assert passed["passedOver"][0]["model"] == "llama-8b"
+
+    explained = await terminal.run('"status": 429')
+    await terminal.answered_by("claude-x")
+    refused = await terminal.some_decision(
+        lambda one: served_by(one) == "claude-x" and 429 in [status for _, status in attempts(one)]
+    )
+    assert refused["failedAttempts"][-1]["stayAwaySeconds"] == 2
+    assert "rateLimited, status 429, asks for 2 s" in explained
+
+    await terminal.run('"status": null')
+    await terminal.answered_by("gpt-x")
+    ended = await terminal.run("wait $LOAD")
+    assert "exit code 0" in ended, ended
+    assert {name for name in NAMES if f"'{name}'" in ended} == NAMES
+    assert terminal.blocks == []
