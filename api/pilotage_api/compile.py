@@ -25,6 +25,7 @@ from pilotage_api.snapshot import (
     PoolSnapshot,
     RoutingSnapshot,
 )
+from pilotage_api.transform_compile import used_transforms
 
 
 @dataclass(slots=True, frozen=True)
@@ -90,6 +91,7 @@ def compile_resources(
         names=served,
         routes=routes,
         keywords=used_keywords(((policy_key(one), one.spec.keywords) for one in policies), routes),
+        transforms=used_transforms(((policy_key(one), one) for one in policies), routes),
     ).sealed()
     return Compiled(snapshot, tuple(dict.fromkeys(findings)), in_force, frozenset(loaded.refused))
 

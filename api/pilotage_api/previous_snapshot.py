@@ -141,7 +141,8 @@ def lowered(snapshot: RoutingSnapshot) -> Lowered:
 
 
 def _lowered(route: PolicyRoute) -> PreviousRoute | None:
-    """Its first rule, where that takes every request, draws nothing by a header and falls back nowhere."""
+    """Its first rule, where that takes every request, draws nothing by a header, changes nothing in
+    requests and falls back nowhere."""
     first = route.rules[0]
     newer = (
         first.when,
@@ -152,7 +153,7 @@ def _lowered(route: PolicyRoute) -> PreviousRoute | None:
         route.overrides,
         route.governance,
     )
-    if any(one is not None for one in newer):
+    if first.transforms or any(one is not None for one in newer):
         return None
     return PreviousRoute(
         policy=route.policy,

@@ -29,6 +29,7 @@ from pilotage_api.resource import (
 from pilotage_api.scheduling import Scheduling
 from pilotage_api.status import RoutePolicyStatus
 from pilotage_api.timeouts import Timeouts
+from pilotage_api.transform import Transform
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=256)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^?#]*$", max_length=1024)]
@@ -262,8 +263,8 @@ class RoutePolicySpec(Block):
     """Where requests go when no candidate can take them, for rules that do not say so themselves."""
     governance: Governance | None = None
     """Limits and budgets."""
-    transform: ReservedObject
-    """Changes to the request: system prompt, bounds on parameters."""
+    transform: Transform | None = None
+    """Changes to requests, by model: system prompt, bounds on parameters (docs/transform.md)."""
     rollout: ReservedObject
     """Shadow and canary traffic."""
 

@@ -16,6 +16,7 @@ from pilotage_api.objective_findings import find_in_objective
 from pilotage_api.routepolicy import Candidate, RoutePolicy
 from pilotage_api.snapshot import CandidateModel, RuleSnapshot
 from pilotage_api.timeout_findings import find_in_timeouts
+from pilotage_api.transform_compile import find_in_transform, transforms_of
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,6 +41,7 @@ def compile_rules(
     ]
     own = policy.spec.scheduling
     wrong = find_in_keywords(policy.spec.keywords, conditions, key, find)
+    transforms = transforms_of(policy, key)
     rules = []
     for index, (rule, condition) in enumerate(zip(policy.spec.rules, conditions, strict=True)):
         path = f"spec.rules[{index}]"
@@ -50,6 +52,10 @@ def compile_rules(
                 binding: names.registry.facts_of(binding) for one in candidates for binding in one.bindings
             }
             find_in_objective(rule, candidates, facts, key, path, find)
+        fallback = compile_fallback(
+            policy, index, candidates, key, names.meaning_of, names.registry, _find_unserved, find
+        )
+        models = [one.model for one in (*candidates, *(() if fallback is None else fallback.to))]
         rules.append(
             RuleSnapshot(
                 name=rule.name or f"rules[{index}]",
@@ -61,14 +67,14 @@ def compile_rules(
                 objective=None if rule.objective is None else rule.objective.snapshot(),
                 output_budget=None if rule.output_budget is None else rule.output_budget.snapshot(),
                 stickiness=None if rule.stickiness is None else float(rule.stickiness.minimum_gain),
-                fallback=compile_fallback(
-                    policy, index, candidates, key, names.meaning_of, names.registry, _find_unserved, find
-                ),
+                fallback=fallback,
                 timeouts=None if rule.timeouts is None else rule.timeouts.snapshot(),
+                transforms={model: transforms[model].name for model in models if model in transforms},
             )
         )
         find_in_timeouts(rule.timeouts, key, f"{path}.timeouts", find)
     find_unused(policy, key, find)
+    find_in_transform(policy, key, find)
     _find_unreachable(policy, rules, conditions, key, find)
     _find_in_headers(policy, key, find)
     return tuple(rules)

@@ -16,6 +16,7 @@ from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.objective_snapshot import BudgetSnapshot, ObjectiveSnapshot
 from pilotage_api.part import Part
+from pilotage_api.transform_snapshot import TransformSnapshot
 
 
 class Engine(StrEnum):
@@ -182,6 +183,8 @@ class RuleSnapshot(Part):
     fallback: FallbackSnapshot | None = None
     """The rule's own, else the policy's."""
     timeouts: TimeoutsSnapshot | None = None
+    transforms: dict[str, str] = Field(default={})
+    """By model, as candidates and fallback name it: the transform (`RoutingSnapshot.transforms`) it gets."""
 
 
 class Otherwise(StrEnum):
@@ -261,6 +264,8 @@ class RoutingSnapshot(Part):
     routes: tuple[PolicyRoute, ...] = ()
     keywords: tuple[KeywordsSnapshot, ...] = ()
     """Sets that a condition names, sorted."""
+    transforms: tuple[TransformSnapshot, ...] = ()
+    """Those that a rule names, by name."""
 
     def sealed(self) -> Self:
         """The same snapshot with `version` set to the first 16 hex digits of its content's SHA-256."""

@@ -41,7 +41,7 @@ _MOST_KEYS = 10_000
 
 
 class MemberName:
-    """The name of a member, of ASCII letters and underscores, ready to be looked for."""
+    """The name of a member, of ASCII letters, digits and underscores, ready to be looked for."""
 
     def __init__(self, name: str) -> None:
         raw = name.encode()
@@ -132,7 +132,7 @@ def check_single(body: bytes, member: MemberName) -> None:
 
     An engine could read another one than the gateway decided by.
     """
-    _key_end(body, member)
+    key_span(body, member)
 
 
 def value_start(body: bytes, member: MemberName) -> int:
@@ -140,13 +140,14 @@ def value_start(body: bytes, member: MemberName) -> int:
 
     Raises RequestRefused (400) where the member stands more than once, KeyError where it is missing.
     """
-    colon = _COLON.match(body, _key_end(body, member))
+    colon = _COLON.match(body, key_span(body, member)[1])
     if colon is None:
         raise KeyError(member.name)
     return colon.end()
 
 
-def _key_end(body: bytes, member: MemberName) -> int:
+def key_span(body: bytes, member: MemberName) -> tuple[int, int]:
+    """Where the key of a top-level member stands, quotes included. Raises as `value_start` does."""
     keys = list(islice(_possible_keys(body, member), _MOST_KEYS + 1))
     if len(keys) > _MOST_KEYS:
         message = f"`{member.name}` stands more than {_MOST_KEYS} times in the request body."
@@ -158,7 +159,7 @@ def _key_end(body: bytes, member: MemberName) -> int:
         raise RequestRefused(Refusal.INVALID_FIELD, message, param=member.name)
     if not keys:
         raise KeyError(member.name)
-    return keys[0][1]
+    return keys[0]
 
 
 def _possible_keys(body: bytes, member: MemberName) -> Iterable[tuple[int, int]]:

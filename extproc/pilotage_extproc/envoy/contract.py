@@ -83,6 +83,9 @@ ATTEMPTS: Final = "attempts"
 """Key: number of the attempt by address, where attempts are spoken to differently."""
 USAGE_EDIT: Final = "usage_edit"
 """Key: how the first attempt's body was made to ask for usage, as a number."""
+TRANSFORM: Final = "transform"
+"""Key: there (with `FLAG`) where a policy changes requests differently for the models of the list: the body
+is as no model gets it, so the first attempt is rewritten too."""
 MODELS_BY_ADDRESS: Final = "rebind"
 """Key, for contract 1: upstream model by address. Read and written for one version, while an Envoy or a
 picker of that contract drains: it knows no other key of later attempts."""

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from pilotage_extproc.accounting.alerts import Alerts
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.prices import PriceBook
 from pilotage_extproc.accounting.rules import SpendingRules
+from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
@@ -34,7 +35,7 @@ from pilotage_extproc.stages.describe import Describe
 from pilotage_extproc.stages.find_response import FindResponse
 from pilotage_extproc.stages.follow_spent import FollowSpent
 from pilotage_extproc.stages.learn import Learn
-from pilotage_extproc.stages.prepare import Prepare
+from pilotage_extproc.stages.prepare import Prepare, PrepareTransformed
 from pilotage_extproc.stages.read_body import ReadBody
 from pilotage_extproc.stages.read_head import ReadHead
 from pilotage_extproc.stages.record import Record
@@ -73,6 +74,8 @@ class StageParts:
     conversations: Conversations = field(default_factory=Conversations)
     features: tuple[Stage, ...] = ()
     """Stages that find out slow features, in the order they may be applied."""
+    older_about: Callable[[], bool] = lambda: False
+    """Whether processes of the version before may serve Envoy."""
 
 
 class PlanBook:
@@ -166,6 +169,12 @@ class PlanBook:
         bound = (BoundCost(prices, clamp_at),) if rules.hard else ()
         admit = Admit(rules, books, prices, clamp_at)
         return Plan(plan.governance, (*plan.deciding, *bound), (admit, *plan.committing))
+
+    def transforming(self, plan: Plan, by_tier: tuple[Transform | None, ...]) -> Plan:
+        """The plan of a rule whose policy changes its requests, for each of its models."""
+        prepare = PrepareTransformed(by_tier, self._parts.older_about)
+        deciding = tuple([prepare if isinstance(one, Prepare) else one for one in plan.deciding])
+        return replace(plan, deciding=deciding)
 
     def features(self, wanted: frozenset[FeatureKey]) -> tuple[Stage, ...]:
         """The stages that find out some features, with what these stages need; no others."""

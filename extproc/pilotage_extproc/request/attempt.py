@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
+from pilotage_extproc.dialects.transform.transform import Transform
 
 
 class Attempt(NamedTuple):
@@ -13,8 +14,10 @@ class Attempt(NamedTuple):
     upstream_model: str
     engine: Engine
     stream_usage: StreamUsage
+    transform: Transform | None = None
+    """What its policy changes in requests for its model."""
 
     @classmethod
-    def at(cls, pool: PoolSnapshot, upstream_model: str) -> "Attempt":
+    def at(cls, pool: PoolSnapshot, upstream_model: str, transform: Transform | None = None) -> "Attempt":
         """At any endpoint of a pool, under this model name."""
-        return cls(pool.key, upstream_model, pool.engine, pool.stream_usage)
+        return cls(pool.key, upstream_model, pool.engine, pool.stream_usage, transform)

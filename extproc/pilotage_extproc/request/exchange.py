@@ -74,6 +74,7 @@ class Exchange:
         "received_at",
         "skipped",
         "snapshot_version",
+        "transformed_each",
         "trials",
         "usage_added",
         "usage_edit",
@@ -114,6 +115,8 @@ class Exchange:
         """Whether Envoy counts the pieces of its answer."""
         self.attempts: tuple[Attempt, ...] = ()
         """One for each target of the decision, where they differ in how they are spoken to; else none."""
+        self.transformed_each = False
+        """Whether each attempt is transformed on its own: then the first attempt's body is not yet."""
         self.failed_at: tuple[str, ...] = ()
         """Addresses whose failure is known, and was learned from, before its end."""
         self.skipped: tuple[str, ...] = ()
@@ -216,12 +219,14 @@ class Exchange:
         attempts: tuple[Attempt, ...],
         *,
         usage_added: bool = False,
+        transformed_each: bool = False,
     ) -> None:
         """What changes in it for the first attempt, and what tells the others from it."""
         self.new_body = body
         self.usage_edit = usage_edit
         self.usage_added = usage_added
         self.attempts = attempts
+        self.transformed_each = transformed_each
 
     def attempt_failed(self, address: str) -> None:
         """An attempt there has failed; another may follow."""

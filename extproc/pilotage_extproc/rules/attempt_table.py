@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pilotage_api.snapshot import Binding, RoutingSnapshot
+from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.request.attempt import Attempt
 
 _MOST_VERSIONS: Final = 16
@@ -20,14 +21,18 @@ class AttemptTable:
 
     def __init__(self, snapshot: RoutingSnapshot) -> None:
         pools = {pool.key: pool for pool in snapshot.pools}
-        ways = {(one.pool, one.upstream_model) for one in _bindings(snapshot) if one.pool in pools}
+        ways = sorted({way for way in _ways(snapshot) if way[0] in pools})
         self.version = snapshot.version
-        self.attempts = tuple([Attempt.at(pools[pool], model) for pool, model in sorted(ways)])
-        self._numbers = {(one.pool, one.upstream_model): at for at, one in enumerate(self.attempts)}
+        self.transforms = {one.name: Transform(one) for one in snapshot.transforms}
+        """By name, ready to be applied."""
+        self.attempts = tuple(
+            [Attempt.at(pools[pool], model, self.transforms.get(name)) for pool, model, name in ways]
+        )
+        self._numbers = {_way_of(one): at for at, one in enumerate(self.attempts)}
 
     def number(self, attempt: Attempt) -> int:
         """Its number. Raises KeyError for what is not in the snapshot."""
-        return self._numbers[attempt.pool, attempt.upstream_model]
+        return self._numbers[_way_of(attempt)]
 
 
 class AttemptTables:
@@ -58,10 +63,27 @@ class AttemptTables:
         return table.attempts[number]
 
 
-def _bindings(snapshot: RoutingSnapshot) -> Iterable[Binding]:
+_Way = tuple[str, str, str]
+"""Pool, upstream model, and the name of a transform or nothing."""
+
+
+def _way_of(attempt: Attempt) -> _Way:
+    transform = attempt.transform
+    return attempt.pool, attempt.upstream_model, "" if transform is None else transform.name
+
+
+def _ways(snapshot: RoutingSnapshot) -> Iterable[_Way]:
+    """Each way untransformed, as calls go that no policy changes, and as its rules transform it."""
     for bindings in snapshot.names.values():
-        yield from bindings
+        yield from _untransformed(bindings)
     for route in snapshot.routes:
         for rule in (*route.rules, *route.instead):
             for candidate in (*rule.candidates, *(() if rule.fallback is None else rule.fallback.to)):
-                yield from candidate.bindings
+                yield from _untransformed(candidate.bindings)
+                name = rule.transforms.get(candidate.model)
+                if name is not None:
+                    yield from ((one.pool, one.upstream_model, name) for one in candidate.bindings)
+
+
+def _untransformed(bindings: Iterable[Binding]) -> Iterable[_Way]:
+    return ((one.pool, one.upstream_model, "") for one in bindings)

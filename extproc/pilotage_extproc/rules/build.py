@@ -14,6 +14,7 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     RuleSnapshot,
 )
+from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.features.keywords import KeywordSets
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.request.stage import Stage
@@ -55,6 +56,9 @@ class Plans(Protocol):
     ) -> Plan:
         """A rule's plan where its policy bounds something."""
 
+    def transforming(self, plan: Plan, by_tier: tuple[Transform | None, ...]) -> Plan:
+        """The same for those of a rule whose policy changes requests, for each of its models."""
+
     @property
     def in_pool(self) -> Plan:
         """For those whose pool the gateway has fixed."""
@@ -85,7 +89,8 @@ class IndexBuilder:
         sets.begin(membership, self._table)
         texts = (rule.when for route in snapshot.routes for rule in route.rules if rule.when is not None)
         conditions = await self._conditions.compile(texts)
-        make = _Builder(snapshot, self._profiles, sets, self._plans, conditions)
+        attempts = self.attempts.of(snapshot)
+        make = _Builder(snapshot, self._profiles, sets, self._plans, conditions, attempts.transforms)
         exact: dict[str, list[PolicyEntry]] = {}
         globs: list[PolicyEntry] = []
         any_model: list[PolicyEntry] = []
@@ -120,7 +125,7 @@ class IndexBuilder:
             pool_rules=pool_rules,
             unnamed=make.of_only_pool(),
             by_address=by_address,
-            attempts=self.attempts.of(snapshot),
+            attempts=attempts,
             fixed_plan=self._plans.in_pool,
             keywords=KeywordSets({one.name: one.words for one in snapshot.keywords}),
         )
@@ -148,12 +153,14 @@ class _Builder:
         sets: CandidateSets,
         plans: Plans,
         conditions: Mapping[str, Condition],
+        transforms: Mapping[str, Transform],
     ) -> None:
         self.pools = {pool.key: pool for pool in snapshot.pools}
         self._profiles = profiles
         self._sets = sets
         self._plans = plans
         self._conditions = conditions
+        self._transforms = transforms
         self._policies: dict[str, Policy] = {}
 
     def policy(self, route: PolicyRoute) -> Policy:
@@ -180,6 +187,9 @@ class _Builder:
         route = self._route(of.policy, rule)
         objective = route.objective
         plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)
+        if rule.transforms:
+            by_tier = [self._transforms.get(rule.transforms.get(model, "")) for model in route.models]
+            plan = self._plans.transforming(plan, tuple(by_tier))
         if of.governance is not None:
             budget = rule.output_budget
             clamp_at = None if budget is None else budget.most_output

@@ -1,5 +1,6 @@
 """The pipeline of one process, and what builds the index it follows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pilotage_api.settings import GatewaySettings
@@ -30,9 +31,18 @@ class Deciding:
 
 
 def new_deciding(
-    settings: GatewaySettings, state: ProcessState, profiles: ProfileBook, *, process_id: str, clock: Clock
+    settings: GatewaySettings,
+    state: ProcessState,
+    profiles: ProfileBook,
+    *,
+    process_id: str,
+    clock: Clock,
+    older_about: Callable[[], bool] = lambda: False,
 ) -> Deciding:
-    """A pipeline over some state; it follows an empty index until one is installed."""
+    """A pipeline over some state; it follows an empty index until one is installed.
+
+    `older_about` says whether processes of the version before may serve Envoy.
+    """
     current = CurrentIndex()
     remote = remote_classifier(settings.prompt_features, clock)
     sources = ReadingSources(state.table, LocalTime(settings.time_zone), clock)
@@ -55,6 +65,7 @@ def new_deciding(
             books=state.accounting.books,
             prices=state.accounting.prices,
             alerts=state.accounting.alerts,
+            older_about=older_about,
         )
     )
     return Deciding(

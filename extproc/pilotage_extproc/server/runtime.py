@@ -79,7 +79,15 @@ class Runtime:
         self.state = state = new_state(settings, table, health, breakers, clock, accounting)
         self.telemetry.expose(state.accounting.spending.instruments())
         profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
-        self.deciding = new_deciding(settings, state, profiles, process_id=self.process_id, clock=clock)
+        self.older_peers = OlderPeers(clock)
+        self.deciding = new_deciding(
+            settings,
+            state,
+            profiles,
+            process_id=self.process_id,
+            clock=clock,
+            older_about=self.older_peers.about,
+        )
         pipeline = self.deciding.pipeline
         self.certificate = port_certificate(settings.tls)
         self.peers = Peers(self.process_id, settings.peers, self.telemetry, self.own_certificate)
@@ -101,7 +109,6 @@ class Runtime:
             by_headers=settings.transport is Transport.GRPCIO,
         )
         attempts = self.deciding.builder.attempts
-        self.older_peers = OlderPeers(clock)
         self.processor = Processor(
             pipeline,
             Picks(self.process_id, attempts.number, self.older_peers.about, clock),

@@ -1,5 +1,7 @@
 """What changes in a request for its first attempt, and again for each later one."""
 
+from collections.abc import Callable, Sequence
+
 import orjson
 
 from pilotage_api.snapshot import StreamUsage
@@ -22,6 +24,7 @@ from pilotage_extproc.dialects.stream_usage import (
     usage_unasked,
 )
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.dialects.transform.transform import Transform, transforms
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.exchange import Exchange
@@ -35,23 +38,81 @@ class Prepare(Step):
 
     def apply(self, exchange: Exchange) -> None:
         """Edit the body. Raises RequestRefused (400) where a member to change stands more than once."""
-        document, body = exchange.document, exchange.body
         attempts = _attempts(exchange)
-        first = attempts[0]
-        edits = [*model_edits(body, document, first.upstream_model), *exchange.budget_edits]
-        how, added = UsageEdit.NONE, False
-        # other gateways could not take out again what was added: their clients get what they ask for
-        if document.stream and exchange.head.envoy is not None:
-            dialect = DIALECTS[exchange.call.kind]
-            added = leaves_usage_open(dialect, document.members) and any(
-                attempt.stream_usage is StreamUsage.INJECT for attempt in attempts
-            )
-            asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
-            edits += asked
-        differ = len(attempts) > 1 and len(set(attempts)) > 1
-        exchange.prepared(
-            edited(body, edits) if edits else None, how, attempts if differ else (), usage_added=added
+        body, how, added = _for_first(exchange, attempts)
+        exchange.prepared(body, how, attempts if _differ(attempts) else (), usage_added=added)
+
+
+class PrepareTransformed(Step):
+    """Prepares requests of a rule whose policy changes them, for all models alike or for each on its own."""
+
+    name = "prepare"
+
+    def __init__(
+        self, by_tier: Sequence[Transform | None], older_about: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`by_tier` is what each model of the rule gets, in the rule's order.
+
+        While processes of the version before may still serve Envoy its clusters (`older_about`), all
+        attempts get what the first one's model does.
+        """
+        self._by_tier = tuple(by_tier)
+        self._older_about = older_about
+
+    def apply(self, exchange: Exchange) -> None:
+        """Edit the body. Raises RequestRefused (400) where it cannot be edited for one of its attempts."""
+        kind, route = exchange.call.kind, exchange.route
+        known, tiers = transforms(kind), route.candidates.tiers
+        attempts = tuple(
+            [
+                Attempt.at(
+                    route.pools[target.pool],
+                    target.upstream_model,
+                    self._by_tier[tiers[index]] if known else None,
+                )
+                for target, index in zip(exchange.decision.targets, exchange.ranking.order, strict=True)
+            ]
         )
+        changed, how, added = _for_first(exchange, attempts)
+        body = exchange.body if changed is None else changed
+        wanted = {attempt.transform for attempt in attempts}
+        each = len(wanted) > 1 and exchange.head.envoy is not None and not self._older_about()
+        for transform in wanted if each else (attempts[0].transform,):
+            made = body if transform is None else transform.applied(kind, body)
+            # where each attempt is changed on its own, this only finds out in time what has to be refused
+            if not each and made != body:
+                changed = made
+        exchange.prepared(
+            changed,
+            how,
+            attempts if _differ(attempts) else (),
+            usage_added=added,
+            transformed_each=each,
+        )
+
+
+def _differ(attempts: tuple[Attempt, ...]) -> bool:
+    return len(attempts) > 1 and len(set(attempts)) > 1
+
+
+def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...]) -> tuple[bytes | None, UsageEdit, bool]:
+    """The body for the first attempt, None where it goes on unchanged, how it asks for usage, and whether
+    any of them may ask for usage that the client did not.
+
+    Raises RequestRefused (400) where a member to change stands more than once.
+    """
+    document, body, first = exchange.document, exchange.body, attempts[0]
+    edits = [*model_edits(body, document, first.upstream_model), *exchange.budget_edits]
+    how, added = UsageEdit.NONE, False
+    # other gateways could not take out again what was added: their clients get what they ask for
+    if document.stream and exchange.head.envoy is not None:
+        dialect = DIALECTS[exchange.call.kind]
+        added = leaves_usage_open(dialect, document.members) and any(
+            attempt.stream_usage is StreamUsage.INJECT for attempt in attempts
+        )
+        asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
+        edits += asked
+    return edited(body, edits) if edits else None, how, added
 
 
 def model_edits(body: bytes, document: Document, upstream_model: str) -> list[Edit]:

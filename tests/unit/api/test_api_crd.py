@@ -82,7 +82,7 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
         path.partition(".spec.")[2]: one for path, one in OURS if "Reserved" in one.get("description", "")
     }
     assert set(reserved) == {
-        "governance.content", "governance.records", "governance.tools", "transform", "rollout",
+        "governance.content", "governance.records", "governance.tools", "rollout",
     }  # fmt: skip
     for one in reserved.values():
         assert one["x-kubernetes-validations"] == [

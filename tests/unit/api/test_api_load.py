@@ -114,7 +114,7 @@ def test_a_pool_of_pods_is_taken_as_it_is_written():
     assert found.snapshot.pools[0].target_ports == (8000, 8001)
 
 
-@pytest.mark.parametrize("block", ["transform", "rollout"])
+@pytest.mark.parametrize("block", ["rollout"])
 def test_a_reserved_block_of_a_policy_is_refused(block):
     finding = only(load(policy("auto", **{block: {}})).findings)
     assert (finding.code, finding.path) == ("not-supported", f"spec.{block}")

@@ -1,7 +1,8 @@
 """Later attempts: the request rewritten for the endpoint Envoy chose for this attempt.
 
-An upstream ext_proc filter, skipped on the first attempt, asks here. It is stateless: the pick's numbers
-travel with the request, and what they stand for is looked up in the snapshot they name, so any process that
+An upstream ext_proc filter asks here; the first attempt skips it, unless a policy changes the request for
+each model on its own. It is stateless: the pick's numbers travel with the request, and what they stand for is
+looked up in the snapshot they name, so any process that
 follows it, or followed it lately, can answer. The body starts again from the first attempt's on each
 attempt; header changes of one attempt are still there in the next, so every header is set every time.
 """
@@ -15,6 +16,8 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.splice import splice_model
 from pilotage_extproc.dialects.stream_usage import UsageEdit
+from pilotage_extproc.dialects.transform.transform import Transform
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
@@ -89,7 +92,7 @@ class AttemptRewriter:
                 message_text = "The gateway's configuration changed while this request was tried again."
                 raise RequestRefused(Refusal.OVERLOADED, message_text, retry_after_seconds=1)
             how = UsageEdit(int(pick[names.USAGE_EDIT].number_value))
-            return _Rewriting(message, how, attempt)
+            return _Rewriting(message, how, attempt, transformed=names.TRANSFORM in pick)
         if names.MODELS_BY_ADDRESS in pick:
             models = pick[names.MODELS_BY_ADDRESS].struct_value.fields
             if address in models:
@@ -100,19 +103,37 @@ class AttemptRewriter:
 class _Rewriting:
     """As this process's snapshot says."""
 
-    def __init__(self, message: ext_proc_pb2.ProcessingRequest, how: UsageEdit, attempt: Attempt) -> None:
+    def __init__(
+        self,
+        message: ext_proc_pb2.ProcessingRequest,
+        how: UsageEdit,
+        attempt: Attempt,
+        *,
+        transformed: bool,
+    ) -> None:
         headers = messages.header_map(message.request_headers.headers.headers)
         self._kind = identify(headers.get(":method", ""), headers.get(":path", "")).kind
         self._content_type: str = headers.get("content-type", "")
         self._how = how
         self._attempt = attempt
+        self._transform = attempt.transform if transformed else None
 
     def __call__(self, body: bytes) -> bytes:
         try:
             changed = later_attempt(body, self._kind, self._content_type, self._how, self._attempt)
         except (RequestRefused, KeyError, TypeError, orjson.JSONDecodeError):
-            return body  # a body that is not ours goes on as it is
-        return body if changed is None else changed
+            changed = None  # a body that is not ours goes on as it is
+        rewritten = body if changed is None else changed
+        return rewritten if self._transform is None else _transformed(self._transform, self._kind, rewritten)
+
+
+def _transformed(transform: Transform, kind: CallKind, body: bytes) -> bytes:
+    """As the policy wants it for the model of this attempt; never as it does not (RequestRefused)."""
+    try:
+        return transform.applied(kind, body)
+    except (KeyError, TypeError, ValueError) as error:
+        message_text = "The request cannot be changed as its policy asks for."
+        raise RequestRefused(Refusal.INVALID_FIELD, message_text) from error
 
 
 class _NamingModel:

@@ -4,7 +4,13 @@ from collections.abc import Callable, Mapping
 
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.head import CallKind
-from pilotage_extproc.envoy.contract import ANNOUNCE_RESPONSE, CONTRACT, COUNT_OUTPUT, STRIP_USAGE
+from pilotage_extproc.envoy.contract import (
+    ANNOUNCE_RESPONSE,
+    CONTRACT,
+    COUNT_OUTPUT,
+    STRIP_USAGE,
+    TRANSFORM,
+)
 from pilotage_extproc.envoy.ext_proc.messages import further_inputs
 from pilotage_extproc.envoy.ext_proc.pick_writer import LaterAttempts, Pick, PickWriter
 from pilotage_extproc.envoy.ext_proc.retry_headers import router_limits
@@ -88,9 +94,10 @@ def _flags(exchange: Exchange) -> tuple[str, ...]:
 
 
 def _of_response(exchange: Exchange) -> tuple[str, ...]:
+    transformed = (TRANSFORM,) if exchange.transformed_each else ()
     if exchange.usage_added:
-        return (STRIP_USAGE,)
+        return (STRIP_USAGE, *transformed)
     kind, document = exchange.call.kind, exchange.document
     if kind is CallKind.RESPONSES and document.stream and document.members.get("background") is True:
-        return (ANNOUNCE_RESPONSE,)
-    return ()
+        return (ANNOUNCE_RESPONSE, *transformed)
+    return transformed

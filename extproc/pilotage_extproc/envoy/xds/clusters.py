@@ -224,7 +224,8 @@ def _limits(settings: GatewaySettings) -> Fields:
 
 
 def _attempt_rewrite(settings: GatewaySettings) -> Fields:
-    """Rewrites the request for each attempt after the first, where attempts are spoken to differently."""
+    """Rewrites the request for each attempt after the first, where attempts are spoken to differently, and
+    for the first too where a policy changes it for each model on its own."""
     processor = extension(
         "envoy.filters.http.ext_proc",
         ExternalProcessor,
@@ -244,7 +245,8 @@ def _attempt_rewrite(settings: GatewaySettings) -> Fields:
         },
     )
     alike = {"andMatcher": {"predicate": [_without(names.ATTEMPTS), _without(names.MODELS_BY_ADDRESS)]}}
-    skipped = {"orMatcher": {"predicate": [_first_attempt(), alike]}}
+    as_picked = {"andMatcher": {"predicate": [_first_attempt(), _without(names.TRANSFORM)]}}
+    skipped = {"orMatcher": {"predicate": [as_picked, alike]}}
     return _skipped(processor, skipped)
 
 
