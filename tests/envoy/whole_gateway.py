@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,25 @@ FREE = ListenSettings(gateway="127.0.0.1:0", extproc="127.0.0.1:0", admin="127.0
 
 
 class WholeGateway:
-    """Pools by name, each of one model of that name, and one rule for the model `auto`."""
+    """Pools by name, each of one model of that name, and one rule for the model `auto`.
+
+    `more` are further resources, `spec` what the policy has beside the rule.
+    """
 
     def __init__(
-        self, folder: Path, pools: Mapping[str, list[ModelServer]], rule: Mapping[str, Any], **settings: Any
+        self,
+        folder: Path,
+        pools: Mapping[str, list[ModelServer]],
+        rule: Mapping[str, Any],
+        *,
+        more: Sequence[Mapping[str, Any]] = (),
+        spec: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> None:
         folder.mkdir()
         documents = [_pool(name, servers) for name, servers in pools.items()]
-        documents.append(_policy({"candidates": [{"model": next(iter(pools))}], **rule}))
+        documents.append(_policy({"candidates": [{"model": next(iter(pools))}], **rule}, spec or {}))
+        documents += map(dict, more)
         (folder / "all.yaml").write_text(yaml.safe_dump_all(documents))
         self.gateway = Gateway(
             folder,
@@ -98,10 +109,10 @@ def _pool(name: str, servers: list[ModelServer]) -> dict[str, Any]:
     }
 
 
-def _policy(rule: Mapping[str, Any]) -> dict[str, Any]:
+def _policy(rule: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "pilotage.dev/v1alpha1",
         "kind": "RoutePolicy",
         "metadata": {"name": "auto"},
-        "spec": {"match": {"models": ["auto"]}, "rules": [rule]},
+        "spec": {"match": {"models": ["auto"]}, "rules": [rule], **spec},
     }
