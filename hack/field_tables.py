@@ -26,6 +26,7 @@ from pilotage_api.modelpool import ModelPoolSpec
 from pilotage_api.resource import RESERVED, marks
 from pilotage_api.routepolicy import RoutePolicySpec
 from pilotage_api.settings import GatewaySettings
+from pilotage_api.tenant import TenantSpec
 from pilotage_api.validation import first_model
 from pilotage_extproc.dialects.translation.fields import FIELDS as TRANSLATED
 from pilotage_extproc.domain.head import CallKind
@@ -34,6 +35,7 @@ DOCUMENTS: Final = Path(__file__).parents[1] / "docs"
 KINDS: Final[dict[str, type[BaseModel]]] = {
     "ModelPool": ModelPoolSpec,
     "RoutePolicy": RoutePolicySpec,
+    "Tenant": TenantSpec,
     "GatewaySettings": GatewaySettings,
     "ChartValues": ChartValues,
 }

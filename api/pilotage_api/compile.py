@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_api.external_findings import find_in_external
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
+from pilotage_api.floor import refused_ways
 from pilotage_api.governance_rules import Spending
+from pilotage_api.identity_findings import find_in_identity
 from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.keywords import used_keywords
 from pilotage_api.load import SETTINGS_KEY, Loaded
@@ -25,6 +27,8 @@ from pilotage_api.snapshot import (
     PoolSnapshot,
     RoutingSnapshot,
 )
+from pilotage_api.tenant import Tenant
+from pilotage_api.tenants import compile_tenants, tenant_key
 from pilotage_api.transform_compile import used_transforms
 
 
@@ -82,8 +86,22 @@ def compile_resources(
         find_in_external(pool, pool_key(pool), settings, in_cluster=in_cluster, find=find)
     served = _names_without_policy(names, namespaces, find)
     spending = Spending.of(settings.governance.store, pools)
-    routes = compile_policies(policies, names, namespaces, installed, spending, find)
+    routes = compile_policies(
+        policies,
+        names,
+        namespaces,
+        installed,
+        spending,
+        find,
+        refusing=refused_ways(loaded, in_force, namespaces, find),
+        floor=settings.governance.floor,
+    )
+    tenants = sorted(
+        (one for one in in_force.resources.values() if isinstance(one, Tenant)),
+        key=lambda tenant: (tenant.metadata.created, tenant_key(tenant).key),
+    )
     _find_in_settings(settings, pools, find)
+    find_in_identity(settings.governance.identity, in_cluster=in_cluster, find=find)
     find_unfound_features(routes, settings.prompt_features, find)
     find_unlabelled_gains(policies, settings, find)
     snapshot = RoutingSnapshot(
@@ -92,6 +110,7 @@ def compile_resources(
         routes=routes,
         keywords=used_keywords(((policy_key(one), one.spec.keywords) for one in policies), routes),
         transforms=used_transforms(((policy_key(one), one) for one in policies), routes),
+        tenants=compile_tenants(tenants, loaded, in_force, names, settings, find),
     ).sealed()
     return Compiled(snapshot, tuple(dict.fromkeys(findings)), in_force, frozenset(loaded.refused))
 

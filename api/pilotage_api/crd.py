@@ -6,8 +6,9 @@ from typing import Any, Final
 from pilotage_api.modelpool import ModelPool, ModelPoolSpec
 from pilotage_api.resource import GROUP, VERSION
 from pilotage_api.routepolicy import RoutePolicy, RoutePolicySpec
-from pilotage_api.status import ModelPoolStatus, ResourceStatus, RoutePolicyStatus
+from pilotage_api.status import ModelPoolStatus, ResourceStatus, RoutePolicyStatus, TenantStatus
 from pilotage_api.structural_schema import structural_schema
+from pilotage_api.tenant import Tenant, TenantSpec
 
 
 @dataclass(slots=True, frozen=True)
@@ -63,12 +64,19 @@ def custom_resource_definitions() -> list[dict[str, Any]]:
             _Column("Match", ".spec.match.models"),
             _Column("Candidates", ".status.candidates"),
         ),
+        _definition(
+            Tenant,
+            TenantSpec,
+            "ptenant",
+            TenantStatus,
+            _Column("Models", ".status.models"),
+        ),
     ]
 
 
 def _definition(
-    resource: type[ModelPool] | type[RoutePolicy],
-    spec: type[ModelPoolSpec] | type[RoutePolicySpec],
+    resource: type[ModelPool] | type[RoutePolicy] | type[Tenant],
+    spec: type[ModelPoolSpec] | type[RoutePolicySpec] | type[TenantSpec],
     short: str,
     status: type[ResourceStatus],
     *columns: _Column,

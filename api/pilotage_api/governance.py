@@ -172,5 +172,7 @@ class Governance(Block):
     """Requests, tokens and concurrency; all hold."""
     budgets: list[BudgetLimit] = Field(default=[], max_length=8)
     """Money; all hold."""
+    kv_isolation: Literal["tenant"] | None = None
+    """`tenant`: prompts of different tenants share no prefix cache (docs/tenants.md)."""
     records: ReservedObject
     """What decision records may keep."""

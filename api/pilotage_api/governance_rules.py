@@ -22,12 +22,16 @@ class Spending:
     store: StoreSettings
     facts: dict[str, tuple[ModelSnapshot, ...]]
     """Of the models of each pool."""
+    unsalted: frozenset[str]
+    """Pools whose engines keep no prefix caches apart."""
 
     @classmethod
     def of(cls, store: StoreSettings, pools: Iterable[ModelPool]) -> "Spending":
         """Of all pools there are."""
+        pools = list(pools)
         facts = {pool_key(pool).key: tuple(model.snapshot() for model in pool.spec.models) for pool in pools}
-        return cls(store, facts)
+        unsalted = (pool for pool in pools if pool.spec.external is not None or pool.spec.engine != "vllm")
+        return cls(store, facts, frozenset(pool_key(pool).key for pool in unsalted))
 
     def facts_of(self, binding: Binding) -> ModelSnapshot | None:
         """What is known of the model behind a name."""
@@ -54,7 +58,7 @@ def compile_governance(
     find: Find,
 ) -> Governed:
     """Limits and budgets of a policy; `candidates` compiles models that stand at a path of it."""
-    if governance is None or not (governance.limits or governance.budgets):
+    if governance is None or not (governance.limits or governance.budgets or governance.kv_isolation):
         return Governed()
     budgets: list[BudgetLimitSnapshot] = []
     instead: list[RuleSnapshot] = []
@@ -70,15 +74,28 @@ def compile_governance(
             instead.append(RuleSnapshot(name=name, candidates=found, scheduling=scheduling))
         budgets.append(budget.snapshot(number))
     _find_in_budgets(governance.budgets, (*rules, *instead), spending, key, find)
+    if governance.kv_isolation is not None:
+        _find_not_isolated((*rules, *instead), spending, key, find)
     unkept = any(budget.hard for budget in budgets) and spending.store.valkey is None
     return Governed(
         GovernanceSnapshot(
             limits=tuple(limit.snapshot() for limit in governance.limits),
             budgets=tuple(budgets),
+            kv_isolation=governance.kv_isolation is not None,
             unenforceable="a hard budget needs governance.store.valkey" if unkept else None,
         ),
         tuple(instead),
     )
+
+
+def _find_not_isolated(
+    rules: tuple[RuleSnapshot, ...], spending: Spending, key: ResourceKey, find: Find
+) -> None:
+    pools = {one.pool for rule in rules for candidate in rule.candidates for one in candidate.bindings}
+    for pool in sorted(pools & spending.unsalted):
+        message = f"has no effect at pool {pool}: only vLLM keeps prefix caches apart"
+        fix = "leave its models out, or give tenants pools of their own"
+        find(Severity.WARNING, "not-isolated", message, key, "spec.governance.kvIsolation", fix)
 
 
 def _find_in_budgets(

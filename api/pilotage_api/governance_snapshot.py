@@ -51,3 +51,5 @@ class GovernanceSnapshot(Part):
     budgets: tuple[BudgetLimitSnapshot, ...] = ()
     unenforceable: str | None = None
     """Why it cannot be kept: requests are refused instead of served without it."""
+    kv_isolation: bool = False
+    """Whether tenants have prefix caches of their own."""

@@ -12,12 +12,14 @@ from pilotage_api.modelpool import ModelPool
 from pilotage_api.resource import API_VERSION, DEFAULT_NAMESPACE, GROUP
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
+from pilotage_api.tenant import Tenant
 from pilotage_api.unidentified import SETTINGS_KIND, Meant, meant_for_us, meant_kind, other_version
 from pilotage_api.validation import block_findings, field_path, unknown_field, validated
 from pilotage_api.yaml_text import read_documents
 
-Resource = ModelPool | RoutePolicy
-_KINDS: dict[str, type[ModelPool] | type[RoutePolicy]] = {"ModelPool": ModelPool, "RoutePolicy": RoutePolicy}
+Resource = ModelPool | RoutePolicy | Tenant
+ResourceClass = type[ModelPool] | type[RoutePolicy] | type[Tenant]
+_KINDS: dict[str, ResourceClass] = {"ModelPool": ModelPool, "RoutePolicy": RoutePolicy, "Tenant": Tenant}
 SETTINGS_KEY: Final = ResourceKey(SETTINGS_KIND, "", "pilotage")
 _TOP_FIELDS: Final = ("apiVersion", "kind", "metadata", "spec", "status")
 _METADATA_FIELDS: Final = (
@@ -49,6 +51,8 @@ class Loaded:
     resources: dict[ResourceKey, Resource] = field(default_factory=dict)
     refused: set[ResourceKey] = field(default_factory=set)
     """Resources that are there but wrong."""
+    refused_specs: dict[ResourceKey, Any] = field(default_factory=dict)
+    """The `spec` of each, as written: what it was to govern is refused."""
     namespace_labels: dict[str, dict[str, str]] = field(default_factory=dict)
     settings: GatewaySettings | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -79,6 +83,7 @@ class Loaded:
         """Take what the other holds, right or wrong, for what stands here under the same names."""
         self.resources.update(other.resources)
         self.refused |= other.refused
+        self.refused_specs.update(other.refused_specs)
         self.namespace_labels.update(other.namespace_labels)
         self.origins.update(other.origins)
         self.unreadable |= other.unreadable
@@ -207,9 +212,7 @@ def load_settings(spec: Any, origin: Origin | None = None) -> tuple[GatewaySetti
     return validated(GatewaySettings, spec, SETTINGS_KEY, origin or Origin(), below="spec")
 
 
-def _take_resource(
-    model: type[ModelPool] | type[RoutePolicy], value: dict[str, Any], origin: Origin, loaded: Loaded
-) -> None:
+def _take_resource(model: ResourceClass, value: dict[str, Any], origin: Origin, loaded: Loaded) -> None:
     metadata = value.get("metadata")
     if isinstance(metadata, dict) and "namespace" not in metadata:
         value = {**value, "metadata": {**metadata, "namespace": loaded.namespace}}
@@ -228,6 +231,7 @@ def _take_resource(
     loaded.findings += findings
     if findings or resource is None:
         loaded.refused.add(key)
+        loaded.refused_specs[key] = value.get("spec")
     else:
         loaded.resources[key] = resource
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from pilotage_api.findings import Find, Severity
+from pilotage_api.floor import find_outranked
 from pilotage_api.governance_rules import Governed, Spending, compile_governance
 from pilotage_api.naming import EVERY_NAMESPACE, Meaning, NameRegistry
 from pilotage_api.precedence import WayIn, policy_key, takers, ways_in
@@ -20,9 +21,16 @@ def compile_policies(
     installed: frozenset[str],
     spending: Spending,
     find: Find,
+    *,
+    refusing: list[WayIn],
+    floor: bool,
 ) -> tuple[PolicyRoute, ...]:
-    """The routes of all policies that the gateway's namespaces hold, in order of precedence."""
-    ways: list[WayIn] = []
+    """The routes of all policies that the gateway's namespaces hold, in order of precedence.
+
+    `refusing` are ways that refuse what they match, beside those of policies; with a `floor` policies that
+    come after a laxer one are told.
+    """
+    ways = list(refusing)
     nameable = Names(names, _remembered(names))
     for policy in policies:
         key = policy_key(policy)
@@ -41,6 +49,8 @@ def compile_policies(
             find(Severity.WARNING, "not-obeyed", message, key, "metadata.namespace", fix)
     ways.sort(key=lambda way: way.rank)
     _find_shadowed(ways, find)
+    if floor:
+        find_outranked(ways, find)
     return tuple(way.route for way in ways)
 
 

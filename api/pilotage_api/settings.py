@@ -14,10 +14,10 @@ from pydantic import (
 )
 
 from pilotage_api.address import canonical_place
+from pilotage_api.governance_settings import GovernanceSettings
 from pilotage_api.provider_settings import ProviderSettings
 from pilotage_api.resource import DNS_LABEL
 from pilotage_api.settings_part import SettingsPart
-from pilotage_api.store_settings import GovernanceSettings
 from pilotage_api.time_zones import time_zone_problem
 
 
@@ -325,6 +325,24 @@ class GatewaySettings(SettingsPart):
                 " all, in tls.extproc; in a cluster leave peers out, replicas find each other"
             )
         return tuple(dict.fromkeys(map(canonical_place, peers)))
+
+    @field_validator("governance")
+    @classmethod
+    def _nobody_gets_round(cls, governance: GovernanceSettings, known: ValidationInfo) -> GovernanceSettings:
+        """What serves requests that the picker has not looked at would get round the floor."""
+        others: dict[str, OtherTraffic | None] = {
+            name: known.data.get(attribute)
+            for name, attribute in (("otherPaths", "other_paths"), ("otherBodies", "other_bodies"))
+        }
+        round_it = [name for name, other in others.items() if other is not None and other.action == "forward"]
+        if known.data.get("fail_open_pool") is not None:
+            round_it.insert(0, "failOpenPool")
+        if governance.floor and round_it:
+            raise ValueError(
+                f"{round_it[0]} would let requests get round it: remove {round_it[0]}"
+                + ("" if round_it[0] == "failOpenPool" else ", or set its action: reject")
+            )
+        return governance
 
     @property
     def watched_namespaces(self) -> tuple[str, ...]:

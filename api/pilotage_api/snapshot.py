@@ -16,6 +16,7 @@ from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.objective_snapshot import BudgetSnapshot, ObjectiveSnapshot
 from pilotage_api.part import Part
+from pilotage_api.tenant_snapshot import TenantSnapshot
 from pilotage_api.transform_snapshot import TransformSnapshot
 
 
@@ -266,6 +267,8 @@ class RoutingSnapshot(Part):
     """Sets that a condition names, sorted."""
     transforms: tuple[TransformSnapshot, ...] = ()
     """Those that a rule names, by name."""
+    tenants: tuple[TenantSnapshot, ...] = ()
+    """Sorted by name; where there are none, any tenant that a key names is served."""
 
     def sealed(self) -> Self:
         """The same snapshot with `version` set to the first 16 hex digits of its content's SHA-256."""

@@ -82,3 +82,10 @@ class RoutePolicyStatus(ResourceStatus):
 
     candidates: str | None = Field(default=None, max_length=256)
     """Where its requests go, to be read: model names, cut short."""
+
+
+class TenantStatus(ResourceStatus):
+    """What a controller found of a tenant."""
+
+    models: str | None = Field(default=None, max_length=256)
+    """What it may ask for, to be read: model names, cut short."""

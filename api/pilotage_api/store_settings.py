@@ -41,9 +41,3 @@ class StoreSettings(SettingsPart):
     read it. Unset writes nothing: what was spent is forgotten with the process."""
     journal_days: int = Field(default=100, ge=35, le=3660)
     """Days of it that are kept."""
-
-
-class GovernanceSettings(SettingsPart):
-    """What holds for all requests of the gateway."""
-
-    store: StoreSettings = StoreSettings()

@@ -11,6 +11,7 @@ from pilotage_api.modelpool import ModelPoolSpec
 from pilotage_api.resource import API_VERSION, GROUP
 from pilotage_api.routepolicy import RoutePolicySpec
 from pilotage_api.settings import GatewaySettings
+from pilotage_api.tenant import TenantSpec
 from pilotage_api.validation import known_fields
 
 SETTINGS_KIND: Final = "GatewaySettings"
@@ -19,6 +20,7 @@ SETTINGS_FILE: Final = "pilotage"
 _SPECS: Final[dict[str, type[BaseModel]]] = {
     "ModelPool": ModelPoolSpec,
     "RoutePolicy": RoutePolicySpec,
+    "Tenant": TenantSpec,
     SETTINGS_KIND: GatewaySettings,
 }
 _HEAD: Final = ("apiVersion", "kind", "metadata", "status")

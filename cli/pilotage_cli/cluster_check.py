@@ -15,7 +15,7 @@ from pilotage_cli.folder import FolderError, load_folder
 from pilotage_kube.client import ApiClient
 from pilotage_kube.connection import Connection
 from pilotage_kube.errors import Forbidden, KubeError, NotFound
-from pilotage_kube.resource import MODEL_POOLS, NAMESPACES, ROUTE_POLICIES, ResourceType
+from pilotage_kube.resource import MODEL_POOLS, NAMESPACES, ROUTE_POLICIES, TENANTS, ResourceType
 
 _SETTLING_SECONDS = 3.0
 
@@ -103,7 +103,7 @@ def _settings(replica: dict[str, Any]) -> GatewaySettings:
 async def _resources(client: ApiClient, settings: GatewaySettings) -> list[dict[str, Any]]:
     where = [None if one == "*" else one for one in settings.watched_namespaces]
     objects: list[dict[str, Any]] = []
-    for resource in (MODEL_POOLS, ROUTE_POLICIES):
+    for resource in (MODEL_POOLS, ROUTE_POLICIES, TENANTS):
         for namespace in where:
             objects += await _list(client, resource, namespace)
     with suppress(CommandError):  # only pools that select namespaces by label need them

@@ -69,6 +69,7 @@ CUSTOM_RESOURCE_DEFINITIONS = ResourceType(
 )
 MODEL_POOLS = ResourceType("pilotage.dev", "v1alpha1", "modelpools", "ModelPool")
 ROUTE_POLICIES = ResourceType("pilotage.dev", "v1alpha1", "routepolicies", "RoutePolicy")
+TENANTS = ResourceType("pilotage.dev", "v1alpha1", "tenants", "Tenant")
 INFERENCE_POOLS = ResourceType("inference.networking.k8s.io", "v1", "inferencepools", "InferencePool")
 INFERENCE_OBJECTIVES = ResourceType("llm-d.ai", "v1alpha2", "inferenceobjectives", "InferenceObjective")
 OLD_INFERENCE_OBJECTIVES = ResourceType(

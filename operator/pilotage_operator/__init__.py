@@ -1,1 +1,1 @@
-"""The operator: turns ModelPool and RoutePolicy resources into the published snapshot and their statuses."""
+"""The operator: from ModelPools, RoutePolicies and Tenants to the published snapshot and their statuses."""

@@ -76,6 +76,7 @@ class Compiler:
         for one in read.values():
             whole.resources.update(one.resources)
             whole.refused.update(one.refused)
+            whole.refused_specs.update(one.refused_specs)
             whole.findings.extend(one.findings)
             whole.origins.update(one.origins)
         return whole

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from pilotage_operator.conditions import accepted
 from pilotage_operator.desired import Desired
 from pilotage_operator.programmed import Pickers
+from pilotage_operator.resource_revision import OUR_TYPES
 
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -90,7 +91,8 @@ class Metrics:
         if desired is self._counted:
             return
         self._counted = desired
-        counts = {(kind, says): 0 for kind in ("ModelPool", "RoutePolicy") for says in ("True", "False")}
+        kinds = [resource.kind for resource in OUR_TYPES]
+        counts = {(kind, says): 0 for kind in kinds for says in ("True", "False")}
         for key in desired.forms.keys() | desired.refused:
             counts[key.kind, accepted(key, desired).status] += 1
         for (kind, says), count in counts.items():

@@ -193,6 +193,10 @@ def _columns(key: ResourceKey, stored: Stored, pickers: Pickers, *, keep_counts:
         named = [one for found in lists if isinstance(found, list) for one in found]
         shown = _listed(named, "model")
         return {"candidates": shown} if shown else {}
+    if key.kind == "Tenant":
+        models = spec.get("models")
+        blocks = [{"name": one} for one in models] if isinstance(models, list) else []
+        return {"models": _listed(blocks, "name") or "*"}
     columns: dict[str, Any] = {}
     if shown := _listed(spec.get("models"), "name"):
         columns["models"] = shown

@@ -1,4 +1,4 @@
-"""What the operator keeps of a ModelPool or RoutePolicy: small, and without what others wrote beside it."""
+"""What the operator keeps of a resource: small, and without what others wrote beside it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import orjson
 
 from pilotage_api.findings import ResourceKey
 from pilotage_api.resource import API_VERSION
-from pilotage_kube.resource import MODEL_POOLS, ROUTE_POLICIES, ResourceType
+from pilotage_kube.resource import MODEL_POOLS, ROUTE_POLICIES, TENANTS, ResourceType
 from pilotage_kube.wire import Decode
 
-OUR_TYPES: Final[tuple[ResourceType, ...]] = (MODEL_POOLS, ROUTE_POLICIES)
+OUR_TYPES: Final[tuple[ResourceType, ...]] = (MODEL_POOLS, ROUTE_POLICIES, TENANTS)
 
 
 class Form(msgspec.Struct, frozen=True):

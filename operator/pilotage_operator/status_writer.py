@@ -11,14 +11,14 @@ from pilotage_kube.backoff import Backoff
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import Time
 from pilotage_kube.errors import Conflict, Invalid, KubeError, NotFound
-from pilotage_kube.resource import MODEL_POOLS, ROUTE_POLICIES, ResourceType
+from pilotage_kube.resource import ResourceType
 from pilotage_operator.event_writer import EventWriter, Subject
 from pilotage_operator.plan import Status, StatusWrite
-from pilotage_operator.resource_revision import Stored
+from pilotage_operator.resource_revision import OUR_TYPES, Stored
 
 log = logging.getLogger(__name__)
 
-_TYPES: Final[dict[str, ResourceType]] = {one.kind: one for one in (MODEL_POOLS, ROUTE_POLICIES)}
+_TYPES: Final[dict[str, ResourceType]] = {one.kind: one for one in OUR_TYPES}
 _AT_ONCE: Final = 8
 
 

@@ -22,6 +22,9 @@ EXTPROC_WATCHED = (
 EXTPROC_PROVIDERS = (rule("", "secrets", "list", "watch"),)
 """In the namespaces whose Secrets of providers it reads."""
 
+EXTPROC_KEYS = (rule("", "secrets", "list", "watch"),)
+"""In the namespace whose Secrets of API keys it reads."""
+
 OPERATOR_NAMESPACE = (
     rule("", "configmaps", "get", "list", "create", "update", "delete"),
     rule(LEASE_GROUP, "leases", "get", "list", "watch", "create", "update", "patch"),
@@ -33,8 +36,10 @@ OPERATOR_NAMESPACE = (
 OPERATOR_WATCHED = (
     rule("pilotage.dev", "modelpools", "get", "list", "watch"),
     rule("pilotage.dev", "routepolicies", "get", "list", "watch"),
+    rule("pilotage.dev", "tenants", "get", "list", "watch"),
     rule("pilotage.dev", "modelpools/status", "patch"),
     rule("pilotage.dev", "routepolicies/status", "patch"),
+    rule("pilotage.dev", "tenants/status", "patch"),
     rule("events.k8s.io", "events", "create"),
 )
 """In each watched namespace; as a ClusterRole where all are watched."""

@@ -24,6 +24,7 @@ from pilotage_kube.resource import (
     EVENTS,
     MODEL_POOLS,
     ROUTE_POLICIES,
+    TENANTS,
     ResourceType,
 )
 from pilotage_kube.snapshot_head import Head
@@ -37,7 +38,7 @@ QUICK_LEASE = LeaseTiming(duration_seconds=2.0, renew_deadline_seconds=1.2, retr
 QUICK_INFORMERS = InformerOptions(
     first_delay_seconds=0.02, longest_delay_seconds=0.3, absent_after_seconds=1, absent_poll_seconds=0.3
 )
-_TYPES = {"ModelPool": MODEL_POOLS, "RoutePolicy": ROUTE_POLICIES}
+_TYPES = {"ModelPool": MODEL_POOLS, "RoutePolicy": ROUTE_POLICIES, "Tenant": TENANTS}
 
 
 def install_crds(plane: ControlPlane, change: Callable[[Any], Any] = lambda crd: crd) -> None:

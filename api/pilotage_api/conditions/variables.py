@@ -123,6 +123,15 @@ VARIABLES: Final = _by_name(
         Needs.PROMPT,
         Cost.SLOW,
     ),
+    Variable(
+        "identity.tenant",
+        ValueType.STRING,
+        "Tenant that asks; empty without `governance.identity`.",
+        Needs.HEAD,
+    ),
+    Variable("identity.team", ValueType.STRING, "Its team; empty where none is known.", Needs.HEAD),
+    Variable("identity.user", ValueType.STRING, "User of a token; empty of API keys.", Needs.HEAD),
+    Variable("identity.key", ValueType.STRING, "Id of the API key; empty of tokens.", Needs.HEAD),
     Variable("request.hour", ValueType.INT, "0 to 23, in `timeZone` of the settings.", Needs.CLOCK),
     Variable("request.weekday", ValueType.INT, "1 (Monday) to 7 (Sunday), in that zone.", Needs.CLOCK),
 )
@@ -142,7 +151,7 @@ POOL_FUNCTIONS: Final = _by_name(
 HEADERS: Final = "headers"
 KEYWORDS: Final = "prompt.keywords"
 """A function: whether any phrase of a named set of the policy stands in what users wrote."""
-LATER_PREFIXES: Final = ("safety.", "identity.")
+LATER_PREFIXES: Final = ("safety.",)
 """Variables of later versions."""
 
 MAX_ITEMS: Final = 64

@@ -25,10 +25,16 @@
   resources: [routepolicies]
   verbs: [get, list, watch]
 - apiGroups: [pilotage.dev]
+  resources: [tenants]
+  verbs: [get, list, watch]
+- apiGroups: [pilotage.dev]
   resources: [modelpools/status]
   verbs: [patch]
 - apiGroups: [pilotage.dev]
   resources: [routepolicies/status]
+  verbs: [patch]
+- apiGroups: [pilotage.dev]
+  resources: [tenants/status]
   verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
@@ -60,6 +66,14 @@
 {{/* In each namespace of settings.providers.secretNamespaces. */}}
 {{- define "pilotage.rules.extproc.providers" -}}
 # credentials of hosted providers; RBAC knows no types of Secrets, so pickers could read the others there too
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [list, watch]
+{{- end }}
+
+{{/* In the namespace of API keys, where settings.governance.identity.apiKeys selects Secrets. */}}
+{{- define "pilotage.rules.extproc.keys" -}}
+# hashes of API keys; RBAC knows no labels, so pickers could read the other Secrets there too
 - apiGroups: [""]
   resources: [secrets]
   verbs: [list, watch]

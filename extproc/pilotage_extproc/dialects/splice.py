@@ -67,6 +67,7 @@ def _is_one_of(chars: bytes) -> NDArray[np.bool_]:
 
 
 MODEL = MemberName("model")
+CACHE_SALT = MemberName("cache_salt")
 STREAM_OPTIONS = MemberName("stream_options")
 
 

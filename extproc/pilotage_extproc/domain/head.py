@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from pilotage_extproc.domain.reach import Reach
+from pilotage_extproc.domain.vouched import NOT_VOUCHED, Vouched
 
 OBJECTIVE_HEADERS: Final = ("x-llm-d-inference-objective", "x-gateway-inference-objective")
 """Name of the request's InferenceObjective; the first that is there counts."""
@@ -60,6 +61,8 @@ class RequestHead:
     """Which hosted providers the gateway that asks can send it to."""
     received_at: float = 0.0
     """Monotonic seconds."""
+    vouched: Vouched = NOT_VOUCHED
+    """What the gateway itself says of the client."""
 
     @property
     def objective(self) -> str | None:

@@ -1,5 +1,7 @@
 """A request's way through the gateway's plan and its rule's, and its settlement."""
 
+from collections.abc import Iterable
+
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.dialects.table import INFERENCE_KINDS
 from pilotage_extproc.domain.decision import DirectAnswer
@@ -12,6 +14,7 @@ from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.ledger import Ledger
 from pilotage_extproc.request.run import run
+from pilotage_extproc.request.stage import Stage
 
 
 class Pipeline:
@@ -34,7 +37,7 @@ class Pipeline:
 
         From then on it is in the ledger, until its outcome comes or it is given up.
         """
-        answer = await self._consider(exchange)
+        answer = await self._consider(exchange, self._plans.on_body)
         if answer is None:
             answer = await run(exchange.plan.committing, exchange)
         if answer is None:
@@ -44,18 +47,19 @@ class Pipeline:
     async def consider(self, head: RequestHead, body: bytes) -> DecisionRecord:
         """Decide without placing: nothing is counted or kept. Raises RequestRefused."""
         exchange = Exchange(head)
-        answer = await self.begin(exchange)
+        on_head, on_body = self._plans.considering
+        answer = await run(on_head, exchange)
         if answer is not None or exchange.call.kind not in INFERENCE_KINDS:
             raise RequestRefused(Refusal.UNKNOWN_PATH, "Only inference calls are decided on.")
         exchange.received(body)
         try:
-            await self._consider(exchange)
+            await self._consider(exchange, on_body)
             return DecisionRecord.of(exchange, self._plans.utc_now())
         finally:
             exchange.finish(Outcome.abandoned())
 
-    async def _consider(self, exchange: Exchange) -> DirectAnswer | None:
-        answer = await run(self._plans.on_body, exchange)
+    async def _consider(self, exchange: Exchange, on_body: Iterable[Stage]) -> DirectAnswer | None:
+        answer = await run(on_body, exchange)
         plan = exchange.plan
         if answer is None and plan.governance:
             answer = await run(plan.governance, exchange)

@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from pilotage_extproc.accounting.alerts import Alerts
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.prices import PriceBook
 from pilotage_extproc.accounting.rules import SpendingRules
+from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.recording.decision_log import DecisionLog
@@ -26,6 +28,7 @@ from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.stages.admit import Admit
+from pilotage_extproc.stages.authorize import Authorize
 from pilotage_extproc.stages.bound import Bound
 from pilotage_extproc.stages.bound_cost import BoundCost
 from pilotage_extproc.stages.choose import Choose, NextId
@@ -34,6 +37,8 @@ from pilotage_extproc.stages.decide import Decide
 from pilotage_extproc.stages.describe import Describe
 from pilotage_extproc.stages.find_response import FindResponse
 from pilotage_extproc.stages.follow_spent import FollowSpent
+from pilotage_extproc.stages.identify_caller import IdentifyCaller
+from pilotage_extproc.stages.isolate import KeepSalted, Salt
 from pilotage_extproc.stages.learn import Learn
 from pilotage_extproc.stages.prepare import Prepare, PrepareTransformed
 from pilotage_extproc.stages.read_body import ReadBody
@@ -42,6 +47,7 @@ from pilotage_extproc.stages.record import Record
 from pilotage_extproc.stages.refuse import Refuse
 from pilotage_extproc.stages.route import ChooseRule
 from pilotage_extproc.stages.shed import Shed
+from pilotage_extproc.state.api_keys import KeyBook
 from pilotage_extproc.state.conversations import Conversations
 from pilotage_extproc.state.latency import LatencyBook
 from pilotage_extproc.state.lengths import LengthBook
@@ -67,6 +73,9 @@ class StageParts:
     books: Books
     prices: PriceBook
     alerts: Alerts
+    keys: KeyBook = field(default_factory=KeyBook)
+    salt_key: bytes = b""
+    """What salts of tenants' prefix caches are made with; the same in all processes of a gateway."""
     budget: RetryBudget = field(default_factory=RetryBudget)
     chance: Callable[[], float] = random.random
     utc_now: Callable[[], float] = time.time
@@ -84,14 +93,19 @@ class PlanBook:
     def __init__(self, parts: StageParts) -> None:
         settings, current = parts.settings, parts.current
         read_body = ReadBody(settings.body.max_structure)
-        self.on_head: tuple[Stage, ...] = (ReadHead(settings, current),)
+        recognise = ReadHead(settings, current)
+        find = FindResponse(parts.owners, lambda address: address in current.index.by_address, read_body)
+        choose_rule = ChooseRule(current, parts.learner, parts.sources, settings.governance)
+        self.on_head: tuple[Stage, ...] = (recognise,)
         """The gateway's stages that need no body."""
-        self.on_body: tuple[Stage, ...] = (
-            read_body,
-            FindResponse(parts.owners, lambda address: address in current.index.by_address, read_body),
-            ChooseRule(current, parts.learner, parts.sources),
-        )
+        self.on_body: tuple[Stage, ...] = (read_body, find, choose_rule)
         """The gateway's stages up to the rule that wins."""
+        self.considering = self.on_head, self.on_body
+        """Both for a request that is only asked about: by the gateway's operator, so nobody is identified."""
+        if settings.governance.identity is not None:
+            identify = IdentifyCaller(settings.governance.identity, parts.keys, current, parts.utc_now)
+            self.on_head = (identify, recognise)
+            self.on_body = (read_body, Authorize(current), find, choose_rule)
         self._features = parts.features
         self.utc_now = parts.utc_now
         """Seconds since the epoch, for people."""
@@ -119,6 +133,7 @@ class PlanBook:
         self._next_id = NextId(parts.process_id)
         self._choosing: dict[frozenset[FeatureKey], Plan] = {}
         self._parts = parts
+        self._salt, self._keep_salted = Salt(parts.salt_key), KeepSalted()
         self._around = describe, bound, prepare, committing
 
     def choosing(self, reads: frozenset[FeatureKey]) -> Plan:
@@ -148,25 +163,38 @@ class PlanBook:
         governance: GovernanceSnapshot,
         instead: tuple[Route, ...],
         clamp_at: int | None = None,
+        tenants: Mapping[str, SpendingRules] = MappingProxyType({}),
     ) -> Plan:
-        """A rule's plan where its policy bounds something; `instead` is where spent budgets send requests.
+        """A rule's plan where its policy, or a tenant, bounds something.
 
-        `clamp_at` is the most output tokens that the rule lets an answer have.
+        `instead` is where spent budgets send requests; `clamp_at` is the most output tokens that the rule
+        lets an answer have; `tenants` are those that bound something, by name.
         """
         if governance.unenforceable is not None:
             return Plan((Refuse(policy, governance.unenforceable),), (), ())
         rules = SpendingRules.of(f"policy {policy}", governance)
-        for budget in rules.budgets:
+        for budget in (*rules.budgets, *(one for theirs in tenants.values() for one in theirs.budgets)):
             self._parts.alerts.watch(budget.name, budget.alert_at)
-        bounded = self._bounded(plan, rules, clamp_at)
+        placing = self.placing
+        if governance.kv_isolation:
+            plan, placing = self._isolated(plan), self._isolated(placing)
+        if not (governance.limits or governance.budgets or tenants):
+            return plan
+        together = RulesOfCaller(rules, tenants)
+        bounded = self._bounded(plan, together, clamp_at)
         if not instead:
             return bounded
-        spent = FollowSpent(rules, instead, self._bounded(self.placing, rules, clamp_at), self._parts.books)
+        spent = FollowSpent(rules, instead, self._bounded(placing, together, clamp_at), self._parts.books)
         return Plan((*bounded.governance, spent), bounded.deciding, bounded.committing)
 
-    def _bounded(self, plan: Plan, rules: SpendingRules, clamp_at: int | None) -> Plan:
+    def _isolated(self, plan: Plan) -> Plan:
+        """With the stages that keep tenants' prefix caches apart; a plan ends with what edits the body."""
+        *deciding, prepare = plan.deciding
+        return Plan(plan.governance, (self._salt, *deciding, self._keep_salted, prepare), plan.committing)
+
+    def _bounded(self, plan: Plan, rules: RulesOfCaller, clamp_at: int | None) -> Plan:
         books, prices = self._parts.books, self._parts.prices
-        bound = (BoundCost(prices, clamp_at),) if rules.hard else ()
+        bound = (BoundCost(rules, prices, clamp_at),) if rules.any_hard else ()
         admit = Admit(rules, books, prices, clamp_at)
         return Plan(plan.governance, (*plan.deciding, *bound), (admit, *plan.committing))
 

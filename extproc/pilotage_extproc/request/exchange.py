@@ -1,7 +1,8 @@
 """One request, from its head to its settlement: the object that every stage works on."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar, cast
 
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
@@ -56,6 +57,7 @@ class Exchange:
         "attempts",
         "body",
         "budget_edits",
+        "cache_salt",
         "call",
         "choice",
         "conversation",
@@ -87,6 +89,8 @@ class Exchange:
         self.body = b""
         self.document = NO_DOCUMENT
         self.identity = ANONYMOUS
+        self.cache_salt: str | None = None
+        """What its prompt is kept apart by in engines' caches, where its policy says so."""
         self.fixed_address: str | None = None
         """The one server that can answer, of calls on what it has stored."""
         self._route: Route | None = None
@@ -205,6 +209,16 @@ class Exchange:
         """Where it goes, in order."""
         self._ranking = ranking
         self.decision = decision
+
+    def isolated(self, salt: str | None) -> None:
+        """Its prompt is to be cached apart; None leaves that to the client."""
+        self.cache_salt = salt
+
+    def narrowed(self, kept: Sequence[int]) -> None:
+        """Only these of its attempts stay, by their place in the list."""
+        targets, order = self.decision.targets, self.ranking.order
+        self.decision = replace(self.decision, targets=tuple([targets[place] for place in kept]))
+        self._ranking = replace(self.ranking, order=[order[place] for place in kept])
 
     def chosen(self, choice: Choice, conversation: int | None, edits: tuple[Edit, ...]) -> None:
         """Why it goes there, by its rule's objective."""

@@ -1,7 +1,8 @@
 """The routing index made from a snapshot and the endpoints there are, in short turns of the event loop."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from pilotage_api.conditions.variables import feature_of
 from pilotage_api.governance_snapshot import GovernanceSnapshot
@@ -14,6 +15,7 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     RuleSnapshot,
 )
+from pilotage_extproc.accounting.rules import SpendingRules
 from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.features.keywords import KeywordSets
 from pilotage_extproc.request.plan import Plan
@@ -24,6 +26,7 @@ from pilotage_extproc.rules.condition import Condition, Conditions
 from pilotage_extproc.rules.globs import glob_pattern
 from pilotage_extproc.rules.routing_index import PolicyEntry, RoutingIndex
 from pilotage_extproc.rules.rule import Policy, Rule
+from pilotage_extproc.rules.tenant import TenantRules
 from pilotage_extproc.scheduling.abilities import abilities_of
 from pilotage_extproc.scheduling.objective import rule_objective
 from pilotage_extproc.scheduling.profile import Profile, ProfileBook
@@ -31,6 +34,8 @@ from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.shaping import fallback_of
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_kube.turns import Turns
+
+_NOBODY: Final[Mapping[str, SpendingRules]] = MappingProxyType({})
 
 
 class Plans(Protocol):
@@ -52,9 +57,10 @@ class Plans(Protocol):
         policy: str,
         governance: GovernanceSnapshot,
         instead: tuple[Route, ...],
-        clamp_at: int | None,
+        clamp_at: int | None = None,
+        tenants: Mapping[str, SpendingRules] = _NOBODY,
     ) -> Plan:
-        """A rule's plan where its policy bounds something."""
+        """A rule's plan where its policy, or a tenant, bounds something."""
 
     def transforming(self, plan: Plan, by_tier: tuple[Transform | None, ...]) -> Plan:
         """The same for those of a rule whose policy changes requests, for each of its models."""
@@ -126,8 +132,9 @@ class IndexBuilder:
             unnamed=make.of_only_pool(),
             by_address=by_address,
             attempts=attempts,
-            fixed_plan=self._plans.in_pool,
+            fixed_plan=make.plan(self._plans.in_pool),
             keywords=KeywordSets({one.name: one.words for one in snapshot.keywords}),
+            tenants={one.name: TenantRules.of(one) for one in snapshot.tenants},
         )
 
 
@@ -162,6 +169,11 @@ class _Builder:
         self._conditions = conditions
         self._transforms = transforms
         self._policies: dict[str, Policy] = {}
+        self._tenants = {
+            one.name: SpendingRules.of(f"tenant {one.name}", one.governance)
+            for one in snapshot.tenants
+            if one.governance is not None
+        }
 
     def policy(self, route: PolicyRoute) -> Policy:
         """The policy of one way into it; all its ways have the same."""
@@ -179,6 +191,7 @@ class _Builder:
                 if overrides is None
                 else {rule.route.rule: rule for rule in rules if rule.route.rule in overrides.rules},
                 self._plans.features(frozenset().union(*map(_wanted, rules))),
+                route.governance,
             )
         return known
 
@@ -190,11 +203,25 @@ class _Builder:
         if rule.transforms:
             by_tier = [self._transforms.get(rule.transforms.get(model, "")) for model in route.models]
             plan = self._plans.transforming(plan, tuple(by_tier))
-        if of.governance is not None:
-            budget = rule.output_budget
-            clamp_at = None if budget is None else budget.most_output
-            plan = self._plans.governed(plan, of.policy, of.governance, instead, clamp_at)
-        return Rule(route, plan, condition)
+        budget = rule.output_budget
+        clamp_at = None if budget is None else budget.most_output
+        return Rule(route, self.plan(plan, of, instead, clamp_at), condition)
+
+    def plan(
+        self,
+        plan: Plan,
+        of: PolicyRoute | None = None,
+        instead: tuple[Route, ...] = (),
+        clamp_at: int | None = None,
+    ) -> Plan:
+        """The plan with what its policy and the tenants bound; as it is where they bound nothing."""
+        governance = None if of is None else of.governance
+        if governance is None and not self._tenants:
+            return plan
+        policy = "" if of is None else of.policy
+        return self._plans.governed(
+            plan, policy, governance or GovernanceSnapshot(), instead, clamp_at, self._tenants
+        )
 
     def _route(self, policy: str, rule: RuleSnapshot) -> Route:
         candidates, fallback = rule.candidates, rule.fallback
@@ -236,7 +263,7 @@ class _Builder:
 
     def of_name(self, name: str, bindings: tuple[Binding, ...]) -> Rule:
         """What serves a name that no policy matches."""
-        return Rule(self._unruled((bindings,), name), self._plans.placing)
+        return Rule(self._unruled((bindings,), name), self.plan(self._plans.placing))
 
     def of_pool(self, pool: PoolSnapshot) -> Rule:
         """Any server of a pool."""
@@ -248,7 +275,7 @@ class _Builder:
         if len(self.pools) != 1:
             return None
         [pool] = self.pools.values()
-        return Rule(self.of_pool(pool).route, self._plans.placing)
+        return Rule(self.of_pool(pool).route, self.plan(self._plans.placing))
 
     def _unruled(self, tiers: Tiers, model: str) -> Route:
         candidates = self._sets.of(tiers, self.pools)

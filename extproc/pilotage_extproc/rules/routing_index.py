@@ -16,6 +16,7 @@ from pilotage_extproc.request.plan import NO_PLAN, Plan
 from pilotage_extproc.rules.attempt_table import AttemptTable
 from pilotage_extproc.rules.authority import authority_fits
 from pilotage_extproc.rules.rule import Policy, Rule
+from pilotage_extproc.rules.tenant import TenantRules
 from pilotage_extproc.scheduling.candidates import renamed
 
 _MAX_FIXED: Final = 1024
@@ -68,6 +69,8 @@ class RoutingIndex:
     """Of requests whose pool the gateway has fixed."""
     keywords: KeywordSets = NO_KEYWORDS
     """Of all policies together; names are `namespace/policy/set`."""
+    tenants: dict[str, TenantRules] = field(default_factory=dict)
+    """By name; empty where no resource says which there are."""
     _fixed: dict[tuple[str, str, bool], Rule] = field(default_factory=dict)
     """Rules within a pool, by model as the request names it."""
 
@@ -107,9 +110,16 @@ class RoutingIndex:
             self._fixed[pool, model, adapter] = known
         return known
 
-    def model_names(self) -> list[str]:
-        """Every name a client may ask for: served names, and exact names policies match."""
-        return sorted({*self.names, *self.exact})
+    def model_names(self, *, unmatched: bool = True) -> list[str]:
+        """Every name a client may ask for: served names, and exact names policies match.
+
+        Without `unmatched` no names that no policy matches.
+        """
+        named = self.names if unmatched or self.any_model else filter(self._by_glob, self.names)
+        return sorted({*named, *self.exact})
+
+    def _by_glob(self, name: str) -> bool:
+        return any(entry.pattern is not None and entry.pattern.match(name) for entry in self.globs)
 
 
 class CurrentIndex:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.snapshot import Otherwise
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.request.stage import Stage
@@ -34,3 +35,5 @@ class Policy:
     """Rules that it may choose, by name."""
     features: tuple[Stage, ...] = ()
     """What has to be awaited before its conditions are evaluated; empty where they read nothing slow."""
+    governance: GovernanceSnapshot | None = None
+    """What it bounds; no policy that comes before it may bound less, where the gateway has a floor."""

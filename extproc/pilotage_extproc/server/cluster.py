@@ -12,6 +12,7 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.envoy.contract import CONTRACT
 from pilotage_extproc.server.addresses import split_address
 from pilotage_extproc.server.extproc_server import ExtProcServer
+from pilotage_extproc.sources.api_key_secrets import KeySecretWatch
 from pilotage_extproc.sources.inference_pools import ServedPools, is_inference_pool
 from pilotage_extproc.sources.inference_watch import InferenceWatch
 from pilotage_extproc.telemetry.instruments import Reading
@@ -65,6 +66,7 @@ class ClusterFollower:
         self._replicas = ReplicaWatch(
             client, self._meet_peers, namespace=identity.namespace, group=own.replica_group
         )
+        self._keys = self._key_watch(client, settings)
         self._inference_changed = asyncio.Event()
         listen = settings.listen
         taken = {"listen.extproc": listen.extproc, "listen.admin": listen.admin}
@@ -92,11 +94,25 @@ class ClusterFollower:
             tasks.create_task(self.reader.run(), name="follow snapshots")
             tasks.create_task(self.reporter.run(), name="report")
             tasks.create_task(self._replicas.run(), name="follow peers")
+            if self._keys is not None:
+                tasks.create_task(self._keys.run(), name="follow API keys")
             tasks.create_task(self._inference.run(), name="watch InferencePools")
             tasks.create_task(self._follow_inference(), name="follow InferencePools")
             while True:
                 self.report()
                 await asyncio.sleep(_REPORT_SECONDS if self._server.runtime.following.synced else 0.05)
+
+    def _key_watch(self, client: ApiClient, settings: GatewaySettings) -> KeySecretWatch | None:
+        identity = settings.governance.identity
+        keys = None if identity is None else identity.api_keys
+        if keys is None or keys.secret_selector is None:
+            return None
+        return KeySecretWatch(
+            client,
+            self._server.runtime.state.keys.follow,
+            namespace=keys.secret_namespace or self._identity.namespace,
+            labels=keys.secret_selector.match_labels,
+        )
 
     async def leave(self) -> None:
         """Take the report back: this replica is gone, and the operator waits for it no longer."""

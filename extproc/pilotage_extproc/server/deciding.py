@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.domain.clock import Clock
@@ -13,6 +14,7 @@ from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
+from pilotage_extproc.server.accounting import AccountingFault
 from pilotage_extproc.server.prompt_features import feature_stages, remote_classifier
 from pilotage_extproc.server.state import ProcessState
 from pilotage_extproc.sources.remote_classifier import RemoteClassifier
@@ -66,6 +68,8 @@ def new_deciding(
             prices=state.accounting.prices,
             alerts=state.accounting.alerts,
             older_about=older_about,
+            keys=state.keys,
+            salt_key=_salt_key(settings.governance.kv_salt_file),
         )
     )
     return Deciding(
@@ -76,3 +80,12 @@ def new_deciding(
         sources,
         remote,
     )
+
+
+def _salt_key(file: str | None) -> bytes:
+    if file is None:
+        return b""
+    try:
+        return Path(file).read_bytes().strip()
+    except OSError as error:
+        raise AccountingFault(f"governance.kvSaltFile: {file}: {error.strerror}") from None

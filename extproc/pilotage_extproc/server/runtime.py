@@ -22,6 +22,7 @@ from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.envoy.ext_proc.processor import Processor
 from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
+from pilotage_extproc.envoy.ext_proc.vouching import stripped
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.resources import served_resources
 from pilotage_extproc.scheduling.profile import ProfileBook
@@ -40,6 +41,7 @@ from pilotage_extproc.server.tls import port_certificate
 from pilotage_extproc.server.upkeep import Upkeep
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
+from pilotage_extproc.sources.api_key_file import KeyFileWatch
 from pilotage_extproc.sources.discovery import Discovery, Resolve, system_resolve
 from pilotage_extproc.sources.pod_selection import Effect
 from pilotage_extproc.sources.pod_watch import PodWatch
@@ -109,14 +111,20 @@ class Runtime:
             by_headers=settings.transport is Transport.GRPCIO,
         )
         attempts = self.deciding.builder.attempts
+        identity = settings.governance.identity
+        keys = None if identity is None else identity.api_keys
+        self._key_file = (
+            None if keys is None or keys.file is None else KeyFileWatch(keys.file, state.keys.follow)
+        )
         self.processor = Processor(
             pipeline,
-            Picks(self.process_id, attempts.number, self.older_peers.about, clock),
+            Picks(self.process_id, attempts.number, self.older_peers.about, clock, stripped(identity)),
             bodies=self.bodies,
             telemetry=self.telemetry,
             settle=self.settler.stream_end,
             response_began=self.settler.response_began,
             clock=clock,
+            identity=identity,
         )
         self.rewriter = AttemptRewriter(attempts, self.telemetry.rewritten_attempts.add)
         self.scraper = Scraper(table, settings.scrape, EngineFeedback(state, clock), clock=clock)
@@ -170,6 +178,9 @@ class Runtime:
         for running, name in self.state.accounting.runs():
             self._spawn(running, name)
         self._spawn(self.reconciler.run(), "follow endpoints")
+        if self._key_file is not None:
+            self._key_file.look()
+            self._spawn(self._key_file.run(), "follow API keys")
         self._spawn(self.providers.run(), "look at credentials")
         if self.secrets is not None:
             self._spawn(self.secrets.run(), "watch Secrets of providers")

@@ -13,6 +13,7 @@ from pilotage_extproc.scheduling.chooser import Experience
 from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.server.accounting import Accounting, new_accounting
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
+from pilotage_extproc.state.api_keys import KeyBook
 from pilotage_extproc.state.breakers import Breakers
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.conversations import Conversations
@@ -43,6 +44,7 @@ class ProcessState:
     decisions: DecisionLog[DecisionRecord]
     budget: RetryBudget
     accounting: Accounting
+    keys: KeyBook
 
     def learn_from(self, outcome: Outcome, now: float) -> None:
         """A peer, or an Envoy, says where a stored response or a conversation is now."""
@@ -76,4 +78,5 @@ def new_state(
         decisions=DecisionLog[DecisionRecord](max_bytes=settings.decision_history_bytes),
         budget=RetryBudget(),
         accounting=accounting or new_accounting(settings, clock),
+        keys=KeyBook(),
     )

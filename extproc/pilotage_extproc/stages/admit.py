@@ -10,8 +10,9 @@ from pilotage_extproc.accounting.claims import Hold, Refused, Verdict
 from pilotage_extproc.accounting.note import SettlingNote, Spender
 from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.accounting.prices import PriceBook
-from pilotage_extproc.accounting.rules import Expected, SpendingRules
+from pilotage_extproc.accounting.rules import Expected
 from pilotage_extproc.accounting.store import StoreAway
+from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.call import max_tokens
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import DIALECTS
@@ -28,14 +29,14 @@ _ADMITTED: Final = Note[SettlingNote]("admitted")
 
 
 class Admit(Step):
-    """Claims all limits and budgets of a policy at once."""
+    """Claims all limits and budgets of a policy and a tenant at once."""
 
     name = "admit"
     settles = True
 
     def __init__(
         self,
-        rules: SpendingRules,
+        rules: RulesOfCaller,
         books: Books,
         prices: PriceBook,
         clamp_at: int | None,
@@ -91,18 +92,19 @@ class Admit(Step):
             note.hold._replace(slots=verdict.slots), note.spender, note.prices, note.input_tokens
         )
         exchange.keep(_ADMITTED, granted)
-        if self._rules.reads_tokens:
+        if self._rules.of(exchange.identity).reads_tokens:
             exchange.count_output()
         self._books.admitted(granted)
 
     def _away(self, exchange: Exchange, away: StoreAway) -> None:
-        if not self._books.serves_without or self._rules.hard:
+        if not self._books.serves_without or self._rules.of(exchange.identity).hard:
             message = "Limits and budgets cannot be checked now."
             raise RequestRefused(Refusal.LIMITS_AWAY, message, retry_after_seconds=_RETRY_SECONDS) from away
         exchange.skip(self.name, str(away))
 
     def _note(self, exchange: Exchange) -> SettlingNote:
-        rules, decision, identity = self._rules, exchange.decision, exchange.identity
+        decision, identity = exchange.decision, exchange.identity
+        rules = self._rules.of(identity)
         prices = self._priced(exchange)
         tokens = expected_input(exchange) if rules.reads_tokens else 0
         output = self._expected_output(exchange) if rules.reads_tokens else 0

@@ -3,6 +3,7 @@
 import orjson
 
 from pilotage_extproc.accounting.prices import PriceBook
+from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.limits import OutputLimits
 from pilotage_extproc.dialects.splice import edited
 from pilotage_extproc.dialects.table import DIALECTS
@@ -17,8 +18,9 @@ class BoundCost(Step):
 
     name = "boundCost"
 
-    def __init__(self, prices: PriceBook, clamp_at: int | None) -> None:
+    def __init__(self, rules: RulesOfCaller, prices: PriceBook, clamp_at: int | None) -> None:
         """`clamp_at` is the most output tokens that the rule lets an answer have; None has no such bound."""
+        self._rules = rules
         self._prices = prices
         self._clamp_at = clamp_at
         self._limits = {
@@ -27,6 +29,8 @@ class BoundCost(Step):
 
     def apply(self, exchange: Exchange) -> None:
         """Bound it. Raises RequestRefused (400) where nothing bounds what it can cost."""
+        if not self._rules.of(exchange.identity).hard:
+            return
         bounds = Bounds(exchange)
         output = bounds.most_output(most_output(exchange, self._prices, self._clamp_at))
         exchange.keep(MOST_COST, self._most_cost(exchange, bounds, output * bounds.choices))

@@ -1,6 +1,6 @@
 """What scheduling may know of a request: computed only as far as its rule's profile asks."""
 
-from typing import Any, Final
+from typing import Final
 
 import xxhash
 
@@ -53,14 +53,14 @@ def _prompt_of(exchange: Exchange) -> tuple[PromptBlocks | None, tuple[str, ...]
     members = exchange.document.members
     try:
         read = read_prompt(exchange.call.kind, members)
-        return prompt_blocks(read.text, _salt_of(members), all_text=read.all_text), ()
+        return prompt_blocks(read.text, _salt_of(exchange), all_text=read.all_text), ()
     except Exception as error:  # noqa: BLE001 - shown in the record; deep JSON cannot be written, for one
         return None, (f"prompt: raised {type(error).__name__}",)
 
 
-def _salt_of(members: dict[str, Any]) -> int:
+def _salt_of(exchange: Exchange) -> int:
     """vLLM keeps the caches of different `cache_salt`s apart."""
-    salt = members.get("cache_salt")
+    salt = exchange.cache_salt or exchange.document.members.get("cache_salt")
     if not isinstance(salt, str) or not salt:
         return 0
     return xxhash.xxh3_64_intdigest(salt.encode("utf-8", "surrogatepass"))

@@ -9,6 +9,7 @@ from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.document import Document
 from pilotage_extproc.dialects.forms import Form, read_form, text_added, text_set
 from pilotage_extproc.dialects.splice import (
+    CACHE_SALT,
     MODEL,
     Edit,
     check_single,
@@ -26,6 +27,7 @@ from pilotage_extproc.dialects.stream_usage import (
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.transform.transform import Transform, transforms
 from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
@@ -112,6 +114,8 @@ def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...]) -> tuple[bytes
         )
         asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
         edits += asked
+    if exchange.cache_salt is not None:
+        edits.append(_salted(body, document, exchange.cache_salt))
     return edited(body, edits) if edits else None, how, added
 
 
@@ -149,6 +153,25 @@ def _model_added(body: bytes, document: Document, upstream_model: str) -> list[E
         return [Edit(start, start + len(b"null"), named)]
     alone = not document.members
     return [members_added(body.index(b"{"), b'"model":%b' % named, alone=alone)]
+
+
+def _salted(body: bytes, document: Document, salt: str) -> Edit:
+    """The edit that gives a body this salt, instead of its own.
+
+    A new one stands last: what asks for usage is found again by where it stands. Raises RequestRefused (400)
+    where `cache_salt` stands more than once, or is no string.
+    """
+    if "cache_salt" not in document.members:
+        end = body.rindex(b"}")
+        return Edit(end, end, b',"cache_salt":"%b"' % salt.encode())
+    own = document.members["cache_salt"]
+    if own is None:
+        start = value_start(body, CACHE_SALT)
+        return Edit(start, start + len(b"null"), b'"%b"' % salt.encode())
+    if not isinstance(own, str):
+        message = "`cache_salt` must be a string, or be left out."
+        raise RequestRefused(Refusal.INVALID_FIELD, message, param="cache_salt")
+    return string_set(body, CACHE_SALT, salt)
 
 
 def _attempts(exchange: Exchange) -> tuple[Attempt, ...]:

@@ -10,6 +10,7 @@ from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.routing_index import CurrentIndex
+from pilotage_extproc.rules.tenant import TenantRules
 from pilotage_extproc.stages.identify import Identity, identify, unread_because
 from pilotage_extproc.stages.models_page import ModelPages
 
@@ -26,7 +27,8 @@ class ReadHead(Step):
     def __init__(self, settings: GatewaySettings, current: CurrentIndex) -> None:
         self._settings = settings
         self._current = current
-        self._pages = ModelPages(current.index)
+        self._unmatched = not settings.governance.refuses_unmatched
+        self._pages = ModelPages(current.index, unmatched=self._unmatched)
         self._known: dict[tuple[str, str, str, str], Call] = {}
         """Calls that are read, by all that was looked at: most requests have the same few heads."""
 
@@ -58,11 +60,12 @@ class ReadHead(Step):
         if head.pool is not None:
             # the gateway has fixed the pool: what is not understood goes there by load alone
             if kind is not CallKind.RESPONSE_OBJECT and (dialect is None or unread is not None):
-                forward_pool = head.pool
+                forward_pool = self._fixed(head.pool, unread)
         elif kind is CallKind.MODELS:
-            return DirectAnswer(self._models().listed(head.headers))
+            return DirectAnswer(self._models().listed(head.headers, self._tenant(exchange)))
         elif kind is CallKind.MODEL:
-            return DirectAnswer(self._models().one(identity.model_id or "", head.headers))
+            found = self._models().one(identity.model_id or "", head.headers, self._tenant(exchange))
+            return DirectAnswer(found)
         elif kind is CallKind.OTHER:
             message = "This path is not served."
             forward_pool = _forwarded(self._settings.other_paths, Refusal.UNKNOWN_PATH, message)
@@ -78,8 +81,19 @@ class ReadHead(Step):
 
     def _models(self) -> ModelPages:
         if self._pages.index is not self._current.index:
-            self._pages = ModelPages(self._current.index)
+            self._pages = ModelPages(self._current.index, unmatched=self._unmatched)
         return self._pages
+
+    def _tenant(self, exchange: Exchange) -> TenantRules | None:
+        return self._current.index.tenants.get(exchange.identity.tenant)
+
+    def _fixed(self, pool: str, unread: str | None) -> str:
+        """Raises RequestRefused where there is a floor: what is not understood is not governed."""
+        if not self._settings.governance.floor:
+            return pool
+        if unread is not None:
+            raise RequestRefused(Refusal.UNSUPPORTED_BODY, unread)
+        raise RequestRefused(Refusal.UNKNOWN_PATH, "This path is not served.")
 
 
 def _call(target: str, identity: Identity, forward_pool: str | None) -> Call:

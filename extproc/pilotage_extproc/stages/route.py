@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Iterator
 from typing import Final
 
+from pilotage_api.floor import is_laxer
+from pilotage_api.governance_settings import GovernanceSettings
 from pilotage_api.snapshot import Otherwise
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
@@ -23,10 +25,14 @@ class ChooseRule(Step):
 
     name = "route"
 
-    def __init__(self, current: CurrentIndex, learner: Learner, sources: ReadingSources) -> None:
+    def __init__(
+        self, current: CurrentIndex, learner: Learner, sources: ReadingSources, governance: GovernanceSettings
+    ) -> None:
         self._current = current
         self._learner = learner
         self._sources = sources
+        self._floor = governance.floor
+        self._refuses_unmatched = governance.refuses_unmatched
 
     def apply(self, exchange: Exchange) -> Awaitable[None] | None:
         """Find its rule; waits only for slow values that conditions read. Raises RequestRefused."""
@@ -58,10 +64,29 @@ class ChooseRule(Step):
                 return self._after_features(exchange, index, policy, policies, trials)
             rule, trials = self._of_policy(exchange, index, policy, trials)
             if rule is not None:
-                _follow(exchange, index, rule, trials)
+                self._take(exchange, index, policy, policies, rule, trials)
                 return None
+        if self._refuses_unmatched:
+            raise _no_policy(exchange.document.model)
         _follow(exchange, index, _by_name(index, exchange.document.model), trials)
         return None
+
+    def _take(
+        self,
+        exchange: Exchange,
+        index: RoutingIndex,
+        policy: Policy,
+        further: Iterator[Policy],
+        rule: Rule,
+        trials: tuple[Trial, ...],
+    ) -> None:
+        """Raises RequestRefused (403) where a policy that comes later is stricter, and there is a floor."""
+        if self._floor:
+            for other in further:
+                if is_laxer(policy.governance, other.governance):
+                    message = f"The policy {policy.key} comes before {other.key}, and is less strict."
+                    raise RequestRefused(Refusal.NOT_GOVERNED, message)
+        _follow(exchange, index, rule, trials)
 
     async def _after_features(
         self,
@@ -74,7 +99,7 @@ class ChooseRule(Step):
         await run(policy.features, exchange)
         rule, trials = self._of_policy(exchange, index, policy, trials)
         if rule is not None:
-            _follow(exchange, index, rule, trials)
+            self._take(exchange, index, policy, policies, rule, trials)
             return
         further = self._by_policy(exchange, index, policies, trials)
         if further is not None:
@@ -109,10 +134,18 @@ class ChooseRule(Step):
         raise RequestRefused(Refusal.NO_RULE_MATCHED, _none_holds(policy, tried[len(trials) :]))
 
     def _in_fixed_pool(self, index: RoutingIndex, pool: str, model: str) -> Rule:
+        if self._refuses_unmatched:
+            message = "The gateway has chosen the pool: no policy is asked, and none but those are served."
+            raise RequestRefused(Refusal.NO_POLICY, message)
         rule = index.in_pool(pool, model, adapter=self._learner.is_adapter(model))
         if rule is None:
             raise RequestRefused(Refusal.NO_ENDPOINTS, f"{pool} is not served here now.")
         return rule
+
+
+def _no_policy(model: str) -> RequestRefused:
+    asked = f"the model `{model[:256]}`" if model else "calls that name no model"
+    return RequestRefused(Refusal.NO_POLICY, f"No policy takes {asked} here.", param="model")
 
 
 def _none_holds(policy: Policy, trials: list[Trial]) -> str:

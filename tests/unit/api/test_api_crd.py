@@ -129,6 +129,9 @@ FILLED_IN = {
     "RoutePolicy.spec.rules[].stickiness.scope",
     "RoutePolicy.spec.scheduling.picker",
     "RoutePolicy.spec.scheduling.picker.type",
+    "Tenant.spec.budgets[].timeZone",
+    "Tenant.spec.priority",
+    "Tenant.spec.weight",
 }
 
 

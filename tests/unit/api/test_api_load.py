@@ -252,7 +252,7 @@ def test_one_bad_document_spoils_no_other_of_its_file():
     [
         ({"kind": "ModelPol"}, "unknown-kind", "did you mean 'ModelPool'?"),
         ({"kind": "modelpool"}, "unknown-kind", "did you mean 'ModelPool'?"),
-        ({"kind": "Pool"}, "unknown-kind", "write one of ModelPool, RoutePolicy, GatewaySettings"),
+        ({"kind": "Pool"}, "unknown-kind", "write one of ModelPool, RoutePolicy, Tenant, GatewaySettings"),
         ({"kind": None}, "unknown-kind", "write kind: ModelPool"),
         ({"apiVersion": "v1alpha1"}, "unknown-version", "write pilotage.dev/v1alpha1"),
         (

@@ -18,6 +18,7 @@ from pilotage_api.timeouts import PASSED_ON_TIMEOUT_HEADER
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
+from pilotage_extproc.domain.vouched import NOT_VOUCHED, Vouched
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc.wire import begun, read_varint
 from pilotage_extproc.transport.contract import CallRefused, Status
@@ -112,6 +113,7 @@ def read_head(
     pool: str | None = None,
     reach: Reach = Reach.SERVERS,
     received_at: float,
+    vouched: Vouched = NOT_VOUCHED,
 ) -> RequestHead:
     """The request's head out of a `request_headers` message."""
     headers = header_map(message.request_headers.headers.headers)
@@ -124,6 +126,7 @@ def read_head(
         pool=pool,
         reach=reach,
         received_at=received_at,
+        vouched=vouched,
     )
 
 

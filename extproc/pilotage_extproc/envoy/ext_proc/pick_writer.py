@@ -75,7 +75,9 @@ class LaterAttempts:
 class PickWriter:
     """Writes the picks of one process. What repeats from request to request is made once and kept."""
 
-    def __init__(self, process_id: str) -> None:
+    def __init__(self, process_id: str, stripped: Sequence[str] = ()) -> None:
+        """`stripped` are request headers to strip beside `INPUT_HEADERS`."""
+        self._stripped = _STRIPPED + b"".join([remove_header(name) for name in stripped])
         self._owner = struct_entry(names.OWNER, string_value(process_id))
         self._destinations = Kept(_destination)
         self._retry_headers = Kept(lambda attempts: set_header(names.MAX_RETRIES, str(attempts - 1)))
@@ -98,7 +100,7 @@ class PickWriter:
         headers = self._retry_headers[pick.attempts] + self._before_id_header[len(identity)] + identity
         headers += OVERWRITE_ACTION
         if not on_body:
-            headers += _STRIPPED + _STRIPPED_DESTINATION
+            headers += self._stripped + _STRIPPED_DESTINATION
         ours = self._before_id[len(identity)] + identity + self._owner
         if pick.limits is not None:
             headers += self._retry_limits.written(pick.limits)
@@ -124,7 +126,7 @@ class PickWriter:
         if pick.request_id is not None:
             headers += set_header(names.REQUEST_ID, pick.request_id)
         if not on_body:
-            headers += _STRIPPED
+            headers += self._stripped
         for name in pick.remove_headers:
             headers += remove_header(name)
         metadata = self._destinations[pick.destination]

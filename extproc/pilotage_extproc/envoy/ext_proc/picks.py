@@ -1,6 +1,6 @@
 """The pick of a decided exchange, for the bundled Envoy and for other gateways: one writer makes both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.head import CallKind
@@ -28,12 +28,14 @@ class Picks:
         number_of: Callable[[str, Attempt], int],
         older_about: Callable[[], bool] = lambda: False,
         clock: Clock = monotonic,
+        stripped: Sequence[str] = (),
     ) -> None:
         """`number_of` gives an attempt's number in a version of the snapshot.
 
+        `stripped` are request headers to strip beside those that always are.
         `older_about` says whether processes of the version before may be asked for a later attempt.
         """
-        self._writer = PickWriter(process_id)
+        self._writer = PickWriter(process_id, stripped)
         self._number_of = number_of
         self._older_about = older_about
         self._clock = clock

@@ -5,12 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from pilotage_api.identity_settings import IdentitySettings
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker, RequestStream
+from pilotage_extproc.envoy.ext_proc.vouching import Vouching, stripped
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.transport.contract import CallRefused, Stream
@@ -49,6 +52,7 @@ class Processor:
         settle: Callable[[Outcome], None],
         response_began: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
+        identity: IdentitySettings | None = None,
     ) -> None:
         self.decider = decider
         self.picks = picks
@@ -57,6 +61,15 @@ class Processor:
         self.settle = settle
         self.response_began = response_began
         self.clock = clock
+        self.vouching = Vouching(identity)
+        self.stripped = stripped(identity)
+        """Request headers that no server sees, beside those that none ever does."""
+        self.continues = (
+            messages.request_headers_continue(self.stripped)
+            if self.stripped
+            else messages.CONTINUE_REQUEST_HEADERS
+        )
+        """Answer to request headers whose body is still to come."""
         self.open_streams = 0
         self._responses_seen = False
         self._warned_at: float | None = None

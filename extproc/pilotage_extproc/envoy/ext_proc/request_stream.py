@@ -84,7 +84,12 @@ class RequestStream:
         processor, asker = self._processor, self._asker
         began_at = processor.clock()
         head = messages.read_head(
-            first, envoy=asker.envoy, pool=asker.pool, reach=asker.reach, received_at=began_at
+            first,
+            envoy=asker.envoy,
+            pool=asker.pool,
+            reach=asker.reach,
+            received_at=began_at,
+            vouched=processor.vouching.read(first, bundled=asker.envoy is not None),
         )
         self._head = head
         exchange = self._exchange = Exchange(head)
@@ -131,7 +136,9 @@ class RequestStream:
         self._expected_bytes = await self._processor.bodies.expect(headers)
         further = messages.further_inputs(headers) if self._asker.envoy is None else None
         await self._stream.write(
-            messages.request_headers_continue(further) if further else messages.CONTINUE_REQUEST_HEADERS
+            messages.request_headers_continue((*self._processor.stripped, *further))
+            if further
+            else self._processor.continues
         )
         raw = await self._stream.read()
         if raw is None:

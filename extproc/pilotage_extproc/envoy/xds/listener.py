@@ -19,6 +19,7 @@ from pilotage_extproc.envoy.lua.usage_filter import usage_filter
 from pilotage_extproc.envoy.xds.cors import cors_filters, cors_policy
 from pilotage_extproc.envoy.xds.local_replies import local_reply_config
 from pilotage_extproc.envoy.xds.own_routes import BY_HEADER, TRY_NEXT, own_route_is_absent, own_routes
+from pilotage_extproc.envoy.xds.token_check import token_filters
 from pilotage_extproc.envoy.xds.typed import (
     FROM_EXTPROC,
     Fields,
@@ -86,6 +87,7 @@ def _tls() -> Fields:
 
 def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
     idle = settings.upstream.stream_idle_timeout_seconds
+    identity = settings.governance.identity
     return {
         "statPrefix": "gateway",
         "codecType": "AUTO",
@@ -134,6 +136,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         "httpFilters": [
             *cors_filters(settings.cors),
             usage_filter(),
+            *token_filters(None if identity is None else identity.jwt),
             _picker(settings, envoy_name),
             router(envoy_name),
         ],
@@ -169,6 +172,11 @@ def _access_log(envoy_name: str) -> Fields:
 
 
 def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
+    metadata: Fields = {"receivingNamespaces": {"untyped": [names.LB_NAMESPACE, names.PILOTAGE_NAMESPACE]}}
+    identity = settings.governance.identity
+    if identity is not None and identity.jwt is not None:
+        metadata["forwardingNamespaces"] = {"untyped": [names.CLAIMS_NAMESPACE]}
+    trusts = identity is not None and identity.trusted_header is not None
     return extension(
         "envoy.filters.http.ext_proc",
         ExternalProcessor,
@@ -198,9 +206,8 @@ def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
                 "responseTrailerMode": "SKIP",
             },
             "mutationRules": {"allowAllRouting": True, "allowEnvoy": True},
-            "metadataOptions": {
-                "receivingNamespaces": {"untyped": [names.LB_NAMESPACE, names.PILOTAGE_NAMESPACE]}
-            },
+            "metadataOptions": metadata,
+            **({"requestAttributes": [names.SOURCE_ADDRESS]} if trusts else {}),
         },
     )
 

@@ -8,6 +8,7 @@ from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.clusters import fail_open_cluster, models_cluster
 from pilotage_extproc.envoy.xds.listener import gateway_secret
+from pilotage_extproc.envoy.xds.token_check import issuer_cluster
 
 
 def served_resources(settings: GatewaySettings) -> dict[Reach, dict[str, dict[str, bytes]]]:
@@ -23,6 +24,9 @@ def _served(settings: GatewaySettings, reach: Reach) -> dict[str, dict[str, byte
     resources = {
         names.CLUSTER_TYPE: {name: bytes(Cluster.from_dict(raw)) for name, raw in clusters.items()},
     }
+    identity = settings.governance.identity
+    if identity is not None and identity.jwt is not None:
+        resources[names.CLUSTER_TYPE][names.ISSUER_CLUSTER] = issuer_cluster(identity.jwt)
     if settings.tls.gateway is not None:
         secret = Secret.from_dict(gateway_secret(settings.tls.gateway))
         resources[names.SECRET_TYPE] = {names.GATEWAY_SECRET: bytes(secret)}
