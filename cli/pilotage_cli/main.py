@@ -15,6 +15,7 @@ from pilotage_cli.commands.eval import eval_commands
 from pilotage_cli.commands.explain import explain
 from pilotage_cli.commands.extproc import extproc
 from pilotage_cli.commands.init import init
+from pilotage_cli.commands.keys import keys_commands
 from pilotage_cli.commands.models import models_commands
 from pilotage_cli.commands.operator import operator
 from pilotage_cli.commands.sim import sim
@@ -47,6 +48,7 @@ def application() -> typer.Typer:
     app.callback()(options)
     for command in (demo, init, up, extproc, envoy, envoy_drain, operator, check, explain, usage, sim, crds):
         app.command()(command)
+    app.add_typer(keys_commands(), name="keys")
     app.add_typer(models_commands(), name="models")
     app.add_typer(eval_commands(), name="eval")
     return app
