@@ -14,7 +14,8 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -79,11 +80,14 @@ class Edit(NamedTuple):
     text: bytes
 
 
+_PLACE: Final = itemgetter(0, 1)
+
+
 def edited(body: bytes, edits: list[Edit]) -> bytes:
-    """The body with edits that do not overlap, copied once."""
+    """The body with edits that do not overlap, copied once; those of one place come in the order given."""
     parts: list[bytes] = []
     at = 0
-    for start, end, text in sorted(edits):
+    for start, end, text in sorted(edits, key=_PLACE):
         parts += (body[at:start], text)
         at = end
     parts.append(body[at:])

@@ -113,7 +113,8 @@ def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...]) -> tuple[bytes
             attempt.stream_usage is StreamUsage.INJECT for attempt in attempts
         )
         asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
-        edits += asked
+        # first in the body, where a later attempt looks for it
+        edits = [*asked, *edits]
     if exchange.cache_salt is not None:
         edits.append(_salted(body, document, exchange.cache_salt))
     return edited(body, edits) if edits else None, how, added

@@ -13,6 +13,8 @@ from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.explanation import print_explanation
 from pilotage_extproc.dialects.brevity import instruction
+from pilotage_extproc.dialects.splice import edited
+from pilotage_extproc.dialects.stream_usage import usage_unasked
 from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
@@ -76,9 +78,9 @@ async def gateway(weights=None, **rule):
     return await offline_pipeline(compiled.snapshot, settings)
 
 
-async def decided(pipeline, members=None, *, path="/v1/chat/completions", headers=None):
+async def decided(pipeline, members=None, *, path="/v1/chat/completions", headers=None, envoy=None):
     sent = {"model": "auto", "messages": [{"role": "user", "content": "hi"}], **(members or {})}
-    exchange = Exchange(RequestHead("POST", path, headers or {}))
+    exchange = Exchange(RequestHead("POST", path, headers or {}, envoy=envoy))
     await pipeline.begin(exchange)
     exchange.received(orjson.dumps(sent))
     await pipeline.decide(exchange)
@@ -108,6 +110,14 @@ async def test_clamp_sets_the_limit_of_the_call():
     pipeline, _ = await gateway({"cost": 1}, outputBudget=CLAMP)
     assert body_of(await decided(pipeline, {"max_tokens": 1000}))["max_tokens"] == 64
     assert body_of(await decided(pipeline, {"max_tokens": 40}))["max_tokens"] == 40
+
+
+async def test_a_limit_that_is_put_in_leaves_the_question_for_usage_where_it_is_taken_back():
+    pipeline, _ = await gateway(outputBudget=CLAMP)
+    exchange = await decided(pipeline, {"stream": True}, envoy="envoy-1")
+    assert body_of(exchange)["max_tokens"] == 256
+    undone = edited(exchange.new_body, [usage_unasked(exchange.new_body, exchange.usage_edit)])
+    assert "stream_options" not in orjson.loads(undone)
 
 
 async def test_instruct_asks_for_a_short_answer_and_clamps_where_it_is_told_to():
