@@ -7,12 +7,16 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_api.snapshot import (
     Binding,
+    CandidateModel,
     Engine,
     NameKind,
+    PolicyRoute,
     PoolSnapshot,
     RoutingSnapshot,
+    RuleSnapshot,
     StreamUsage,
 )
+from pilotage_api.transform_snapshot import TransformSnapshot
 from pilotage_extproc.dialects.stream_usage import UsageEdit
 from pilotage_extproc.envoy.ext_proc.attempt_rewrite import AttemptRewriter
 from pilotage_extproc.request.attempt import Attempt
@@ -202,6 +206,51 @@ async def test_a_body_that_has_no_one_model_goes_on_as_it_is(content):
         None,
         str(len(content)),
     )
+
+
+NAME = "ns/p/0"
+
+
+def transforming() -> RoutingSnapshot:
+    """A policy's rule that changes requests for `m` at one pool."""
+    bindings = (Binding(pool="ns/leaves", upstream_model="m", kind=NameKind.MODEL),)
+    rule = RuleSnapshot(
+        name="all",
+        candidates=(CandidateModel(model="m", weight=None, bindings=bindings),),
+        transforms={"m": NAME},
+    )
+    route = PolicyRoute(policy="ns/p", model="m", glob=False, path=None, headers=(), rules=(rule,))
+    changes = TransformSnapshot(name=NAME, replace="New.", remove=("user",))
+    return RoutingSnapshot(pools=tuple(POOLS.values()), routes=(route,), transforms=(changes,)).sealed()
+
+
+def transforming_pick(version: RoutingSnapshot, **more: str) -> dict:
+    transform = AttemptTables().of(version).transforms[NAME]
+    number = AttemptTables().of(version).number(Attempt.at(POOLS["ns/leaves"], "m", transform))
+    return {"snapshot": version.version, "attempts": {ADDRESS: number}, "usage_edit": 0, **more}
+
+
+async def test_an_attempt_is_changed_as_its_policy_asks_for_its_model():
+    version = transforming()
+    content = b'{"model":"x", "user":"u", "messages":[ {"role":"user"}]}'
+    changed, _ = await Rewriting(version).rewritten(transforming_pick(version, transform="1"), content)
+    assert changed == b'{"model":"m", "messages":[{"role":"system","content":"New."}, {"role":"user"}]}'
+
+
+async def test_a_body_that_was_changed_with_the_pick_is_not_changed_again():
+    version = transforming()
+    changed, _ = await Rewriting(version).rewritten(transforming_pick(version), b'{"model":"x","user":"u"}')
+    assert changed == b'{"model":"m","user":"u"}'
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not json", b"[]", b'{"model":"m"}', b'{"model":"m","messages":[],"messages":[]}']
+)
+async def test_a_body_that_cannot_be_changed_goes_nowhere(content):
+    version = transforming()
+    stream = OneStream(head(transforming_pick(version, transform="1")), body(content))
+    await Rewriting(version).rewriter.process(stream)
+    assert stream.got[-1].immediate_response.status.code == 400
 
 
 async def test_a_pick_of_the_version_before_names_models():

@@ -35,11 +35,14 @@ class Transform:
     def applied(self, kind: CallKind, body: bytes) -> bytes:
         """The body as its model is to get it; every byte that is not the policy's business is as it was.
 
-        Raises RequestRefused (400) where the client's own member is of the wrong type or stands twice.
+        Raises RequestRefused (400) where the client's own member is of the wrong type or stands
+        twice; ValueError, KeyError or TypeError for what is no body of this kind.
         """
         if not transforms(kind):
             return body
         members = orjson.loads(body)
+        if not isinstance(members, dict):
+            raise TypeError("the body is no object")
         edits = prompt_edits(body, members, kind, self._given)
         own = kind.value in _WITH_PARAMETERS
         for bound in self._bounds if own else ():
