@@ -41,7 +41,7 @@ async def test_an_edit_to_something_invalid_leaves_the_last_good_in_force(lenien
 
 
 async def test_a_new_resource_that_is_invalid_has_no_effect_and_spoils_nothing(lenient):
-    wrong = policy("wrong", "other", "small", transform={"systemPrompt": "x"})
+    wrong = policy("wrong", "other", "small", rollout={"share": "x"})
     await lenient.apply(SMALL, AUTO, wrong)
     picker = lenient.pick()
     lenient.start()
