@@ -3,8 +3,6 @@
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 
 def print_choice(console: Console, choice: dict[str, Any]) -> None:
@@ -13,19 +11,13 @@ def print_choice(console: Console, choice: dict[str, Any]) -> None:
     def say(label: str, text: str) -> None:
         console.print(f"{label:<9}{text}", highlight=False, markup=False)
 
-    weights, references = choice["weights"], choice["references"]
-    say(
-        "objective",
-        f" quality {weights['quality']:.2f}, cost {weights['cost']:.2f} per {references['usd']:g} USD, "
-        f"latency {weights['latency']:.2f} per {references['seconds']:g} s",
-    )
+    say("objective", f" {_weights(choice['weights'], choice['references'])}")
     say("features", _features(choice["features"]))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("", "model", "budget", "endpoint", "quality", "USD", "seconds", "worth", "bounds"):
-        table.add_column(Text(heading), justify="left" if heading in ("model", "endpoint") else "right")
     for one in choice["candidates"]:
-        table.add_row(*(Text(cell) for cell in _cells(one)))
-    console.print(table)
+        where = f"{one['model']} at {one['address']}"
+        budget = "" if one["outputBudget"] is None else f", {one['outputBudget']} tokens"
+        say("→ chosen" if one["chosen"] else "  or", f"{where}{budget}")
+        say("", _terms(one))
     if choice["outputBudget"] is not None:
         say("budget", f"{choice['outputBudget']} tokens, by {choice['enforce']}")
     if choice["held"]:
@@ -51,20 +43,29 @@ def _features(features: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _cells(one: dict[str, Any]) -> list[str]:
-    times = "no times known" if one["ttftSeconds"] is None else f"{one['learnedFrom']} answers"
-    times = f"{times}, queue alone" if one["byQueueAlone"] else times
-    return [
-        "→" if one["chosen"] else "",
-        one["model"],
-        "-" if one["outputBudget"] is None else str(one["outputBudget"]),
-        one["address"],
-        f"{one['quality']:.3f}" + ("" if one["qualityKnown"] else " (unknown)"),
-        f"{one['usd']:.3g}" + ("" if one["priced"] else " (unknown)"),
-        f"{one['seconds']:.3g} ({times})",
-        f"{one['worth']:.4f}",
-        "kept" if one["keepsBounds"] else "broken",
-    ]
+def _weights(weights: dict[str, float], references: dict[str, float]) -> str:
+    parts = [f"quality {weights['quality']:.2f}"]
+    for term, reference, unit in (("cost", "usd", "USD"), ("latency", "seconds", "s")):
+        against = f" per {references[reference]:g} {unit}" if weights[term] else ""
+        parts.append(f"{term} {weights[term]:.2f}{against}")
+    return ", ".join(parts)
+
+
+def _terms(one: dict[str, Any]) -> str:
+    if one["ttftSeconds"] is None:
+        time = f"time unknown, taken as {one['seconds']:.3g} s"
+    else:
+        learned = f"from {one['learnedFrom']} answers{', by the queue alone' if one['byQueueAlone'] else ''}"
+        time = f"{one['seconds']:.3g} s (first token {one['ttftSeconds']:.3g} s, {learned})"
+    return ", ".join(
+        [
+            f"quality {one['quality']:.3f}" + ("" if one["qualityKnown"] else " (unknown)"),
+            f"{one['usd']:.3g} USD" + ("" if one["priced"] else " (unknown)"),
+            time,
+            f"worth {one['worth']:.4f}",
+            f"bounds {'kept' if one['keepsBounds'] else 'broken'}",
+        ]
+    )
 
 
 def _flip(flip: dict[str, Any]) -> str:
