@@ -11,6 +11,8 @@ DOCUMENT: Final = _ROOT / "docs" / "choice.md"
 PICTURE: Final = _ROOT / "docs" / "images" / "choice-front.svg"
 _BLOCK: Final = re.compile(r"(<!-- choice: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _OURS: Final = "pilotage"
+_LETTER, _LINE = 7.6, 14.0
+"""Room for a letter of the widest usual fonts, and for a line."""
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 760, 420, 60, 50
 
 
@@ -78,15 +80,36 @@ def _decisions(found: dict[str, Any]) -> str:
     return _table(["fleet", "choice, CPU", "ordered decision, CPU", "ratio"], rows)
 
 
+class _Labels:
+    """Puts names beside their points: none over another, none beyond the edge."""
+
+    def __init__(self) -> None:
+        self._boxes: list[tuple[float, float, float]] = []
+
+    def beside(self, x: float, y: float, name: str) -> str:
+        """The name of a point, right of it where there is room, and lower where another one stands."""
+        wide = _LETTER * len(name)
+        begin = x + 9 if x + 9 + wide < _WIDTH else x - 9 - wide
+        low = y + 16
+        while any(
+            begin < end and start < begin + wide and abs(low - at) < _LINE for start, end, at in self._boxes
+        ):
+            low += _LINE
+        self._boxes.append((begin, begin + wide, low))
+        place = f'x="{x + 9:.1f}"' if begin > x else f'x="{x - 9:.1f}" class="end"'
+        return f'<text {place} y="{low:.1f}">{name.replace(">", "&gt;")}</text>'
+
+
 def _picture(points: list[dict[str, Any]]) -> str:
     most = max(one["usd"][0] + one["usd"][1] for one in points) * 1.08
+    highest = max(one["right"][0] + one["right"][1] for one in points) * 1.08
 
     def place(usd: float, right: float) -> tuple[float, float]:
         x = _LEFT + usd / most * (_WIDTH - _LEFT - 20)
-        return x, _HEIGHT - _BOTTOM - right * (_HEIGHT - _BOTTOM - 20)
+        return x, _HEIGHT - _BOTTOM - right / highest * (_HEIGHT - _BOTTOM - 20)
 
     parts = []
-    for share in (0.0, 0.2, 0.4, 0.6, 0.8):
+    for share in (tenth / 10 for tenth in range(0, int(highest * 10) + 1, 2)):
         _, y = place(0, share)
         parts.append(f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - 20}" y2="{y:.1f}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" class="end">{share:.1f}</text>')
@@ -96,7 +119,9 @@ def _picture(points: list[dict[str, Any]]) -> str:
     ours = sorted((one for one in points if one["router"].startswith(_OURS)), key=lambda one: one["usd"][0])
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(one["usd"][0], one["right"][0]) for one in ours))
     parts.append(f'<polyline points="{line}" class="front"/>')
-    for one in points:
+    labels = _Labels()
+    # rivals are drawn last and smaller: where both are on one spot, both are seen
+    for one in sorted(points, key=lambda one: one not in ours):
         (usd, usd_half), (right, right_half) = one["usd"], one["right"]
         x, y = place(usd, right)
         left, right_end = place(usd - usd_half, right)[0], place(usd + usd_half, right)[0]
@@ -105,11 +130,10 @@ def _picture(points: list[dict[str, Any]]) -> str:
         parts.append(
             f'<path d="M{left:.1f} {y:.1f}H{right_end:.1f}M{x:.1f} {top:.1f}V{low:.1f}" class="{kind}"/>'
         )
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{kind}"/>')
+        radius = 4.5 if one in ours else 3
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="{kind}"/>')
         if one not in ours:
-            parts.append(
-                f'<text x="{x + 9:.1f}" y="{y + 14:.1f}">{one["router"].replace(">", "&gt;")}</text>'
-            )
+            parts.append(labels.beside(x, y, one["router"]))
     legend = "USD per 1,000 questions (line: Pilotage by weights; bars: 95%)"
     middle = _LEFT + (_WIDTH - _LEFT) / 2
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">
