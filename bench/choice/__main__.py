@@ -1,7 +1,8 @@
 """`python -m bench.choice`: right answers in time for their money, against four rivals; and predicted times.
 
-`fleet` runs the routers, `latency` judges predictions, `decisions` times choices. `docs` writes
-their results (bench/results/choice-*.json) into docs/choice.md; `sample` draws the sample anew.
+`fleet` runs the routers, `latency` judges predictions, `decisions` times choices, `budgets` cuts recorded
+answers at output budgets. `docs` writes their results
+(bench/results/choice-*.json) into docs/choice.md; `sample` draws the sample anew.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 from bench.choice.answers import read_sample, split, write_sample
+from bench.choice.budgets import compare_budgets
 from bench.choice.decisions import time_choices
 from bench.choice.document import write_documents
 from bench.choice.fleet import DEADLINE_SECONDS, Load
@@ -22,15 +24,15 @@ SEEDS = (1, 2, 3, 4, 5)
 def main() -> int:
     """Run what the arguments ask for; its results are printed, and written as JSON where a file is named."""
     parser = argparse.ArgumentParser(prog="python -m bench.choice", description=__doc__)
-    parser.add_argument("what", choices=("fleet", "latency", "decisions", "docs", "sample"))
-    parser.add_argument("--routellm", type=Path, help="RouteLLM's data, for sample")
+    parser.add_argument("what", choices=("fleet", "latency", "decisions", "budgets", "docs", "sample"))
+    parser.add_argument("--routellm", type=Path, help="RouteLLM's data, for sample and budgets")
     parser.add_argument("--seconds", type=float, default=Load().seconds, help="virtual seconds of a run")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    if given.what in ("sample", "budgets") and given.routellm is None:
+        parser.error(f"{given.what} needs --routellm")
     if given.what == "sample":
-        if given.routellm is None:
-            parser.error("sample needs --routellm")
         print(f"{write_sample(given.routellm)} questions")
         return 0
     if given.what == "docs":
@@ -40,6 +42,9 @@ def main() -> int:
     questions = read_sample()
     if given.what == "decisions":
         result = _decisions()
+    elif given.what == "budgets":
+        result = compare_budgets(given.routellm)
+        print(json.dumps(result, indent=1))
     else:
         result = (_fleet if given.what == "fleet" else _latency)(questions, load, seeds)
     if given.json is not None:

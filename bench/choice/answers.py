@@ -6,7 +6,7 @@ no text: a group (subject), two verdicts and three lengths a row. `sample` write
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -49,7 +49,7 @@ def read_sample(path: Path = SAMPLE) -> list[Question]:
 def write_sample(routellm: Path, seed: int = 13, path: Path = SAMPLE) -> int:
     """Draw the sample from RouteLLM's data; how many rows it has."""
     random = Random(seed)
-    every = [*_mmlu(routellm, random), *_gsm8k(routellm)]
+    every = [*_mmlu(routellm, random), *gsm8k_answers(routellm)]
     chosen = random.sample(every, SAMPLE_ROWS)
     with path.open("w", newline="") as out:
         rows = csv.writer(out)
@@ -72,13 +72,12 @@ def _mmlu(routellm: Path, random: Random) -> Iterator[Question]:
                 )
 
 
-def _gsm8k(routellm: Path) -> Iterator[Question]:
+def gsm8k_answers(routellm: Path, count: Callable[[bytes], int] | None = None) -> Iterator[Question]:
+    """GSM8K, with the lengths of both answers; `count` says how many tokens a text has."""
+    tokens = (lambda text: len(text) // _BYTES_PER_TOKEN) if count is None else count
     with (routellm / "gsm8k_responses.csv").open(newline="") as rows:
         for row in csv.DictReader(rows):
-            lengths = [
-                max(1, len(row[f"{model}_response"].encode()) // _BYTES_PER_TOKEN)
-                for model in (_WEAK, _STRONG)
-            ]
+            lengths = [max(1, tokens(row[f"{model}_response"].encode())) for model in (_WEAK, _STRONG)]
             yield Question(
                 "gsm8k",
                 (row[_WEAK] == "True", row[_STRONG] == "True"),

@@ -18,14 +18,12 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 760, 420, 60, 50
 
 def write_documents() -> None:
     """Renew the tables and the picture."""
-    fleet, latency, decisions = (
-        json.loads((RESULTS / f"choice-{name}.json").read_text())
-        for name in ("fleet", "latency", "decisions")
-    )
-    made = {"fleet": _fleet(fleet), "latency": _latency(latency), "decisions": _decisions(decisions)}
+    tables = {"fleet": _fleet, "latency": _latency, "decisions": _decisions, "budgets": _budgets}
+    results = {name: json.loads((RESULTS / f"choice-{name}.json").read_text()) for name in tables}
+    made = {name: table(results[name]) for name, table in tables.items()}
     text = _BLOCK.sub(lambda block: f"{block[1]}{made[block[2]]}{block[3]}", DOCUMENT.read_text())
     DOCUMENT.write_text(text)
-    PICTURE.write_text(_picture(fleet["points"]))
+    PICTURE.write_text(_picture(results["fleet"]["points"]))
 
 
 def _table(headings: list[str], rows: list[list[str]]) -> str:
@@ -78,6 +76,39 @@ def _decisions(found: dict[str, Any]) -> str:
         for row in found["rows"]
     ]
     return _table(["fleet", "choice, CPU", "ordered decision, CPU", "ratio"], rows)
+
+
+def _budgets(found: dict[str, Any]) -> str:
+    by_budget: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in found["options"]:
+        by_budget.setdefault("none" if one["budget"] is None else str(one["budget"]), {})[one["model"]] = one
+    options = _table(
+        ["clamp at", "weak: right", "USD per 1,000", "strong: right", "USD per 1,000"],
+        [
+            [
+                budget,
+                *(
+                    cell
+                    for model in ("weak", "strong")
+                    for cell in (f"{of[model]['right']:.3f}", f"{of[model]['usdPerThousand']:.3f}")
+                ),
+            ]
+            for budget, of in by_budget.items()
+        ],
+    )
+    joint = _table(
+        ["USD per 1,000", "model alone: right", "model and budget: right", "difference (95%)"],
+        [
+            [
+                f"{one['alone']['usdPerThousand']:.2f}",
+                f"{one['alone']['right']:.3f}",
+                f"{one['joint']['right']:.3f}",
+                f"{one['gain'][0]:+.4f} to {one['gain'][1]:+.4f}",
+            ]
+            for one in found["atEqualCost"]
+        ],
+    )
+    return f"{options}\n{joint}"
 
 
 class _Labels:
