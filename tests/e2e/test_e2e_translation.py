@@ -125,3 +125,19 @@ async def test_what_a_provider_cannot_be_asked_goes_to_the_next_whatever_leads_o
     await client.close()
     assert completion.model == "llama-8b"
     assert stub.received == []
+    async with asyncio.timeout(5):
+        while not (failed := rig.decisions(1)[0]["failedAttempts"]):
+            await asyncio.sleep(0.01)
+    assert [(one["attempt"], one["reason"], one["status"]) for one in failed] == [(1, "capability", 400)]
+
+
+async def test_a_call_that_a_provider_does_not_have_is_decided_without_it(start_gateway, stub):
+    order = policy("auto", {"models": ["auto"]}, [{"model": "strong"}, {"model": "small"}])
+    rig = await with_provider(start_gateway, stub, "anthropic", order)
+    async with openai.AsyncOpenAI(api_key="k", base_url=f"{rig.url}/v1", max_retries=0) as client:
+        found = await client.embeddings.create(model="auto", input="hi", encoding_format="float")
+        assert found.data[0].embedding
+        assert {one["model"] for one in rig.decisions(1)[0]["attempts"]} == {"llama-8b"}
+        with pytest.raises(openai.InternalServerError, match="no call like embeddings"):
+            await client.embeddings.create(model="strong", input="hi")
+    assert stub.received == []

@@ -103,7 +103,7 @@ async def test_a_provider_gets_its_models_shape_in_its_own_api(start_gateway, st
     gateway = await start_gateway(
         {"first": [first]},
         ["hosted-strong"],
-        more=[hosted],
+        documents=[hosted],
         providers={"networks": ["127.0.0.0/8", "::1/128"]},
     )
     try:

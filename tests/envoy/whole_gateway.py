@@ -28,15 +28,15 @@ class WholeGateway:
         pools: Mapping[str, list[ModelServer]],
         rule: Mapping[str, Any],
         *,
-        more: Sequence[Mapping[str, Any]] = (),
+        documents: Sequence[Mapping[str, Any]] = (),
         spec: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
+        """`documents` are further manifests."""
         folder.mkdir()
-        documents = [_pool(name, servers) for name, servers in pools.items()]
-        documents.append(_policy({"candidates": [{"model": next(iter(pools))}], **rule}, spec or {}))
-        documents += map(dict, more)
-        (folder / "all.yaml").write_text(yaml.safe_dump_all(documents))
+        written = [*(_pool(name, servers) for name, servers in pools.items()), *map(dict, documents)]
+        written.append(_policy({"candidates": [{"model": next(iter(pools))}], **rule}, spec or {}))
+        (folder / "all.yaml").write_text(yaml.safe_dump_all(written))
         self.gateway = Gateway(
             folder,
             GatewaySettings.model_validate({"drainSeconds": 1, **settings, "listen": FREE}),
@@ -61,7 +61,8 @@ class WholeGateway:
         """Status, headers and body of a chat call; the body as far as it came."""
         said = json.dumps({**CHAT_BODY, "model": "auto", **members})
         url = f"http://{self.gateway.address}{CHAT}"
-        async with self.session.post(url, data=said, headers={"content-type": "application/json"}) as answer:
+        json_body = {"content-type": "application/json"}
+        async with self.session.post(url, data=said, headers=json_body, allow_redirects=False) as answer:
             body = b""
             try:
                 async for data in answer.content.iter_any():

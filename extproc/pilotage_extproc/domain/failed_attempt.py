@@ -5,7 +5,8 @@ from typing import Final
 
 from pilotage_api.fallback import FallbackReason
 
-_UNREACHABLE: Final = "upstream_connection_failure"
+UNREACHABLE: Final = "upstream_connection_failure"
+"""Envoy's flag of an attempt of which nothing was sent."""
 _LATE: Final = "upstream_request_timeout"
 _BY_STATUS: Final = {
     401: FallbackReason.AUTH,
@@ -35,14 +36,18 @@ class FailedAttempt:
     """How long the server asks to be left alone: `Retry-After`, or a rate limit that is used up."""
     overflow: bool = False
     """Whether the server said that the prompt is too long."""
+    not_asked: bool = False
+    """Whether nothing was sent, because the provider's API has no words for the request."""
 
     @property
     def reason(self) -> FallbackReason | None:
         """Why it failed, as rules list it; None for what leads nowhere: a wrong request, a cut answer."""
         if self.overflow:
             return FallbackReason.CONTEXT_OVERFLOW
+        if self.not_asked:
+            return FallbackReason.CAPABILITY
         if self.http_status == 0:
-            if _UNREACHABLE in self.flags:
+            if UNREACHABLE in self.flags:
                 return FallbackReason.CONNECT
             return FallbackReason.FIRST_TOKEN if _LATE in self.flags else FallbackReason.SERVER_ERROR
         known = _BY_STATUS.get(self.http_status)

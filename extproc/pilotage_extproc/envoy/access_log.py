@@ -10,7 +10,7 @@ from envoy.service.accesslog.v3 import als_pb2
 
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_extproc.dialects.translation.answers import BETWEEN_NOTES
-from pilotage_extproc.domain.failed_attempt import FailedAttempt
+from pilotage_extproc.domain.failed_attempt import UNREACHABLE, FailedAttempt
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.providers import internal_address
 from pilotage_extproc.envoy import contract
@@ -140,18 +140,22 @@ def _failed(entry: accesslog_pb2.HTTPAccessLogEntry, utc_now: dt.datetime) -> Fa
     common, asked, answered = entry.common_properties, entry.request.request_headers, entry.response
     decision, number = asked.get(contract.DECISION_REQUEST_HEADER, ""), asked.get(contract.ATTEMPT_COUNT, "")
     status, headers = answered.response_code.value, answered.response_headers
-    overflow = contract.OVERFLOWS in headers
-    if not decision or (status in _CLIENTS_OWN and not overflow):
+    overflow, nothing_sent = contract.OVERFLOWS in headers, headers.get(contract.TRY_NEXT)
+    if not decision or (status in _CLIENTS_OWN and not overflow and nothing_sent is None):
         return None
+    flags = _flags(common) if common.HasField("response_flags") else ()
+    unreachable = nothing_sent == contract.UNREACHABLE
     return FailedAttempt(
         decision_id=decision,
         address=_address(common),
         number=int(number) if number.isdecimal() else 0,
-        http_status=status,
-        flags=_flags(common) if common.HasField("response_flags") else (),
+        # a provider's hop answers in its place: as of a server, that is a connection that failed
+        http_status=0 if unreachable else status,
+        flags=(*flags, UNREACHABLE) if unreachable else flags,
         duration_seconds=common.duration.seconds + common.duration.nanos / 1e9,
         stay_away_seconds=stay_away_seconds(headers, utc_now) if headers else None,
         overflow=overflow,
+        not_asked=nothing_sent is not None and not unreachable,
     )
 
 

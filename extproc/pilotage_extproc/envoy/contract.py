@@ -135,8 +135,10 @@ RESPONSE_ID: Final = "id"
 TRANSLATION_NOTES: Final = "translation"
 """What a translation for the provider that answered left out."""
 TRY_NEXT: Final = "x-pilotage-try-next"
-"""Response header of a provider's hop: this attempt cannot be made, the next of the list may; no client gets
-it."""
+"""Response header of a provider's hop: nothing was sent, the next of the list may be; no client gets it.
+
+`UNREACHABLE`, or else the provider cannot be asked what the request says."""
+UNREACHABLE: Final = "unreachable"
 TRANSLATION_HEADER: Final = "x-pilotage-translation"
 """Response header by which a provider's hop tells the first hop so; no client gets it."""
 STREAM_ERROR: Final = "error"

@@ -1,17 +1,21 @@
 """Candidate sets by what they are made of, kept from one index to the next."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_api.external_snapshot import ProviderDialect
 from pilotage_api.snapshot import (
     Binding,
     NameKind,
     PoolSnapshot,
     SaturationSnapshot,
 )
+from pilotage_extproc.dialects.table import INFERENCE_KINDS
+from pilotage_extproc.dialects.translation.translator import TAKEN
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.scheduling.candidates import (
     CandidateSet,
     Columns,
@@ -64,7 +68,8 @@ class CandidateSets:
         bindings = [(tier, binding) for tier, found in enumerate(tiers) for binding in found]
         parts: list[object] = []
         for _, binding in bindings:
-            parts += (self._columns.get(binding.pool), _saturation(pools.get(binding.pool)))
+            pool = pools.get(binding.pool)
+            parts += (self._columns.get(binding.pool), _saturation(pool), _dialect(pool))
         made_of = tuple(parts)
         known = self._sets.get(tiers)
         if known is not None and all(a is b or a == b for a, b in zip(known[0], made_of, strict=True)):
@@ -87,6 +92,9 @@ class CandidateSets:
         if columns is None:
             columns = self._shared[shape] = columns_of(groups)
         made = candidate_set(groups, len(tiers), columns)
+        lacking = _lacking(groups, pools)
+        if lacking:
+            made = replace(made, lacking=lacking)
         self._sets[tiers] = (made_of, made)
         return made
 
@@ -103,6 +111,28 @@ class _Column:
     asked: tuple[str, ...]
     addresses: tuple[str, ...]
     rows: NDArray[np.intp]
+
+
+def _dialect(pool: PoolSnapshot | None) -> ProviderDialect | None:
+    """The API of a provider; None for servers of one's own."""
+    return None if pool is None or pool.external is None else pool.external.dialect
+
+
+def _lacking(
+    groups: Iterable[CandidateGroup], pools: Mapping[str, PoolSnapshot]
+) -> dict[CallKind, NDArray[np.bool_]]:
+    """By call: which candidates are of providers that cannot be asked it."""
+    sizes = [(_dialect(pools.get(group.pool)), len(group.addresses)) for group in groups]
+    if all(dialect is None for dialect, _ in sizes):
+        return {}
+    found = {}
+    for kind in INFERENCE_KINDS:
+        lacks = np.concatenate(
+            [np.full(size, dialect is not None and kind not in TAKEN[dialect]) for dialect, size in sizes]
+        )
+        if lacks.any():
+            found[kind] = lacks
+    return found
 
 
 def _saturation(pool: PoolSnapshot | None) -> SaturationSnapshot:

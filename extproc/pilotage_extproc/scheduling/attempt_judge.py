@@ -17,6 +17,7 @@ from pilotage_extproc.state.health import HealthLedger
 _OF_SERVERS: Final = frozenset(
     {FallbackReason.CONNECT, FallbackReason.SERVER_ERROR, FallbackReason.FIRST_TOKEN}
 )
+_OF_REQUESTS: Final = frozenset({FallbackReason.CONTEXT_OVERFLOW, FallbackReason.CAPABILITY})
 _MAYBE_THE_REQUESTS: Final = frozenset({500, 501})
 _OF_PROVIDERS: Final = frozenset({FallbackReason.AUTH, FallbackReason.QUOTA})
 
@@ -47,7 +48,7 @@ class AttemptJudge:
         that is judged when it is known whether another server answers it.
         """
         reason = attempt.reason
-        if attempt.http_status in _MAYBE_THE_REQUESTS or reason is FallbackReason.CONTEXT_OVERFLOW:
+        if attempt.http_status in _MAYBE_THE_REQUESTS or reason in _OF_REQUESTS:
             return False
         if reason in _OF_SERVERS:
             if self._still_there(target):

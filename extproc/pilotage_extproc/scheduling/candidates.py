@@ -1,6 +1,6 @@
 """The candidate table: what one request may go to, in columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pilotage_api.snapshot import SaturationSnapshot
 from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.prompt_blocks import root_of
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.targets import UNBOUNDED, CandidateGroup, GroupTargets
@@ -57,13 +58,16 @@ class CandidateSet:
     """Share of KV cache in use at which each candidate is full; None where no pool says."""
     tier_members: tuple[NDArray[np.intp], ...] = ()
     """Each tier's candidates, where there is more than one tier."""
+    lacking: Mapping[CallKind, NDArray[np.bool_]] = field(default_factory=dict)
+    """By call: True where the candidate is a provider whose API has nothing like it. Calls that all have are
+    not in it."""
 
     def __post_init__(self) -> None:
         """Requests share the arrays, and plug-ins see them: nobody may write to them."""
         for array in (self.rows, self.all, self.tiers, self.full_queue, self.full_cache):
             if array is not None:
                 array.flags.writeable = False
-        for _, members in (*self.models, *self.adapters):
+        for _, members in (*self.models, *self.adapters, *self.lacking.items()):
             members.flags.writeable = False
 
     def __len__(self) -> int:
@@ -199,6 +203,7 @@ class CandidateView:
     __slots__ = (
         "_cached_bytes",
         "_figures",
+        "call",
         "candidates",
         "knowledge",
         "kv_unknown",
@@ -218,6 +223,7 @@ class CandidateView:
         subset: frozenset[str] | None,
         now: float,
         reach: Reach = Reach.SECRETS,
+        call: CallKind = CallKind.OTHER,
     ) -> None:
         """`subset` is what the gateway allows (`domain.subset`), None is all; `now` is monotonic seconds."""
         self.candidates = candidates
@@ -227,6 +233,7 @@ class CandidateView:
         self.subset = subset
         self.now = now
         self.reach = reach
+        self.call = call
         self._figures: NDArray[np.float64] = table.figures.take(candidates.rows, axis=1)
         self.kv_unknown: NDArray[np.bool_] | None = None
         """Which candidates do not say their KV-cache use; None where all do."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
 from pilotage_extproc.scheduling.objective import RuleObjective
@@ -98,6 +99,7 @@ class Chooser:
         request: RequestFeatures,
         subset: tuple[str, ...] | None,
         reach: Reach = Reach.SECRETS,
+        call: CallKind = CallKind.OTHER,
         limit: int,
         now: float,
         shape: Shape | None = None,
@@ -109,7 +111,7 @@ class Chooser:
         list takes their place.
         """
         allowed = None if subset is None else frozenset(subset)
-        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now, reach)
+        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now, reach, call)
         skipped = list(profile.missing)
         alive, dropped = filtered(view, profile, skipped)
         terms, total = scored(view, profile, skipped)

@@ -47,6 +47,19 @@ class Reachable:
         return keep
 
 
+class HasCall:
+    """Drops hosted providers whose API has nothing like the call, not by translation either."""
+
+    reason = "a provider that has no such call"
+    soft = False
+
+    def keep(self, view: CandidateView) -> NDArray[np.bool_] | None:
+        """True where the candidate has the call."""
+        lacking = view.candidates.lacking
+        lacks = lacking.get(view.call) if lacking else None
+        return None if lacks is None else ~lacks
+
+
 class InSubset:
     """Drops endpoints outside the gateway's subset hint: port included, where it names one."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
 from pilotage_extproc.scheduling.filters import all_full
@@ -63,6 +64,7 @@ class Scheduler:
         tier_order: Sequence[int] | None,
         now: float,
         reach: Reach = Reach.SECRETS,
+        call: CallKind = CallKind.OTHER,
         shape: Shape | None = None,
     ) -> Ranking:
         """Order the best `limit` candidates.
@@ -74,7 +76,7 @@ class Scheduler:
         With `shape` the rule has a fallback: `limit` is raised until each model of the list has a place.
         """
         allowed = None if subset is None else frozenset(subset)
-        view = CandidateView(candidates, self.table, self.knowledge, request, allowed, now, reach)
+        view = CandidateView(candidates, self.table, self.knowledge, request, allowed, now, reach, call)
         skipped = list(profile.missing)
         alive, dropped = filtered(view, profile, skipped)
         terms, total = scored(view, profile, skipped)

@@ -83,6 +83,7 @@ class Choose(Step):
             request=exchange.features,
             subset=allowed_places(exchange),
             reach=exchange.head.reach,
+            call=exchange.call.kind,
             limit=self._max_attempts,
             now=now,
             shape=None if fallback is None else Shape(fallback, misfits_of(exchange, fallback)),

@@ -49,6 +49,7 @@ class Decide(Step):
             request=exchange.features,
             subset=allowed_places(exchange),
             reach=exchange.head.reach,
+            call=exchange.call.kind,
             limit=self._max_attempts,
             tier_order=None if route.weights is None else self._drawn(exchange, route.weights),
             now=now,

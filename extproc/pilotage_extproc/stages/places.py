@@ -25,5 +25,10 @@ def nowhere(exchange: Exchange) -> RequestRefused:
     if exchange.head.subset is not None:
         message = "The gateway's endpoint subset holds no available endpoint of this model."
         return RequestRefused(Refusal.SUBSET_EMPTY, message)
+    kind, candidates = exchange.call.kind, exchange.route.candidates
+    lacking = candidates.lacking.get(kind)
+    if lacking is not None and lacking.all():
+        message = f"This model is at providers whose API has no call like {kind}."
+        return RequestRefused(Refusal.NO_ENDPOINTS, message)
     message = "No endpoint of this model is available."
     return RequestRefused(Refusal.NO_ENDPOINTS, message, retry_after_seconds=_RETRY_SECONDS)

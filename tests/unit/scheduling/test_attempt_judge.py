@@ -61,6 +61,17 @@ def test_a_500_may_be_the_requests_own():
     assert judged.out(OWN) == 0
 
 
+def test_a_provider_that_could_not_be_asked_is_not_to_blame():
+    judged = Judged()
+    address = "10.0.0.9:80"
+    target = Target(judged.table.row_of(address), address, HOSTED, "m")
+    attempt = FailedAttempt("d-1", address, 1, 400, not_asked=True)
+    assert attempt.reason == "capability"
+    for _ in range(9):
+        assert not judged.judge.failed(target, attempt, NOW)
+    assert (judged.open(), judged.out(HOSTED)) == (set(), 0)
+
+
 def test_an_own_server_that_asks_to_be_left_alone_is_and_others_are_not():
     judged = Judged()
     judged.fail(OWN, 429, seconds=7)

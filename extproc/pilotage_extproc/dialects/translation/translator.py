@@ -1,13 +1,14 @@
 """What a provider's hop asks: whether a call can be made to a provider of another API, and its text there."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import orjson
 
 from pilotage_api.external_snapshot import ProviderDialect
 from pilotage_api.facts_snapshot import ModelSnapshot
-from pilotage_extproc.dialects.provider_call import Asked, ProviderCall, not_spoken
+from pilotage_extproc.dialects.provider_call import SPOKEN, Asked, ProviderCall, not_spoken
 from pilotage_extproc.dialects.translation.facts import ModelFacts
 from pilotage_extproc.dialects.translation.translate import translate, translates
 from pilotage_extproc.domain.head import CallKind
@@ -21,6 +22,13 @@ TRANSLATED_TO: Final[Mapping[ProviderDialect, CallKind]] = {
 }
 """The call of each API that others are translated to."""
 _REASONING: Final = "reasoning"
+TAKEN: Final[Mapping[ProviderDialect, frozenset[CallKind]]] = MappingProxyType(
+    {
+        dialect: spoken | {kind for kind in CallKind if translates(kind, TRANSLATED_TO[dialect])}
+        for dialect, spoken in SPOKEN.items()
+    }
+)
+"""The calls that a provider of each API can be asked: its own, and those that are translated."""
 
 
 class ProviderTranslator:

@@ -1,9 +1,13 @@
 """Envoy's own errors, shaped as the client's API has them: client libraries raise their typed exceptions."""
 
+from collections.abc import Mapping
+
 from envoy_data_plane.envoy.extensions.access_loggers.filters.cel.v3 import ExpressionFilter
 
 from pilotage_extproc.dialects.anthropic import VERSION_HEADER
 from pilotage_extproc.dialects.table import ANTHROPIC_PREFIX, SHARED_PATH
+from pilotage_extproc.dialects.translation.answers import ANSWER_AS
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import anthropic_error_type
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.typed import Fields, extension
@@ -29,37 +33,66 @@ _ERRORS = {
     504: ("The gateway or the model server did not answer in time.", "server_error", "timeout"),
 }
 _RETRY_AFTER_SECONDS = {500: 1, 502: 1, 503: 1, 504: 1}
+_AT_PROVIDERS = (413, 500, 502, 503, 504)
+_NOTHING_SENT = ("UF", "UH", "UO", "NC")
+"""Not connected (a certificate that is wrong too), no address, no connection free, no cluster."""
+_ANSWERED_AS = f'metadata.filter_metadata["{names.PROVIDER_NAMESPACE}"]["{ANSWER_AS}"]'
 
 
 def local_reply_config() -> Fields:
     """Mappers by status; answers that are extproc's own pass unchanged."""
     return {
         "mappers": [
-            {
-                "filter": _cel(f'response.code_details.startsWith("{names.OWN_ANSWER_DETAILS}")'),
-                "bodyFormatOverride": {
-                    "textFormatSource": {"inlineString": "%LOCAL_REPLY_BODY%"},
-                    "contentType": "application/json",
-                },
-            },
+            _own_answers(),
             *(
-                _mapper(_both(_anthropic_client(), _is(status)), status, _anthropic(status))
+                _mapper(_both(_anthropic_client(), _is(status)), _anthropic(status), _retry_after(status))
                 for status in _ERRORS
             ),
-            *(_mapper(_is(status), status, _openai(status)) for status in _ERRORS),
+            *(_mapper(_is(status), _openai(status), _retry_after(status)) for status in _ERRORS),
         ]
     }
 
 
-def _mapper(access_filter: Fields, status: int, body: Fields) -> Fields:
+def provider_reply_config() -> Fields:
+    """The same at a provider's hop, whose answers are to the first hop what a server answers.
+
+    Where nothing was sent a header says so: the first hop goes on to the next of the list, whatever leads on.
+    They are shaped as the client has it: the answer's script may have ended before them.
+    """
+    by_client = (
+        (_cel(f'{_ANSWERED_AS} == "{CallKind.MESSAGES}"'), _anthropic),
+        (_cel(f'{_ANSWERED_AS} != "{CallKind.MESSAGES}"'), _openai),
+        (_under(f"(/.*)?{ANTHROPIC_PREFIX}"), _anthropic),
+    )
+    not_sent = {"responseFlagFilter": {"flags": list(_NOTHING_SENT)}}
+    mappers: list[Fields] = [_own_answers()]
+    for status, more, headers in (
+        (503, (not_sent,), {names.TRY_NEXT: names.UNREACHABLE}),
+        *((status, (), {}) for status in _AT_PROVIDERS),
+    ):
+        mappers += [
+            _mapper(_all(_is(status), *more, client), body(status), headers) for client, body in by_client
+        ]
+        mappers.append(_mapper(_all(_is(status), *more), _openai(status), headers))
+    return {"mappers": mappers}
+
+
+def _mapper(access_filter: Fields, body: Fields, headers: Mapping[str, str]) -> Fields:
     mapper: Fields = {
         "filter": access_filter,
         "bodyFormatOverride": {"jsonFormat": body, "contentType": "application/json"},
     }
-    if status in _RETRY_AFTER_SECONDS:
-        header = {"key": "retry-after", "value": str(_RETRY_AFTER_SECONDS[status])}
-        mapper["headersToAdd"] = [{"header": header, "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD"}]
+    if headers:
+        mapper["headersToAdd"] = [
+            {"header": {"key": name, "value": value}, "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for name, value in headers.items()
+        ]
     return mapper
+
+
+def _retry_after(status: int) -> dict[str, str]:
+    seconds = _RETRY_AFTER_SECONDS.get(status)
+    return {} if seconds is None else {"retry-after": str(seconds)}
 
 
 def _openai(status: int) -> Fields:
@@ -92,9 +125,23 @@ def _both(one: Fields, other: Fields) -> Fields:
     return {"andFilter": {"filters": [one, other]}}
 
 
+def _all(*filters: Fields) -> Fields:
+    return filters[0] if len(filters) == 1 else {"andFilter": {"filters": list(filters)}}
+
+
 def _cel(expression: str) -> Fields:
     return {
         "extensionFilter": extension(
             "envoy.access_loggers.extension_filters.cel", ExpressionFilter, {"expression": expression}
         )
+    }
+
+
+def _own_answers() -> Fields:
+    return {
+        "filter": _cel(f'response.code_details.startsWith("{names.OWN_ANSWER_DETAILS}")'),
+        "bodyFormatOverride": {
+            "textFormatSource": {"inlineString": "%LOCAL_REPLY_BODY%"},
+            "contentType": "application/json",
+        },
     }

@@ -26,6 +26,7 @@ from pilotage_extproc.domain.providers import provider_address, provider_listene
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.lua.translation_filter import translation_filter
 from pilotage_extproc.envoy.xds.assignment import AddressBook, provider_locality
+from pilotage_extproc.envoy.xds.local_replies import provider_reply_config
 from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
 from pilotage_extproc.envoy.xds.provider_secrets import ProviderSecrets
 from pilotage_extproc.envoy.xds.typed import FROM_EXTPROC, Fields, any_of, extension, extproc_service, seconds
@@ -83,6 +84,9 @@ def _listener(name: str, pool: str, external: ExternalSnapshot, settings: Gatewa
             extension("envoy.filters.http.router", Router, {"suppressEnvoyHeaders": True}),
         ],
         "streamIdleTimeout": seconds(settings.upstream.stream_idle_timeout_seconds),
+        # the other side is in this process: by default a provider that breaks off is noticed a second later
+        "delayedCloseTimeout": "0s",
+        "localReplyConfig": provider_reply_config(),
         # the first hop has done these; here they would add headers, or tell clients of the second hop
         "generateRequestId": False,
         "skipXffAppend": True,

@@ -35,7 +35,7 @@ def _failures(envoy_name: str) -> Fields:
                 "bufferFlushInterval": seconds(_FLUSH_SECONDS),
             },
             "additionalRequestHeadersToLog": [names.DECISION_REQUEST_HEADER, names.ATTEMPT_COUNT],
-            "additionalResponseHeadersToLog": [*HEADERS, names.OVERFLOWS],
+            "additionalResponseHeadersToLog": [*HEADERS, names.OVERFLOWS, names.TRY_NEXT],
         },
     )
     value = {"defaultValue": 400, "runtimeKey": "pilotage.failed-attempts"}
