@@ -26,10 +26,15 @@ class Alerts:
 
     def watch(self, budget: str, shares: tuple[str, ...]) -> None:
         """Alert when a budget's accounts pass these shares of what they may spend."""
-        self._shares[budget] = tuple(sorted((Fraction(share), share) for share in shares))
+        if shares:
+            self._shares[budget] = tuple(sorted((Fraction(share), share) for share in shares))
+        else:
+            self._shares.pop(budget, None)
 
     def see(self, booked: Booked) -> None:
         """A budget's ledger has changed."""
+        if not self._shares:
+            return
         claim = booked.claim
         budget, _, party = claim.account.partition("=")
         shares = self._shares.get(budget)

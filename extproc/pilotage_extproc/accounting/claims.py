@@ -5,7 +5,6 @@ or a budget of a policy, and the party that it counts for.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
@@ -64,8 +63,7 @@ class BudgetClaim(NamedTuple):
 Claim: TypeAlias = WindowClaim | ConcurrentClaim | BudgetClaim
 
 
-@dataclass(slots=True, frozen=True)
-class Admission:
+class Admission(NamedTuple):
     """What one request asks for."""
 
     id: str

@@ -2,8 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from pilotage_extproc.accounting.budget import Budget
 from pilotage_extproc.accounting.claims import (
@@ -52,6 +51,9 @@ class _Ended(NamedTuple):
     at: float
 
 
+_Place: TypeAlias = Window | Budget | None
+
+
 class MemoryStore:
     """Windows by monotonic time, so that no step of the wall clock moves them."""
 
@@ -82,11 +84,14 @@ class MemoryStore:
         refused = bounds_fit(admission.claims)
         if refused is not None:
             return refused
+        places: list[_Place] = []
         for claim in admission.claims:
-            refused = self._refused(claim, now)
+            place = self._place(claim, now)
+            refused = self._refused(claim, place, now)
             if refused is not None:
                 return refused
-        slots = tuple([self._hold(claim, now) for claim in admission.claims])
+            places.append(place)
+        slots = tuple(map(self._hold, admission.claims, places))
         self._open[admission.id] = _Open(admission, slots, now + admission.lease_seconds)
         return Granted(slots)
 
@@ -137,10 +142,10 @@ class MemoryStore:
         """Hold again what a process that is gone held; windows begin anew."""
         claims = tuple([claim for claim in note.hold.claims if not isinstance(claim, WindowClaim)])
         hold = Hold(note.hold.id, claims, (0,) * len(claims))
-        restored = replace(note, hold=hold)
+        restored = note._replace(hold=hold)
         now = self._clock()
         for claim in claims:
-            self._hold(claim, now)
+            self._hold(claim, self._place(claim, now))
         admission = Admission(hold.id, claims, lease_seconds, restored.encoded())
         self._open[hold.id] = _Open(admission, hold.slots, now + lease_seconds)
 
@@ -155,35 +160,40 @@ class MemoryStore:
 
     # claims, by their kind
 
-    def _refused(self, claim: Claim, now: float) -> Refused | None:
+    def _place(self, claim: Claim, now: float) -> _Place:
+        """Where it is counted; None of requests under way, which are a number."""
         if isinstance(claim, WindowClaim):
-            window, slot_ms = self._window(claim, now)
-            if window.total + claim.held <= claim.bound:
-                return None
-            fits = window.fits_from(claim.held, claim.bound)
-            wait = None if fits is None else fits * slot_ms / 1000 - now
-            return Refused(claim, window.total, wait)
+            return self._window(claim, now)
         if isinstance(claim, ConcurrentClaim):
-            running = self._running.get(claim.account, 0)
-            fits_now = running + claim.held <= claim.bound
-            return None if fits_now else Refused(claim, running, _CONCURRENT_RETRY_SECONDS)
-        self._make_room_for_budget(claim, now)
-        budget = self._budget(claim)
-        if not claim.hard or budget.taken + claim.held <= claim.bound:
             return None
-        freed = budget.booked + claim.held <= claim.bound
-        return Refused(claim, budget.taken, _CONCURRENT_RETRY_SECONDS if freed else None)
+        budget = self._budgets.get((claim.account, claim.period))
+        if budget is None:
+            self._make_room(now)
+            budget = self._budget(claim)
+        return budget
 
-    def _hold(self, claim: Claim, now: float) -> int:
-        if isinstance(claim, WindowClaim):
-            window, slot_ms = self._window(claim, now)
-            slot = _slot(now, slot_ms)
-            window.add(slot, claim.held)
-            return slot
-        if isinstance(claim, ConcurrentClaim):
-            self._running[claim.account] = self._running.get(claim.account, 0) + claim.held
+    def _refused(self, claim: Claim, place: _Place, now: float) -> Refused | None:
+        if isinstance(place, Window):
+            if place.total + claim.held <= claim.bound:
+                return None
+            return _refused_by_window(claim, place, now)
+        if isinstance(place, Budget):
+            if (isinstance(claim, BudgetClaim) and not claim.hard) or place.taken + claim.held <= claim.bound:
+                return None
+            freed = place.booked + claim.held <= claim.bound
+            return Refused(claim, place.taken, _CONCURRENT_RETRY_SECONDS if freed else None)
+        running = self._running.get(claim.account, 0)
+        fits_now = running + claim.held <= claim.bound
+        return None if fits_now else Refused(claim, running, _CONCURRENT_RETRY_SECONDS)
+
+    def _hold(self, claim: Claim, place: _Place) -> int:
+        if isinstance(place, Window):
+            place.add(place.head, claim.held)
+            return place.head
+        if isinstance(place, Budget):
+            place.hold(claim.held)
         else:
-            self._budget(claim).hold(claim.held)
+            self._running[claim.account] = self._running.get(claim.account, 0) + claim.held
         return 0
 
     def _give_back(self, claim: Claim) -> None:
@@ -215,12 +225,16 @@ class MemoryStore:
     def _settle_open(self, held: _Open, settlement: Settlement, now: float) -> None:
         claims = held.admission.claims
         for claim, slot, amount in zip(claims, held.slots, settlement.amounts, strict=True):
-            self._give_back(claim)
             if isinstance(claim, WindowClaim):
-                self._correct(claim, slot, amount - claim.held, now)
+                if amount != claim.held:
+                    self._correct(claim, slot, amount - claim.held, now)
             elif isinstance(claim, BudgetClaim):
-                self._budget(claim).book(amount, exact=settlement.exact)
-                self._tell(claim)
+                budget = self._budget(claim)
+                budget.release(claim.held)
+                budget.book(amount, exact=settlement.exact)
+                self._on_booked(Booked(claim, budget.booked))
+            else:
+                self._give_back(claim)
         if not settlement.exact:
             note = held.admission.note
             self._remember(settlement.hold.id, _Ended(claims, held.slots, settlement.amounts, note, now))
@@ -243,7 +257,7 @@ class MemoryStore:
 
     # accounts
 
-    def _window(self, claim: WindowClaim, now: float) -> tuple[Window, int]:
+    def _window(self, claim: WindowClaim, now: float) -> Window:
         slot_ms = claim.window_ms // SLOTS
         key = (claim.account, claim.amount.value)
         known = self._windows.get(key)
@@ -252,7 +266,7 @@ class MemoryStore:
             known = self._windows[key] = (slot_ms, Window())
         window = known[1]
         window.advance(_slot(now, slot_ms))
-        return window, slot_ms
+        return window
 
     def _correct(self, claim: WindowClaim, slot: int, by: int, now: float) -> None:
         known = self._windows.get((claim.account, claim.amount.value))
@@ -262,11 +276,11 @@ class MemoryStore:
             known[1].add(slot, by)
 
     def _budget(self, claim: BudgetClaim) -> Budget:
-        return self._budgets.setdefault((claim.account, claim.period), Budget())
-
-    def _make_room_for_budget(self, claim: BudgetClaim, now: float) -> None:
-        if (claim.account, claim.period) not in self._budgets:
-            self._make_room(now)
+        key = (claim.account, claim.period)
+        known = self._budgets.get(key)
+        if known is None:
+            known = self._budgets[key] = Budget()
+        return known
 
     def _make_room(self, now: float) -> None:
         if len(self._windows) + len(self._budgets) < _MOST_ACCOUNTS:
@@ -297,3 +311,9 @@ class MemoryStore:
 
 def _slot(now: float, slot_ms: int) -> int:
     return int(now * 1000) // slot_ms
+
+
+def _refused_by_window(claim: Claim, window: Window, now: float) -> Refused:
+    fits = window.fits_from(claim.held, claim.bound)
+    slot_ms = claim.window_ms // SLOTS if isinstance(claim, WindowClaim) else 0
+    return Refused(claim, window.total, None if fits is None else fits * slot_ms / 1000 - now)

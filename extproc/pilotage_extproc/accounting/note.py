@@ -1,7 +1,6 @@
 """What any process needs to settle a request that another one has decided: it lies beside the hold."""
 
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -17,8 +16,7 @@ from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.price import Price, Rates
 
 
-@dataclass(slots=True, frozen=True)
-class Spender:
+class Spender(NamedTuple):
     """Who and what the money of a request is for, as the ledger has it: names, never text of a request."""
 
     tenant: str = ""
@@ -30,8 +28,7 @@ class Spender:
     """As the client named it."""
 
 
-@dataclass(slots=True, frozen=True)
-class SettlingNote:
+class SettlingNote(NamedTuple):
     """One admitted request, until it is settled."""
 
     hold: Hold
@@ -56,7 +53,7 @@ class SettlingNote:
                 hold.id,
                 [_claim_out(claim) for claim in hold.claims],
                 hold.slots,
-                _spender_out(self.spender),
+                list(self.spender),
                 [[address, model, _price_out(price)] for address, model, price in self.prices],
                 self.input_tokens,
             ]
@@ -75,10 +72,6 @@ class SettlingNote:
             )
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"not a settling note: {error}") from error
-
-
-def _spender_out(spender: Spender) -> list[str]:
-    return [spender.tenant, spender.team, spender.key, spender.user, spender.policy, spender.model]
 
 
 def _claim_out(claim: Claim) -> list[Any]:

@@ -1,8 +1,8 @@
 """The limits and budgets of one resource, ready to be claimed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot, Per, RateLimitSnapshot
 from pilotage_extproc.accounting.accounts import account, budget_name, limit_name, party
@@ -50,9 +50,8 @@ class LimitRule:
             limit.concurrent,
         )
 
-    def claims(self, whose: str, expected: Expected) -> list[Claim]:
-        """What a request of this party claims."""
-        counted = account(self.name, whose)
+    def claims(self, counted: str, expected: Expected) -> list[Claim]:
+        """What a request claims of this account."""
         claims: list[Claim] = []
         for amount, bound in self.windowed:
             held = 1 if amount is Amount.REQUESTS else _tokens(amount, bound, expected)
@@ -88,14 +87,15 @@ class BudgetRule:
             budget.instead,
         )
 
-    def claim(self, whose: str, expected: Expected, epoch_seconds: float) -> BudgetClaim:
-        """What a request of this party claims now."""
+    def claim(self, counted: str, expected: Expected, epoch_seconds: float) -> BudgetClaim:
+        """What a request claims of this account now."""
         held = expected.most_nano if self.hard else 0
         period = self.calendar.at(epoch_seconds)
-        return BudgetClaim(account(self.name, whose), self.bound, held, period, self.hard)
+        return BudgetClaim(counted, self.bound, held, period, self.hard)
 
 
-_NOTHING = Expected(0, 0, 0)
+_NOTHING: Final = Expected(0, 0, 0)
+_MOST_KNOWN: Final = 4096
 
 
 @dataclass(slots=True, frozen=True)
@@ -106,6 +106,10 @@ class SpendingRules:
     """The resource, as people know it: `policy namespace/name`."""
     limits: tuple[LimitRule, ...]
     budgets: tuple[BudgetRule, ...]
+    _known: dict[tuple[Identity, str], tuple[str, ...]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """Accounts by who asks and the model, those of limits first: some thousands that were asked for."""
 
     @classmethod
     def of(cls, scope: str, governance: GovernanceSnapshot) -> "SpendingRules":
@@ -130,20 +134,33 @@ class SpendingRules:
     def claims(self, identity: Identity, model: str, expected: Expected, epoch_seconds: float) -> list[Claim]:
         """All claims of one request."""
         claims: list[Claim] = []
-        for limit in self.limits:
-            claims += limit.claims(party(limit.per, identity, model), expected)
-        for budget in self.budgets:
-            claims.append(budget.claim(party(budget.per, identity, model), expected, epoch_seconds))
+        accounts = self._accounts(identity, model)
+        for limit, counted in zip(self.limits, accounts, strict=False):
+            claims += limit.claims(counted, expected)
+        for budget, counted in zip(self.budgets, accounts[len(self.limits) :], strict=True):
+            claims.append(budget.claim(counted, expected, epoch_seconds))
         return claims
+
+    def _accounts(self, identity: Identity, model: str) -> tuple[str, ...]:
+        key = (identity, model)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            limits = [account(one.name, party(one.per, identity, model)) for one in self.limits]
+            budgets = [account(one.name, party(one.per, identity, model)) for one in self.budgets]
+            known = self._known[key] = (*limits, *budgets)
+        return known
 
     def spent(
         self, identity: Identity, model: str, epoch_seconds: float, spent: Callable[[BudgetClaim], int]
     ) -> int | None:
         """The alternative of the first soft budget that has one and is spent; None where none is."""
-        for budget in self.budgets:
+        accounts = self._accounts(identity, model)[len(self.limits) :]
+        for budget, counted in zip(self.budgets, accounts, strict=True):
             if budget.instead is None:
                 continue
-            claim = budget.claim(party(budget.per, identity, model), _NOTHING, epoch_seconds)
+            claim = budget.claim(counted, _NOTHING, epoch_seconds)
             if spent(claim) >= claim.bound:
                 return budget.instead
         return None

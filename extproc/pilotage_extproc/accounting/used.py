@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-from pilotage_extproc.accounting.claims import Amount, Settlement
+from pilotage_extproc.accounting.claims import Settlement
 from pilotage_extproc.accounting.note import SettlingNote
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 
@@ -33,14 +33,8 @@ def used(note: SettlingNote, outcome: Outcome) -> Used:
 
 def settlement(note: SettlingNote, found: Used) -> Settlement:
     """The same, claim by claim."""
-    figures = {
-        Amount.REQUESTS: 1,
-        Amount.INPUT_TOKENS: found.usage.input_tokens or 0,
-        Amount.OUTPUT_TOKENS: found.usage.output_tokens or 0,
-        Amount.CONCURRENT: 1,
-        Amount.MONEY: found.nano,
-    }
-    figures[Amount.TOTAL_TOKENS] = figures[Amount.INPUT_TOKENS] + figures[Amount.OUTPUT_TOKENS]
+    read, made = found.usage.input_tokens or 0, found.usage.output_tokens or 0
+    figures = (1, read, made, read + made, 1, found.nano)  # in the order of `Amount`
     amounts = tuple([figures[claim.amount] for claim in note.hold.claims])
     return Settlement(note.hold, amounts, found.exact)
 

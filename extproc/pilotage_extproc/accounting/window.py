@@ -10,17 +10,18 @@ _COUNTED: Final = SLOTS + 1
 class Window:
     """What was used in each of the last slots. All methods take the number of the current slot."""
 
-    __slots__ = ("_head", "_slots", "total")
+    __slots__ = ("_slots", "head", "total")
 
     def __init__(self) -> None:
         self._slots = [0] * _COUNTED
-        self._head = 0
+        self.head = 0
+        """The current slot, as far as it was advanced."""
         self.total = 0
         """Of the slot at the head and the hundred before it."""
 
     def advance(self, slot: int) -> None:
         """Let go of what has left the window. Amortised O(1); a slot that has been is no step back."""
-        steps = slot - self._head
+        steps = slot - self.head
         if steps <= 0:
             return
         if steps >= _COUNTED:
@@ -29,15 +30,15 @@ class Window:
                 self.total = 0
         else:
             slots = self._slots
-            for number in range(self._head + 1, slot + 1):
+            for number in range(self.head + 1, slot + 1):
                 place = number % _COUNTED
                 self.total -= slots[place]
                 slots[place] = 0
-        self._head = slot
+        self.head = slot
 
     def add(self, slot: int, amount: int) -> None:
         """Count in a slot, or correct it; nothing where it has left the window."""
-        if self._head - SLOTS <= slot <= self._head:
+        if self.head - SLOTS <= slot <= self.head:
             self._slots[slot % _COUNTED] += amount
             self.total += amount
 
@@ -46,8 +47,8 @@ class Window:
         if needed > bound:
             return None
         left = self.total
-        for number in range(self._head - SLOTS, self._head + 1):
+        for number in range(self.head - SLOTS, self.head + 1):
             if left + needed <= bound:
                 return number + SLOTS
             left -= self._slots[number % _COUNTED]
-        return self._head + _COUNTED
+        return self.head + _COUNTED

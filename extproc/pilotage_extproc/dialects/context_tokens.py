@@ -78,9 +78,11 @@ class _CountedParts(Parts):
     def text_tokens(self, count: Count) -> int:
         """About how many tokens what is left to read has."""
         pieces = self._pieces
+        if not self._large:
+            return count(b"".join([_as_bytes(piece) + PART_END for piece in pieces]))
         ends = list(accumulate(len(piece) + 1 for piece in pieces))
         length = ends[-1] if ends else 0
-        if not self._large or length <= _JOINED_LENGTH:
+        if length <= _JOINED_LENGTH:
             return count(b"".join([_as_bytes(piece) + PART_END for piece in pieces]))
         read: list[bytes] = []
         taken, stride = 0, (length - _BLOCK_LENGTH) / (_BLOCKS - 1)

@@ -7,9 +7,8 @@ refused: an upper bound that is sometimes wrong is none.
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pilotage_extproc.accounting.prices import PriceBook
 from pilotage_extproc.dialects.call import BodyForm, Dialect, Members
 from pilotage_extproc.dialects.context_tokens import context_tokens
 from pilotage_extproc.dialects.looking import MOST_LOOKED_AT
@@ -56,8 +55,21 @@ _NAMES: Final[Mapping[str, MemberName]] = MappingProxyType(
 )
 _RANKED: Final = ("queries", "text_1", "data_1", "documents", "text_2", "items", "data_2")
 
-MOST_COST: Final = Note[int]("mostCost")
-"""Nano-dollars that a request of a hard budget can cost at most."""
+_RANKED_NAMES: Final = frozenset(_RANKED)
+_MORE: Final = "prompt_embeds"
+_READ: Final = ("messages", "input", "system", "prompt")
+
+
+class MostCost(NamedTuple):
+    """What a request of a hard budget can come to at most."""
+
+    nano: int
+    """Nano-dollars."""
+    output_tokens: int
+    """Of each of its choices."""
+
+
+MOST_COST: Final = Note[MostCost]("mostCost")
 
 
 class Bounds:
@@ -135,20 +147,16 @@ class Bounds:
     def _is_whole(self) -> bool:
         """Whether the body holds all of the prompt's text, and nothing else."""
         members = self._members
-        if any(members.get(name) is not None for name in (*self._dialect.stands_for_more, "prompt_embeds")):
+        if members.get(_MORE) is not None:
             return False
-        return all(_is_text(members.get(name)) for name in ("messages", "input", "system", "prompt"))
-
-
-def most_output(exchange: Exchange, prices: PriceBook, clamp_at: int | None) -> int | None:
-    """Output tokens that the rule and the models of its attempts let an answer have; None has no bound."""
-    version, pools = exchange.snapshot_version, exchange.route.pools
-    bounds = [] if clamp_at is None else [clamp_at]
-    for one in exchange.decision.targets:
-        facts, _ = prices.of(version, pools, one.pool, one.upstream_model)
-        if facts is not None and facts.max_output_tokens is not None:
-            bounds.append(facts.max_output_tokens)
-    return min(bounds, default=None)
+        for name in self._dialect.stands_for_more:
+            if members.get(name) is not None:
+                return False
+        for name in _READ:
+            value = members.get(name)
+            if value is not None and not isinstance(value, str) and not _is_text(value):
+                return False
+        return True
 
 
 def expected_input(exchange: Exchange) -> int:
@@ -168,6 +176,8 @@ def _prompts(dialect: Dialect, members: Members) -> tuple[int, bool]:
         prompts = members["prompt"]
         if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list):
             return len(prompts), False
+        return 1, False
+    if _RANKED_NAMES.isdisjoint(members):
         return 1, False
     ranked = [len(many) for name in _RANKED if isinstance(many := members.get(name), list)]
     return max(1, *ranked) if ranked else 1, bool(ranked)

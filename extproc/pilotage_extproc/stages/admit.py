@@ -8,9 +8,8 @@ from pilotage_extproc.accounting.answers import refusal
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import Hold, Refused, Verdict
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price
-from pilotage_extproc.accounting.prices import PriceBook
-from pilotage_extproc.accounting.rules import Expected
+from pilotage_extproc.accounting.prices import PriceBook, Terms
+from pilotage_extproc.accounting.rules import Expected, SpendingRules
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.call import max_tokens
@@ -20,12 +19,13 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.request.token_bounds import MOST_COST, expected_input, most_output
+from pilotage_extproc.request.token_bounds import MOST_COST, expected_input
 
 UNBOUNDED_OUTPUT_TOKENS: Final = 4096
 """Held of an answer that neither its client nor its model bounds."""
 _RETRY_SECONDS: Final = 1
 _ADMITTED: Final = Note[SettlingNote]("admitted")
+_NO_TOKENS: Final = Expected(0, 0, 0)
 
 
 class Admit(Step):
@@ -88,9 +88,9 @@ class Admit(Step):
     def _take(self, exchange: Exchange, note: SettlingNote, verdict: Verdict) -> None:
         if isinstance(verdict, Refused):
             raise refusal(verdict)
-        granted = SettlingNote(
-            note.hold._replace(slots=verdict.slots), note.spender, note.prices, note.input_tokens
-        )
+        identifier, claims, _ = note.hold
+        hold = Hold(identifier, claims, verdict.slots)
+        granted = SettlingNote(hold, note.spender, note.prices, note.input_tokens)
         exchange.keep(_ADMITTED, granted)
         if self._rules.of(exchange.identity).reads_tokens:
             exchange.count_output()
@@ -104,32 +104,28 @@ class Admit(Step):
 
     def _note(self, exchange: Exchange) -> SettlingNote:
         decision, identity = exchange.decision, exchange.identity
-        rules = self._rules.of(identity)
-        prices = self._priced(exchange)
-        tokens = expected_input(exchange) if rules.reads_tokens else 0
-        output = self._expected_output(exchange) if rules.reads_tokens else 0
-        most = exchange.kept(MOST_COST) or 0
-        upstream = decision.targets[0].upstream_model
-        claims = rules.claims(identity, upstream, Expected(tokens, output, most), self._books.utc_now())
-        spender = Spender(
-            identity.tenant, identity.team, identity.key, identity.user, decision.policy or "", decision.model
-        )
-        return SettlingNote(Hold(decision.id, tuple(claims), ()), spender, prices, tokens)
-
-    def _priced(self, exchange: Exchange) -> tuple[tuple[str, str, Price | None], ...]:
-        version, pools = exchange.snapshot_version, exchange.route.pools
-        return tuple(
+        rules, targets = self._rules.of(identity), decision.targets
+        terms = self._prices.terms(exchange.snapshot_version, exchange.route.pools, targets)
+        prices = tuple(
             [
-                (
-                    one.address,
-                    one.upstream_model,
-                    self._prices.of(version, pools, one.pool, one.upstream_model)[1],
-                )
-                for one in exchange.decision.targets
+                (one.address, one.upstream_model, price)
+                for one, price in zip(targets, terms.prices, strict=True)
             ]
         )
+        expected = self._expected(exchange, terms, rules)
+        claims = rules.claims(identity, targets[0].upstream_model, expected, self._books.utc_now())
+        spender = Spender(*identity, decision.policy or "", decision.model)
+        return SettlingNote(Hold(decision.id, tuple(claims), ()), spender, prices, expected.input_tokens)
 
-    def _expected_output(self, exchange: Exchange) -> int:
+    def _expected(self, exchange: Exchange, terms: Terms, rules: SpendingRules) -> Expected:
+        if not rules.reads_tokens:
+            return _NO_TOKENS
+        most = exchange.kept(MOST_COST)
+        if most is not None:  # what it may make has been found out
+            return Expected(expected_input(exchange), most.output_tokens, most.nano)
+        return Expected(expected_input(exchange), self._expected_output(exchange, terms), 0)
+
+    def _expected_output(self, exchange: Exchange, terms: Terms) -> int:
         """The most that the client or the model lets it have; of an answer without a bound a guess."""
         dialect = DIALECTS[exchange.call.kind]
         if not dialect.output_limits:
@@ -138,7 +134,6 @@ class Admit(Step):
             own = max_tokens(dialect, exchange.document.members)
         except UnknownFactError:
             own = None
-        bounds = [
-            one for one in (own, most_output(exchange, self._prices, self._clamp_at)) if one is not None
-        ]
+        most = terms.output_bound(self._clamp_at)
+        bounds = [one for one in (own, most) if one is not None]
         return max(0, min(bounds)) if bounds else UNBOUNDED_OUTPUT_TOKENS

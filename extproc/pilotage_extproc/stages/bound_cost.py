@@ -2,7 +2,7 @@
 
 import orjson
 
-from pilotage_extproc.accounting.prices import PriceBook
+from pilotage_extproc.accounting.prices import PriceBook, Terms
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.limits import OutputLimits
 from pilotage_extproc.dialects.splice import edited
@@ -10,7 +10,7 @@ from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, most_output
+from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, MostCost
 
 
 class BoundCost(Step):
@@ -32,8 +32,9 @@ class BoundCost(Step):
         if not self._rules.of(exchange.identity).hard:
             return
         bounds = Bounds(exchange)
-        output = bounds.most_output(most_output(exchange, self._prices, self._clamp_at))
-        exchange.keep(MOST_COST, self._most_cost(exchange, bounds, output * bounds.choices))
+        terms = self._prices.terms(exchange.snapshot_version, exchange.route.pools, exchange.decision.targets)
+        output = bounds.most_output(terms.output_bound(self._clamp_at))
+        exchange.keep(MOST_COST, MostCost(_most_nano(terms, bounds, output * bounds.choices), output))
         limits = self._limits.get(exchange.call.kind)
         if limits is None:
             return
@@ -44,14 +45,10 @@ class BoundCost(Step):
         if edits:
             exchange.clamped(edited(body, edits))
 
-    def _most_cost(self, exchange: Exchange, bounds: Bounds, output_tokens: int) -> int:
-        """Nano-dollars at the dearest of its attempts. One of them is under way at a time."""
-        version, pools = exchange.snapshot_version, exchange.route.pools
-        most = 0
-        for one in exchange.decision.targets:
-            facts, price = self._prices.of(version, pools, one.pool, one.upstream_model)
-            if facts is None or price is None:
-                message = "A hard budget needs the price of every model that may answer; one has none."
-                raise RequestRefused(Refusal.COST_NOT_BOUNDED, message)
-            most = max(most, price.most(bounds.most_input(facts.context_window), output_tokens))
-        return most
+
+def _most_nano(terms: Terms, bounds: Bounds, output_tokens: int) -> int:
+    """Nano-dollars at the dearest of its attempts. One of them is under way at a time."""
+    if terms.priced is None:
+        message = "A hard budget needs the price of every model that may answer; one has none."
+        raise RequestRefused(Refusal.COST_NOT_BOUNDED, message)
+    return max([price.most(bounds.most_input(window), output_tokens) for window, price in terms.priced])

@@ -1,4 +1,4 @@
-"""Which candidates of a rule can be asked a call at all: providers have calls of their own, and translations."""
+"""Which candidates of a rule can be asked a call at all: providers have calls of their own."""
 
 import pytest
 
