@@ -68,13 +68,17 @@ def _messages(data: bytes) -> list[bytes]:
     return found
 
 
-async def picker(endpoints: int) -> tuple[Connection, Wire, Callable[[], float]]:
-    """A picker with so many endpoints, an Envoy's connection to it, and how many requests it has settled."""
+async def picker(
+    endpoints: int, resources: str | None = None, compiled_for: GatewaySettings | None = None
+) -> tuple[Connection, Wire, Callable[[], float]]:
+    """A picker with so many endpoints, an Envoy's connection to it, and how many requests it has settled.
+
+    `resources` takes the place of the usual ones; `compiled_for` are the settings they are read for.
+    """
     settings = GatewaySettings()
     runtime = Runtime(settings, process_id="replay", resolve=_as_written)
-    compiled = compile_resources(
-        load_texts([("pool.yaml", manifest(endpoints, 8000, engine="openai"))]), settings
-    )
+    text = manifest(endpoints, 8000, engine="openai") if resources is None else resources
+    compiled = compile_resources(load_texts([("pool.yaml", text)]), compiled_for or settings)
     assert not compiled.has_errors, compiled.findings
     await runtime.following.apply(compiled.snapshot)
     table = runtime.state.table
