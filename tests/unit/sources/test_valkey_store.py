@@ -6,6 +6,9 @@ import time
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Connection
 from valkey_rig import Picker, ValkeyServer, money, today, until
 
 from pilotage_extproc.accounting.claims import (
@@ -19,7 +22,7 @@ from pilotage_extproc.accounting.claims import (
 )
 from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.store import StoreAway
-from pilotage_extproc.sources.valkey.scripts import Booked
+from pilotage_extproc.sources.valkey.scripts import ADMIT, Booked, packed
 
 
 @pytest.fixture
@@ -270,3 +273,13 @@ async def test_ten_thousand_requests_at_once_are_answered_and_exact(server, pick
     told = [one.settle(Hold(f"a-{number}", (claim,), (0,)), 3) for number in granted]
     assert all(await asyncio.gather(*told))
     assert figures(server, claim) == (3000, 0, 0)
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]))),
+    st.lists(st.binary() | st.integers() | st.text(st.characters(exclude_categories=["Cs"]))),
+)
+def test_a_command_is_written_as_the_client_library_writes_it(keys, arguments):
+    packer = Connection()
+    known = packer.pack_command("EVALSHA", ADMIT.digest, len(keys), *keys, *arguments)
+    assert packed(ADMIT, keys, arguments) == b"".join(known)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pilotage_api.store_settings import ValkeySettings
 from pilotage_extproc.accounting.store import StoreAway
-from pilotage_extproc.sources.valkey.scripts import ALL, Script
+from pilotage_extproc.sources.valkey.scripts import ALL, Script, packed
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.asyncio.connection import AbstractConnection
 
 log = logging.getLogger(__name__)
 
@@ -119,14 +120,17 @@ class Link:
         await self._client.aclose()
 
     async def _execute(self, calls: tuple[Call, ...]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.evalsha(call.script.digest, len(call.keys), *call.keys, *call.arguments)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        for reply in replies:
-            if isinstance(reply, OSError | TimeoutError) or _is_lost(reply):
-                raise reply
-        return replies
+        commands = b"".join([packed(call.script, call.keys, call.arguments) for call in calls])
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_packed_command(commands)
+            return [await _reply(connection) for _ in calls]
+        except BaseException:  # an answer that comes late belongs to nobody
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
 
     async def _load(self) -> None:
         for script in ALL:
@@ -171,11 +175,14 @@ def _password(path: str | None) -> str | None:
     return None if path is None else Path(path).read_text().strip()
 
 
-def _is_lost(reply: object) -> bool:
-    from redis.exceptions import ConnectionError as Lost  # noqa: PLC0415
-    from redis.exceptions import TimeoutError as Late  # noqa: PLC0415
+async def _reply(connection: "AbstractConnection") -> Any:
+    """The next reply; of a script that failed its error."""
+    from redis.exceptions import ResponseError  # noqa: PLC0415
 
-    return isinstance(reply, Lost | Late)
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _unknown_script(reply: object) -> bool:

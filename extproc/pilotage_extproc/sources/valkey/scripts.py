@@ -16,6 +16,11 @@ class Script:
         self.text = "\n".join((folder / part).read_text() for part in ("common.lua", f"{name}.lua"))
 
     @cached_property
+    def command(self) -> bytes:
+        """How a command that runs it begins, on the wire, behind the number of its parts."""
+        return b"$7\r\nEVALSHA\r\n$40\r\n%b\r\n" % self.digest.encode()
+
+    @cached_property
     def digest(self) -> str:
         """What the server knows it by."""
         return sha1(self.text.encode(), usedforsecurity=False).hexdigest()
@@ -69,6 +74,20 @@ class Keys:
 
 def _tag(account: str) -> str:
     return account.partition("=")[2].partition("/")[0]
+
+
+def packed(script: Script, keys: list[str], arguments: list[bytes | str | int]) -> bytes:
+    """The command that runs a script, in RESP.
+
+    Written here because the client's own packing takes several times as long.
+    """
+    parts = [b"%d" % len(keys), *[key.encode() for key in keys]]
+    parts += [
+        one if isinstance(one, bytes) else one.encode() if isinstance(one, str) else b"%d" % one
+        for one in arguments
+    ]
+    written = [b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]
+    return b"*%d\r\n%b%b" % (len(parts) + 2, script.command, b"".join(written))
 
 
 def admission_arguments(admission: Admission) -> list[bytes | str | int]:
