@@ -180,3 +180,22 @@ async def test_no_decision_header_is_made_up_without_a_decision(start_rig, start
     rig = await start_rig(lambda head, body: pick("127.0.0.1:9"), [server.address], settings=settings)
     _, headers, _ = await rig.chat()
     assert "x-pilotage-decision" not in headers
+
+
+async def test_what_limits_leave_is_said_and_a_servers_own_words_stay_where_there_are_none(
+    start_rig, start_server
+):
+    async def answer(request, writer):
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nx-ratelimit-limit-requests: 7\r\nx-ratelimit-limit-tokens: 8\r\n"
+            b"content-length: 2\r\n\r\n{}"
+        )
+
+    server = await start_server(answer)
+    left = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "59"}
+    rig = await start_rig(lambda head, body: pick(server.address, more=left), [server.address])
+    _, headers, _ = await rig.chat()
+    assert headers["x-ratelimit-limit-requests"] == "60"
+    assert headers["x-ratelimit-remaining-requests"] == "59"
+    assert headers["x-ratelimit-limit-tokens"] == "8"
+    assert "x-ratelimit-remaining-tokens" not in headers

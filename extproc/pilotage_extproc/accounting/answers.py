@@ -1,11 +1,11 @@
 """What a client is told whose request does not fit: words, and headers as the SDKs read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from types import MappingProxyType
 from typing import Final
 
-from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Refused, WindowClaim
+from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Claim, Refused, WindowClaim
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 _WORDS: Final[Mapping[Amount, str]] = MappingProxyType(
@@ -19,6 +19,33 @@ _WORDS: Final[Mapping[Amount, str]] = MappingProxyType(
 )
 _LONGEST_WAIT_SECONDS: Final = 60.0
 """OpenAI's and Anthropic's clients wait no longer than this for a header's sake."""
+
+
+RATE_LIMIT_HEADERS: Final = tuple(
+    f"x-ratelimit-{what}-{kind}"
+    for kind in ("requests", "tokens")
+    for what in ("limit", "remaining", "reset")
+)
+
+
+def rate_limits(claims: Sequence[Claim], used: Sequence[int]) -> dict[str, str]:
+    """Headers of an admitted request: of its limits the one that leaves least, for requests and for tokens.
+
+    `used` is what each window counts now. A limit is as new after the length of its window.
+    """
+    least: dict[str, tuple[int, WindowClaim]] = {}
+    for claim, so_far in zip(claims, used, strict=False):
+        if isinstance(claim, WindowClaim):
+            kind = "requests" if claim.amount is Amount.REQUESTS else "tokens"
+            left = max(0, claim.bound - so_far)
+            if kind not in least or left < least[kind][0]:
+                least[kind] = (left, claim)
+    headers: dict[str, str] = {}
+    for kind, (left, claim) in least.items():
+        headers[f"x-ratelimit-limit-{kind}"] = str(claim.bound)
+        headers[f"x-ratelimit-remaining-{kind}"] = str(left)
+        headers[f"x-ratelimit-reset-{kind}"] = _go_duration(claim.window_ms / 1000)
+    return headers
 
 
 def refusal(refused: Refused) -> RequestRefused:

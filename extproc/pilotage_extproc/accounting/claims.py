@@ -80,6 +80,8 @@ class Granted(NamedTuple):
 
     slots: tuple[int, ...]
     """For each claim, the slot that a window counts it in; 0 of others."""
+    used: tuple[int, ...] = ()
+    """For each claim, what its window counts now, with the claim itself; 0 of others."""
 
 
 class Refused(NamedTuple):

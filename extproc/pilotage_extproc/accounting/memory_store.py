@@ -93,7 +93,7 @@ class MemoryStore:
             places.append(place)
         slots = tuple(map(self._hold, admission.claims, places))
         self._open[admission.id] = _Open(admission, slots, now + admission.lease_seconds)
-        return Granted(slots)
+        return Granted(slots, tuple([one.total if isinstance(one, Window) else 0 for one in places]))
 
     def settle(self, settlement: Settlement, told: Callable[[bool], None] = untold) -> None:
         """Book what a request used: once, or once more where an exact usage follows an estimate."""

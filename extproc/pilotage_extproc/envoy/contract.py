@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from pilotage_extproc.accounting.answers import RATE_LIMIT_HEADERS
 from pilotage_extproc.domain.head import OBJECTIVE_HEADERS
 from pilotage_extproc.recording.decision_headers import DECISION_HEADER
 
@@ -198,5 +199,6 @@ GATEWAY_SECRET: Final = "gateway"  # noqa: S105 - a name
 # What clients see ----------------------------------------------------------------------------------------
 
 DECISION_RESPONSE_HEADER: Final = DECISION_HEADER
+LIMIT_RESPONSE_HEADERS: Final = RATE_LIMIT_HEADERS
 OWN_ANSWER_DETAILS: Final = "pilotage_"
 """Prefix of the details of immediate responses, which Envoy must not reshape."""

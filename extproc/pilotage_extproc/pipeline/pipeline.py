@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.accounting.answers import rate_limits
 from pilotage_extproc.dialects.table import INFERENCE_KINDS
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
@@ -15,6 +16,7 @@ from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.ledger import Ledger
 from pilotage_extproc.request.run import run
 from pilotage_extproc.request.stage import Stage
+from pilotage_extproc.stages.admit import COUNTED
 
 
 class Pipeline:
@@ -82,8 +84,10 @@ class Pipeline:
         return Settled(True, late, _against(exchange, outcome.upstream_address))
 
     def decision_headers(self, exchange: Exchange) -> dict[str, str]:
-        """Response headers that show a decision, as the settings allow; until the pick."""
-        return decision_headers(exchange, self._settings.decision_headers)
+        """Response headers: the decision, as the settings allow, and what limits leave; until the pick."""
+        shown = decision_headers(exchange, self._settings.decision_headers)
+        counted = exchange.kept(COUNTED)
+        return shown if counted is None else {**shown, **rate_limits(*counted)}
 
 
 def _against(exchange: Exchange, served: str | None) -> str:

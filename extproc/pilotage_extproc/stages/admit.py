@@ -6,7 +6,7 @@ from typing import Final
 
 from pilotage_extproc.accounting.answers import refusal
 from pilotage_extproc.accounting.books import Books
-from pilotage_extproc.accounting.claims import Hold, Refused, Verdict
+from pilotage_extproc.accounting.claims import Claim, Hold, Refused, Verdict
 from pilotage_extproc.accounting.note import SettlingNote, Spender
 from pilotage_extproc.accounting.prices import PriceBook, Terms
 from pilotage_extproc.accounting.rules import Expected, SpendingRules
@@ -25,6 +25,8 @@ UNBOUNDED_OUTPUT_TOKENS: Final = 4096
 """Held of an answer that neither its client nor its model bounds."""
 _RETRY_SECONDS: Final = 1
 _ADMITTED: Final = Note[SettlingNote]("admitted")
+COUNTED: Final = Note[tuple[tuple[Claim, ...], tuple[int, ...]]]("counted")
+"""Its claims and what their windows counted then, where there are limits."""
 _NO_TOKENS: Final = Expected(0, 0, 0)
 
 
@@ -92,7 +94,10 @@ class Admit(Step):
         hold = Hold(identifier, claims, verdict.slots)
         granted = SettlingNote(hold, note.spender, note.prices, note.input_tokens)
         exchange.keep(_ADMITTED, granted)
-        if self._rules.of(exchange.identity).reads_tokens:
+        rules = self._rules.of(exchange.identity)
+        if rules.limits:
+            exchange.keep(COUNTED, (claims, verdict.used))
+        if rules.reads_tokens:
             exchange.count_output()
         self._books.admitted(granted)
 

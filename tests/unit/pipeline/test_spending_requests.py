@@ -8,6 +8,7 @@ import pytest
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.accounting.answers import RATE_LIMIT_HEADERS
 from pilotage_extproc.accounting.money import nano_dollars
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.domain.head import RequestHead
@@ -308,3 +309,25 @@ async def test_ten_thousand_requests_of_one_tenant_at_once_get_what_there_is_and
     for exchange in served:
         gate.end(exchange, 10, 10)
     assert gate.books.figures() == (300_000 * len(served), 0, 0)
+
+
+async def test_an_admitted_request_is_told_what_the_tightest_of_its_limits_leaves():
+    limits = (
+        "{per: tenant, window: 1m, requests: 10, totalTokens: 9000}, {per: policy, window: 1h, requests: 3}"
+    )
+    gate = await gateway(f"{{limits: [{limits}]}}")
+    await gate.ask(max_tokens=100)
+    exchange = await gate.ask(max_tokens=100)
+    shown = gate.pipeline.decision_headers(exchange)
+    assert shown["x-ratelimit-limit-requests"] == "3"
+    assert shown["x-ratelimit-remaining-requests"] == "1"
+    assert shown["x-ratelimit-reset-requests"] == "60m0s"
+    assert shown["x-ratelimit-limit-tokens"] == "9000"
+    assert 8600 < int(shown["x-ratelimit-remaining-tokens"]) < 8800
+    assert shown["x-ratelimit-reset-tokens"] == "1m0s"
+    assert set(shown) == set(RATE_LIMIT_HEADERS)
+
+
+async def test_without_a_window_nothing_is_said_of_limits():
+    gate = await gateway("{limits: [{per: policy, concurrent: 2}]}")
+    assert gate.pipeline.decision_headers(await gate.ask()) == {}

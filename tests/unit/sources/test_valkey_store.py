@@ -116,7 +116,9 @@ async def test_four_pickers_and_64_clients_never_overdraw_a_hard_budget(server, 
 async def test_windows_slide_and_are_corrected_in_their_slot(pickers):
     one = await pickers("a")
     claim = WindowClaim("limit|p=acme/x", Amount.TOTAL_TOKENS, 100, 100, 1000)
-    hold = await one.held("a-1", claim)
+    granted = await one.admit("a-1", claim, money(1))
+    assert granted.used == (100, 0)
+    hold = Hold("a-1", (claim,), granted.slots[:1])
     refused = await one.admit("a-2", claim)
     assert 0.5 < refused.retry_after_seconds <= 1.02
     await one.settle(hold, 40)

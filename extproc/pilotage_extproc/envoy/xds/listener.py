@@ -248,11 +248,17 @@ def _routes(settings: GatewaySettings) -> Fields:
         "routes": routes,
     }
     host |= cors_policy(settings.cors)
+    shown = [*names.LIMIT_RESPONSE_HEADERS]
     if settings.decision_headers is not DecisionHeaders.OFF:
-        value = f"%DYNAMIC_METADATA({names.PILOTAGE_NAMESPACE}:{names.DECISION_RESPONSE_HEADER})%"
-        header = {"key": names.DECISION_RESPONSE_HEADER, "value": value}
-        host["responseHeadersToAdd"] = [{"header": header, "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD"}]
+        shown.append(names.DECISION_RESPONSE_HEADER)
+    host["responseHeadersToAdd"] = [_from_pick(name) for name in shown]
     return {"name": "gateway", "virtualHosts": [host], "validateClusters": False}
+
+
+def _from_pick(name: str) -> Fields:
+    """A response header as the pick has it; where it has none the server's own stays."""
+    value = f"%DYNAMIC_METADATA({names.PILOTAGE_NAMESPACE}:{name})%"
+    return {"header": {"key": name, "value": value}, "appendAction": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _pick_is_present() -> Fields:

@@ -3,7 +3,8 @@
 -- ARGV: lease in ms, note, then for each claim five: kind, bound, held, and
 --   w: window in ms, 0 · c: 0, 0 · b: begin of its period (s), end; the bound of a soft one is -1.
 -- Returns 'E' without an epoch; 'P', now where a period is over; 'R', claim, used, ms until it may fit or -1;
--- 'D' where the request was given up; 'G', epoch, slots, then what the ledger of each budget shows.
+-- 'D' where the request was given up; 'G', epoch, slots, what each window counts, then what the ledger of each
+-- budget shows.
 
 local epoch = redis.call('GET', KEYS[1])
 if not epoch then
@@ -34,6 +35,7 @@ for place, claim in ipairs(claims) do
   local used, wait = 0, nil
   if claim.kind == 'w' then
     claim.slot, used = advanced(claim.key, claim.first, now)
+    claim.used = used
     if used + claim.held > claim.bound then
       wait = fits_in(claim.key, claim.first, now, claim.slot, used, claim.held, claim.bound)
     end
@@ -53,11 +55,11 @@ for place, claim in ipairs(claims) do
     return { 'R', place - 1, text(used), text(math.ceil(wait)) }
   end
 end
-local slots, spent = {}, {}
+local slots, used, spent = {}, {}, {}
 for place, claim in ipairs(claims) do
-  slots[place] = 0
+  slots[place], used[place] = 0, 0
   if claim.kind == 'w' then
-    slots[place] = claim.slot
+    slots[place], used[place] = claim.slot, text(claim.used + claim.held)
     counted(claim.key, claim.first, now, claim.slot, claim.held)
   elseif claim.kind == 'c' then
     redis.call('ZADD', claim.key, now + lease_ms, id)
@@ -69,4 +71,4 @@ for place, claim in ipairs(claims) do
 end
 local written = table.concat(slots, ',')
 redis.call('SET', id, 'h\n' .. written .. '\n\n' .. note, 'PX', DAY_MS)
-return { 'G', epoch, written, unpack(spent) }
+return { 'G', epoch, written, table.concat(used, ','), unpack(spent) }

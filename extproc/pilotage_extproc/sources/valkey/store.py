@@ -259,10 +259,11 @@ class ValkeyStore:
             claim = admission.claims[int(reply[1])]
             return Refused(claim, int(reply[2]), None if wait < 0 else wait / 1000)
         slots = tuple(map(int, reply[2].split(b",")))
+        used = tuple(map(int, reply[3].split(b",")))
         self._saw_epoch(reply[1])
         self._open[admission.id] = (admission, slots)
-        self._show(admission.claims, reply[3:])
-        return Granted(slots)
+        self._show(admission.claims, reply[4:])
+        return Granted(slots, used)
 
     # settlements
 
