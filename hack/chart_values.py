@@ -220,6 +220,17 @@ class MutualTls(SettingsPart):
     """The same for Envoy: of the same authority, for the DNS name `pilotage-envoy`."""
 
 
+class Store(SettingsPart):
+    """What `settings.governance.store` needs of the cluster, to count limits and budgets."""
+
+    valkey_secret: str = ""
+    """Secret whose key `password` is the password of `settings.governance.store.valkey`. All of it is mounted
+    at `/etc/pilotage-valkey`: a `ca.crt` in it is the `caFile` `/etc/pilotage-valkey/ca.crt`."""
+    journal_claim: str = ""
+    """PersistentVolumeClaim for the journal. All pickers write to it, each a file of its own: more than one
+    picker, and a rolling update, need `ReadWriteMany`."""
+
+
 class ChartValues(SettingsPart):
     """All values of the chart."""
 
@@ -239,6 +250,7 @@ class ChartValues(SettingsPart):
     """The gateway's settings, as in docs/settings.md; addresses, files and names are the chart's.
     `namespaces` is the release's own when omitted."""
     mutual_tls: MutualTls = MutualTls()
+    store: Store = Store()
     inference_pool_ports: tuple[PoolPort, ...] = ()
     """Ports that InferencePools name in their `endpointPickerRef`: each is opened on the pickers' Service.
     9002 and 9003 are the pickers' own."""

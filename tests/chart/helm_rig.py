@@ -35,6 +35,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "settings": {"providers": {"hosts": ["api.openai.com"], "secretNamespaces": ["models"]}},
         "mutualTls": {"pickerSecret": "picker-tls", "envoySecret": "envoy-tls"},
     },
+    "limits at a Valkey": {
+        "settings": {"governance": {"store": {"valkey": {"address": "valkey:6379"}, "whenAway": "serve"}}},
+        "store": {"valkeySecret": "valkey", "journalClaim": "journal"},
+    },
     "IPv6": {"listenHost": "[::]"},
     "all namespaces": {"settings": {"namespaces": ["*"]}},
     "another gateway": {"envoy": {"enabled": False}},

@@ -37,7 +37,7 @@ def test_what_is_generated_is_current():
     subprocess.run([sys.executable, ROOT / "hack" / "chart_files.py", "--check"], check=True)
 
 
-def test_every_pod_is_restricted_and_writes_nothing(rendered):
+def test_every_pod_is_restricted_and_writes_nothing_but_a_journal(rendered):
     found = pods(rendered)
     assert {"pilotage-operator", "pilotage-extproc", "pilotage-test"} <= found.keys()
     for name, pod in found.items():
@@ -52,7 +52,8 @@ def test_every_pod_is_restricted_and_writes_nothing(rendered):
             assert context["readOnlyRootFilesystem"] is True
             assert context["capabilities"] == {"drop": ["ALL"]}
             assert not any("hostPort" in port for port in container.get("ports", []))
-        assert all(volume.keys() & {"configMap", "secret"} for volume in spec.get("volumes", []))
+        for volume in spec.get("volumes", []):
+            assert volume.keys() & {"configMap", "secret"} or volume["name"] == "journal"
 
 
 def test_each_part_has_an_account_of_its_own_and_only_two_get_a_token(rendered):
@@ -116,11 +117,32 @@ def test_changed_settings_restart_the_pods(helm):
         ({"inferencePoolPorts": [9002]}, "inferencePoolPorts"),
         ({"image": {"digest": "abc"}}, "digest"),
         ({"mutualTls": {"envoySecret": "e"}}, "mutualTls"),
+        ({"store": {"valkeySecret": "s"}}, "governance.store.valkey.address"),
+        ({"settings": {"governance": {"store": {"journalDir": "/tmp"}}}}, "store.journalClaim"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm, values, told):
     with pytest.raises(CommandFailed, match=told):
         helm.render(values)
+
+
+def test_a_picker_finds_its_valkeys_password_and_its_journal_where_its_settings_say(helm):
+    objects = helm.render(VARIANTS["limits at a Valkey"])
+    (settings,) = (
+        one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"].endswith("settings")
+    )
+    store = GatewaySettings.model_validate(
+        yaml.safe_load(settings["data"]["pilotage.yaml"])["spec"]
+    ).governance.store
+    (container,) = pods(objects)["pilotage-extproc"]["spec"]["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert store.valkey.address == "valkey:6379"
+    assert store.when_away == "serve"
+    assert store.valkey.password_file == f"{mounted['valkey']}/password"
+    assert store.journal_dir == mounted["journal"]
+    volumes = {one["name"]: one for one in pods(objects)["pilotage-extproc"]["spec"]["volumes"]}
+    assert volumes["valkey"]["secret"]["secretName"] == "valkey"
+    assert volumes["journal"]["persistentVolumeClaim"] == {"claimName": "journal"}
 
 
 def test_services_and_network_policies_lead_to_ports_that_pods_have(rendered):

@@ -25,7 +25,22 @@
 {{- $_ := set $tls "extproc" $pair }}
 {{- $_ := set $tls "envoy" (merge (dict "caFile" "/etc/pilotage-mutual/ca.crt") $pair) }}
 {{- end }}
+{{- $store := dict }}
+{{- if .Values.store.valkeySecret }}
+{{- if not (dig "governance" "store" "valkey" "address" "" $given) }}
+{{- fail "store.valkeySecret: set settings.governance.store.valkey.address, too" }}
+{{- end }}
+{{- $_ := set $store "valkey" (dict "passwordFile" "/etc/pilotage-valkey/password") }}
+{{- end }}
+{{- if .Values.store.journalClaim }}
+{{- $_ := set $store "journalDir" "/var/lib/pilotage-journal" }}
+{{- else if dig "governance" "store" "journalDir" "" $given }}
+{{- fail "settings.governance.store.journalDir: pods write nothing elsewhere; set store.journalClaim instead" }}
+{{- end }}
 {{- $own := dict "listen" $listen "adminTokenFile" "/etc/pilotage-admin/token" "kubernetes" $kubernetes "tls" $tls }}
+{{- if $store }}
+{{- $_ := set $own "governance" (dict "store" $store) }}
+{{- end }}
 {{- if not $given.namespaces }}
 {{- $_ := set $given "namespaces" (list .Release.Namespace) }}
 {{- end }}
