@@ -20,10 +20,33 @@ _INSIDE: Final = (
     ".arpa",
 )
 """Names below these are of a cluster, a cloud's own services, or a local network."""
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is given to anybody on the internet; Python calls what is not yet given out global too."""
 _IPV4_INSIDE: Final = tuple(
-    ipaddress.IPv6Network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+    (ipaddress.IPv6Network(network), bits)
+    for network, bits in (
+        ("64:ff9b::/96", 0),
+        ("64:ff9b:1::/48", 0),
+        ("::ffff:0:0:0/96", 0),
+        ("::/96", 0),
+        ("2002::/16", 80),
+        ("2001::/32", 0),
+    )
 )
-"""Translated or tunnelled: who they reach is another address's matter."""
+"""Translated or tunnelled, with where the IPv4 address ends: who they reach is that address's matter.
+Teredo's (2001::/32) is inverted."""
+_TEREDO: Final = ipaddress.IPv6Network("2001::/32")
+_METADATA: Final = frozenset(
+    ipaddress.ip_address(address)
+    for address in (
+        "168.63.129.16",  # Azure, an address of the public internet
+        "192.0.0.192",  # Oracle
+        "100.100.100.200",  # Alibaba
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google
+    )
+)
+"""Services of clouds that give credentials of the machine to whoever asks; most others are link-local."""
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -52,14 +75,30 @@ def ip_problem(ip: Ip, settings: ProviderSettings, *, in_cluster: bool) -> str:
     """The same for an address."""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    if in_cluster and (ip.is_loopback or ip.is_link_local):
+    inner = _inner(ip)
+    if in_cluster and any(one.is_loopback or one.is_link_local for one in (ip, inner or ip)):
         return f"{ip} is a loopback or link-local address"
+    if in_cluster and (ip in _METADATA or inner in _METADATA):
+        return f"{ip} is a cloud's metadata service"
     if any(ip in network for network in map(ipaddress.ip_network, settings.networks)):
         return ""
-    tunnelled = isinstance(ip, ipaddress.IPv6Address) and any(ip in network for network in _IPV4_INSIDE)
-    if tunnelled or not ip.is_global or ip.is_multicast:
+    outside = ip.is_global and not ip.is_multicast and ip not in _METADATA
+    if isinstance(ip, ipaddress.IPv6Address):
+        outside = outside and ip in _UNICAST
+    if inner is not None or not outside:
         return f"{ip} is not an address of the public internet, nor in one of providers.networks"
     return ""
+
+
+def _inner(ip: Ip) -> ipaddress.IPv4Address | None:
+    """The IPv4 address inside one that is translated or tunnelled."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return None
+    for network, bits in _IPV4_INSIDE:
+        if ip in network:
+            low = int(ip) >> bits & 0xFFFFFFFF
+            return ipaddress.IPv4Address(low ^ 0xFFFFFFFF if network == _TEREDO else low)
+    return None
 
 
 def _matches(host: str, pattern: str) -> bool:

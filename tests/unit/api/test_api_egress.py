@@ -55,12 +55,34 @@ def test_in_a_cluster_loopback_and_link_local_are_refused_whatever_the_settings_
     "address",
     [
         *("10.0.0.1", "172.16.3.4", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255"),
+        *("168.63.129.16", "::ffff:168.63.129.16", "192.0.0.192", "100.100.100.200"),
+        *("::127.0.0.1", "::2", "::ffff:0:8.8.8.8", "fec0::1", "4000::1", "8000::1"),
         *("fd00::1", "::", "ff02::1", "64:ff9b::a00:1", "2002:a00:1::", "2001:0:a::1", "::ffff:10.0.0.1"),
     ],
 )
 def test_what_is_not_the_public_internet_is_refused(address):
     for in_cluster in (True, False):
         assert address_problem(address, ANY, in_cluster=in_cluster)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::169.254.169.254"),
+        *("2002:7f00:1::1", "2002:a9fe:a9fe::", "2001:0:808:808::5601:5601"),
+        *("168.63.129.16", "64:ff9b::168.63.129.16", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200"),
+    ],
+)
+def test_in_a_cluster_no_network_opens_what_is_translated_to_the_machine_or_its_metadata(address):
+    networks = ("::/16", "64:ff9b::/32", "2002::/16", "2001::/32", "fc00::/7", "100.64.0.0/10", "168.0.0.0/8")
+    everything = ProviderSettings(networks=networks)
+    problem = address_problem(address, everything, in_cluster=True)
+    assert "loopback or link-local" in problem or "metadata service" in problem
+
+
+def test_a_network_of_translated_addresses_can_be_opened():
+    nat64 = ProviderSettings(networks=("64:ff9b::/96",))
+    assert not address_problem("64:ff9b::8.8.8.8", nat64, in_cluster=True)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
