@@ -1,6 +1,7 @@
 """Requests in another API's terms: what is carried, noted and refused."""
 
 import copy
+import tracemalloc
 from typing import Any
 
 import anthropic.types.message_create_params
@@ -354,6 +355,32 @@ def test_a_budget_of_thinking_becomes_an_effort(thinking, effort):
     body = {**SMALL[CallKind.MESSAGES], "thinking": thinking}
     assert done(CallKind.MESSAGES, CallKind.CHAT, body)[0].get("reasoning_effort") == effort
     assert "reasoning_effort" not in done(CallKind.MESSAGES, CallKind.CHAT, body, PLAIN)[0]
+
+
+@pytest.mark.parametrize("argument", ["[],", "{},", '"",'])
+def test_arguments_of_a_call_are_read_without_making_anything_of_them(argument):
+    arguments = '{"a":[' + argument * (6_000_000 // len(argument)) + "1]}"
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
+    tracemalloc.start()
+    try:
+        translated = translate(CallKind.CHAT, CallKind.MESSAGES, body, PLAIN)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert arguments.encode() in translated.body
+    assert most < 8 * len(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["[1]", "1", '{"a":1', '{"a":1} 2', '{"a":01}', "[" * 100_000, '{"a":' * 100_000]
+)
+def test_arguments_of_a_call_that_are_no_object_are_refused(arguments):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
+    with pytest.raises(RequestRefused) as refused:
+        translate(CallKind.CHAT, CallKind.MESSAGES, body, PLAIN)
+    assert refused.value.reason is Refusal.NOT_TRANSLATABLE
 
 
 def test_a_schema_that_is_nested_past_what_can_be_written_is_refused():
