@@ -2,16 +2,30 @@
 -- that stream keep what they must say again; all others write the whole.
 
 local MAX_ANSWER_BYTES = 33554432
+local MAX_NAME_BYTES = 1024 -- of ids and names: some stand in each event of a stream
+local PART_BYTES = 256 -- what a part costs beside its text
 
 local function new_answer()
   return { parts = {}, usage = {}, bytes = 0 }
 end
 
-local function grow(answer, text)
-  answer.bytes = answer.bytes + #text
-  if answer.bytes > MAX_ANSWER_BYTES then
+local function grow_by(holder, bytes)
+  holder.bytes = holder.bytes + bytes
+  if holder.bytes > MAX_ANSWER_BYTES then
     error("the answer is too long", 0)
   end
+end
+
+local function grow(answer, text)
+  grow_by(answer, #text)
+end
+
+local function name_of(value)
+  local name = text_of(value)
+  if name and #name > MAX_NAME_BYTES then
+    error("a name is too long", 0)
+  end
+  return name
 end
 
 -- The part that goes on, or a new one.
@@ -20,6 +34,7 @@ local function part_of(answer, kind)
   if last and last.kind == kind and not last.closed then
     return last
   end
+  grow_by(answer, PART_BYTES)
   local part = { kind = kind, pieces = {} }
   answer.parts[#answer.parts + 1] = part
   return part

@@ -25,9 +25,17 @@ local function usage_of(given)
   }
 end
 
-local function is_complete(call)
-  local text = concat(call.pieces)
-  return find(text, "}%s*$") and decoded_object(text) ~= nil
+local MAX_LOOKED_BYTES = 8388608
+
+-- Looking again and again at arguments that grow is bounded: past that, calls wait until the answer ends.
+local function is_complete(state, call)
+  if call.looked ~= #call.pieces and find(call.pieces[#call.pieces] or "", "}%s*$") and state.looks_left >= 0 then
+    call.looked = #call.pieces
+    local text = concat(call.pieces)
+    state.looks_left = state.looks_left - #text
+    call.complete = decoded_object(text) ~= nil
+  end
+  return call.looked == #call.pieces and call.complete
 end
 
 -- Calls go on one after the other: those that come in between wait until the one that is going on is a
@@ -48,7 +56,7 @@ local function go_on(state, ended)
     end
     call.passed = #call.pieces
     local next_waits = calls[state.going + 1] ~= nil
-    if not ended and not (next_waits and is_complete(call)) then
+    if not ended and not (next_waits and is_complete(state, call)) then
       return
     end
     state.to.tool_end()
@@ -62,18 +70,22 @@ local function take_calls(state, given)
     local number = count_of(piece.index) or position - 1
     local call = state.by_index[number]
     if not call then
+      grow_by(state, PART_BYTES)
       call = { pieces = {}, passed = 0 }
       state.by_index[number] = call
       state.calls[#state.calls + 1] = call
     end
     local wanted = object_of(piece["function"]) or {}
-    call.id = call.id or text_of(piece.id)
-    call.name = call.name or text_of(wanted.name)
+    if not call.id and text_of(piece.id) then
+      call.id = name_of(piece.id)
+      grow_by(state, #call.id)
+    end
+    if not call.name and text_of(wanted.name) then
+      call.name = name_of(wanted.name)
+      grow_by(state, #call.name)
+    end
     if text_of(wanted.arguments) then
-      state.bytes = state.bytes + #wanted.arguments
-      if state.bytes > MAX_ANSWER_BYTES then
-        error("the answer is too long", 0)
-      end
+      grow_by(state, #wanted.arguments)
       call.pieces[#call.pieces + 1] = wanted.arguments
     end
     state.going = state.going or 1
@@ -113,6 +125,7 @@ end
 
 local function prepared(state)
   state.calls, state.by_index, state.bytes = state.calls or {}, state.by_index or {}, state.bytes or 0
+  state.looks_left = state.looks_left or MAX_LOOKED_BYTES
 end
 
 local function take_data(state, data)
@@ -126,7 +139,7 @@ local function take_data(state, data)
     return
   end
   prepared(state)
-  state.to.start(text_of(event.id), text_of(event.model))
+  state.to.start(name_of(event.id), name_of(event.model))
   local choice = object_of(list_of(event.choices)[1])
   if choice then
     take_choice(state, choice, choice.delta)
@@ -144,7 +157,7 @@ local function take_whole(to, answer)
   end
   local state = { to = to }
   prepared(state)
-  to.start(text_of(answer.id), text_of(answer.model))
+  to.start(name_of(answer.id), name_of(answer.model))
   take_choice(state, choice, choice.message)
   to.usage(usage_of(answer.usage))
   to.done()

@@ -39,7 +39,7 @@ local function begin_block(to, block)
   elseif block.type == "redacted_thinking" and text_of(block.data) then
     to.redacted(block.data)
   elseif block.type == "tool_use" then
-    to.tool(text_of(block.id) or error("a call without an id", 0), text_of(block.name) or "")
+    to.tool(name_of(block.id) or error("a call without an id", 0), name_of(block.name) or "")
     local input = block[INPUT_TEXT]
     if input and object_of(block.input) and next(block.input) ~= nil then
       to.arguments(input)
@@ -66,7 +66,7 @@ local function take_event(state, event)
     take_delta(to, object_of(event.delta) or error("no delta", 0))
   elseif kind == "message_start" then
     local message = object_of(event.message) or error("no message", 0)
-    to.start(text_of(message.id), text_of(message.model))
+    to.start(name_of(message.id), name_of(message.model))
     local usage = usage_of(message.usage)
     usage.output = nil -- how long the answer is, nobody knows yet
     to.usage(usage)
@@ -103,7 +103,7 @@ local function take_whole(to, answer)
   if answer.type ~= "message" or getmetatable(answer.content) ~= ARRAY then
     return false
   end
-  to.start(text_of(answer.id), text_of(answer.model))
+  to.start(name_of(answer.id), name_of(answer.model))
   for _, block in ipairs(answer.content) do
     if object_of(block) then
       begin_block(to, block)

@@ -3,6 +3,7 @@
 local find, sub, byte, char, concat = string.find, string.sub, string.byte, string.char, table.concat
 
 local MAX_DEPTH = 64
+local MAX_VALUES = 500000 -- of one text: a list of 32 MiB of them would take seconds, and a gigabyte
 local QUOTE, BACKSLASH, COMMA, COLON, CLOSE_BRACKET, CLOSE_BRACE = 34, 92, 44, 58, 93, 125
 local OPEN_BRACKET, OPEN_BRACE = 91, 123
 local null = {} -- stands for JSON's, which is no absence in a list
@@ -97,6 +98,7 @@ local function read_word(text, at)
 end
 
 local read_value
+local values_left = 0
 
 local function read_object(text, at, depth)
   local object = {}
@@ -151,10 +153,11 @@ local function read_list(text, at, depth)
 end
 
 function read_value(text, at, depth)
-  if depth > MAX_DEPTH then
-    error("depth", 0)
+  values_left = values_left - 1
+  if depth > MAX_DEPTH or values_left < 0 then
+    error("depth or size", 0)
   end
-  at = find(text, "%S", at) or error("end", 0)
+  at = at and find(text, "%S", at) or error("end", 0)
   local mark = byte(text, at)
   if mark == QUOTE then
     return read_string(text, at + 1)
@@ -167,6 +170,7 @@ function read_value(text, at, depth)
 end
 
 local function decode(text)
+  values_left = MAX_VALUES
   local value, after = read_value(text, 1, 1)
   if find(text, "%S", after) then
     error("more", 0)
