@@ -5,6 +5,7 @@ One script a provider's API: its decoder, and an encoder for each API that calle
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
@@ -23,12 +24,40 @@ _BY_PROVIDER: Final[Mapping[CallKind, tuple[str, ...]]] = {
     CallKind.CHAT: ("decode_chat.lua", "encode_messages.lua", "encode_responses.lua"),
     CallKind.MESSAGES: ("decode_messages.lua", "encode_chat.lua", "encode_responses.lua"),
 }
+PASSED_HEADERS: Final[Mapping[str, int]] = MappingProxyType(
+    dict.fromkeys(
+        (
+            ":status",
+            "apim-request-id",
+            "cache-control",
+            "content-disposition",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "date",
+            "request-id",
+            "retry-after",
+            "retry-after-ms",
+            "transfer-encoding",
+            "vary",
+            "x-request-id",
+            "x-should-retry",
+        ),
+        1,
+    )
+)
+"""Of a provider's answer those headers that the client gets, and those that begin as `PASSED_PREFIXES`."""
+PASSED_PREFIXES: Final[Mapping[str, int]] = MappingProxyType(
+    dict.fromkeys(("anthropic-", "openai-", "ratelimit", "x-ms-", "x-pilotage-", "x-ratelimit-"), 1)
+)
+"""Our own are of the hop: a provider's are gone before (`xds/answer_headers.py`)."""
 
 
 def translation_filter(provider: CallKind) -> Fields:
     """The filter of a provider whose own API is chat or messages.
 
-    It leaves an answer alone unless metadata `pilotage.provider` says in which API the caller wants it.
+    Of any answer it lets through known headers only, and no redirect. Else it leaves an answer alone unless
+    metadata `pilotage.provider` says in which API the caller wants it.
     """
     script = translation_script(provider) + (_FOLDER / "response.lua").read_text()
     return extension("envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": script}})
@@ -48,6 +77,8 @@ def translation_script(provider: CallKind) -> str:
         "STREAM_WANTED": answers.STREAM_WANTED,
         "NOTES": answers.NOTES,
         "YES": answers.YES,
+        "PASSED_ANSWER_HEADERS": PASSED_HEADERS,
+        "PASSED_ANSWER_PREFIXES": PASSED_PREFIXES,
     }
     scripts = (*_BEFORE, *_BY_PROVIDER[provider], *_AFTER)
     body = "\n".join((_FOLDER / script).read_text() for script in scripts)

@@ -23,6 +23,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 from pilotage_api.settings import EnvoyTls, GatewaySettings
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.lua.overflow_filter import overflow_filter
+from pilotage_extproc.envoy.xds.answer_headers import of_servers
 from pilotage_extproc.envoy.xds.header_hold import header_hold_filter
 from pilotage_extproc.envoy.xds.typed import (
     FROM_EXTPROC,
@@ -152,7 +153,7 @@ def models_cluster(settings: GatewaySettings, *, providers: bool = True) -> Fiel
     hold = _skipped(header_hold_filter(), _with(names.ANNOUNCE_RESPONSE))
     held = [hold] if settings.upstream.hold_headers else []
     overflow = _skipped(overflow_filter(), _without(names.READ_OVERFLOW))
-    filters = [_attempt_rewrite(settings), overflow, *held, codec]
+    filters = [_attempt_rewrite(settings), overflow, *held, of_servers(), codec]
     cluster = _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
     if providers:
         cluster["transportSocketMatches"] = [_to_listener_inside()]

@@ -18,10 +18,48 @@ local function pass_stream(handle, encoder, wanted)
   end
 end
 
+-- Of an answer's headers only those that are known to be for the client: others speak for the provider's own
+-- site (cookies, where to go, which pages may read), to proxies on the way, or repeat what was asked.
+local function keep_known(headers)
+  local unknown = {}
+  for name in pairs(headers) do
+    local known = PASSED_ANSWER_HEADERS[name]
+    for prefix in pairs(PASSED_ANSWER_PREFIXES) do
+      known = known or sub(name, 1, #prefix) == prefix
+    end
+    if not known then
+      unknown[#unknown + 1] = name
+    end
+  end
+  for _, name in ipairs(unknown) do
+    headers:remove(name)
+  end
+end
+
+local function own_error(failure)
+  return DIALECT == "chat" and '{"error":' .. openai_error(failure) .. "}" or anthropic_error(failure)
+end
+
+-- An answer that is not one goes no further: where it points to is not followed, here or by the client.
+local function refuse_redirect(handle, status)
+  local body = handle:body(true)
+  local headers = handle:headers()
+  headers:replace(":status", "502")
+  headers:replace("content-type", "application/json")
+  headers:remove("content-encoding")
+  body:setBytes(own_error(defect("The provider answered with status " .. integer(status) .. ".")))
+end
+
 function envoy_on_response(handle)
+  local headers = handle:headers()
+  keep_known(headers)
+  local status = tonumber(headers:get(":status")) or 500
   local asked = handle:streamInfo():dynamicMetadata():get(PROVIDER_NAMESPACE)
   local encoder = asked and ENCODERS[asked[ANSWER_AS]]
   if not encoder then
+    if status >= 300 and status < 400 then
+      refuse_redirect(handle, status)
+    end
     return
   end
   local wanted = {
@@ -29,11 +67,9 @@ function envoy_on_response(handle)
     thinking = asked[THINKING_WANTED] == YES,
     stream = asked[STREAM_WANTED] == YES,
   }
-  local headers = handle:headers()
   if asked[NOTES] then
     headers:replace(TRANSLATION_HEADER, asked[NOTES])
   end
-  local status = tonumber(headers:get(":status")) or 500
   local content_type = (headers:get("content-type") or ""):lower()
   local coding = headers:get("content-encoding")
   if coding and coding ~= "identity" then

@@ -1,0 +1,31 @@
+"""Headers of answers by which a server could steer Envoy or the picker: taken off as they come in.
+
+`x-envoy-ratelimited` alone keeps the router from trying the next of a list, and our own names tell it to.
+Only an upstream filter sees what a server itself has said, before any filter here has added to it.
+"""
+
+from typing import Final
+
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation
+
+from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.xds.typed import Fields, extension
+
+_ENVOYS: Final = "x-envoy-"
+
+
+def of_servers() -> Fields:
+    """The filter for the cluster of all endpoints. A provider's hop, which is one of them, keeps its word."""
+    return _without({"prefix": _ENVOYS}, {"exact": names.OVERFLOWS})
+
+
+def of_providers() -> Fields:
+    """The filter for a provider's own cluster."""
+    return _without({"prefix": _ENVOYS}, {"prefix": names.OWN_PREFIX})
+
+
+def _without(*matchers: Fields) -> Fields:
+    removed = [{"removeOnMatch": {"keyMatcher": {**one, "ignoreCase": True}}} for one in matchers]
+    return extension(
+        "envoy.filters.http.header_mutation", HeaderMutation, {"mutations": {"responseMutations": removed}}
+    )
