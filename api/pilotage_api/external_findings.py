@@ -18,7 +18,12 @@ def find_in_external(
     made = external.snapshot(key.namespace)
     wrong = host_problem(made.host, settings.providers, in_cluster=in_cluster)
     if wrong:
-        fix = "name a public host, and list it in the gateway's providers.hosts"
+        fix = (
+            "name a public host, and list it in the gateway's providers.hosts"
+            if in_cluster
+            else "name a public host that providers.hosts lists, if that is set; for one of your own network "
+            "list its addresses in providers.networks"
+        )
         find(Severity.ERROR, "host-not-allowed", wrong, key, "spec.external.host", fix)
     sources = {
         "spec.external.auth": external.auth,

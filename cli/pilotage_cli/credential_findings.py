@@ -1,18 +1,39 @@
-"""Credentials that a folder's providers name and that are not here, without showing any."""
+"""What a folder's providers need and that is not here: credentials, without showing any, and authorities."""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from pilotage_api.compile import Compiled
 from pilotage_api.findings import Finding, ResourceKey, Severity
+from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.sources.provider_credentials import CredentialError, CredentialFiles
 
 
-def with_credentials(compiled: Compiled) -> Compiled:
+def with_credentials(compiled: Compiled, settings: GatewaySettings) -> Compiled:
     """The same, with a warning for each file or variable that cannot be used where this runs."""
-    found = tuple(one for pool in compiled.snapshot.pools for one in _findings(pool))
+    found = [one for pool in compiled.snapshot.pools for one in _findings(pool)]
+    authorities = Path(settings.providers.ca_file)
+    if not authorities.is_file():
+        found += [_untrusted(pool, authorities) for pool in compiled.snapshot.pools if _trusts_usual(pool)]
     return replace(compiled, findings=(*compiled.findings, *found))
+
+
+def _trusts_usual(pool: PoolSnapshot) -> bool:
+    return pool.external is not None and pool.external.ca_bundle is None
+
+
+def _untrusted(pool: PoolSnapshot, authorities: Path) -> Finding:
+    namespace, _, name = pool.key.partition("/")
+    return Finding(
+        Severity.WARNING,
+        "authorities-missing",
+        f"there is no file {authorities} (providers.caFile), where this runs: there the pool is not used",
+        ResourceKey("ModelPool", namespace, name),
+        "spec.external.tls",
+        "set providers.caFile to the authorities of your system, or caBundle here",
+    )
 
 
 def _findings(pool: PoolSnapshot) -> Iterator[Finding]:

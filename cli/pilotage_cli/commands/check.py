@@ -83,7 +83,8 @@ def _check_folder(folder: Path, namespace: str | None) -> Compiled:
     except FolderError as error:
         raise CommandError(str(error)) from None
     settings = loaded.settings or GatewaySettings(namespaces=(where,))
-    return with_credentials(compile_resources(loaded, settings, installed=frozenset(installed_plugins())))
+    compiled = compile_resources(loaded, settings, installed=frozenset(installed_plugins()))
+    return with_credentials(compiled, settings)
 
 
 def _show(checked: ClusterChecked, output: str) -> None:
