@@ -231,6 +231,18 @@ class Store(SettingsPart):
     picker, and a rolling update, need `ReadWriteMany`."""
 
 
+class GainFile(SettingsPart):
+    """Weights of your own labels for `prompt.strongGain`, made by `pilotage eval train`: the pickers' file
+    `promptFeatures.gainFile`."""
+
+    config_map: str = ""
+    """ConfigMap that holds it (`kubectl create configmap NAME --from-file=gain.predictor`)."""
+    secret: str = ""
+    """Secret that holds it, instead."""
+    key: str = Field(default="gain.predictor", pattern=r"^[-._a-zA-Z0-9]+$")
+    """Its key there."""
+
+
 class ChartValues(SettingsPart):
     """All values of the chart."""
 
@@ -249,6 +261,7 @@ class ChartValues(SettingsPart):
     settings: dict[str, Any] = {}
     """The gateway's settings, as in docs/settings.md; addresses, files and names are the chart's.
     `namespaces` is the release's own when omitted."""
+    gain_file: GainFile = GainFile()
     mutual_tls: MutualTls = MutualTls()
     store: Store = Store()
     inference_pool_ports: tuple[PoolPort, ...] = ()

@@ -39,6 +39,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "settings": {"governance": {"store": {"valkey": {"address": "valkey:6379"}, "whenAway": "serve"}}},
         "store": {"valkeySecret": "valkey", "journalClaim": "journal"},
     },
+    "own weights": {"gainFile": {"configMap": "gain"}},
+    "own weights in a Secret": {"gainFile": {"secret": "gain", "key": "ours"}},
     "IPv6": {"listenHost": "[::]"},
     "all namespaces": {"settings": {"namespaces": ["*"]}},
     "another gateway": {"envoy": {"enabled": False}},

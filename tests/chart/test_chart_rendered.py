@@ -119,6 +119,11 @@ def test_changed_settings_restart_the_pods(helm):
         ({"mutualTls": {"envoySecret": "e"}}, "mutualTls"),
         ({"store": {"valkeySecret": "s"}}, "governance.store.valkey.address"),
         ({"settings": {"governance": {"store": {"journalDir": "/tmp"}}}}, "store.journalClaim"),
+        ({"gainFile": {"secret": "s", "configMap": "c"}}, "gainFile"),
+        (
+            {"gainFile": {"secret": "s"}, "settings": {"promptFeatures": {"gainFile": "/own"}}},
+            "settings.promptFeatures.gainFile",
+        ),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm, values, told):
@@ -143,6 +148,24 @@ def test_a_picker_finds_its_valkeys_password_and_its_journal_where_its_settings_
     volumes = {one["name"]: one for one in pods(objects)["pilotage-extproc"]["spec"]["volumes"]}
     assert volumes["valkey"]["secret"]["secretName"] == "valkey"
     assert volumes["journal"]["persistentVolumeClaim"] == {"claimName": "journal"}
+
+
+@pytest.mark.parametrize(
+    ("values", "file", "source"),
+    [
+        ({"configMap": "gain"}, "gain.predictor", ("configMap", "name")),
+        ({"secret": "gain", "key": "ours"}, "ours", ("secret", "secretName")),
+    ],
+)
+def test_own_weights_are_mounted_where_the_settings_look_for_them(helm, values, file, source):
+    made = helm.render({"gainFile": values})
+    [settings] = [one for one in made if one["kind"] == "ConfigMap" and "pilotage.yaml" in one["data"]]
+    spec = yaml.safe_load(settings["data"]["pilotage.yaml"])["spec"]
+    pod = pods(made)["pilotage-extproc"]["spec"]
+    [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "gain"]
+    assert spec["promptFeatures"]["gainFile"] == f"{mount['mountPath']}/{file}"
+    [volume] = [one for one in pod["volumes"] if one["name"] == "gain"]
+    assert volume[source[0]][source[1]] == "gain"
 
 
 def test_services_and_network_policies_lead_to_ports_that_pods_have(rendered):

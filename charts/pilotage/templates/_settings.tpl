@@ -41,6 +41,12 @@
 {{- if $store }}
 {{- $_ := set $own "governance" (dict "store" $store) }}
 {{- end }}
+{{- if include "pilotage.gainFile" . }}
+{{- if dig "promptFeatures" "gainFile" "" .Values.settings }}
+{{- fail "settings.promptFeatures.gainFile: gainFile names it already: leave one of the two out" }}
+{{- end }}
+{{- $_ := set $own "promptFeatures" (dict "gainFile" (printf "/etc/pilotage-gain/%s" .Values.gainFile.key)) }}
+{{- end }}
 {{- if not $given.namespaces }}
 {{- $_ := set $given "namespaces" (list .Release.Namespace) }}
 {{- end }}
@@ -55,6 +61,19 @@
 {{- fail "mutualTls: set pickerSecret and envoySecret, or neither" }}
 {{- end }}
 {{- if $both }}yes{{ end }}
+{{- end }}
+
+{{/* Where the pickers' own weights are mounted from, as a volume's source; empty is nowhere. */}}
+{{- define "pilotage.gainFile" -}}
+{{- $own := .Values.gainFile }}
+{{- if and $own.configMap $own.secret }}
+{{- fail "gainFile: set configMap or secret, not both" }}
+{{- end }}
+{{- if $own.configMap }}
+configMap: {name: {{ $own.configMap }}}
+{{- else if $own.secret }}
+secret: {secretName: {{ $own.secret }}, defaultMode: 0440}
+{{- end }}
 {{- end }}
 
 {{/* Namespaces whose resources and pods are read, as a JSON list; ["*"] is all. */}}
