@@ -16,7 +16,7 @@ from pilotage_extproc.features.ngrams import BUCKETS, VERSION
 
 MOST_FILE_BYTES: Final = 2 << 20
 _ENOUGH_BUCKETS: Final = 24
-"""Of a text of about ten letters: fewer say little, however common they are."""
+"""Of a text of about ten letters: fewer say little of a gain and nothing of a domain."""
 _MAGIC: Final = b"pilotage-predictor"
 FAMILIAR: Final = "familiar"
 """The column that says how common a bucket was in training."""
@@ -119,8 +119,9 @@ class Predictor:
         scores = self.scores(buckets).tolist()
         span = max(header.familiar - header.unfamiliar, 1e-6)
         known = min(1.0, max(0.0, (scores[self._familiar] - header.unfamiliar) / span))
+        enough = len(buckets) >= _ENOUGH_BUCKETS
+        domain, confidence = self._domain(scores, known) if enough else (OTHER, 0.0)
         known *= min(1.0, len(buckets) / _ENOUGH_BUCKETS)
-        domain, confidence = self._domain(scores, known)
         if self._gain is None:
             return Prediction(domain, confidence, None, 0.0)
         predicted = min(1.0, max(-1.0, scores[self._gain]))
