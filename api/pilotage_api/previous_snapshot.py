@@ -127,14 +127,17 @@ class Lowered:
     """Sealed; None where it cannot be said in that format; it is never said differently."""
     policies: tuple[str, ...] = ()
     """Those that it cannot say, `namespace/name`, sorted."""
+    tenants: tuple[str, ...] = ()
+    """The same; it knows none."""
 
 
 def lowered(snapshot: RoutingSnapshot) -> Lowered:
     """The snapshot in the format before, where every request would be routed alike by it."""
     routes = [(route.policy, _lowered(route)) for route in snapshot.routes]
     unsaid = sorted({policy for policy, route in routes if route is None})
-    if unsaid:
-        return Lowered(None, tuple(unsaid))
+    tenants = tuple(tenant.key for tenant in snapshot.tenants)
+    if unsaid or tenants:
+        return Lowered(None, tuple(unsaid), tenants)
     said = tuple(route for _, route in routes if route is not None)
     pools = tuple(PreviousPool.of(pool) for pool in snapshot.pools)
     return Lowered(PreviousSnapshot(pools=pools, names=snapshot.names, routes=said).sealed())

@@ -31,11 +31,15 @@ class ForOlder:
     @property
     def why_not(self) -> str:
         """Why they keep what they have, for people; empty where they do not."""
-        named = self.lowered.policies[:_MOST_NAMED]
-        if not named:
-            return ""
-        more = len(self.lowered.policies) - len(named)
-        return f"cannot follow RoutePolicy {', '.join(named)}{f' and {more} more' if more else ''}"
+        kinds = {"RoutePolicy": self.lowered.policies, "Tenant": self.lowered.tenants}
+        told = [f"{kind} {_listed(keys)}" for kind, keys in kinds.items() if keys]
+        return f"cannot follow {', '.join(told)}" if told else ""
+
+
+def _listed(keys: tuple[str, ...]) -> str:
+    named = keys[:_MOST_NAMED]
+    more = len(keys) - len(named)
+    return f"{', '.join(named)}{f' and {more} more' if more else ''}"
 
 
 class OlderPickers:

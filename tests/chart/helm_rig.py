@@ -41,6 +41,29 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "own weights": {"gainFile": {"configMap": "gain"}},
     "own weights in a Secret": {"gainFile": {"secret": "gain", "key": "ours"}},
+    "API keys": {
+        "settings": {
+            "governance": {
+                "identity": {
+                    "apiKeys": {
+                        "secretSelector": {"matchLabels": {"pilotage.dev/api-key": "true"}},
+                        "secretNamespace": "keys",
+                    }
+                }
+            }
+        }
+    },
+    "tokens": {
+        "settings": {
+            "governance": {
+                "identity": {
+                    "jwt": {"issuer": "idp", "jwksUri": "https://idp.example/keys"},
+                    "apiKeys": None,
+                },
+                "unmatched": "serve",
+            }
+        }
+    },
     "IPv6": {"listenHost": "[::]"},
     "all namespaces": {"settings": {"namespaces": ["*"]}},
     "another gateway": {"envoy": {"enabled": False}},

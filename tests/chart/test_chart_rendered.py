@@ -9,6 +9,7 @@ import pytest
 import yaml
 from helm_rig import EVERYTHING, ROOT, VARIANTS, CommandFailed, of_kind, pods
 from rights import (
+    EXTPROC_KEYS,
     EXTPROC_OWN,
     EXTPROC_PROVIDERS,
     EXTPROC_WATCHED,
@@ -71,7 +72,7 @@ def test_no_part_has_an_administrators_rights(rendered):
         for rule in role["rules"]:
             for field in ("apiGroups", "resources", "verbs"):
                 assert "*" not in rule[field]
-            if role["metadata"]["name"] == "pilotage-extproc-providers":
+            if role["metadata"]["name"] in ("pilotage-extproc-providers", "pilotage-extproc-keys"):
                 continue  # held against its rights below
             assert not {"secrets", "pods/exec", "serviceaccounts", "roles", "clusterroles"} & set(
                 rule["resources"]
@@ -264,6 +265,20 @@ def test_secrets_are_read_in_the_namespaces_of_providers_alone_and_nowhere_by_de
     [role] = reading
     assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "models")
     assert role["rules"] == list(EXTPROC_PROVIDERS)
+
+
+def test_secrets_of_api_keys_are_read_in_their_namespace_alone(helm):
+    objects = helm.render(VARIANTS["API keys"])
+    [role] = [
+        one
+        for one in of_kind(objects, "Role", "ClusterRole")
+        if any("secrets" in rule["resources"] for rule in one["rules"])
+    ]
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "keys")
+    assert role["rules"] == list(EXTPROC_KEYS)
+    assert not [
+        one for one in of_kind(helm.render(VARIANTS["tokens"]), "Role") if "keys" in one["metadata"]["name"]
+    ]
 
 
 def test_pickers_and_envoy_get_their_own_certificate_and_not_the_others(helm):
