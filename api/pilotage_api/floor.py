@@ -67,27 +67,31 @@ def _match(spec: dict[str, Any]) -> Match:
 
 
 def find_outranked(ways: list[WayIn], find: Find) -> None:
-    """Tell policies that come after a laxer one for some of their requests; `ways` stand in order."""
-    for place, way in enumerate(ways):
+    """Tell policies that come after a laxer one for some of their requests; `ways` stand in order.
+
+    Governance is compared once for each two that differ: most policies of a gateway bound alike.
+    """
+    before: dict[GovernanceSnapshot | None, list[WayIn]] = {}
+    laxer: dict[tuple[GovernanceSnapshot | None, GovernanceSnapshot], bool] = {}
+    for way in ways:
         governance = way.route.governance
-        if governance is None:
-            continue
-        winner = next(
-            (
-                one
-                for one in ways[:place]
-                if one.policy != way.policy
-                and is_laxer(one.route.governance, governance)
-                and _overlap(one.route, way.route)
-            ),
-            None,
-        )
-        if winner is not None:
-            message = (
-                f"{winner.policy} comes first for some of its requests and is less strict: those are refused"
+        if governance is not None:
+            for one in before:
+                if (one, governance) not in laxer:
+                    laxer[one, governance] = is_laxer(one, governance)
+            looser = (one for kind, found in before.items() if laxer[kind, governance] for one in found)
+            winner = next(
+                (one for one in looser if one.policy != way.policy and _overlap(one.route, way.route)), None
             )
-            fix = f"give {winner.policy} the same governance, or make their matches differ"
-            find(Severity.ERROR, "outranked", message, way.policy, "spec.governance", fix)
+            if winner is not None:
+                _tell_outranked(way, winner, find)
+        before.setdefault(governance, []).append(way)
+
+
+def _tell_outranked(way: WayIn, winner: WayIn, find: Find) -> None:
+    message = f"{winner.policy} comes first for some of its requests and is less strict: those are refused"
+    fix = f"give {winner.policy} the same governance, or make their matches differ"
+    find(Severity.ERROR, "outranked", message, way.policy, "spec.governance", fix)
 
 
 def is_laxer(one: GovernanceSnapshot | None, other: GovernanceSnapshot | None) -> bool:

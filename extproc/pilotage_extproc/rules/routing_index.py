@@ -10,6 +10,7 @@ from typing import Final
 
 from pilotage_api.arriving_headers import HOST
 from pilotage_api.calls import is_under
+from pilotage_api.floor import is_laxer
 from pilotage_api.snapshot import HeaderMatch, PathMatch, PoolSnapshot, RoutingSnapshot
 from pilotage_extproc.features.keywords import NO_KEYWORDS, KeywordSets
 from pilotage_extproc.request.plan import NO_PLAN, Plan
@@ -73,6 +74,8 @@ class RoutingIndex:
     """By name; empty where no resource says which there are."""
     _fixed: dict[tuple[str, str, bool], Rule] = field(default_factory=dict)
     """Rules within a pool, by model as the request names it."""
+    _laxer: dict[tuple[Policy, Policy], bool] = field(default_factory=dict)
+    """Of two policies that match a request: compared when one first does."""
 
     def matching(self, model: str, path: str, headers: Mapping[str, str]) -> Iterator[Policy]:
         """Policies that match a request, the most specific first, each once."""
@@ -95,6 +98,16 @@ class RoutingIndex:
             if entry.matches(path, headers) and entry.policy not in given:
                 yield entry.policy
                 given.add(entry.policy)
+
+    def outranks(self, policy: Policy, stricter: Policy) -> bool:
+        """Whether a policy lets anything through that one which comes after it would not."""
+        known = self._laxer.get((policy, stricter))
+        if known is None:
+            known = is_laxer(policy.governance, stricter.governance)
+            if len(self._laxer) >= _MAX_FIXED:
+                self._laxer.clear()
+            self._laxer[policy, stricter] = known
+        return known
 
     def in_pool(self, pool: str, model: str, *, adapter: bool) -> Rule | None:
         """The rule of a request whose gateway has fixed the pool: any server of it, the name unchanged."""

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Iterator
 from typing import Final
 
-from pilotage_api.floor import is_laxer
 from pilotage_api.governance_settings import GovernanceSettings
 from pilotage_api.snapshot import Otherwise
 from pilotage_extproc.domain.head import CallKind
@@ -83,7 +82,7 @@ class ChooseRule(Step):
         """Raises RequestRefused (403) where a policy that comes later is stricter, and there is a floor."""
         if self._floor:
             for other in further:
-                if is_laxer(policy.governance, other.governance):
+                if index.outranks(policy, other):
                     message = f"The policy {policy.key} comes before {other.key}, and is less strict."
                     raise RequestRefused(Refusal.NOT_GOVERNED, message)
         _follow(exchange, index, rule, trials)
