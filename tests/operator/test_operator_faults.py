@@ -275,7 +275,7 @@ async def test_everything_can_be_deleted_with_the_operator_gone(own):
     assert owners == {uid, head["metadata"]["uid"]}
     async with asyncio.timeout(20):
         await own.delete(AUTO)
-        for crd in ("routepolicies", "modelpools"):
+        for crd in ("routepolicies", "modelpools", "tenants"):
             await own.client.delete(CUSTOM_RESOURCE_DEFINITIONS, f"{crd}.pilotage.dev")
         while await own.client.list_all(CUSTOM_RESOURCE_DEFINITIONS):
             await asyncio.sleep(0.1)

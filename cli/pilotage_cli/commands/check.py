@@ -104,8 +104,9 @@ def _show(checked: ClusterChecked, output: str) -> None:
     console = Console(soft_wrap=True)
     print_findings(console, shown)
     snapshot = compiled.snapshot
+    tenants = f"{len(snapshot.tenants)} tenants, " if snapshot.tenants else ""
     console.print(
-        f"{len(snapshot.pools)} pools, {len({route.policy for route in snapshot.routes})} policies, "
+        f"{len(snapshot.pools)} pools, {len({route.policy for route in snapshot.routes})} policies, {tenants}"
         f"{summary(shown)}",
         highlight=False,
     )

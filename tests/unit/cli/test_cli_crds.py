@@ -10,7 +10,7 @@ from pilotage_cli.failure import CommandError
 from pilotage_cli.main import application
 
 CRDS = Path(__file__).parents[3] / "crds"
-NAMES = ["modelpools.pilotage.dev.yaml", "routepolicies.pilotage.dev.yaml"]
+NAMES = ["modelpools.pilotage.dev.yaml", "routepolicies.pilotage.dev.yaml", "tenants.pilotage.dev.yaml"]
 
 
 def crds(*arguments: str):
