@@ -1,7 +1,8 @@
 """A policy's limits and budgets, compiled, and what is odd about them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.findings import Find, ResourceKey, Severity
@@ -11,6 +12,7 @@ from pilotage_api.modelpool import ModelPool
 from pilotage_api.naming import pool_key
 from pilotage_api.snapshot import Binding, CandidateModel, RuleSnapshot
 from pilotage_api.store_settings import StoreSettings
+from pilotage_api.transform_snapshot import TransformSnapshot
 
 _NEEDS_STORE = "a hard budget needs one place that all pickers count at, and that survives them"
 
@@ -56,8 +58,12 @@ def compile_governance(
     spending: Spending,
     key: ResourceKey,
     find: Find,
+    transforms: Mapping[str, TransformSnapshot] = MappingProxyType({}),
 ) -> Governed:
-    """Limits and budgets of a policy; `candidates` compiles models that stand at a path of it."""
+    """Limits and budgets of a policy; `candidates` compiles models that stand at a path of it.
+
+    `transforms` is what its models get.
+    """
     if governance is None or not (governance.limits or governance.budgets or governance.kv_isolation):
         return Governed()
     budgets: list[BudgetLimitSnapshot] = []
@@ -71,7 +77,8 @@ def compile_governance(
             name = f"budgets[{index}].whenSpent"
             scheduling = rules[0].scheduling
             found = candidates(models, path)
-            instead.append(RuleSnapshot(name=name, candidates=found, scheduling=scheduling))
+            given = {model: transforms[model].name for model in models if model in transforms}
+            instead.append(RuleSnapshot(name=name, candidates=found, scheduling=scheduling, transforms=given))
         budgets.append(budget.snapshot(number))
     _find_in_budgets(governance.budgets, (*rules, *instead), spending, key, find)
     if governance.kv_isolation is not None:

@@ -11,6 +11,7 @@ from pilotage_api.profile_findings import find_in_override, find_in_profile
 from pilotage_api.routepolicy import Candidate, RoutePolicy
 from pilotage_api.rules import Names, compile_candidates, compile_rules
 from pilotage_api.snapshot import CandidateModel, PolicyRoute, RuleSnapshot
+from pilotage_api.transform_compile import transforms_of
 from pilotage_api.unmatched import unmatched
 
 
@@ -63,7 +64,9 @@ def _governed(
         given = [Candidate(model=model) for model in models]
         return compile_candidates(given, path, key, names.meaning_of, find)
 
-    return compile_governance(policy.spec.governance, rules, candidates, spending, key, find)
+    return compile_governance(
+        policy.spec.governance, rules, candidates, spending, key, find, transforms_of(policy, key)
+    )
 
 
 def _remembered(names: NameRegistry) -> Callable[[str, str], Meaning]:

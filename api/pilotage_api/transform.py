@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from pilotage_api.conditions.globs import glob_problem
 from pilotage_api.resource import UNIQUE, Block, ModelName, Problem, cel, unique_by
-from pilotage_api.transform_parameters import NEVER_REMOVED, NUMBERS, OUTPUT_LIMIT
+from pilotage_api.transform_parameters import NEVER_REMOVED, NUMBERS, OUTPUT_LIMIT, member_of
 
 PromptText = Annotated[str, StringConstraints(min_length=1, max_length=32768, pattern=r"\S")]
 Number = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?$", max_length=20)]
@@ -19,6 +19,7 @@ SAYS_NOTHING: Final = "says nothing: name at least one field"
 BOUNDS_CROSS: Final = "minimum is at most maximum"
 DEFAULT_OUTSIDE: Final = "default lies between minimum and maximum"
 NO_LEAST_OUTPUT: Final = "max_tokens has no minimum: an output budget could not hold"
+ONLY_MAXIMUM: Final = "choices and best_of have a maximum alone: no budget counts on more than is asked for"
 BOUND_OR_REMOVED: Final = "a parameter is bounded or removed, not both"
 _WHOLE_FIX: Final = 'write a whole number such as "40"'
 
@@ -100,7 +101,18 @@ class Parameters(Block):
         json_schema_extra=cel(
             ("!has(self.max_tokens) || !has(self.max_tokens.minimum)", NO_LEAST_OUTPUT),
             *(
-                (f"!has(self.remove) || !has(self.{name}) || !('{name}' in self.remove)", BOUND_OR_REMOVED)
+                (
+                    f"!has(self.{name}) || !(has(self.{name}.minimum) || has(self.{name}.default))",
+                    ONLY_MAXIMUM,
+                )
+                for name in sorted(NUMBERS)
+                if NUMBERS[name].only_maximum
+            ),
+            *(
+                (
+                    f"!has(self.remove) || !has(self.{name}) || !('{member_of(name)}' in self.remove)",
+                    BOUND_OR_REMOVED,
+                )
                 for name in sorted(NUMBERS)
                 if name != OUTPUT_LIMIT
             ),
@@ -121,8 +133,9 @@ class Parameters(Block):
     """Of chat and completions."""
     repetition_penalty: ParameterBounds | None = _named("repetition_penalty")
     """vLLM, of chat and completions."""
-    n: ParameterBounds | None = None
-    """Answers to one request, of chat and completions."""
+    choices: ParameterBounds | None = None
+    """`n` of chat and completions: answers to one request. Named otherwise, since YAML reads a key `n` as
+    false."""
     best_of: ParameterBounds | None = _named("best_of")
     """Of completions."""
     seed: ParameterBounds | None = None
@@ -154,8 +167,10 @@ class Parameters(Block):
                 for field in ("minimum", "maximum", "default"):
                     if "." in (getattr(given, field) or ""):
                         yield Problem("invalid-value", f"{name}.{field}", "has no fraction", _WHOLE_FIX)
-            if name in self.remove:
+            if member_of(name) in self.remove:
                 yield Problem("conflicting-fields", name, BOUND_OR_REMOVED, "keep one of them")
+            if NUMBERS[name].only_maximum and (given.minimum is not None or given.default is not None):
+                yield Problem("conflicting-fields", name, ONLY_MAXIMUM, "give it a maximum alone")
         limit = self.max_tokens
         if limit is not None:
             if limit.minimum is not None:

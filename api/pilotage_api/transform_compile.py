@@ -8,7 +8,7 @@ from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.routepolicy import PathRule, RoutePolicy
 from pilotage_api.snapshot import PolicyRoute
 from pilotage_api.transform import ModelTransform, Parameters, SystemPrompt, Transform
-from pilotage_api.transform_parameters import API_PATHS, NUMBERS, WITH_SYSTEM_PROMPT, Api
+from pilotage_api.transform_parameters import API_PATHS, NUMBERS, WITH_SYSTEM_PROMPT, Api, member_of
 from pilotage_api.transform_snapshot import BoundSnapshot, TransformSnapshot
 
 
@@ -36,7 +36,12 @@ def used_transforms(
     policies: Iterable[tuple[ResourceKey, RoutePolicy]], routes: Iterable[PolicyRoute]
 ) -> tuple[TransformSnapshot, ...]:
     """Those that a rule of a route names, by name."""
-    wanted = {name for route in routes for rule in route.rules for name in rule.transforms.values()}
+    wanted = {
+        name
+        for route in routes
+        for rule in (*route.rules, *route.instead)
+        for name in rule.transforms.values()
+    }
     if not wanted:
         return ()
     made = {
@@ -75,12 +80,16 @@ def find_in_transform(policy: RoutePolicy, key: ResourceKey, find: Find) -> None
 
 
 def _models(policy: RoutePolicy) -> list[str]:
-    """Those of its rules and fallbacks, each once, in order."""
+    """Those of its rules, fallbacks and spent budgets, each once, in order."""
     found: dict[str, None] = {}
     for rule in policy.spec.rules:
         fallback = rule.fallback or policy.spec.fallback
         found.update(dict.fromkeys(one.model for one in rule.candidates))
         found.update(dict.fromkeys(one.model for one in (() if fallback is None else fallback.to)))
+    governance = policy.spec.governance
+    for budget in () if governance is None else governance.budgets:
+        if budget.when_spent is not None:
+            found.update(dict.fromkeys(one.model for one in budget.when_spent.candidates))
     return list(found)
 
 
@@ -105,10 +114,11 @@ def _effective(transform: Transform, entry: ModelTransform | None) -> TransformS
         if one is None:
             continue
         for name, given in one.bounds():
-            bounds[name] = BoundSnapshot(
+            member = member_of(name)
+            bounds[member] = BoundSnapshot(
                 name=name, minimum=given.minimum, maximum=given.maximum, default=given.default
             )
-            removed.discard(name)
+            removed.discard(member)
         for name in one.remove:
             bounds.pop(name, None)
             removed.add(name)

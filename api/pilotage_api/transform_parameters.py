@@ -35,6 +35,10 @@ class NumberFact(NamedTuple):
     """Those that have it; vLLM's own extensions included."""
     whole: bool = False
     """Whether it has no fraction."""
+    only_maximum: bool = False
+    """Whether nothing may raise it: a hard budget holds what the client asks for."""
+    member: str | None = None
+    """Its name in requests, where that is another."""
 
 
 OUTPUT_LIMIT: Final = "max_tokens"
@@ -48,8 +52,9 @@ NUMBERS: Final[Mapping[str, NumberFact]] = MappingProxyType(
         "presence_penalty": NumberFact(_SAMPLED),
         "frequency_penalty": NumberFact(_SAMPLED),
         "repetition_penalty": NumberFact(_SAMPLED),
-        "n": NumberFact(_SAMPLED, whole=True),
-        "best_of": NumberFact(frozenset({Api.COMPLETIONS}), whole=True),
+        # a key `n` is read as false by YAML 1.1
+        "choices": NumberFact(_SAMPLED, whole=True, only_maximum=True, member="n"),
+        "best_of": NumberFact(frozenset({Api.COMPLETIONS}), whole=True, only_maximum=True),
         "seed": NumberFact(_SAMPLED, whole=True),
         "top_logprobs": NumberFact(frozenset({Api.CHAT, Api.RESPONSES}), whole=True),
         "min_tokens": NumberFact(_SAMPLED, whole=True),
@@ -70,9 +75,15 @@ NEVER_REMOVED: Final = frozenset(
         "background",
         "previous_response_id",
         "conversation",
+        "cache_salt",
         OUTPUT_LIMIT,
         "max_completion_tokens",
         "max_output_tokens",
     }
 )
 """Members that requests are decided, answered or bounded by."""
+
+
+def member_of(name: str) -> str:
+    """What a request calls a parameter."""
+    return NUMBERS[name].member or name

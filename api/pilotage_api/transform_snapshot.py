@@ -7,6 +7,7 @@ class BoundSnapshot(Part):
     """Bounds of one number; decimal text, as it stands in a request."""
 
     name: str
+    """As `transform_parameters.NUMBERS` has it."""
     minimum: str | None = None
     maximum: str | None = None
     default: str | None = None
@@ -21,6 +22,6 @@ class TransformSnapshot(Part):
     suffix: str | None = None
     replace: str | None = None
     bounds: tuple[BoundSnapshot, ...] = ()
-    """By name, in order."""
+    """By what requests call them, in order."""
     remove: tuple[str, ...] = ()
     """Sorted."""

@@ -176,6 +176,8 @@ class PlanBook:
         for budget in (*rules.budgets, *(one for theirs in tenants.values() for one in theirs.budgets)):
             self._parts.alerts.watch(budget.name, budget.alert_at)
         placing = self.placing
+        # where a spent budget sends requests, they are prepared as the policy's others
+        placing = _preparing(placing, plan.deciding[-1])
         if governance.kv_isolation:
             plan, placing = self._isolated(plan), self._isolated(placing)
         if not (governance.limits or governance.budgets or tenants):
@@ -198,11 +200,9 @@ class PlanBook:
         admit = Admit(rules, books, prices, clamp_at)
         return Plan(plan.governance, (*plan.deciding, *bound), (admit, *plan.committing))
 
-    def transforming(self, plan: Plan, by_tier: tuple[Transform | None, ...]) -> Plan:
-        """The plan of a rule whose policy changes its requests, for each of its models."""
-        prepare = PrepareTransformed(by_tier, self._parts.older_about)
-        deciding = tuple([prepare if isinstance(one, Prepare) else one for one in plan.deciding])
-        return replace(plan, deciding=deciding)
+    def transforming(self, plan: Plan, by_model: Mapping[str, Transform]) -> Plan:
+        """The plan of a rule whose policy changes its requests for some models."""
+        return _preparing(plan, PrepareTransformed(by_model, self._parts.older_about))
 
     def features(self, wanted: frozenset[FeatureKey]) -> tuple[Stage, ...]:
         """The stages that find out some features, with what these stages need; no others."""
@@ -212,3 +212,10 @@ class PlanBook:
                 chosen.append(stage.narrowed(wanted))
                 wanted |= stage.needs
         return tuple(reversed(chosen))
+
+
+def _preparing(plan: Plan, prepare: Stage) -> Plan:
+    """The plan with another last stage of those that decide: the one that edits the body."""
+    if plan.deciding[-1] is prepare:
+        return plan
+    return replace(plan, deciding=(*plan.deciding[:-1], prepare))

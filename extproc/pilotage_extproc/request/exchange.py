@@ -76,6 +76,7 @@ class Exchange:
         "received_at",
         "skipped",
         "snapshot_version",
+        "transformed_bytes",
         "transformed_each",
         "trials",
         "usage_added",
@@ -119,6 +120,8 @@ class Exchange:
         """Whether Envoy counts the pieces of its answer."""
         self.attempts: tuple[Attempt, ...] = ()
         """One for each target of the decision, where they differ in how they are spoken to; else none."""
+        self.transformed_bytes = 0
+        """Of the largest body that an attempt may get, where its policy changes requests; else 0."""
         self.transformed_each = False
         """Whether each attempt is transformed on its own: then the first attempt's body is not yet."""
         self.failed_at: tuple[str, ...] = ()
@@ -234,6 +237,7 @@ class Exchange:
         *,
         usage_added: bool = False,
         transformed_each: bool = False,
+        transformed_bytes: int = 0,
     ) -> None:
         """What changes in it for the first attempt, and what tells the others from it."""
         self.new_body = body
@@ -241,6 +245,7 @@ class Exchange:
         self.usage_added = usage_added
         self.attempts = attempts
         self.transformed_each = transformed_each
+        self.transformed_bytes = transformed_bytes
 
     def attempt_failed(self, address: str) -> None:
         """An attempt there has failed; another may follow."""

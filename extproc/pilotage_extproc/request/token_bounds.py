@@ -79,7 +79,8 @@ class Bounds:
         self._dialect = DIALECTS[exchange.call.kind]
         self._members = exchange.document.members
         self._body = exchange.body
-        self._size = len(exchange.body if exchange.new_body is None else exchange.new_body)
+        sent = exchange.body if exchange.new_body is None else exchange.new_body
+        self._size = max(len(sent), exchange.transformed_bytes)
         """An output budget's instructions are part of the prompt."""
         if self._dialect.body is BodyForm.MULTIPART:
             raise _unbounded("a form's file has no bound in tokens")

@@ -62,8 +62,8 @@ class Plans(Protocol):
     ) -> Plan:
         """A rule's plan where its policy, or a tenant, bounds something."""
 
-    def transforming(self, plan: Plan, by_tier: tuple[Transform | None, ...]) -> Plan:
-        """The same for those of a rule whose policy changes requests, for each of its models."""
+    def transforming(self, plan: Plan, by_model: Mapping[str, Transform]) -> Plan:
+        """The same for those of a rule whose policy changes requests for some models."""
 
     @property
     def in_pool(self) -> Plan:
@@ -180,7 +180,8 @@ class _Builder:
         known = self._policies.get(route.policy)
         if known is None:
             instead = tuple([self._route(route.policy, rule) for rule in route.instead])
-            rules = tuple([self._rule(route, rule, instead) for rule in route.rules])
+            by_model = self._by_model(route)
+            rules = tuple([self._rule(route, rule, instead, by_model) for rule in route.rules])
             overrides = route.overrides
             known = self._policies[route.policy] = Policy(
                 route.policy,
@@ -195,14 +196,27 @@ class _Builder:
             )
         return known
 
-    def _rule(self, of: PolicyRoute, rule: RuleSnapshot, instead: tuple[Route, ...]) -> Rule:
+    def _by_model(self, of: PolicyRoute) -> dict[str, Transform]:
+        """What models of a policy get, by the names that its rules and spent budgets have for them."""
+        return {
+            model: self._transforms[name]
+            for rule in (*of.rules, *of.instead)
+            for model, name in rule.transforms.items()
+        }
+
+    def _rule(
+        self,
+        of: PolicyRoute,
+        rule: RuleSnapshot,
+        instead: tuple[Route, ...],
+        by_model: Mapping[str, Transform],
+    ) -> Rule:
         condition = None if rule.when is None else self._conditions[rule.when]
         route = self._route(of.policy, rule)
         objective = route.objective
         plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)
-        if rule.transforms:
-            by_tier = [self._transforms.get(rule.transforms.get(model, "")) for model in route.models]
-            plan = self._plans.transforming(plan, tuple(by_tier))
+        if by_model and any(model in by_model for way in (route, *instead) for model in way.models):
+            plan = self._plans.transforming(plan, by_model)
         budget = rule.output_budget
         clamp_at = None if budget is None else budget.most_output
         return Rule(route, self.plan(plan, of, instead, clamp_at), condition)

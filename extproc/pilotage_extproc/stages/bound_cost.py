@@ -39,8 +39,9 @@ class BoundCost(Step):
         if limits is None:
             return
         body = exchange.body if exchange.new_body is None else exchange.new_body
-        # what keeps an output budget has changed these members already
-        members = orjson.loads(body) if exchange.budget_edits else exchange.document.members
+        # what keeps an output budget, or the policy's transform, has changed these members already
+        changed = exchange.budget_edits or exchange.transformed_bytes
+        members = orjson.loads(body) if changed else exchange.document.members
         edits = limits.lowered(body, members, output)
         if edits:
             exchange.clamped(edited(body, edits))

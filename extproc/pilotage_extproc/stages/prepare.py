@@ -1,6 +1,6 @@
 """What changes in a request for its first attempt, and again for each later one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -51,14 +51,14 @@ class PrepareTransformed(Step):
     name = "prepare"
 
     def __init__(
-        self, by_tier: Sequence[Transform | None], older_about: Callable[[], bool] = lambda: False
+        self, by_model: Mapping[str, Transform], older_about: Callable[[], bool] = lambda: False
     ) -> None:
-        """`by_tier` is what each model of the rule gets, in the rule's order.
+        """`by_model` is what models get, as the policy names them.
 
         While processes of the version before may still serve Envoy its clusters (`older_about`), all
         attempts get what the first one's model does.
         """
-        self._by_tier = tuple(by_tier)
+        self._by_model = by_model
         self._older_about = older_about
 
     def apply(self, exchange: Exchange) -> None:
@@ -70,7 +70,7 @@ class PrepareTransformed(Step):
                 Attempt.at(
                     route.pools[target.pool],
                     target.upstream_model,
-                    self._by_tier[tiers[index]] if known else None,
+                    self._by_model.get(route.models[tiers[index]]) if known else None,
                 )
                 for target, index in zip(exchange.decision.targets, exchange.ranking.order, strict=True)
             ]
@@ -79,8 +79,10 @@ class PrepareTransformed(Step):
         body = exchange.body if changed is None else changed
         wanted = {attempt.transform for attempt in attempts}
         each = len(wanted) > 1 and exchange.head.envoy is not None and not self._older_about()
+        largest = 0
         for transform in wanted if each else (attempts[0].transform,):
             made = body if transform is None else transform.applied(kind, body)
+            largest = max(largest, len(made))
             # where each attempt is changed on its own, this only finds out in time what has to be refused
             if not each and made != body:
                 changed = made
@@ -90,6 +92,7 @@ class PrepareTransformed(Step):
             attempts if _differ(attempts) else (),
             usage_added=added,
             transformed_each=each,
+            transformed_bytes=largest,
         )
 
 

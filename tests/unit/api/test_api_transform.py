@@ -141,6 +141,8 @@ def test_calls_without_a_system_prompt_are_told(match, told):
         ({"parameters": {"max_tokens": {"minimum": "5"}}}, "parameters.max_tokens.minimum"),
         ({"parameters": {"max_tokens": {"maximum": "0"}}}, "parameters.max_tokens.maximum"),
         ({"parameters": {"top_k": {"maximum": "5"}, "remove": ["top_k"]}}, "parameters.top_k"),
+        ({"parameters": {"choices": {"maximum": "5"}, "remove": ["n"]}}, "parameters.choices"),
+        ({"parameters": {"choices": {"default": "5"}}}, "parameters.choices"),
         ({"parameters": {"remove": ["model"]}}, "parameters.remove[0]"),
         ({"parameters": {"remove": ["a-b"]}}, "parameters.remove[0]"),
         ({"perModel": [{"model": "a?*b*?c*d?e*f", **BRIEF}]}, "perModel[0].model"),
@@ -152,7 +154,7 @@ def test_what_cannot_be_meant_is_refused_where_it_stands(transform, path):
 
 
 def test_every_number_is_a_field_under_the_name_that_apis_have_for_it():
-    given = {"parameters": {name: {"default": "1"} for name in NUMBERS}}
+    given = {"parameters": {name: {"maximum": "1"} for name in NUMBERS}}
     [bounds] = {one.bounds for one in by_model(done(given)).values()}
     assert {one.name for one in bounds} == set(NUMBERS)
 

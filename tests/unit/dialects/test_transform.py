@@ -219,6 +219,10 @@ def test_a_default_is_put_into_calls_that_have_the_parameter_alone():
     assert applied({"m": 1}, CallKind.RESPONSES, bounds=bounds) == {"m": 1}
 
 
+def test_the_number_of_answers_is_bounded_under_the_name_requests_have_for_it():
+    assert applied({"n": 8}, bounds=bound("choices", maximum="2")) == {"n": 2}
+
+
 def test_calls_that_no_policy_changes_stay_as_they_are():
     body = b'{"input":"x","temperature":9,"user":"u"}'
     bounds = bound("temperature", maximum="1")

@@ -57,13 +57,14 @@ class Asking:
         return Picks("p", self.tables.number).bundled(exchange, {}, on_body=True, contract="2")
 
 
-async def asking(transform=None, fallback=True, **rule) -> Asking:
+async def asking(transform=None, fallback=True, governance=None, **rule) -> Asking:
     if fallback:
         rule["fallback"] = {"reasons": ["serverError"], "to": [{"model": "spare"}]}
     spec = {
         "match": {"models": ["auto"]},
         "rules": [{"candidates": [{"model": "first"}], **rule}],
         **({"transform": transform} if transform else {}),
+        **({"governance": governance} if governance else {}),
     }
     policy = {
         "apiVersion": "pilotage.dev/v1alpha1",
@@ -130,7 +131,7 @@ async def test_other_gateways_send_one_body_so_it_is_the_first_models():
 
 async def test_while_the_version_before_may_serve_envoy_the_first_models_change_holds_for_all():
     exchange = await (await asking(EACH)).decided()
-    PrepareTransformed(prepare_of(exchange)._by_tier, lambda: True).apply(exchange)
+    PrepareTransformed(prepare_of(exchange)._by_model, lambda: True).apply(exchange)
     assert body_of(exchange)["messages"][0]["content"] == "Briefly.\n\nBe kind."
     assert not exchange.transformed_each
     assert len(exchange.attempts) == 2, "later attempts still get their model's name"
@@ -150,6 +151,23 @@ async def test_calls_that_no_policy_changes_go_as_ever():
     assert body_of(exchange)["top_k"] == 1
     assert exchange.attempts[1].transform is None
     assert gateway.pick(exchange)
+
+
+async def test_where_a_spent_budget_sends_requests_they_are_changed_too():
+    budget = {"per": "policy", "period": "day", "timeZone": "UTC", "usd": "1", "mode": "soft"}
+    gateway = await asking(
+        {"perModel": [{"model": "spare", **BRIEF}]},
+        fallback=False,
+        governance={"budgets": [{**budget, "whenSpent": {"candidates": [{"model": "spare"}]}}]},
+    )
+    exchange = await gateway.decided()
+    assert body_of(exchange)["messages"] == [KIND, USER]
+    [spent] = [stage for stage in exchange.plan.governance if stage.name == "whenSpent"]
+    exchange.diverted(spent._instead[0], spent._plan)
+    for stage in exchange.plan.deciding:
+        stage.apply(exchange)
+    assert body_of(exchange)["model"] == "spare"
+    assert body_of(exchange)["messages"][0]["content"] == "Briefly.\n\nBe kind."
 
 
 @pytest.mark.parametrize(("most", "kept"), [("100", 100), ("1000", 256)])

@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any, Final
 
-from pilotage_api.transform_parameters import NUMBERS, OUTPUT_LIMIT
+from pilotage_api.transform_parameters import NUMBERS, OUTPUT_LIMIT, member_of
 from pilotage_api.transform_snapshot import BoundSnapshot
 from pilotage_extproc.dialects.call import Dialect, Members
 from pilotage_extproc.dialects.splice import Edit, MemberName, check_single, key_span, value_start
@@ -26,7 +26,7 @@ class Bound:
         self._low_text, self._high_text = given.minimum or "", given.maximum or ""
         self._fact = NUMBERS[given.name]
         self._limits_output = given.name == OUTPUT_LIMIT
-        self._own = MemberName(given.name)
+        self._own = MemberName(member_of(given.name))
 
     def edits(self, body: bytes, members: Members, dialect: Dialect) -> list[Edit]:
         """What brings the number within its bounds; nothing where it is.
