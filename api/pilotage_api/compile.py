@@ -18,6 +18,7 @@ from pilotage_api.policies import compile_policies
 from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.prompt_findings import find_unfound_features
+from pilotage_api.queue_findings import find_idle_queues
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import (
@@ -104,6 +105,7 @@ def compile_resources(
     find_in_identity(settings.governance.identity, in_cluster=in_cluster, find=find)
     find_unfound_features(routes, settings.prompt_features, find)
     find_unlabelled_gains(policies, settings, find)
+    find_idle_queues(pools, policies, routes, find)
     snapshot = RoutingSnapshot(
         pools=_used_pools(pools, names, settings, find),
         names=served,
@@ -183,6 +185,7 @@ def _used_pools(
 
 def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
     spec = pool.spec
+    measured = spec.external is None and spec.engine is not Engine.OPENAI
     places = dict.fromkeys((canonical_host(endpoint.address), endpoint.port) for endpoint in spec.endpoints)
     models = [
         name for model in spec.models for name in (model.upstream, *(one.name for one in model.adapters))
@@ -201,6 +204,7 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         health=spec.health.snapshot(),
         model_facts=tuple(made for model in spec.models if (made := model.snapshot()).says_anything),
         external=None if spec.external is None else spec.external.snapshot(pool_key(pool).namespace),
+        admission_queue_depth=None if spec.admission is None or not measured else spec.admission.queue_depth,
     )
 
 

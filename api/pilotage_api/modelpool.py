@@ -10,6 +10,7 @@ from pilotage_api.external import External
 from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.findings import shown
 from pilotage_api.model_facts import ModelFacts
+from pilotage_api.queueing import Admission
 from pilotage_api.resource import (
     API_VERSION,
     LABEL_KEY,
@@ -176,6 +177,8 @@ class ModelPoolSpec(Block):
     """Scorers, their weights, and the picker."""
     saturation: Saturation = Saturation()
     """When a server counts as full."""
+    admission: Admission | None = None
+    """How far servers are filled before requests wait at the picker."""
     health: Health = Health()
     """When a server that fails is ejected (outlier detection)."""
 

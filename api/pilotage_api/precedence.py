@@ -58,6 +58,7 @@ def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], governed: Gove
         PathMatch(value=path.value, prefix=path.type == "Prefix") for path in match.paths
     ] or [None]
     models: list[str | None] = [*match.models] or [None]
+    queue = None if policy.spec.queue is None else policy.spec.queue.snapshot()
     chosen = policy.spec.overrides
     overrides = None
     if chosen is not None:
@@ -85,6 +86,7 @@ def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], governed: Gove
             overrides=overrides,
             governance=governed.governance,
             instead=governed.instead,
+            queue=queue,
         )
         found.append(WayIn(key, rank, route))
     return found

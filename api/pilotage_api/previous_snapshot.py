@@ -155,6 +155,7 @@ def _lowered(route: PolicyRoute) -> PreviousRoute | None:
         first.timeouts,
         route.overrides,
         route.governance,
+        route.queue,
     )
     if first.transforms or any(one is not None for one in newer):
         return None

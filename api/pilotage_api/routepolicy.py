@@ -13,6 +13,7 @@ from pilotage_api.fallback import Fallback
 from pilotage_api.governance import Governance
 from pilotage_api.keywords import KeywordSet
 from pilotage_api.objective import Objective, OutputBudget, Stickiness
+from pilotage_api.queueing import Queue
 from pilotage_api.resource import (
     API_VERSION,
     STAYS_LEFT_OUT,
@@ -263,6 +264,8 @@ class RoutePolicySpec(Block):
     """Where requests go when no candidate can take them, for rules that do not say so themselves."""
     governance: Governance | None = None
     """Limits and budgets."""
+    queue: Queue | None = None
+    """How requests wait while no server has room; without it they never do."""
     transform: Transform | None = None
     """Changes to requests, by model: system prompt, bounds on parameters (docs/transform.md)."""
     rollout: ReservedObject

@@ -16,6 +16,7 @@ from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.objective_snapshot import BudgetSnapshot, ObjectiveSnapshot
 from pilotage_api.part import Part
+from pilotage_api.queue_snapshot import QueueSnapshot
 from pilotage_api.tenant_snapshot import TenantSnapshot
 from pilotage_api.transform_snapshot import TransformSnapshot
 
@@ -112,6 +113,8 @@ class PoolSnapshot(Part):
     """Of its models of which anything is known."""
     external: ExternalSnapshot | None = None
     """The provider that stands for its servers; then it has no endpoints and no selector."""
+    admission_queue_depth: int | None = None
+    """Requests that may wait in an engine before it has no room; None always has, as far as this goes."""
 
     def facts_of(self, upstream_model: str) -> ModelSnapshot | None:
         """What is known of a model or an adapter of the pool, by its upstream name."""
@@ -240,6 +243,18 @@ class PolicyRoute(Part):
     """Limits and budgets of the policy; None has neither."""
     instead: tuple[RuleSnapshot, ...] = ()
     """Rules that take over when a budget is spent; the budget says which."""
+    queue: QueueSnapshot | None = None
+    """How its requests wait for room; None never do."""
+
+    @property
+    def pools(self) -> frozenset[str]:
+        """Keys of all pools that its requests may be sent to, fallbacks included."""
+        return frozenset(
+            binding.pool
+            for rule in (*self.rules, *self.instead)
+            for one in (*rule.candidates, *(() if rule.fallback is None else rule.fallback.to))
+            for binding in one.bindings
+        )
 
     @property
     def always_answers(self) -> bool:
