@@ -1,7 +1,5 @@
 """A request's way through the gateway's plan and its rule's, and its settlement."""
 
-from collections.abc import Iterable
-
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.answers import rate_limits
 from pilotage_extproc.dialects.table import INFERENCE_KINDS
@@ -9,13 +7,13 @@ from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome, Settled
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.pipeline.consider import consider
 from pilotage_extproc.pipeline.plans import PlanBook
 from pilotage_extproc.recording.decision_headers import decision_headers
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.ledger import Ledger
 from pilotage_extproc.request.run import run
-from pilotage_extproc.request.stage import Stage
 from pilotage_extproc.stages.admit import COUNTED
 
 
@@ -39,7 +37,14 @@ class Pipeline:
 
         From then on it is in the ledger, until its outcome comes or it is given up.
         """
-        answer = await self._consider(exchange, self._plans.on_body)
+        try:
+            answer = await consider(self._plans.on_body, exchange)
+        except RequestRefused as refused:
+            if refused.reason is not Refusal.NO_ENDPOINTS or not exchange.plan.waiting:
+                raise
+            answer = None  # it may wait for a server to come
+        if answer is None and exchange.plan.waiting:
+            answer = await run(exchange.plan.waiting, exchange)
         if answer is None:
             answer = await run(exchange.plan.committing, exchange)
         if answer is None:
@@ -55,20 +60,10 @@ class Pipeline:
             raise RequestRefused(Refusal.UNKNOWN_PATH, "Only inference calls are decided on.")
         exchange.received(body)
         try:
-            await self._consider(exchange, on_body)
+            await consider(on_body, exchange)
             return DecisionRecord.of(exchange, self._plans.utc_now())
         finally:
             exchange.finish(Outcome.abandoned())
-
-    async def _consider(self, exchange: Exchange, on_body: Iterable[Stage]) -> DirectAnswer | None:
-        answer = await run(on_body, exchange)
-        plan = exchange.plan
-        if answer is None and plan.governance:
-            answer = await run(plan.governance, exchange)
-            plan = exchange.plan
-        if answer is None:
-            answer = await run(plan.deciding, exchange)
-        return answer
 
     def abandon(self, exchange: Exchange, outcome: Outcome) -> None:
         """It ends without a pick that anyone follows: a refusal, an answer, a client that left."""

@@ -4,11 +4,13 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
 from pilotage_api.governance_snapshot import GovernanceSnapshot
+from pilotage_api.queue_snapshot import QueueSnapshot
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.alerts import Alerts
 from pilotage_extproc.accounting.books import Books
@@ -17,11 +19,14 @@ from pilotage_extproc.accounting.rules import SpendingRules
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.domain.identity import Identity
+from pilotage_extproc.pipeline.consider import consider
 from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.request.stage import FeatureKey, Stage
 from pilotage_extproc.rules.readings import ReadingSources
+from pilotage_extproc.rules.room import PoolRoom
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.chooser import Chooser, Experience
 from pilotage_extproc.scheduling.feedback import Learner
@@ -47,6 +52,7 @@ from pilotage_extproc.stages.record import Record
 from pilotage_extproc.stages.refuse import Refuse
 from pilotage_extproc.stages.route import ChooseRule
 from pilotage_extproc.stages.shed import Shed
+from pilotage_extproc.stages.wait import Wait, Went
 from pilotage_extproc.state.api_keys import KeyBook
 from pilotage_extproc.state.conversations import Conversations
 from pilotage_extproc.state.latency import LatencyBook
@@ -54,6 +60,8 @@ from pilotage_extproc.state.lengths import LengthBook
 from pilotage_extproc.state.objectives import Objectives
 from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.state.retry_budget import RetryBudget
+from pilotage_extproc.state.waiter import ORDINARY, Standing
+from pilotage_extproc.state.waiting_line import WaitingLine
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,6 +81,10 @@ class StageParts:
     books: Books
     prices: PriceBook
     alerts: Alerts
+    room: PoolRoom
+    line: WaitingLine
+    standing: Callable[[Identity], Standing] = lambda _: ORDINARY
+    """Priority and weight of who asks."""
     keys: KeyBook = field(default_factory=KeyBook)
     salt_key: bytes = b""
     """What salts of tenants' prefix caches are made with; the same in all processes of a gateway."""
@@ -135,6 +147,7 @@ class PlanBook:
         self._parts = parts
         self._salt, self._keep_salted = Salt(parts.salt_key), KeepSalted()
         self._around = describe, bound, prepare, committing
+        self._went = Went(parts.line)
 
     def choosing(self, reads: frozenset[FeatureKey]) -> Plan:
         """Of requests whose rule has an objective that reads some features."""
@@ -155,6 +168,22 @@ class PlanBook:
                 (), (describe, bound, choose, prepare), (count, learn, *record)
             )
         return plan
+
+    def queued(self, plan: Plan, policy: str, bounds: QueueSnapshot, pools: frozenset[str]) -> Plan:
+        """A rule's plan where its policy's requests wait for room at these pools."""
+        parts = self._parts
+        wait = Wait(
+            policy,
+            bounds,
+            pools,
+            line=parts.line,
+            room=parts.room,
+            objectives=parts.objectives,
+            standing=parts.standing,
+            again=partial(consider, self.on_body),
+            clock=parts.clock,
+        )
+        return replace(plan, committing=(*plan.committing, self._went), waiting=(wait,))
 
     def governed(
         self,
@@ -178,6 +207,9 @@ class PlanBook:
         placing = self.placing
         # where a spent budget sends requests, they are prepared as the policy's others
         placing = _preparing(placing, plan.deciding[-1])
+        if plan.waiting:
+            committing = (*placing.committing, self._went)
+            placing = replace(placing, committing=committing, waiting=plan.waiting)
         if governance.kv_isolation:
             plan, placing = self._isolated(plan), self._isolated(placing)
         if not (governance.limits or governance.budgets or tenants):
@@ -187,18 +219,18 @@ class PlanBook:
         if not instead:
             return bounded
         spent = FollowSpent(rules, instead, self._bounded(placing, together, clamp_at), self._parts.books)
-        return Plan((*bounded.governance, spent), bounded.deciding, bounded.committing)
+        return replace(bounded, governance=(*bounded.governance, spent))
 
     def _isolated(self, plan: Plan) -> Plan:
         """With the stages that keep tenants' prefix caches apart; a plan ends with what edits the body."""
         *deciding, prepare = plan.deciding
-        return Plan(plan.governance, (self._salt, *deciding, self._keep_salted, prepare), plan.committing)
+        return replace(plan, deciding=(self._salt, *deciding, self._keep_salted, prepare))
 
     def _bounded(self, plan: Plan, rules: RulesOfCaller, clamp_at: int | None) -> Plan:
         books, prices = self._parts.books, self._parts.prices
         bound = (BoundCost(rules, prices, clamp_at),) if rules.any_hard else ()
         admit = Admit(rules, books, prices, clamp_at)
-        return Plan(plan.governance, (*plan.deciding, *bound), (admit, *plan.committing))
+        return replace(plan, deciding=(*plan.deciding, *bound), committing=(admit, *plan.committing))
 
     def transforming(self, plan: Plan, by_model: Mapping[str, Transform]) -> Plan:
         """The plan of a rule whose policy changes its requests for some models."""

@@ -1,7 +1,7 @@
 """One request, from its head to its settlement: the object that every stage works on."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -30,6 +30,8 @@ _UNREAD: Final = Call(CallKind.OTHER, "", "")
 _UNDECIDED: Final = Decision("", (), "", None, None, "", 0.0)
 
 T = TypeVar("T")
+Patience = Callable[[float], Awaitable[None]]
+"""Asks the gateway to wait so many seconds longer for a decision."""
 
 
 class Note(Generic[T]):
@@ -52,6 +54,7 @@ class Exchange:
         "_finished",
         "_learned",
         "_notes",
+        "_patience",
         "_ranking",
         "_route",
         "attempts",
@@ -133,6 +136,7 @@ class Exchange:
         self._learned: dict[FeatureKey, object] | None = None
         self._notes: dict[Note[Any], Any] | None = None
         self._finished = False
+        self._patience: Patience | None = None
 
     @property
     def route(self) -> Route:
@@ -169,6 +173,16 @@ class Exchange:
     def unread(self) -> None:
         """The parsed body is dropped: it is many times its size while the request waits."""
         self.document = NO_DOCUMENT
+
+    def may_wait(self, patience: Patience) -> None:
+        """Its gateway can be asked for patience."""
+        self._patience = patience
+
+    async def ask_patience(self, seconds: float) -> None:
+        """It may be decided only after so many seconds: its gateway is told, once."""
+        patience, self._patience = self._patience, None
+        if patience is not None:
+            await patience(seconds)
 
     def bound_to(self, address: str) -> None:
         """Only this server can answer."""
@@ -222,6 +236,15 @@ class Exchange:
         targets, order = self.decision.targets, self.ranking.order
         self.decision = replace(self.decision, targets=tuple([targets[place] for place in kept]))
         self._ranking = replace(self.ranking, order=[order[place] for place in kept])
+
+    def undecided(self) -> None:
+        """It has waited: what was decided before holds no longer."""
+        self._ranking = None
+        self.decision = _UNDECIDED
+        self.choice = None
+        self.budget_edits = ()
+        self.new_body = None
+        self.attempts = ()
 
     def chosen(self, choice: Choice, conversation: int | None, edits: tuple[Edit, ...]) -> None:
         """Why it goes there, by its rule's objective."""
@@ -283,6 +306,7 @@ class Exchange:
         self.plan = NO_PLAN
         self.trials = ()
         self._learned = None
+        self._patience = None
 
     # what stages keep, and how they end
 

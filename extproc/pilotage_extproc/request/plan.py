@@ -15,6 +15,8 @@ class Plan:
     deciding: tuple[Stage, ...] = ()
     committing: tuple[Stage, ...] = ()
     """What counts or keeps something of the decision: left out where one is only considered."""
+    waiting: tuple[Stage, ...] = ()
+    """Between the two: where requests wait for room; left out there too."""
 
 
 NO_PLAN: Final = Plan()

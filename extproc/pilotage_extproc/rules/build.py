@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from pilotage_api.conditions.variables import feature_of
 from pilotage_api.governance_snapshot import GovernanceSnapshot
+from pilotage_api.queue_snapshot import QueueSnapshot
 from pilotage_api.snapshot import (
     Binding,
     NameKind,
@@ -50,6 +51,9 @@ class Plans(Protocol):
 
     def choosing(self, reads: frozenset[str]) -> Plan:
         """For those of a rule with an objective, which reads some features."""
+
+    def queued(self, plan: Plan, policy: str, bounds: QueueSnapshot, pools: frozenset[str]) -> Plan:
+        """A rule's plan where its policy's requests wait for room at these pools."""
 
     def governed(
         self,
@@ -217,6 +221,8 @@ class _Builder:
         plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)
         if by_model and any(model in by_model for way in (route, *instead) for model in way.models):
             plan = self._plans.transforming(plan, by_model)
+        if of.queue is not None:
+            plan = self._plans.queued(plan, of.policy, of.queue, of.pools)
         budget = rule.output_budget
         clamp_at = None if budget is None else budget.most_output
         return Rule(route, self.plan(plan, of, instead, clamp_at), condition)

@@ -69,7 +69,7 @@ class CandidateSets:
         parts: list[object] = []
         for _, binding in bindings:
             pool = pools.get(binding.pool)
-            parts += (self._columns.get(binding.pool), _saturation(pool), _dialect(pool))
+            parts += (self._columns.get(binding.pool), _saturation(pool), _dialect(pool), _admission(pool))
         made_of = tuple(parts)
         known = self._sets.get(tiers)
         if known is not None and all(a is b or a == b for a, b in zip(known[0], made_of, strict=True)):
@@ -83,6 +83,7 @@ class CandidateSets:
                 column.rows,
                 binding.kind is NameKind.ADAPTER,
                 _saturation(pools.get(binding.pool)),
+                _admission(pools.get(binding.pool)),
             )
             for tier, binding in bindings
             if (column := self._columns.get(binding.pool)) is not None
@@ -133,6 +134,10 @@ def _lacking(
         if lacks.any():
             found[kind] = lacks
     return found
+
+
+def _admission(pool: PoolSnapshot | None) -> int | None:
+    return None if pool is None else pool.admission_queue_depth
 
 
 def _saturation(pool: PoolSnapshot | None) -> SaturationSnapshot:

@@ -26,6 +26,7 @@ from pilotage_extproc.state.endpoints import (
     WAITING,
     EndpointTable,
 )
+from pilotage_extproc.state.engine_room import EngineRoom
 from pilotage_extproc.state.prefix_index import PrefixIndex
 
 
@@ -56,6 +57,8 @@ class CandidateSet:
     """Waiting requests at which each candidate is full; None where no pool says."""
     full_cache: NDArray[np.float64] | None
     """Share of KV cache in use at which each candidate is full; None where no pool says."""
+    admission: NDArray[np.float64] | None = None
+    """Requests that may wait in each one's engine before it has no room; None where no pool says."""
     tier_members: tuple[NDArray[np.intp], ...] = ()
     """Each tier's candidates, where there is more than one tier."""
     lacking: Mapping[CallKind, NDArray[np.bool_]] = field(default_factory=dict)
@@ -64,7 +67,7 @@ class CandidateSet:
 
     def __post_init__(self) -> None:
         """Requests share the arrays, and plug-ins see them: nobody may write to them."""
-        for array in (self.rows, self.all, self.tiers, self.full_queue, self.full_cache):
+        for array in (self.rows, self.all, self.tiers, self.full_queue, self.full_cache, self.admission):
             if array is not None:
                 array.flags.writeable = False
         for _, members in (*self.models, *self.adapters, *self.lacking.items()):
@@ -117,6 +120,7 @@ class Columns:
     """Each group's candidates."""
     full_queue: NDArray[np.float64] | None
     full_cache: NDArray[np.float64] | None
+    admission: NDArray[np.float64] | None
 
 
 def columns_of(groups: Sequence[CandidateGroup]) -> Columns:
@@ -133,6 +137,7 @@ def columns_of(groups: Sequence[CandidateGroup]) -> Columns:
         members=tuple([every[begin:end] for begin, end in pairwise(ends)]),
         full_queue=_bounds([group.saturation.queue_depth for group in groups], sizes),
         full_cache=_bounds([group.saturation.kv_cache_utilization for group in groups], sizes),
+        admission=_bounds([group.admission for group in groups], sizes),
     )
 
 
@@ -165,6 +170,7 @@ def candidate_set(
         adapters=tuple([(name, _joined(found, every)) for name, found in adapters.items()]),
         full_queue=columns.full_queue,
         full_cache=columns.full_cache,
+        admission=columns.admission,
         tier_members=tuple(np.flatnonzero(columns.tiers == tier) for tier in range(tier_count))
         if tier_count > 1
         else (),
@@ -192,6 +198,8 @@ class Knowledge:
     adapters: AdapterSlots
     sessions: Sessions
     breakers: Breakers = field(default_factory=Breakers)
+    room: EngineRoom | None = None
+    """None never bounds."""
 
 
 class CandidateView:

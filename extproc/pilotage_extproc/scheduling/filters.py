@@ -131,6 +131,10 @@ class NotSaturated:
             if view.kv_unknown is not None:
                 room |= view.kv_unknown  # as bad as the worst, but nobody says that it is full
             keep = room if keep is None else keep & room
+        engines = view.knowledge.room
+        if candidates.admission is not None and engines is not None:
+            room = engines.free(candidates.rows, candidates.admission) >= 1
+            keep = room if keep is None else keep & room
         return keep
 
 

@@ -30,6 +30,8 @@ class CandidateGroup:
     """Of the addresses, in the endpoint table."""
     is_adapter: bool = False
     saturation: SaturationSnapshot = UNBOUNDED
+    admission: int | None = None
+    """Requests that may wait in its engines before they have no room; None is no bound."""
 
 
 class GroupTargets(Sequence[Target]):

@@ -10,6 +10,7 @@ import orjson
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.recording.explanation import explain
+from pilotage_extproc.server.queue_readings import queue_readings
 from pilotage_extproc.server.runtime import Runtime
 from pilotage_extproc.telemetry.instruments import Reading
 from pilotage_kube.turns import Turns
@@ -186,6 +187,7 @@ class RuntimeView:
                 (),
                 lambda: {(): runtime.state.knowledge.breakers.open_count},
             ),
+            *queue_readings(runtime.deciding.line, runtime.deciding.room),
             Reading(
                 "pilotage_snapshot_info",
                 "1 for the version of the routing snapshot in force.",

@@ -11,6 +11,7 @@ from pilotage_extproc.pipeline.plans import PlanBook, StageParts
 from pilotage_extproc.rules.build import IndexBuilder
 from pilotage_extproc.rules.local_time import LocalTime
 from pilotage_extproc.rules.readings import ReadingSources
+from pilotage_extproc.rules.room import PoolRoom
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
@@ -18,6 +19,8 @@ from pilotage_extproc.server.accounting import AccountingFault
 from pilotage_extproc.server.prompt_features import feature_stages, remote_classifier
 from pilotage_extproc.server.state import ProcessState
 from pilotage_extproc.sources.remote_classifier import RemoteClassifier
+from pilotage_extproc.state.waiting_line import WaitingLine
+from pilotage_extproc.telemetry.queueing import QueueTelemetry
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,6 +33,10 @@ class Deciding:
     builder: IndexBuilder
     sources: ReadingSources
     remote: RemoteClassifier | None
+    room: PoolRoom
+    line: WaitingLine
+    """Requests that wait for it."""
+    queue_telemetry: QueueTelemetry
 
 
 def new_deciding(
@@ -48,6 +55,9 @@ def new_deciding(
     current = CurrentIndex()
     remote = remote_classifier(settings.prompt_features, clock)
     sources = ReadingSources(state.table, LocalTime(settings.time_zone), clock)
+    room = PoolRoom(current, state.table, state.engine_room, clock)
+    queue_telemetry = QueueTelemetry()
+    line = WaitingLine(room.free, clock, queue_telemetry.wait_ended)
     plans = PlanBook(
         StageParts(
             process_id=process_id,
@@ -70,6 +80,8 @@ def new_deciding(
             older_about=older_about,
             keys=state.keys,
             salt_key=_salt_key(settings.governance.kv_salt_file),
+            room=room,
+            line=line,
         )
     )
     return Deciding(
@@ -79,6 +91,9 @@ def new_deciding(
         IndexBuilder(state.table, profiles, plans),
         sources,
         remote,
+        room,
+        line,
+        queue_telemetry,
     )
 
 

@@ -4,13 +4,15 @@ from collections.abc import Iterable
 
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.server.state import ProcessState
+from pilotage_extproc.state.waiting_line import WaitingLine
 
 
 class EngineFeedback:
     """The scraper's sink."""
 
-    def __init__(self, state: ProcessState, clock: Clock) -> None:
+    def __init__(self, state: ProcessState, line: WaitingLine, clock: Clock) -> None:
         self._state = state
+        self._line = line
         self._clock = clock
 
     def scraped(self, row: int, began_at: float, *, idle: bool) -> None:
@@ -19,6 +21,8 @@ class EngineFeedback:
         for decision_id in state.learner.inflight.scraped(row, began_at, idle=idle):
             state.ledger.give_up(decision_id)
         state.health.reachable(row)
+        state.engine_room.scraped(row)
+        self._line.room_changed()
 
     def adapters(self, row: int, slots: int, running: Iterable[str], waiting: Iterable[str]) -> None:
         """LoRA slots and adapters of an engine."""

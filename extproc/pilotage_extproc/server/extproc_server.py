@@ -90,6 +90,7 @@ class ExtProcServer:
         """Tell balancers to go elsewhere and wait for the requests under way, at most `drainSeconds`."""
         self.view.drains()
         self._set_serving(serving=False)
+        self.runtime.deciding.line.close()
         loop = asyncio.get_running_loop()
         until = loop.time() + self._settings.drain_seconds
         while self.runtime.processor.open_streams and loop.time() < until:

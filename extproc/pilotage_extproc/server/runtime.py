@@ -93,6 +93,8 @@ class Runtime:
         pipeline = self.deciding.pipeline
         self.certificate = port_certificate(settings.tls)
         self.peers = Peers(self.process_id, settings.peers, self.telemetry, self.own_certificate)
+        state.engine_room.share_with(self.peers.pickers)
+        self.telemetry.expose(self.deciding.queue_telemetry.instruments())
         self.failures = new_failures(
             self.process_id, state, self.deciding.current, self.peers, self.telemetry, clock
         )
@@ -125,9 +127,12 @@ class Runtime:
             response_began=self.settler.response_began,
             clock=clock,
             identity=identity,
+            message_timeout_seconds=settings.message_timeout_seconds,
         )
         self.rewriter = AttemptRewriter(attempts, self.telemetry.rewritten_attempts.add)
-        self.scraper = Scraper(table, settings.scrape, EngineFeedback(state, clock), clock=clock)
+        self.scraper = Scraper(
+            table, settings.scrape, EngineFeedback(state, self.deciding.line, clock), clock=clock
+        )
         self.pods = None if cluster is None else PodWatch(cluster, self._pods_changed)
         self.secrets = (
             None
@@ -168,7 +173,7 @@ class Runtime:
         self.following = SnapshotFollower(
             self.reconciler, self.deciding, self.discovery, table, clock, breakers
         )
-        self._upkeep = Upkeep(state, self.scraper, settings.scrape, clock)
+        self._upkeep = Upkeep(state, self.deciding.line, self.scraper, settings.scrape, clock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:

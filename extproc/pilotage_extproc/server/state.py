@@ -18,6 +18,7 @@ from pilotage_extproc.state.breakers import Breakers
 from pilotage_extproc.state.calibration import TokenCalibration
 from pilotage_extproc.state.conversations import Conversations
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.engine_room import EngineRoom
 from pilotage_extproc.state.health import HealthLedger
 from pilotage_extproc.state.inflight import InflightCounts
 from pilotage_extproc.state.latency import LatencyBook
@@ -45,6 +46,7 @@ class ProcessState:
     budget: RetryBudget
     accounting: Accounting
     keys: KeyBook
+    engine_room: EngineRoom
 
     def learn_from(self, outcome: Outcome, now: float) -> None:
         """A peer, or an Envoy, says where a stored response or a conversation is now."""
@@ -64,7 +66,8 @@ def new_state(
 ) -> ProcessState:
     """State that knows nothing yet; without `accounting` its books are its own, and empty."""
     prefixes = PrefixIndex(max_bytes=settings.prefix_index_bytes)
-    knowledge = Knowledge(prefixes, AdapterSlots(), Sessions(), breakers or Breakers())
+    engine_room = EngineRoom(table)
+    knowledge = Knowledge(prefixes, AdapterSlots(), Sessions(), breakers or Breakers(), engine_room)
     return ProcessState(
         table=table,
         health=health,
@@ -79,4 +82,5 @@ def new_state(
         budget=RetryBudget(),
         accounting=accounting or new_accounting(settings, clock),
         keys=KeyBook(),
+        engine_room=engine_room,
     )

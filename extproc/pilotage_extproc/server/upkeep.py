@@ -7,6 +7,7 @@ from pilotage_api.settings import ScrapeSettings
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.server.state import ProcessState
 from pilotage_extproc.sources.scrape import Scraper
+from pilotage_extproc.state.waiting_line import WaitingLine
 
 _INTERVAL_SECONDS: Final = 0.25
 _STALE_SCRAPES: Final = 3
@@ -15,8 +16,16 @@ _STALE_SCRAPES: Final = 3
 class Upkeep:
     """Gives up what has become too old, and lets ejected endpoints back."""
 
-    def __init__(self, state: ProcessState, scraper: Scraper, settings: ScrapeSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        state: ProcessState,
+        line: WaitingLine,
+        scraper: Scraper,
+        settings: ScrapeSettings,
+        clock: Clock,
+    ) -> None:
         self._state = state
+        self._line = line
         self._scraper = scraper
         self._settings = settings
         self._clock = clock
@@ -34,6 +43,7 @@ class Upkeep:
         state.table.expire_older_than(now - self.stale_after_seconds)
         state.health.readmit(now)
         state.accounting.memory.expire(now)
+        self._line.room_changed()
 
     @property
     def stale_after_seconds(self) -> float:

@@ -261,6 +261,11 @@ class Peers:
                 return True
         return False
 
+    def pickers(self) -> int:
+        """Processes that decide: this one, and the others that have answered."""
+        others = {peer.process_id for peer in self._peers.values()} - {None, self._process_id}
+        return 1 + len(others)
+
     def process_ids(self) -> dict[str, str | None]:
         """Process id by address; None where a peer has not answered yet."""
         return {peer.address: peer.process_id for peer in self._peers.values()}

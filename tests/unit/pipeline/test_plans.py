@@ -24,6 +24,7 @@ from pilotage_extproc.rules.build import IndexBuilder
 from pilotage_extproc.rules.condition import DOES_NOT_HOLD, HOLDS
 from pilotage_extproc.rules.local_time import LocalTime
 from pilotage_extproc.rules.readings import ReadingSources
+from pilotage_extproc.rules.room import PoolRoom
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.rules.rule import Policy
 from pilotage_extproc.scheduling.profile import ProfileBook
@@ -31,6 +32,7 @@ from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.health import HealthLedger
+from pilotage_extproc.state.waiting_line import WaitingLine
 
 SETTINGS = GatewaySettings()
 POOL = PoolSnapshot(
@@ -93,6 +95,7 @@ async def deciding(*features: Slow) -> tuple[Pipeline, PlanBook, CurrentIndex]:
     table.sync({"10.0.0.1:80": EndpointFacts(Engine.OPENAI, (POOL.key,))})
     table.admit(table.rows())
     state, current, clock = new_state(SETTINGS, table, HealthLedger(table)), CurrentIndex(), lambda: 1000.0
+    room = PoolRoom(current, table, state.engine_room, clock)
     plans = PlanBook(
         StageParts(
             process_id="x",
@@ -109,6 +112,8 @@ async def deciding(*features: Slow) -> tuple[Pipeline, PlanBook, CurrentIndex]:
             prices=state.accounting.prices,
             alerts=state.accounting.alerts,
             features=features,
+            room=room,
+            line=WaitingLine(room.free, clock),
         )
     )
     builder = IndexBuilder(table, ProfileBook(plugins={}), plans)

@@ -247,6 +247,13 @@ def _constant(field: str) -> bytes:
     return _serialized(response)
 
 
+def wait_for(seconds: float) -> bytes:
+    """Ask the gateway to wait so long for the answer to the message it has sent last; once a message."""
+    response = ext_proc_pb2.ProcessingResponse()
+    response.override_message_timeout.FromMilliseconds(max(1, round(seconds * 1000)))
+    return _serialized(response)
+
+
 CONTINUE_REQUEST_HEADERS = request_headers_continue()
 CONTINUE_ATTEMPT_HEADERS = _constant("request_headers")
 CONTINUE_REQUEST_TRAILERS = _constant("request_trailers")

@@ -53,6 +53,7 @@ class Processor:
         response_began: Callable[[str, str], None],
         clock: Callable[[], float] = time.monotonic,
         identity: IdentitySettings | None = None,
+        message_timeout_seconds: float = 5.0,
     ) -> None:
         self.decider = decider
         self.picks = picks
@@ -70,6 +71,7 @@ class Processor:
             else messages.CONTINUE_REQUEST_HEADERS
         )
         """Answer to request headers whose body is still to come."""
+        self.message_timeout_seconds = message_timeout_seconds
         self.open_streams = 0
         self._responses_seen = False
         self._warned_at: float | None = None

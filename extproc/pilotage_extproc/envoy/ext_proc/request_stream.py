@@ -93,6 +93,7 @@ class RequestStream:
         )
         self._head = head
         exchange = self._exchange = Exchange(head)
+        exchange.may_wait(self._ask_patience)
         answer = await processor.decider.begin(exchange)
         if answer is not None:
             await self._answer(answer)
@@ -233,6 +234,10 @@ class RequestStream:
             await response.run()
         finally:
             processor.response_ended(response.outcome(), seen=response.seen)
+
+    async def _ask_patience(self, seconds: float) -> None:
+        """The gateway's timeout begins anew, and is as long as the wait and the usual one together."""
+        await self._stream.write(messages.wait_for(seconds + self._processor.message_timeout_seconds))
 
     def _arrived(self) -> None:
         self._processor.bodies.came(self._expected_bytes)

@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import Previ
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import DownstreamTlsContext
 
 from pilotage_api.calls import ACCEPT_ENCODING, STEERING_PREFIXES
+from pilotage_api.queueing import LONGEST_WAIT_SECONDS
 from pilotage_api.settings import DecisionHeaders, GatewaySettings, TlsFiles
 from pilotage_api.timeouts import CLIENT_TIMEOUT_HEADER, PASSED_ON_TIMEOUT_HEADER
 from pilotage_extproc.envoy import contract as names
@@ -197,6 +198,8 @@ def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
             },
             "failureModeAllow": settings.fail_open_pool is not None,
             "messageTimeout": seconds(settings.message_timeout_seconds),
+            # of requests that wait for room, whose picker says so: no others wait longer
+            "maxMessageTimeout": seconds(LONGEST_WAIT_SECONDS + settings.message_timeout_seconds),
             "processingMode": {
                 "requestHeaderMode": "SEND",
                 "requestBodyMode": "BUFFERED",
