@@ -33,4 +33,3 @@ def find_idle_queues(
             message = "requests wait only while no server is ready: no pool of theirs has admission"
             fix = "set spec.admission.queueDepth in pools, or keep it for servers to come"
             find(Severity.INFO, "no-admission", message, key, "spec.queue", fix)
-

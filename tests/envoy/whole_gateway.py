@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -13,14 +14,12 @@ from envoy_rig import CHAT, CHAT_BODY, ModelServer
 from pilotage_api.settings import GatewaySettings, ListenSettings
 from pilotage_cli.gateway.standalone import Gateway
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 FREE = ListenSettings(gateway="127.0.0.1:0", extproc="127.0.0.1:0", admin="127.0.0.1:0")
 
 
 class WholeGateway:
-    """Pools by name, each of one model of that name, and one rule for the model `auto`.
-
-    `more` are further resources, `spec` what the policy has beside the rule.
-    """
+    """Pools by name, each of one model of that name, and one rule for the model `auto`."""
 
     def __init__(
         self,
@@ -30,11 +29,12 @@ class WholeGateway:
         *,
         documents: Sequence[Mapping[str, Any]] = (),
         spec: Mapping[str, Any] | None = None,
+        pool: Mapping[str, Any] = NOTHING,
         **settings: Any,
     ) -> None:
-        """`documents` are further manifests."""
+        """`documents` are further manifests; `pool` and `spec` further fields of all pools and the policy."""
         folder.mkdir()
-        written = [*(_pool(name, servers) for name, servers in pools.items()), *map(dict, documents)]
+        written = [*(_pool(name, servers, pool) for name, servers in pools.items()), *map(dict, documents)]
         written.append(_policy({"candidates": [{"model": next(iter(pools))}], **rule}, spec or {}))
         (folder / "all.yaml").write_text(yaml.safe_dump_all(written))
         self.gateway = Gateway(
@@ -95,7 +95,7 @@ class WholeGateway:
         return sorted(one for one, row in table.rows().items() if table.ejected_until[row] > now)
 
 
-def _pool(name: str, servers: list[ModelServer]) -> dict[str, Any]:
+def _pool(name: str, servers: list[ModelServer], more: Mapping[str, Any]) -> dict[str, Any]:
     places = [one.address.rpartition(":") for one in servers]
     return {
         "apiVersion": "pilotage.dev/v1alpha1",
@@ -106,6 +106,7 @@ def _pool(name: str, servers: list[ModelServer]) -> dict[str, Any]:
             "endpoints": [{"address": host, "port": int(port)} for host, _, port in places],
             "models": [{"name": name}],
             "health": {"consecutiveFailures": 2, "ejectionTime": "60s"},
+            **more,
         },
     }
 

@@ -23,7 +23,9 @@ class Line:
         self.now = 1000.0
         self.ended: list[tuple[str, str]] = []
         self.line = WaitingLine(
-            lambda _pools: self.room, lambda: self.now, lambda policy, how, _: self.ended.append((policy, how))
+            lambda _pools: self.room,
+            lambda: self.now,
+            lambda policy, how, _: self.ended.append((policy, how)),
         )
         self.told: list[tuple[Waiter, RequestRefused | None]] = []
 
@@ -223,8 +225,8 @@ def test_what_was_expected_is_corrected_when_the_request_has_ended():
     costs_b=st.lists(st.integers(1, 100), min_size=30, max_size=60),
     weights=st.tuples(st.integers(1, 8), st.integers(1, 8)),
 )
-def test_two_backlogged_tenants_differ_by_no_more_than_one_request_s_service(costs_a, costs_b, weights):
-    """Bound of VTC, where costs are known when a request is let through: the dearest request over its weight."""
+def test_backlogged_tenants_differ_by_no_more_than_one_requests_service(costs_a, costs_b, weights):
+    """The bound of VTC where costs are known at dispatch: the dearest request over its weight."""
     line = Line()
     for cost in costs_a:
         line.join("a", cost=cost, weight=weights[0])
@@ -245,9 +247,7 @@ class NobodyIsLost(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.line = Line()
-        self.bounds = BOUNDS.model_copy(
-            update={"max_requests": 8, "max_bytes": 100, "minimum_share": 0.25}
-        )
+        self.bounds = BOUNDS.model_copy(update={"max_requests": 8, "max_bytes": 100, "minimum_share": 0.25})
         self.joined: list[Waiter] = []
         self.gone: list[Waiter] = []
         self.left: list[Waiter] = []
