@@ -21,11 +21,11 @@ class Line:
     def __init__(self, room=0.0):
         self.room = room
         self.now = 1000.0
-        self.ended: list[tuple[str, str]] = []
+        self.ended: list[str] = []
         self.line = WaitingLine(
             lambda _pools: self.room,
             lambda: self.now,
-            lambda policy, how, _: self.ended.append((policy, how)),
+            lambda _policy, how, _: self.ended.append(how),
         )
         self.told: list[tuple[Waiter, RequestRefused | None]] = []
 
@@ -225,8 +225,8 @@ def test_what_was_expected_is_corrected_when_the_request_has_ended():
     costs_b=st.lists(st.integers(1, 100), min_size=30, max_size=60),
     weights=st.tuples(st.integers(1, 8), st.integers(1, 8)),
 )
-def test_backlogged_tenants_differ_by_no_more_than_one_requests_service(costs_a, costs_b, weights):
-    """The bound of VTC where costs are known at dispatch: the dearest request over its weight."""
+def test_two_backlogged_tenants_differ_by_no_more_than_one_request_s_service(costs_a, costs_b, weights):
+    """VTC's bound, where costs are known when a request is let through: the dearest over its weight."""
     line = Line()
     for cost in costs_a:
         line.join("a", cost=cost, weight=weights[0])
@@ -238,7 +238,7 @@ def test_backlogged_tenants_differ_by_no_more_than_one_requests_service(costs_a,
         [one] = line.let_through(1)
         left[one.tenant] -= 1
         given_to[one.tenant] += one.cost / one.weight
-        assert abs(given_to["a"] - given_to["b"]) <= 100 / min(weights)
+        assert abs(given_to["a"] - given_to["b"]) <= 100 / min(weights) + 1e-6
 
 
 class NobodyIsLost(RuleBasedStateMachine):
