@@ -159,7 +159,7 @@ async def test_a_model_without_servers_holds_a_request_until_one_is_there(start,
     await gateway.until(lambda: len(line) == 1)
     page = gateway.gateway.server.view.metrics().decode()
     assert 'pilotage_pool_queue_requests{pool="default/m"} 1.0' in page
-    assert 'pilotage_pool_saturation{pool="default/m"} 1.0' in page
+    assert "pilotage_pool_saturation{" not in page
     host, _, port = server.address.rpartition(":")
     file = tmp_path / "resources" / "all.yaml"
     file.write_text(

@@ -42,12 +42,17 @@ class PoolRoom:
             return True
         return bool(self._engines.free(np.array([row]), known.admission_queue_depth)[0] >= 1)
 
+    def bounded(self) -> list[str]:
+        """Keys of the pools with `admission`."""
+        pools = self._current.index.pools
+        return [pool for pool, known in pools.items() if known.admission_queue_depth is not None]
+
     def use(self) -> Iterator[tuple[str, float]]:
-        """Each pool with `admission` and how full it is: 1.0 is full, more is beyond; without servers 1.0."""
-        for pool, known in self._current.index.pools.items():
-            if known.admission_queue_depth is not None:
-                rows, queue_depth = self._usable(pool)
-                yield pool, self._engines.use(rows, queue_depth or 0.0) if len(rows) else 1.0
+        """Of these, each with servers that take requests and how full it is: 1.0 is full, more is beyond."""
+        for pool in self.bounded():
+            rows, queue_depth = self._usable(pool)
+            if len(rows):
+                yield pool, self._engines.use(rows, queue_depth or 0.0)
 
     def _usable(self, pool: str) -> tuple[NDArray[np.intp], float | None]:
         index, table = self._current.index, self._table

@@ -25,13 +25,13 @@ def queue_readings(line: WaitingLine, room: PoolRoom) -> list[Reading]:
             "Requests that wait for room at a pool; one that waits for several counts at each.",
             ("pool",),
             lambda: {
-                **{(pool,): 0 for pool, _ in room.use()},
+                **{(pool,): 0 for pool in room.bounded()},
                 **{(pool,): count for pool, count in line.by_pool().items()},
             },
         ),
         Reading(
             "pilotage_pool_saturation",
-            "Requests at a pool with admission over what its servers take before they have no room.",
+            "Requests at the servers of a pool with admission over what these take; absent without servers.",
             ("pool",),
             lambda: {(pool,): use for pool, use in room.use()},
         ),

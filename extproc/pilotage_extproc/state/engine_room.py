@@ -74,9 +74,7 @@ class EngineRoom:
         return left
 
     def use(self, rows: NDArray[np.intp], queue_depth: float) -> float:
-        """Share of what these engines can take that is taken; 1.0 is full. NaN without engines."""
-        if not len(rows):
-            return float("nan")
+        """Share of what these engines can take that is taken; 1.0 is full. There is at least one."""
         self._fit()
         table = self._table
         fresh = self._generation[rows] == table.generation[rows]

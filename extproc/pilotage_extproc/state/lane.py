@@ -85,8 +85,25 @@ class Lane:
         self.waiting[waiter] = None
         self.level(waiter.priority).add(waiter)
 
-    def remove(self, waiter: Waiter) -> None:
-        """It does not wait any more."""
+    def give(self, waiter: Waiter) -> None:
+        """It is its turn, and its tenant is charged for it."""
+        self.turns += 1
+        self.level(waiter.priority).shares.charge(waiter.tenant, waiter.cost, waiter.weight)
+        waiter.give()
+
+    def take_back(self, waiter: Waiter, round_number: int) -> None:
+        """Its turn was no use."""
+        self.turns -= 1
+        self.level(waiter.priority).shares.charge(waiter.tenant, -waiter.cost, waiter.weight)
+        waiter.take_back(round_number)
+
+    def remove(self, waiter: Waiter, *, used: bool) -> None:
+        """It does not wait any more; a turn that it has and did not use is not charged."""
+        if waiter.has_turn:
+            self.turns -= 1
+            if not used:
+                self.level(waiter.priority).shares.charge(waiter.tenant, -waiter.cost, waiter.weight)
+        waiter.end()
         del self.waiting[waiter]
         if self._late.pop(waiter, waiter) is waiter:
             self.level(waiter.priority).remove(waiter)

@@ -98,20 +98,21 @@ class WaitingLine:
         self._lane(waiter.pools).add(waiter)
         self.give_turns()
 
-    def leave(self, waiter: Waiter) -> bool:
-        """It does not wait any more: its place is free at once. False where it did not wait."""
+    def leave(self, waiter: Waiter, *, used: bool = False) -> bool:
+        """It does not wait any more: its place is free at once. False where it did not wait.
+
+        `used` says that it went: else a turn that it has is not charged.
+        """
         lane = self._lanes.get(waiter.pools)
         if lane is None or waiter not in lane.waiting:
             return False
-        lane.remove(waiter)
         use = self._use[waiter.policy]
         del use.waiting[waiter]
         use.bytes -= waiter.body_bytes
         use.sheddable -= waiter.priority < 0
         if not use.waiting:
             del self._use[waiter.policy]
-        lane.turns -= waiter.has_turn
-        waiter.end()
+        lane.remove(waiter, used=used)
         return True
 
     def left(self, waiter: Waiter) -> None:
@@ -122,7 +123,7 @@ class WaitingLine:
 
     def went(self, waiter: Waiter) -> Served | None:
         """It used its turn. None where it did not wait any more."""
-        if not self.leave(waiter):
+        if not self.leave(waiter, used=True):
             return None
         self._ended(waiter, "served")
         level = self._lane(waiter.pools).level(waiter.priority)
@@ -134,9 +135,7 @@ class WaitingLine:
         lane = self._lanes.get(waiter.pools)
         if lane is None or waiter not in lane.waiting or not waiter.has_turn:
             return
-        waiter.take_back(self._round)
-        lane.turns -= 1
-        lane.level(waiter.priority).shares.charge(waiter.tenant, -waiter.cost, waiter.weight)
+        lane.take_back(waiter, self._round)
         if self._closed:
             self.refuse(waiter, self.draining())
         elif self._clock() - waiter.since >= waiter.bounds.max_wait_seconds:
@@ -213,9 +212,7 @@ class WaitingLine:
             waiter = lane.next(self._round, self._clock())
             if waiter is None:
                 return
-            lane.turns += 1
-            lane.level(waiter.priority).shares.charge(waiter.tenant, waiter.cost, waiter.weight)
-            waiter.give()
+            lane.give(waiter)
 
     def _lane(self, pools: frozenset[str]) -> Lane:
         lane = self._lanes.get(pools)
