@@ -12,4 +12,4 @@ class QueueSnapshot(Part):
     minimum_share: float
     """Of what is let through while higher priorities wait, 0 to 1."""
     priority: int = 0
-    """Of its requests, where nothing says otherwise; below 0 they are shed first."""
+    """Of its requests, to which the tenant's is added; below 0 they are shed first."""

@@ -40,8 +40,7 @@ class Queue(Block):
     minimum_share: Share = "0.05"
     """Of the requests let through, to each lower priority that waits beside higher ones."""
     priority: int = Field(default=0, ge=-1000, le=1000, strict=True)
-    """Of requests for which no InferenceObjective or tenant says one. Higher ones go first; those below 0
-    may be shed."""
+    """Of its requests, to which the tenant's is added. Higher ones go first; those below 0 may be shed."""
 
     def problems(self) -> Iterable[Problem]:
         """A wait that is longer than can be kept."""

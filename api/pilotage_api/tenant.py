@@ -52,9 +52,9 @@ class TenantSpec(Block):
     models: list[ModelName] = Field(default=[], max_length=256, json_schema_extra=UNIQUE)
     """Model names it may ask for, exact or with `*` and `?`; empty is any. Others do not exist for it."""
     weight: int = Field(default=1, ge=1, le=1000, strict=True)
-    """Its share where requests wait, relative to other tenants. Nothing waits yet."""
+    """Its share where requests wait, relative to other tenants (docs/queues.md)."""
     priority: int = Field(default=0, ge=-1000, le=1000, strict=True)
-    """Who goes first where requests wait; below 0 is sheddable. Nothing waits yet."""
+    """Who goes first where requests wait, added to `queue.priority`; together below 0 is sheddable."""
     limits: list[RateLimit] = Field(default=[], max_length=16)
     """Requests, tokens and concurrency, beside those of policies; all hold."""
     budgets: list[BudgetLimit] = Field(default=[], max_length=8)

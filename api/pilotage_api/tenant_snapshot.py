@@ -15,6 +15,10 @@ class TenantSnapshot(Part):
     """Empty is any."""
     models: tuple[str, ...] = ()
     """Names it may ask for, exact or globs; empty is any."""
+    weight: int = 1
+    """Of its share of service where requests wait."""
+    priority: int = 0
+    """Of its requests where they wait, added to that of the policy."""
     governance: GovernanceSnapshot | None = None
     """Limits and budgets; None has neither."""
     unenforceable: str | None = None

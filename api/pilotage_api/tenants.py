@@ -78,6 +78,8 @@ def _snapshot(tenant: Tenant, key: ResourceKey, settings: GatewaySettings, find:
         key=key.key,
         teams=tuple(spec.teams),
         models=tuple(spec.models),
+        weight=spec.weight,
+        priority=spec.priority,
         governance=governance,
         unenforceable=unkept,
     )

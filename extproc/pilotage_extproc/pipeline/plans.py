@@ -83,8 +83,6 @@ class StageParts:
     alerts: Alerts
     room: PoolRoom
     line: WaitingLine
-    standing: Callable[[Identity], Standing] = lambda _: ORDINARY
-    """Priority and weight of who asks."""
     keys: KeyBook = field(default_factory=KeyBook)
     salt_key: bytes = b""
     """What salts of tenants' prefix caches are made with; the same in all processes of a gateway."""
@@ -169,6 +167,11 @@ class PlanBook:
             )
         return plan
 
+    def _standing(self, identity: Identity) -> Standing:
+        """Priority and weight of who asks."""
+        tenant = self._parts.current.index.tenants.get(identity.tenant)
+        return ORDINARY if tenant is None else tenant.standing
+
     def queued(self, plan: Plan, policy: str, bounds: QueueSnapshot, pools: frozenset[str]) -> Plan:
         """A rule's plan where its policy's requests wait for room at these pools."""
         parts = self._parts
@@ -179,7 +182,7 @@ class PlanBook:
             line=parts.line,
             room=parts.room,
             objectives=parts.objectives,
-            standing=parts.standing,
+            standing=self._standing,
             again=partial(consider, self.on_body),
             clock=parts.clock,
         )

@@ -7,6 +7,7 @@ from typing import Final
 from pilotage_api.precedence import is_glob
 from pilotage_api.tenant_snapshot import TenantSnapshot
 from pilotage_extproc.rules.globs import glob_pattern
+from pilotage_extproc.state.waiter import ORDINARY, Standing
 
 _ANY: Final = frozenset[str]()
 
@@ -24,12 +25,16 @@ class TenantRules:
     unenforceable: str | None = None
     """Why its requests are refused: what it may do is not known."""
 
+    standing: Standing = ORDINARY
+    """Where requests wait."""
+
     @classmethod
     def of(cls, tenant: TenantSnapshot) -> "TenantRules":
         """Of a tenant of the snapshot."""
         patterns = tuple([glob_pattern(model) for model in tenant.models if is_glob(model)])
         models = frozenset(model for model in tenant.models if not is_glob(model))
-        return cls(tenant.name, frozenset(tenant.teams), models, patterns, tenant.unenforceable)
+        standing = Standing(tenant.priority, float(tenant.weight))
+        return cls(tenant.name, frozenset(tenant.teams), models, patterns, tenant.unenforceable, standing)
 
     def allows_team(self, team: str) -> bool:
         """Whether it has the team, or a request of none."""

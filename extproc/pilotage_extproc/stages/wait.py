@@ -101,13 +101,15 @@ class Wait(Step):
         return frozenset([group.pool for group in groups if group.tier in tiers])
 
     def _priority(self, exchange: Exchange, standing: Standing, pools: frozenset[str]) -> int:
-        """The tenant's, else the policy's; an InferenceObjective may only lower a tenant's own."""
-        own = self._bounds.priority if standing.priority is None else standing.priority
-        objective = exchange.head.objective
-        if not objective:
-            return own
-        named = max((self._objectives.priority(pool, objective) for pool in pools), default=0)
-        return named if standing.priority is None else min(named, own)
+        """The tenant's and the policy's; an InferenceObjective stands for the latter.
+
+        Of a tenant's request it may only lower it: clients choose the header.
+        """
+        own, objective = self._bounds.priority, exchange.head.objective
+        if objective:
+            named = max((self._objectives.priority(pool, objective) for pool in pools), default=0)
+            own = min(named, own) if exchange.identity.tenant else named
+        return own + standing.priority
 
     def _has_room(self, exchange: Exchange) -> bool:
         targets = exchange.decision.targets

@@ -11,8 +11,8 @@ from pilotage_extproc.domain.refusals import RequestRefused
 class Standing(NamedTuple):
     """How a tenant stands among those that wait."""
 
-    priority: int | None = None
-    """Of its requests; None is that of the policy."""
+    priority: int = 0
+    """Of its requests, added to that of the policy."""
     weight: float = 1.0
     """Of its share of service, above 0."""
 

@@ -257,6 +257,25 @@ async def test_a_loud_tenant_s_queue_is_not_before_a_quiet_one():
     await asyncio.gather(*loud, return_exceptions=True)
 
 
+async def test_a_tenant_of_higher_priority_goes_before_those_that_came_earlier():
+    tenant = """
+---
+apiVersion: pilotage.dev/v1alpha1
+kind: Tenant
+metadata: {name: first}
+spec: {priority: 5}
+"""
+    gate = await Gateway().start(policy=f"{QUEUE}{tenant}")
+    gate.fill()
+    [ordinary] = await gate.asked(tenant="other")
+    [urgent] = await gate.asked(tenant="first")
+    gate.report(4)
+    done, _ = await asyncio.wait([ordinary, urgent], return_when=asyncio.FIRST_COMPLETED)
+    assert done == {urgent}
+    ordinary.cancel()
+    await asyncio.gather(ordinary, return_exceptions=True)
+
+
 async def test_a_policy_without_a_queue_has_nothing_of_it_in_its_plan():
     gate = await Gateway().start(policy="")
     plan = gate.deciding.current.index.exact["auto"][0].policy.rules[0].plan
