@@ -1,0 +1,313 @@
+"""Looking for values in a JSON body, in short turns: what was found, and where it stands.
+
+Short strings are looked at together, long ones in slices that overlap; what stands apart in neighbouring
+parts of text of one message is looked at as one. JSON within a string (arguments of tools) and whole tokens
+in base64 are decoded.
+"""
+
+import base64
+import binascii
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import orjson
+
+from pilotage_extproc.content.folding import Folding
+from pilotage_extproc.content.json_strings import json_texts
+from pilotage_extproc.content.patterns import compiled
+from pilotage_extproc.content.places import Place
+from pilotage_extproc.content.spans import Detector
+
+_SLICE: Final = 16 * 1024
+_OVERLAP: Final = 1024
+_DEEPEST: Final = 3
+_PAUSE_STRINGS: Final = 512
+_LONGEST_WORD: Final = 16
+_EDGE: Final = 256
+"""Bytes of each part's end that are read together with the next one's beginning."""
+_MOST_PAUSES: Final = 4000
+"""Of one body, 32 candidates each: no text that people write has as many."""
+_MOST_TOKEN: Final = 4096
+"""Characters of one token in base64 that is decoded."""
+_SAME_PART: Final = frozenset((b"text", b"type", b"input_text", b"output_text"))
+_SAYS_NOTHING: Final = _SAME_PART | {
+    b"role", b"user", b"assistant", b"system", b"tool", b"developer", b"content", b"messages", b"model",
+    b"function", b"name", b"description", b"parameters", b"properties", b"object", b"string", b"stream",
+    b"required", b"max_tokens", b"temperature", b"tools", b"id", b"input", b"arguments", b"tool_calls",
+}  # fmt: skip
+_BREAK: Final = b"\x00"
+
+
+class Piece(NamedTuple):
+    """Bytes of one place."""
+
+    place: Place
+    start: int
+    end: int
+
+
+class Found(NamedTuple):
+    """One value, in one piece or several; holds nothing of its text beyond the digest of it."""
+
+    kind: str
+    pieces: tuple[Piece, ...]
+    value: bytes
+    """As detectors read it; kept until the request has been decided."""
+
+
+class TooMuchToCheckError(Exception):
+    """The body has more that looks like a value than is checked."""
+
+
+class Scan:
+    """What a scan has found so far."""
+
+    def __init__(self) -> None:
+        self.found: list[Found] = []
+        self._seen: set[tuple[str, int, int, int]] = set()
+        self._pauses = 0
+
+    def add(self, kind: str, pieces: tuple[Piece, ...], value: bytes) -> None:
+        """One value; once, though slices overlap."""
+        if not pieces:
+            return
+        place, start, end = pieces[0]
+        key = (kind, id(place), start, end)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.found.append(Found(kind, pieces, value))
+
+    def pause(self) -> None:
+        """Some candidates have been checked. Raises TooMuchToCheckError where they become too many."""
+        self._pauses += 1
+        if self._pauses > _MOST_PAUSES:
+            raise TooMuchToCheckError
+
+
+class Scanner:
+    """Looks for what some detectors find."""
+
+    def __init__(self, detectors: Sequence[Detector], folding: Folding) -> None:
+        self._detectors = tuple(detectors)
+        self._folding = folding
+        self._tokens = compiled(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+
+    def steps(self, body: bytes, scan: Scan) -> Iterator[None]:
+        """Scan a valid JSON body, with a pause after each piece of work of about a millisecond.
+
+        Raises TooMuchToCheckError.
+        """
+        chunk, run = _Chunk(), list[Place]()
+        for count, one in enumerate(json_texts(body), 1):
+            if count % _PAUSE_STRINGS == 0:
+                yield
+            word = body[one.start : one.end] if one.end - one.start < _LONGEST_WORD else None
+            if word in _SAYS_NOTHING:
+                if run and word not in _SAME_PART:
+                    yield from self._across(run, scan)
+                    run = []
+                continue
+            place = Place(body[one.start : one.end], one.start, is_number=one.is_number)
+            chunk.add(place)
+            if one.is_key:
+                yield from self._across(run, scan)
+                run = []
+            else:
+                run.append(place)
+            if chunk.size >= _SLICE:
+                yield from self._read(chunk, scan)
+                chunk = _Chunk()
+            yield from self._nested(place, scan)
+        yield from self._read(chunk, scan)
+        yield from self._across(run, scan)
+
+    def _across(self, run: list[Place], scan: Scan) -> Iterator[None]:
+        """What stands partly in one part of text and partly in the next."""
+        if len(run) < 2:
+            return
+        chunk = _Chunk()
+        for place in run:
+            chunk.read_on(place)
+        for slice_ in chunk.slices(self._folding):
+            yield from self._detect(slice_, scan, across=True)
+            yield
+
+    def _nested(self, place: Place, scan: Scan) -> Iterator[None]:
+        """JSON within a string, as far as it is written with escapes there again."""
+        if place.depth >= _DEEPEST or b"\\" not in place.text or place.text[:1] not in (b"{", b"["):
+            return
+        try:
+            orjson.loads(place.text)
+        except orjson.JSONDecodeError:
+            return
+        yield
+        chunk = _Chunk()
+        for count, one in enumerate(json_texts(place.text), 1):
+            if count % 512 == 0:
+                yield
+            raw = place.text[one.start : one.end]
+            if b"\\" in raw:
+                inner = Place(raw, one.start, place)
+                chunk.add(inner)
+                yield from self._nested(inner, scan)
+        yield from self._read(chunk, scan)
+
+    def _read(self, chunk: "_Chunk", scan: Scan) -> Iterator[None]:
+        for slice_ in chunk.slices(self._folding):
+            yield from self._detect(slice_, scan)
+            yield
+
+    def _detect(self, slice_: "_Slice", scan: Scan, *, across: bool = False) -> Iterator[None]:
+        text = slice_.text
+        for detector in self._detectors:
+            for span in detector.find(text):
+                if span is None:
+                    scan.pause()
+                    yield
+                elif span.end < len(text) or slice_.is_last or span.start < len(text) - _OVERLAP:
+                    pieces = slice_.pieces_of(span.start, span.end)
+                    if len(pieces) > across:
+                        scan.add(detector.name, pieces, text[span.start : span.end])
+        if not across:
+            yield from self._decoded(slice_, scan)
+
+    def _decoded(self, slice_: "_Slice", scan: Scan) -> Iterator[None]:
+        """Whole tokens that are text in base64."""
+        text = slice_.text
+        tokens: list[tuple[int, int]] = []
+        texts: list[bytes] = []
+        begins = [0]
+        for count, found in enumerate(self._tokens.finditer(text), 1):
+            if count % 256 == 0:
+                yield
+            start, end = found.span()
+            plain = _base64_text(text[start:end]) if end - start <= _MOST_TOKEN else None
+            if plain is not None:
+                tokens.append((start, end))
+                texts.append(plain)
+                begins.append(begins[-1] + len(plain) + 1)
+        if not tokens:
+            return
+        decoded = _BREAK.join(texts)
+        for detector in self._detectors:
+            for span in detector.find(decoded):
+                if span is None:
+                    scan.pause()
+                    yield
+                    continue
+                pieces = slice_.pieces_of(*tokens[bisect_right(begins, span.start) - 1])
+                scan.add(detector.name, pieces, decoded[span.start : span.end])
+
+
+def _base64_text(token: bytes) -> bytes | None:
+    """What a token says, where that is text."""
+    body = token.rstrip(b"=")
+    if len(body) % 4 == 1:
+        return None
+    try:
+        raw = base64.b64decode(
+            body + b"=" * (-len(body) % 4), altchars=b"-_" if b"-" in body or b"_" in body else None
+        )
+        text = raw.decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+    return raw if text.isprintable() or "\n" in text else None
+
+
+class _Part(NamedTuple):
+    """What one piece becomes in a slice."""
+
+    at: int
+    text: bytes
+    piece: Piece
+    original: bytes | None
+    """Where it was folded."""
+
+
+def _part(at: int, piece: Piece, folding: Folding) -> _Part:
+    piece = _on_boundaries(piece)
+    original = piece.place.text[piece.start : piece.end]
+    if original.isascii():
+        return _Part(at, original, piece, None)
+    return _Part(at, folding.folded(original), piece, original)
+
+
+class _Slice(NamedTuple):
+    """A text to look at at once, folded, and what it is made of."""
+
+    text: bytes
+    parts: "tuple[_Part, ...]"
+    is_last: bool
+    folding: Folding
+
+    def pieces_of(self, start: int, end: int) -> tuple[Piece, ...]:
+        """Where bytes of the text stand."""
+        found: list[Piece] = []
+        for at, text, piece, original in self.parts:
+            stop = at + len(text)
+            if stop <= start or at >= end:
+                continue
+            begin, finish = max(start, at) - at, min(end, stop) - at
+            if original is not None:
+                begin, finish = self.folding.offsets(original, begin, finish)
+            if begin < finish:
+                found.append(Piece(piece.place, piece.start + begin, piece.start + finish))
+        return tuple(found)
+
+
+class _Chunk:
+    """Strings that are looked at together."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Piece | None] = []
+        self.size = 0
+
+    def add(self, place: Place) -> None:
+        """One more string."""
+        if self._pieces:
+            self._pieces.append(None)
+        for start in range(0, max(1, len(place.text)), _SLICE):
+            self._pieces.append(Piece(place, start, min(start + _SLICE, len(place.text))))
+        self.size += len(place.text)
+
+    def read_on(self, place: Place) -> None:
+        """A part that is read on from the one before; of a long one its ends alone."""
+        size = len(place.text)
+        if size <= 2 * _EDGE:
+            self._pieces.append(Piece(place, 0, size))
+        else:
+            self._pieces += (Piece(place, 0, _EDGE), None, Piece(place, size - _EDGE, size))
+
+    def slices(self, folding: Folding) -> Iterator[_Slice]:
+        """What is looked at at once: some 16 KiB, each beginning with the end of the one before."""
+        parts: list[_Part] = []
+        texts: list[bytes] = []
+        size = fresh = 0
+        for index, piece in enumerate(self._pieces):
+            if piece is None:
+                texts.append(_BREAK)
+                size += 1
+                continue
+            part = _part(size, piece, folding)
+            text = part.text
+            parts.append(part)
+            texts.append(text)
+            size += len(text)
+            fresh += len(text)
+            if fresh >= _SLICE and index + 1 < len(self._pieces):
+                yield _Slice(b"".join(texts), tuple(parts), False, folding)
+                last = _part(0, piece._replace(start=max(piece.start, piece.end - _OVERLAP)), folding)
+                parts, texts, size, fresh = [last], [last.text], len(last.text), 0
+        if texts:
+            yield _Slice(b"".join(texts), tuple(parts), True, folding)
+
+
+def _on_boundaries(piece: Piece) -> Piece:
+    """The piece without halves of characters: what is cut off is the other piece's."""
+    text, start, end = piece.place.text, piece.start, piece.end
+    while start > 0 and start < len(text) and text[start] & 0xC0 == 0x80:
+        start -= 1
+    while end < len(text) and end > start and text[end] & 0xC0 == 0x80:
+        end -= 1
+    return Piece(piece.place, start, end)

@@ -1,0 +1,119 @@
+"""Other spellings of the same characters, and other places than one string, hide nothing."""
+
+import base64
+import json
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scanning import chat, kinds_in, redacted, seen
+
+from pilotage_extproc.content.folding import Folding
+from pilotage_extproc.content.json_strings import json_texts
+from pilotage_extproc.content.scan import Scan, Scanner, TooMuchToCheckError
+from pilotage_extproc.content.spans import Span
+
+EMAIL = "alice@mail.example"
+CARD = "4111111111111111"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ａｌｉｃｅ＠ｍａｉｌ．ｅｘａｍｐｌｅ",
+        "al\u200bice@ma\u00adil.exam\u2060ple",
+        "а\u0301lісe@mаil.еxаmple",  # Cyrillic letters
+        base64.b64encode(f"write to {EMAIL}, please".encode()).decode(),
+        base64.urlsafe_b64encode(f"write to {EMAIL}?>>".encode()).decode(),
+    ],
+)
+def test_disguised_addresses_are_found_and_replaced(text: str) -> None:
+    body = chat(f"hello {text} there")
+    [content] = orjson.loads(redacted(body))["messages"][0]["content"]
+    assert content["text"].startswith("hello [EMAIL_")
+    assert content["text"].endswith("] there")
+
+
+@pytest.mark.parametrize(
+    "digits", ["４１１１１１１１１１１１１１１１", "٤١١١١١١١١١١١١١١١", "4111‑1111‑1111‑1111"]
+)
+def test_digits_of_all_scripts_are_digits(digits: str) -> None:
+    assert "payment-card" in kinds_in(digits)
+
+
+@given(st.integers(1, len(EMAIL) - 1), st.booleans())
+def test_a_value_split_over_two_parts_is_found_at_every_character(at: int, dumped_plainly: bool) -> None:
+    body = chat(f"mail {EMAIL[:at]}", f"{EMAIL[at:]} now")
+    if dumped_plainly:
+        body = json.dumps(json.loads(body)).encode()
+    texts = [part["text"] for part in orjson.loads(redacted(body))["messages"][0]["content"]]
+    assert EMAIL not in "".join(texts)
+    assert "".join(texts).startswith("mail [EMAIL_")
+
+
+def test_a_part_that_follows_does_not_hide_a_value() -> None:
+    assert {one.kind for one in seen(chat(CARD, "1"))} == {"payment-card"}
+
+
+@given(st.integers(0, 40_000))
+def test_a_value_is_found_anywhere_in_a_long_text(before: int) -> None:
+    filler = "word " * (before // 5)
+    assert "email" in kinds_in(f"{filler}{EMAIL} {'é' * 9000}")
+
+
+@given(st.integers(0, 3), st.booleans())
+def test_json_within_strings_is_read_and_stays_json(depth: int, as_number: bool) -> None:
+    value: object = {"to": EMAIL.replace("@", "\\u0040"), "card": int(CARD) if as_number else CARD}
+    text = json.dumps(value).replace("\\\\u0040", "\\u0040")
+    for _ in range(depth):
+        text = json.dumps({"arguments": text})
+    found = redacted(b'{"messages":' + text.encode() + b"}").decode()
+    assert CARD not in found
+    for _ in range(depth):
+        found = json.loads(found)["messages" if found.startswith('{"m') else "arguments"]
+        found = found["arguments"] if isinstance(found, dict) else found
+    inner = json.loads(found) if isinstance(found, str) else found
+    inner = inner.get("messages", inner)
+    assert inner["to"].startswith("[EMAIL_")
+    assert inner["card"].startswith("[PAYMENT-CARD_")
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_all_strings_of_a_json_text_are_found(value: object) -> None:
+    body = orjson.dumps({"x": value}, option=orjson.OPT_INDENT_2)
+
+    def strings(one: object) -> list[str]:
+        if isinstance(one, str):
+            return [one]
+        if isinstance(one, list):
+            return [text for item in one for text in strings(item)]
+        if isinstance(one, dict):
+            return [text for name, item in one.items() for text in (name, *strings(item))]
+        return []
+
+    found = [
+        orjson.loads(b'"%b"' % body[one.start : one.end]) for one in json_texts(body) if not one.is_number
+    ]
+    assert found == strings({"x": value})
+
+
+class Everywhere:
+    name = "everywhere"
+
+    def find(self, text: bytes) -> Iterator[Span | None]:
+        while True:
+            yield Span(0, 1)
+            yield None
+
+
+def test_a_body_with_too_many_candidates_is_given_up() -> None:
+    with pytest.raises(TooMuchToCheckError):
+        for _ in Scanner([Everywhere()], Folding()).steps(chat("x"), Scan()):
+            pass
