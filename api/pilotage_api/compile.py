@@ -19,6 +19,8 @@ from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.prompt_findings import find_unfound_features
 from pilotage_api.queue_findings import find_idle_queues
+from pilotage_api.require import labels_of
+from pilotage_api.residency import find_in_labels
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import (
@@ -85,6 +87,7 @@ def compile_resources(
     for pool in pools:
         _find_in_pool(pool, installed, find)
         find_in_external(pool, pool_key(pool), settings, in_cluster=in_cluster, find=find)
+        find_in_labels(pool, pool_key(pool), find)
     served = _names_without_policy(names, namespaces, find)
     spending = Spending.of(settings.governance.store, pools)
     routes = compile_policies(
@@ -203,6 +206,7 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         saturation=spec.saturation.snapshot(),
         health=spec.health.snapshot(),
         model_facts=tuple(made for model in spec.models if (made := model.snapshot()).says_anything),
+        labels=labels_of(pool),
         external=None if spec.external is None else spec.external.snapshot(pool_key(pool).namespace),
         admission_queue_depth=None if spec.admission is None or not measured else spec.admission.queue_depth,
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
+from pilotage_api.content_rules import Content
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot, Per, RateLimitSnapshot
 from pilotage_api.model_facts import Money
 from pilotage_api.resource import (
@@ -17,6 +18,7 @@ from pilotage_api.resource import (
 )
 from pilotage_api.scheduling import Duration, Share, seconds
 from pilotage_api.time_zones import TimeZone, time_zone_problem
+from pilotage_api.tool_rules import ToolRule
 
 Party = Literal["policy", "tenant", "team", "key", "user", "model"]
 Bound = Annotated[int, Field(ge=1, le=1_000_000_000_000, strict=True)]
@@ -164,9 +166,9 @@ class BudgetLimit(Block):
 class Governance(Block):
     """What a policy bounds and forbids."""
 
-    tools: ReservedObject
-    """Which tools may be offered to the model."""
-    content: ReservedObject
+    tools: list[ToolRule] = Field(default=[], max_length=16)
+    """Which tools may be offered to the model; all that hold count."""
+    content: Content | None = None
     """What may stand in requests and answers."""
     limits: list[RateLimit] = Field(default=[], max_length=16)
     """Requests, tokens and concurrency; all hold."""

@@ -8,6 +8,7 @@ from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.governance import BudgetLimit, Governance
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot
+from pilotage_api.guards_snapshot import GuardsSnapshot
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.naming import pool_key
 from pilotage_api.snapshot import Binding, CandidateModel, RuleSnapshot
@@ -49,6 +50,8 @@ class Governed:
 
     governance: GovernanceSnapshot | None = None
     instead: tuple[RuleSnapshot, ...] = ()
+    guards: GuardsSnapshot | None = None
+    """Content and tools."""
 
 
 def compile_governance(

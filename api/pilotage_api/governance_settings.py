@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pilotage_api.content_settings import ContentSettings
 from pilotage_api.identity_settings import IdentitySettings
 from pilotage_api.settings_part import SettingsPart
 from pilotage_api.store_settings import StoreSettings
@@ -19,6 +20,7 @@ class GovernanceSettings(SettingsPart):
     """File with a secret that salts of `kvIsolation` are made with, the same for all pickers; unset takes
     none, so that whoever reaches engines directly could tell a tenant's salt."""
     store: StoreSettings = StoreSettings()
+    content: ContentSettings = ContentSettings()
 
     @property
     def floor(self) -> bool:

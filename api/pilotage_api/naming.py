@@ -11,6 +11,7 @@ from datetime import datetime
 from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.findings import ResourceKey
 from pilotage_api.modelpool import ModelPool
+from pilotage_api.require import labels_of
 from pilotage_api.resource import OLDEST
 from pilotage_api.snapshot import Binding, NameKind
 
@@ -157,6 +158,12 @@ class NameRegistry:
             if binding.upstream_model == model.upstream or binding.upstream_model in adapters:
                 return model.snapshot()
         return None
+
+    def labels_of(self, pool: str) -> dict[str, str]:
+        """Labels of a pool (`namespace/name`) as residency sees them; none of one that is not there."""
+        namespace, _, name = pool.partition("/")
+        found = self._pools.get(ResourceKey("ModelPool", namespace, name))
+        return {} if found is None else labels_of(found)
 
     def pool_names(self, namespace: str) -> list[str]:
         """Names of a namespace's pools."""

@@ -1,13 +1,16 @@
 """Policies to routes, in order of precedence."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pilotage_api.findings import Find, Severity
 from pilotage_api.floor import find_outranked
 from pilotage_api.governance_rules import Governed, Spending, compile_governance
+from pilotage_api.guard_findings import compile_guards
 from pilotage_api.naming import EVERY_NAMESPACE, Meaning, NameRegistry
 from pilotage_api.precedence import WayIn, policy_key, takers, ways_in
 from pilotage_api.profile_findings import find_in_override, find_in_profile
+from pilotage_api.residency import kept
 from pilotage_api.routepolicy import Candidate, RoutePolicy
 from pilotage_api.rules import Names, compile_candidates, compile_rules
 from pilotage_api.snapshot import CandidateModel, PolicyRoute, RuleSnapshot
@@ -62,11 +65,18 @@ def _governed(
 
     def candidates(models: list[str], path: str) -> tuple[CandidateModel, ...]:
         given = [Candidate(model=model) for model in models]
-        return compile_candidates(given, path, key, names.meaning_of, find)
+        found = compile_candidates(given, path, key, names.meaning_of, find)
+        for rule in rules:  # whichever it stands in for
+            found = kept(found, rule.require, names.registry.labels_of, key, f"{path}.candidates", find)
+        return found
 
-    return compile_governance(
-        policy.spec.governance, rules, candidates, spending, key, find, transforms_of(policy, key)
+    governance = policy.spec.governance
+    governed = compile_governance(
+        governance, rules, candidates, spending, key, find, transforms_of(policy, key)
     )
+    if governance is None:
+        return governed
+    return replace(governed, guards=compile_guards(governance.content, governance.tools, key, find))
 
 
 def _remembered(names: NameRegistry) -> Callable[[str, str], Meaning]:

@@ -87,6 +87,7 @@ def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], governed: Gove
             governance=governed.governance,
             instead=governed.instead,
             queue=queue,
+            guards=governed.guards,
         )
         found.append(WayIn(key, rank, route))
     return found

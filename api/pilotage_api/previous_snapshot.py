@@ -156,6 +156,8 @@ def _lowered(route: PolicyRoute) -> PreviousRoute | None:
         route.overrides,
         route.governance,
         route.queue,
+        route.guards,
+        first.require or None,
     )
     if first.transforms or any(one is not None for one in newer):
         return None

@@ -14,6 +14,7 @@ from pilotage_api.governance import Governance
 from pilotage_api.keywords import KeywordSet
 from pilotage_api.objective import Objective, OutputBudget, Stickiness
 from pilotage_api.queueing import Queue
+from pilotage_api.require import Require
 from pilotage_api.resource import (
     API_VERSION,
     STAYS_LEFT_OUT,
@@ -178,6 +179,8 @@ class Rule(Block):
     """How long its requests may take."""
     fallback: Fallback | None = None
     """Where its requests go when no candidate can take them; the policy's when omitted."""
+    require: Require | None = None
+    """What holds wherever its requests go."""
 
     def problems(self) -> Iterable[Problem]:
         """A condition that cannot be evaluated, and weights that do not say who comes first."""
@@ -263,7 +266,7 @@ class RoutePolicySpec(Block):
     fallback: Fallback | None = None
     """Where requests go when no candidate can take them, for rules that do not say so themselves."""
     governance: Governance | None = None
-    """Limits and budgets."""
+    """Tools, content, limits and budgets."""
     queue: Queue | None = None
     """How requests wait while no server has room; without it they never do."""
     transform: Transform | None = None

@@ -13,6 +13,7 @@ from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.keywords import find_in_keywords
 from pilotage_api.naming import Meaning, NameRegistry
 from pilotage_api.objective_findings import find_in_objective
+from pilotage_api.residency import kept, kept_fallback
 from pilotage_api.routepolicy import Candidate, RoutePolicy
 from pilotage_api.snapshot import CandidateModel, RuleSnapshot
 from pilotage_api.timeout_findings import find_in_timeouts
@@ -47,6 +48,8 @@ def compile_rules(
         path = f"spec.rules[{index}]"
         when, reads = _effective(condition, key, f"{path}.when", names.registry, find)
         candidates = compile_candidates(rule.candidates, path, key, names.meaning_of, find)
+        wanted = {} if rule.require is None else dict(sorted(rule.require.pool_labels.items()))
+        candidates = kept(candidates, wanted, names.registry.labels_of, key, f"{path}.candidates", find)
         if rule.objective is not None:
             facts = {
                 binding: names.registry.facts_of(binding) for one in candidates for binding in one.bindings
@@ -55,6 +58,7 @@ def compile_rules(
         fallback = compile_fallback(
             policy, index, candidates, key, names.meaning_of, names.registry, _find_unserved, find
         )
+        fallback = kept_fallback(fallback, wanted, names.registry.labels_of, key, f"{path}.fallback", find)
         models = [one.model for one in (*candidates, *(() if fallback is None else fallback.to))]
         rules.append(
             RuleSnapshot(
@@ -70,6 +74,7 @@ def compile_rules(
                 fallback=fallback,
                 timeouts=None if rule.timeouts is None else rule.timeouts.snapshot(),
                 transforms={model: transforms[model].name for model in models if model in transforms},
+                require=wanted,
             )
         )
         find_in_timeouts(rule.timeouts, key, f"{path}.timeouts", find)

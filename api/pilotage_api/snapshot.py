@@ -14,6 +14,7 @@ from pydantic import Field
 from pilotage_api.external_snapshot import ExternalSnapshot
 from pilotage_api.facts_snapshot import ModelSnapshot
 from pilotage_api.governance_snapshot import GovernanceSnapshot
+from pilotage_api.guards_snapshot import GuardsSnapshot
 from pilotage_api.objective_snapshot import BudgetSnapshot, ObjectiveSnapshot
 from pilotage_api.part import Part
 from pilotage_api.queue_snapshot import QueueSnapshot
@@ -111,6 +112,7 @@ class PoolSnapshot(Part):
     health: HealthSnapshot = HealthSnapshot()
     model_facts: tuple[ModelSnapshot, ...] = ()
     """Of its models of which anything is known."""
+    labels: dict[str, str] = Field(default={})
     external: ExternalSnapshot | None = None
     """The provider that stands for its servers; then it has no endpoints and no selector."""
     admission_queue_depth: int | None = None
@@ -189,6 +191,8 @@ class RuleSnapshot(Part):
     timeouts: TimeoutsSnapshot | None = None
     transforms: dict[str, str] = Field(default={})
     """By model, as candidates and fallback name it: the transform (`RoutingSnapshot.transforms`) it gets."""
+    require: dict[str, str] = Field(default={})
+    """Labels of all pools that its requests may go to; its candidates have no others."""
 
 
 class Otherwise(StrEnum):
@@ -245,6 +249,8 @@ class PolicyRoute(Part):
     """Rules that take over when a budget is spent; the budget says which."""
     queue: QueueSnapshot | None = None
     """How its requests wait for room; None never do."""
+    guards: GuardsSnapshot | None = None
+    """Rules on content and tools; None has neither."""
 
     @property
     def pools(self) -> frozenset[str]:

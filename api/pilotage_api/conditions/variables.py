@@ -132,6 +132,13 @@ VARIABLES: Final = _by_name(
     Variable("identity.team", ValueType.STRING, "Its team; empty where none is known.", Needs.HEAD),
     Variable("identity.user", ValueType.STRING, "User of a token; empty of API keys.", Needs.HEAD),
     Variable("identity.key", ValueType.STRING, "Id of the API key; empty of tokens.", Needs.HEAD),
+    Variable(
+        "safety.kinds",
+        ValueType.STRINGS,
+        "Kinds of values that stand in the request, by the built-in detectors of docs/content.md.",
+        Needs.BODY,
+        Cost.SLOW,
+    ),
     Variable("request.hour", ValueType.INT, "0 to 23, in `timeZone` of the settings.", Needs.CLOCK),
     Variable("request.weekday", ValueType.INT, "1 (Monday) to 7 (Sunday), in that zone.", Needs.CLOCK),
 )
@@ -151,7 +158,7 @@ POOL_FUNCTIONS: Final = _by_name(
 HEADERS: Final = "headers"
 KEYWORDS: Final = "prompt.keywords"
 """A function: whether any phrase of a named set of the policy stands in what users wrote."""
-LATER_PREFIXES: Final = ("safety.",)
+LATER_PREFIXES: Final[tuple[str, ...]] = ()
 """Variables of later versions."""
 
 MAX_ITEMS: Final = 64

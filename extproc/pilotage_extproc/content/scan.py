@@ -99,10 +99,12 @@ class Scanner:
         Raises TooMuchToCheckError.
         """
         chunk, run = _Chunk(), list[Place]()
+        is_part = False
         for count, one in enumerate(json_texts(body), 1):
             if count % _PAUSE_STRINGS == 0:
                 yield
             word = body[one.start : one.end] if one.end - one.start < _LONGEST_WORD else None
+            was_part, is_part = is_part, word == b"text" and one.is_key
             if word in _SAYS_NOTHING:
                 if run and word not in _SAME_PART:
                     yield from self._across(run, scan)
@@ -110,11 +112,11 @@ class Scanner:
                 continue
             place = Place(body[one.start : one.end], one.start, is_number=one.is_number)
             chunk.add(place)
-            if one.is_key:
+            if was_part:
+                run.append(place)
+            elif run:
                 yield from self._across(run, scan)
                 run = []
-            else:
-                run.append(place)
             if chunk.size >= _SLICE:
                 yield from self._read(chunk, scan)
                 chunk = _Chunk()

@@ -1,8 +1,9 @@
 """Plans: which stages a request passes, compiled from what the gateway and its rule ask for."""
 
 import random
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from pilotage_api.governance_snapshot import GovernanceSnapshot
+from pilotage_api.guards_snapshot import GuardsSnapshot
 from pilotage_api.queue_snapshot import QueueSnapshot
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.alerts import Alerts
@@ -21,6 +23,7 @@ from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.identity import Identity
 from pilotage_extproc.pipeline.consider import consider
+from pilotage_extproc.pipeline.guarding import Guarding
 from pilotage_extproc.recording.decision_log import DecisionLog
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.plan import Plan
@@ -91,6 +94,7 @@ class StageParts:
     utc_now: Callable[[], float] = time.time
     experience: Experience = field(default_factory=lambda: Experience(LengthBook(), LatencyBook()))
     conversations: Conversations = field(default_factory=Conversations)
+    placeholder_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     features: tuple[Stage, ...] = ()
     """Stages that find out slow features, in the order they may be applied."""
     older_about: Callable[[], bool] = lambda: False
@@ -128,15 +132,17 @@ class PlanBook:
             chance=parts.chance,
             budget=parts.budget,
         )
+        self._guarding = Guarding(settings, parts.placeholder_key, current, parts.sources, parts.clock)
+        floor = self._floor = self._guarding.floor
         committing = (Count(parts.learner, parts.clock), Record(parts.decisions, parts.utc_now))
         bound = Bound()
-        self.placing = Plan((), (describe, bound, decide, prepare), committing)
+        self.placing = Plan(floor, (describe, bound, decide, prepare), committing)
         """Of requests that a rule or a name takes whose policy bounds nothing."""
         self.in_pool = Plan(
-            (Shed(parts.objectives, parts.scheduler),), (describe, bound, decide, prepare), committing
+            (*floor, Shed(parts.objectives, parts.scheduler)), (describe, bound, decide, prepare), committing
         )
         """Of requests whose pool the gateway has fixed."""
-        self.forwarded = Plan((), (decide,), committing)
+        self.forwarded = Plan(floor, (decide,), committing)
         """Of requests that are not understood: by load alone, unchanged."""
         scheduler, random = parts.scheduler, np.random.default_rng()
         self._chooser = Chooser(scheduler.table, scheduler.knowledge, parts.experience, random, parts.chance)
@@ -163,7 +169,7 @@ class PlanBook:
             )
             learn = Learn(parts.experience, parts.conversations, parts.scheduler.table)
             plan = self._choosing[reads] = Plan(
-                (), (describe, bound, choose, prepare), (count, learn, *record)
+                self._floor, (describe, bound, choose, prepare), (count, learn, *record)
             )
         return plan
 
@@ -187,6 +193,10 @@ class PlanBook:
             clock=parts.clock,
         )
         return replace(plan, committing=(*plan.committing, self._went), waiting=(wait,))
+
+    def guarded(self, plan: Plan, policy: str, guards: GuardsSnapshot, trusts: Collection[str]) -> Plan:
+        """A rule's plan where its policy has rules on content or tools."""
+        return self._guarding.guarded(plan, policy, guards, trusts)
 
     def governed(
         self,
@@ -239,12 +249,16 @@ class PlanBook:
         """The plan of a rule whose policy changes its requests for some models."""
         return _preparing(plan, PrepareTransformed(by_model, self._parts.older_about))
 
-    def features(self, wanted: frozenset[FeatureKey]) -> tuple[Stage, ...]:
-        """The stages that find out some features, with what these stages need; no others."""
+    def features(self, wanted: frozenset[FeatureKey], *, local: bool = False) -> tuple[Stage, ...]:
+        """The stages that find out some features, with what these stages need; no others.
+
+        `local` leaves out what is asked over a network.
+        """
         chosen: list[Stage] = []
         for stage in reversed(self._features):
             if stage.provides & wanted:
-                chosen.append(stage.narrowed(wanted))
+                narrowed = stage.narrowed(wanted)
+                chosen.append(narrowed.kept_here() if local else narrowed)
                 wanted |= stage.needs
         return tuple(reversed(chosen))
 

@@ -49,6 +49,10 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
             name: list(value) if isinstance(value, tuple) else _rounded(value)
             for name, value in record.prompt_features
         },
+        "content": [
+            {"detector": one.detector, "action": one.action, "count": one.times, "at": list(one.at)}
+            for one in record.handled
+        ],
         "attempts": [
             {
                 "address": route.candidates.targets[index].address,

@@ -16,6 +16,7 @@ from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.features.names import ALL as PROMPT_FEATURES
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.handled import Handled
 from pilotage_extproc.request.limits import USUAL, AttemptLimits
 from pilotage_extproc.request.trial import Trial
 from pilotage_extproc.scheduling.objective_choice import Choice
@@ -27,6 +28,8 @@ _ARRAY_BYTES = 112
 _TRIAL_BYTES = 200
 """Of a rule that was tried, beside its reason."""
 _FEATURE_BYTES = 160
+_HANDLED_BYTES = 700
+"""Of one kind of values, with its places."""
 _MOST_PATH = 256
 """Characters of a path that are kept: paths of calls are shorter, and others are the client's own."""
 
@@ -74,6 +77,8 @@ class DecisionRecord:
     """Where its rule has an objective."""
     prompt_features: tuple[tuple[str, object], ...] = ()
     """`prompt.…` by name, as rules read them: topics and figures, no text of the prompt."""
+    handled: tuple[Handled, ...] = ()
+    """What rules on content and tools found; no value."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -106,6 +111,7 @@ class DecisionRecord:
             ranking.passed_over,
             exchange.limits,
             choice=None if exchange.choice is None else exchange.choice.packed(),
+            handled=exchange.handled,
             prompt_features=_prompt_features(exchange),
         )
 
@@ -135,6 +141,7 @@ class DecisionRecord:
             + len(self.subset or "")
             + (0 if self.choice is None else self.choice.nbytes)
             + len(self.prompt_features) * _FEATURE_BYTES
+            + len(self.handled) * _HANDLED_BYTES
             + sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
         )
 

@@ -15,6 +15,7 @@ from pilotage_extproc.domain.identity import ANONYMOUS, Identity
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.call import Call
+from pilotage_extproc.request.handled import Handled
 from pilotage_extproc.request.limits import USUAL, AttemptLimits
 from pilotage_extproc.request.plan import NO_PLAN, Plan
 from pilotage_extproc.request.stage import FeatureKey, Stage
@@ -50,6 +51,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_arrived",
         "_begun",
         "_finished",
         "_learned",
@@ -69,6 +71,7 @@ class Exchange:
         "failed_at",
         "features",
         "fixed_address",
+        "handled",
         "head",
         "identity",
         "limits",
@@ -86,11 +89,15 @@ class Exchange:
         "usage_edit",
     )
 
-    def __init__(self, head: RequestHead) -> None:
+    def __init__(self, head: RequestHead) -> None:  # noqa: PLR0915 - all that is known of it
         self.head = head
         self.received_at = head.received_at
         self.call = _UNREAD
         self.body = b""
+        self._arrived: bytes | None = None
+        """Whether the body is not the client's any more."""
+        self.handled: tuple[Handled, ...] = ()
+        """What rules on content found in it."""
         self.document = NO_DOCUMENT
         self.identity = ANONYMOUS
         self.cache_salt: str | None = None
@@ -184,6 +191,22 @@ class Exchange:
         if patience is not None:
             await patience(seconds)
 
+    def rewritten(self, body: bytes, document: Document) -> None:
+        """Its policy lets it go on with another body; the one that arrived is kept in case it has to wait."""
+        if self._arrived is None:
+            self._arrived = self.body
+        self.body = body
+        self.document = document
+
+    @property
+    def altered(self) -> bool:
+        """Whether its policy lets it go on with another body than the one that arrived."""
+        return self._arrived is not None
+
+    def checked(self, handled: tuple[Handled, ...]) -> None:
+        """Rules on content have been kept."""
+        self.handled = handled
+
     def bound_to(self, address: str) -> None:
         """Only this server can answer."""
         self.fixed_address = address
@@ -238,7 +261,9 @@ class Exchange:
         self._ranking = replace(self.ranking, order=[order[place] for place in kept])
 
     def undecided(self) -> None:
-        """It has waited: what was decided before holds no longer."""
+        """It has waited: what was decided before holds no longer, and policies look at what arrived again."""
+        if self._arrived is not None:
+            self.body, self._arrived = self._arrived, None
         self._ranking = None
         self.decision = _UNDECIDED
         self.choice = None
@@ -296,6 +321,7 @@ class Exchange:
         self.head = _GONE_HEAD
         self.call = _UNREAD
         self.body = b""
+        self._arrived = None
         self.document = NO_DOCUMENT
         self.features = NO_FEATURES
         self._ranking = None

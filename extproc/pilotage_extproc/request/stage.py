@@ -37,6 +37,9 @@ class Stage(Protocol):
     def narrowed(self, wanted: frozenset[FeatureKey]) -> Self:
         """The stage as a plan takes it in that asks for these features: it finds out no others."""
 
+    def kept_here(self) -> Self:
+        """The stage as a plan takes it in whose requests no network may be asked about."""
+
     def apply(self, exchange: "Exchange") -> "DirectAnswer | Awaitable[DirectAnswer | None] | None":
         """Do the step; an awaitable where it has to wait. Raises RequestRefused."""
 
@@ -58,6 +61,10 @@ class Step:
 
     def narrowed(self, wanted: frozenset[FeatureKey]) -> Self:  # noqa: ARG002 - it finds out all it can
         """The stage itself: what it finds out, it finds out together."""
+        return self
+
+    def kept_here(self) -> Self:
+        """The stage itself: it asks nobody."""
         return self
 
     def finish(self, exchange: "Exchange", outcome: "Outcome") -> None:

@@ -1,12 +1,14 @@
 """The routing index made from a snapshot and the endpoints there are, in short turns of the event loop."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from pilotage_api.conditions.variables import feature_of
 from pilotage_api.governance_snapshot import GovernanceSnapshot
+from pilotage_api.guards_snapshot import GuardsSnapshot
 from pilotage_api.queue_snapshot import QueueSnapshot
+from pilotage_api.require import OWN, PROVIDER, TRUST
 from pilotage_api.snapshot import (
     Binding,
     NameKind,
@@ -42,8 +44,11 @@ _NOBODY: Final[Mapping[str, SpendingRules]] = MappingProxyType({})
 class Plans(Protocol):
     """What is done for requests, by where they go."""
 
-    def features(self, wanted: frozenset[str]) -> tuple[Stage, ...]:
-        """What has to be awaited for some features, in order; nothing where none of them is slow."""
+    def features(self, wanted: frozenset[str], *, local: bool = False) -> tuple[Stage, ...]:
+        """What has to be awaited for some features, in order; nothing where none of them is slow.
+
+        `local` asks no network.
+        """
 
     @property
     def placing(self) -> Plan:
@@ -54,6 +59,9 @@ class Plans(Protocol):
 
     def queued(self, plan: Plan, policy: str, bounds: QueueSnapshot, pools: frozenset[str]) -> Plan:
         """A rule's plan where its policy's requests wait for room at these pools."""
+
+    def guarded(self, plan: Plan, policy: str, guards: GuardsSnapshot, trusts: Collection[str]) -> Plan:
+        """A rule's plan where its policy has rules on content or tools."""
 
     def governed(
         self,
@@ -195,7 +203,7 @@ class _Builder:
                 {}
                 if overrides is None
                 else {rule.route.rule: rule for rule in rules if rule.route.rule in overrides.rules},
-                self._plans.features(frozenset().union(*map(_wanted, rules))),
+                self._plans.features(frozenset().union(*map(_wanted, rules)), local=_stays_here(route)),
                 route.governance,
             )
         return known
@@ -225,7 +233,10 @@ class _Builder:
             plan = self._plans.queued(plan, of.policy, of.queue, of.pools)
         budget = rule.output_budget
         clamp_at = None if budget is None else budget.most_output
-        return Rule(route, self.plan(plan, of, instead, clamp_at), condition)
+        plan = self.plan(plan, of, instead, clamp_at)
+        if of.guards is not None:
+            plan = self._plans.guarded(plan, of.policy, of.guards, self._trusts((rule, *of.instead)))
+        return Rule(route, plan, condition)
 
     def plan(
         self,
@@ -242,6 +253,13 @@ class _Builder:
         return self._plans.governed(
             plan, policy, governance or GovernanceSnapshot(), instead, clamp_at, self._tenants
         )
+
+    def _trusts(self, rules: Iterable[RuleSnapshot]) -> frozenset[str]:
+        """Whom requests of some rules may go to: the pools' label `trust`."""
+        named = [one for rule in rules for one in rule.candidates]
+        named += [one for rule in rules if rule.fallback is not None for one in rule.fallback.to]
+        pools = [self.pools[one.pool] for model in named for one in model.bindings if one.pool in self.pools]
+        return frozenset(pool.labels.get(TRUST, OWN if pool.external is None else PROVIDER) for pool in pools)
 
     def _route(self, policy: str, rule: RuleSnapshot) -> Route:
         candidates, fallback = rule.candidates, rule.fallback
@@ -307,6 +325,12 @@ class _Builder:
             pools = (self.pools.get(binding.pool) for bindings in tiers for binding in bindings)
             own = next((pool.scheduling for pool in pools if pool is not None), ProfileSnapshot())
         return self._profiles.profile(own)
+
+
+def _stays_here(route: PolicyRoute) -> bool:
+    """Whether no text of its requests may be sent to a classifier: it is asked before a rule has won."""
+    guarded = route.guards is not None and any(one.action != "flag" for one in route.guards.content)
+    return guarded or any(rule.require for rule in route.rules)
 
 
 def _wanted(rule: Rule) -> frozenset[str]:

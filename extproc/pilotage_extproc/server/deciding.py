@@ -16,9 +16,11 @@ from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.server.accounting import AccountingFault
+from pilotage_extproc.server.placeholder_key import placeholder_key
 from pilotage_extproc.server.prompt_features import feature_stages, remote_classifier
 from pilotage_extproc.server.state import ProcessState
 from pilotage_extproc.sources.remote_classifier import RemoteClassifier
+from pilotage_extproc.stages.find_safety import FindSafety
 from pilotage_extproc.state.waiting_line import WaitingLine
 from pilotage_extproc.telemetry.queueing import QueueTelemetry
 
@@ -73,7 +75,8 @@ def new_deciding(
             decisions=state.decisions,
             clock=clock,
             budget=state.budget,
-            features=feature_stages(settings.prompt_features, current, remote),
+            features=(*feature_stages(settings.prompt_features, current, remote), FindSafety()),
+            placeholder_key=placeholder_key(settings.governance.content),
             books=state.accounting.books,
             prices=state.accounting.prices,
             alerts=state.accounting.alerts,

@@ -2,11 +2,8 @@
 
 from typing import Final
 
-import xxhash
-
 from pilotage_extproc.dialects.brevity import instructed, may_be_instructed
 from pilotage_extproc.dialects.call import BodyForm, Dialect, max_tokens
-from pilotage_extproc.dialects.conversation_head import conversation_head
 from pilotage_extproc.dialects.limits import OutputLimits
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.shape import capabilities_needed, is_plain
@@ -25,18 +22,11 @@ from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import Asked, Choice
 from pilotage_extproc.scheduling.shaping import Shape
 from pilotage_extproc.scheduling.shortened import shortened
+from pilotage_extproc.stages.conversation import conversation_of
 from pilotage_extproc.stages.places import allowed_places, nowhere
 from pilotage_extproc.state.conversations import Conversations
 from pilotage_extproc.state.retry_budget import RetryBudget
 
-_SESSION_HEADERS: Final = (
-    "x-session-id",
-    "session-id",
-    "x-claude-code-session-id",
-    "x-session-affinity",
-)
-_SESSION_FIELD: Final = "prompt_cache_key"
-_TENANT: Final = "identity.tenant"
 _RETRY_SECONDS: Final = 1
 OUT_OF_BOUNDS: Final = "No candidate of the rule keeps its floor and ceilings for this request now."
 
@@ -73,7 +63,7 @@ class Choose(Step):
         objective, fallback = route.objective, route.fallback
         if objective is None:
             raise LookupError("the rule has no objective")
-        conversation = None if objective.minimum_gain is None else _conversation(exchange)
+        conversation = None if objective.minimum_gain is None else conversation_of(exchange)
         asked = self._asked(exchange, objective, conversation, now)
         chosen = self._chooser.choose(
             route.candidates,
@@ -187,18 +177,3 @@ def _in_tool_loop(dialect: Dialect, exchange: Exchange) -> bool:
         return dialect.facts.last_role(exchange.document.members) == "tool"
     except UnknownFactError:
         return False
-
-
-def _conversation(exchange: Exchange) -> int | None:
-    """What tells its conversation apart: tenant, session where one is named, and the head of it."""
-    members, headers = exchange.document.members, exchange.head.headers
-    session = next((value for name in _SESSION_HEADERS if (value := headers.get(name))), None)
-    if session is None:
-        field = members.get(_SESSION_FIELD)
-        session = field if isinstance(field, str) and field else None
-    head = conversation_head(DIALECTS[exchange.call.kind], members)
-    if head is None and session is None:
-        return None
-    tenant = str(exchange.known(_TENANT, ""))
-    named = b"\x1f".join(text.encode("utf-8", "surrogatepass") for text in (tenant, session or ""))
-    return xxhash.xxh3_64_intdigest(named + b"\x1f" + (head or b""))

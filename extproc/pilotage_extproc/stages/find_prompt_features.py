@@ -62,6 +62,7 @@ class FindPromptFeatures(Step):
         self._remote = remote
         self._tenant = tenant
         self._allowed = allowed
+        self._wanted: frozenset[str] = frozenset()
         self._of_text: frozenset[str] = frozenset()
         self._of_remote: frozenset[str] = frozenset()
         self._keywords = False
@@ -85,7 +86,16 @@ class FindPromptFeatures(Step):
         made._ask_for(wanted)
         return made
 
+    def kept_here(self) -> Self:
+        """The same without the classifier: what it alone finds out stays unknown."""
+        made = type(self)(
+            self._reader, self._cache, self._current, tenant=self._tenant, allowed=self._allowed
+        )
+        made._ask_for(self._wanted)
+        return made
+
     def _ask_for(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
         remote = frozenset() if self._remote is None else self._remote.provides
         self._of_remote = wanted & remote
         self._of_text = (wanted & OF_TEXT) - remote

@@ -120,7 +120,7 @@ def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...]) -> tuple[bytes
         edits = [*asked, *edits]
     if exchange.cache_salt is not None:
         edits.append(_salted(body, document, exchange.cache_salt))
-    return edited(body, edits) if edits else None, how, added
+    return edited(body, edits) if edits or exchange.altered else None, how, added
 
 
 def model_edits(body: bytes, document: Document, upstream_model: str) -> list[Edit]:

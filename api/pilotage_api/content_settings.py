@@ -1,0 +1,42 @@
+"""Content rules of the gateway: what holds for every request, whatever its policy says."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from pilotage_api.content_rules import BUILT_IN
+from pilotage_api.guards_snapshot import ContentRuleSnapshot
+from pilotage_api.settings_part import SettingsPart
+
+
+def _built_in(name: str) -> str:
+    if name not in BUILT_IN:
+        raise ValueError(f"no built-in detector has this name: there are {', '.join(BUILT_IN)}")
+    return name
+
+
+class ContentFloor(SettingsPart):
+    """A rule that policies add to and never weaken."""
+
+    detectors: list[Annotated[str, AfterValidator(_built_in)]] = Field(min_length=1, max_length=64)
+    """Built-in ones (docs/content.md)."""
+    action: Literal["block", "redact", "flag"]
+    """As of a policy's rule."""
+    on_error: Literal["refuse", "pass"] = "refuse"
+    """When a request cannot be looked at: `refuse` answers 400."""
+
+    def snapshot(self) -> ContentRuleSnapshot:
+        """The same as a policy's rule."""
+        return ContentRuleSnapshot(
+            detectors=tuple(self.detectors), action=self.action, refuses=self.on_error == "refuse"
+        )
+
+
+class ContentSettings(SettingsPart):
+    """What may stand in requests of this gateway."""
+
+    request: list[ContentFloor] = Field(default=[], max_length=16)
+    """Rules for all requests, those without a policy too."""
+    placeholder_key_file: str | None = None
+    """File with at least 32 bytes: all pickers that have it give a value the same placeholder. Without it
+    each process has a key of its own."""

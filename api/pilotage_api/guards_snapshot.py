@@ -1,0 +1,48 @@
+"""What a policy looks for in requests, and which tools it lets through, as extproc follows them."""
+
+from typing import Literal
+
+from pilotage_api.part import Part
+
+Action = Literal["block", "redact", "flag"]
+
+
+class OwnDetectorSnapshot(Part):
+    """A detector by pattern, or by words."""
+
+    name: str
+    pattern: str | None = None
+    words: tuple[str, ...] = ()
+
+
+class ContentRuleSnapshot(Part):
+    """What becomes of requests in which some kinds of values stand."""
+
+    detectors: tuple[str, ...]
+    action: Action
+    when_trust: tuple[str, ...] = ()
+    """Values of the label `trust`; empty is always."""
+    refuses: bool = True
+    """Whether requests that cannot be looked at are refused."""
+
+
+class ToolRuleSnapshot(Part):
+    """Bounds on tools."""
+
+    when: str | None = None
+    """CEL text; None always holds."""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    provider_run: tuple[str, ...] = ()
+    maximum: int | None = None
+    one_call: bool = False
+
+
+class GuardsSnapshot(Part):
+    """What a policy asks for beside limits and budgets."""
+
+    content: tuple[ContentRuleSnapshot, ...] = ()
+    own: tuple[OwnDetectorSnapshot, ...] = ()
+    tools: tuple[ToolRuleSnapshot, ...] = ()
+    unenforceable: str | None = None
+    """Why it cannot be kept: requests are refused instead of served without it."""

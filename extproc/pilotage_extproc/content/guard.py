@@ -1,0 +1,93 @@
+"""What the rules on content that hold for a request ask for, and how they are kept."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from pilotage_api.guards_snapshot import Action, ContentRuleSnapshot, OwnDetectorSnapshot
+from pilotage_extproc.content.catalogue import BUILT_IN, Catalogue
+from pilotage_extproc.content.custom import CustomDetector, word_list
+from pilotage_extproc.content.folding import Folding
+from pilotage_extproc.content.placeholders import LookAlikes, Placeholders
+from pilotage_extproc.content.redaction import Redacted, Sighting, redaction, sightings
+from pilotage_extproc.content.scan import Scan, Scanner
+from pilotage_extproc.content.spans import Detector
+
+_STRICTNESS: Final[tuple[Action, ...]] = ("flag", "redact", "block")
+
+
+class Toolbox:
+    """What all guards of a process share."""
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue()
+        self.folding = Folding()
+
+    def scanner(self, detectors: Iterable[Detector]) -> Scanner:
+        """A scanner by some detectors."""
+        return Scanner(tuple(detectors), self.folding)
+
+    def built_in(self) -> Scanner:
+        """A scanner by all built-in detectors."""
+        return self.scanner(map(self.catalogue.get, BUILT_IN))
+
+
+class Kept:
+    """What became of one body."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        """As it may go on."""
+        self.seen: list[Sighting] = []
+        self.blocked: tuple[str, ...] = ()
+        """Detectors for which it may not."""
+
+
+class ContentGuard:
+    """Rules on content, ready for bodies."""
+
+    def __init__(
+        self, rules: Sequence[ContentRuleSnapshot], own: Sequence[OwnDetectorSnapshot], toolbox: Toolbox
+    ) -> None:
+        """Raises KeyError for a detector that there is not, `re2.error` for a pattern that RE2 refuses."""
+        self.actions: dict[str, Action] = {}
+        """By detector: the strictest."""
+        for rule in rules:
+            for name in rule.detectors:
+                known = self.actions.get(name, "flag")
+                self.actions[name] = max(known, rule.action, key=_STRICTNESS.index)
+        self.refuses = any(rule.refuses for rule in rules)
+        """Whether a body that cannot be looked at is refused."""
+        by_name = {one.name: one for one in own}
+        detectors = [
+            _own(by_name[name]) if name in by_name else toolbox.catalogue.get(name) for name in self.actions
+        ]
+        self._redacted = frozenset(name for name, action in self.actions.items() if action == "redact")
+        self._scanner = toolbox.scanner([*detectors, LookAlikes()] if self._redacted else detectors)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change a body."""
+        return bool(self._redacted)
+
+    def steps(self, kept: Kept, names: Placeholders) -> Iterator[None]:
+        """Look at a JSON body, and replace what is to be.
+
+        Raises TooMuchToCheckError, StillThereError.
+        """
+        scan = Scan()
+        yield from self._scanner.steps(kept.body, scan)
+        yield from sightings(scan, kept.seen)
+        kept.seen = [one for one in kept.seen if one.kind in self.actions]
+        kinds = dict.fromkeys(one.kind for one in kept.seen)
+        kept.blocked = tuple(kind for kind in kinds if self.actions[kind] == "block")
+        if kept.blocked or not self._redacted:
+            return
+        changed = Redacted(kept.body)
+        yield from redaction(scan, self._scanner, names, self._redacted, changed)
+        kept.body = changed.body
+
+
+def _own(detector: OwnDetectorSnapshot) -> Detector:
+    if detector.pattern is not None:
+        return CustomDetector(detector.name, detector.pattern)
+    return word_list(detector.name, detector.words)

@@ -1,0 +1,100 @@
+"""The stages that keep rules on content and tools, of the gateway and of policies."""
+
+from collections.abc import Collection
+from typing import Final
+
+from pilotage_api import content_rules
+from pilotage_api.guards_snapshot import (
+    ContentRuleSnapshot,
+    GuardsSnapshot,
+    OwnDetectorSnapshot,
+    ToolRuleSnapshot,
+)
+from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.content.guard import ContentGuard, Toolbox
+from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.request.plan import Plan
+from pilotage_extproc.request.stage import Stage
+from pilotage_extproc.rules.readings import ReadingSources
+from pilotage_extproc.rules.routing_index import CurrentIndex
+from pilotage_extproc.rules.tool_bounds import ToolBounds
+from pilotage_extproc.stages.check_content import CheckContent
+from pilotage_extproc.stages.check_tools import CheckTools
+from pilotage_extproc.stages.refuse import Refuse
+from pilotage_extproc.state.tool_sets import ToolSets
+
+_GATEWAY: Final = "of the gateway"
+_MOST_KEPT: Final = 1024
+
+
+class Guarding:
+    """Makes these stages; equal rules share their patterns."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        key: bytes,
+        current: CurrentIndex,
+        sources: ReadingSources,
+        clock: Clock,
+    ) -> None:
+        """`key` keys placeholders."""
+        self._key = key
+        self._toolbox = Toolbox()
+        self._current = current
+        self._sources = sources
+        self._clock = clock
+        self._tool_sets = ToolSets()
+        self._content_stages: dict[
+            tuple[tuple[ContentRuleSnapshot, ...], tuple[OwnDetectorSnapshot, ...]], CheckContent
+        ] = {}
+        self._tool_stages: dict[tuple[str, tuple[ToolRuleSnapshot, ...]], CheckTools] = {}
+        self._floor = tuple(rule.snapshot() for rule in settings.governance.content.request)
+        self.floor: tuple[Stage, ...] = self._content(self._floor, None, _GATEWAY)
+        """What is kept for every request."""
+
+    def guarded(self, plan: Plan, policy: str, guards: GuardsSnapshot, trusts: Collection[str]) -> Plan:
+        """A rule's plan where its policy asks for more; `trusts` is whom its requests may go to."""
+        if guards.unenforceable is not None:
+            return Plan((Refuse(policy, guards.unenforceable),), (), ())
+        own = tuple(
+            rule
+            for rule in guards.content
+            if not rule.when_trust or not set(rule.when_trust).isdisjoint(trusts)
+        )
+        content = self._content((*self._floor, *own), guards, policy) if own else self.floor
+        tools = self._tools(guards.tools, policy)
+        rest = tuple(stage for stage in plan.governance if stage not in self.floor)
+        return Plan((*content, *tools, *rest), plan.deciding, plan.committing)
+
+    def _content(
+        self, rules: tuple[ContentRuleSnapshot, ...], guards: GuardsSnapshot | None, policy: str
+    ) -> tuple[Stage, ...]:
+        if not rules:
+            return ()
+        if not content_rules.available():
+            return (Refuse(policy, content_rules.NOT_AVAILABLE),)
+        own = () if guards is None else guards.own
+        known = self._content_stages.get((rules, own))
+        if known is None:
+            self._forget_if_many()
+            known = CheckContent(ContentGuard(rules, own, self._toolbox), self._key)
+            self._content_stages[rules, own] = known
+        return (known,)
+
+    def _tools(self, rules: tuple[ToolRuleSnapshot, ...], policy: str) -> tuple[Stage, ...]:
+        if not rules:
+            return ()
+        known = self._tool_stages.get((policy, rules))
+        if known is None:
+            self._forget_if_many()
+            bounds = tuple(map(ToolBounds, rules))
+            known = CheckTools(policy, bounds, self._tool_sets, self._current, self._sources, self._clock)
+            self._tool_stages[policy, rules] = known
+        return (known,)
+
+    def _forget_if_many(self) -> None:
+        """Indexes are built anew with each change of endpoints: what rules ask for is kept, and bounded."""
+        if len(self._content_stages) + len(self._tool_stages) >= _MOST_KEPT:
+            self._content_stages.clear()
+            self._tool_stages.clear()

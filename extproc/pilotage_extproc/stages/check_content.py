@@ -1,0 +1,75 @@
+"""Values of people and secrets in requests: blocked, replaced or shown, before anything else is decided."""
+
+from collections.abc import Awaitable, Iterator
+from typing import ClassVar, Final
+
+from pilotage_extproc.content.guard import ContentGuard, Kept
+from pilotage_extproc.content.placeholders import Placeholders
+from pilotage_extproc.content.redaction import StillThereError
+from pilotage_extproc.content.scan import TooMuchToCheckError
+from pilotage_extproc.dialects.call import BodyForm
+from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.handled import MOST_PLACES, Handled
+from pilotage_extproc.request.stage import Step
+from pilotage_extproc.stages.conversation import conversation_of, tenant_of
+from pilotage_extproc.stages.parse import read_body
+from pilotage_extproc.stages.turns import in_turns
+
+_STEP: Final = "content"
+
+
+class CheckContent(Step):
+    """Keeps the rules on content of a request's rule, and of the gateway."""
+
+    name: ClassVar[str] = _STEP
+
+    def __init__(self, guard: ContentGuard, key: bytes) -> None:
+        """`key` keys the placeholders."""
+        self._guard = guard
+        self._key = key
+
+    def apply(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Look at all of its text. Raises RequestRefused (400), which says what was found and no more."""
+        dialect = DIALECTS.get(exchange.call.kind)
+        if dialect is None or dialect.body is not BodyForm.JSON or exchange.call.forward_pool is not None:
+            self._cannot(exchange, "is not JSON of a known call")
+            return None
+        kept = Kept(exchange.body)
+        return in_turns(self._work(exchange, kept), lambda: self._take(exchange, kept))
+
+    def _work(self, exchange: Exchange, kept: Kept) -> Iterator[None]:
+        try:
+            yield from self._guard.steps(kept, self._names(exchange))
+        except TooMuchToCheckError:
+            self._cannot(exchange, "has more that looks like a value than is checked")
+        except StillThereError:
+            self._cannot(exchange, "has values that overlap too often to be replaced")
+
+    def _names(self, exchange: Exchange) -> Placeholders:
+        tenant = tenant_of(exchange).encode("utf-8", "surrogatepass")
+        conversation = conversation_of(exchange) if self._guard.changes else None
+        return Placeholders(self._key, tenant, b"" if conversation is None else b"%d" % conversation)
+
+    def _cannot(self, exchange: Exchange, why: str) -> None:
+        if self._guard.refuses:
+            raise RequestRefused(
+                Refusal.CONTENT_NOT_CHECKED, f"The request cannot be checked: its body {why}."
+            )
+        exchange.skip(_STEP, f"the body {why}")
+
+    def _take(self, exchange: Exchange, kept: Kept) -> None:
+        actions = self._guard.actions
+        exchange.checked(
+            tuple(
+                Handled(kind, actions[kind], len(places), tuple(places[:MOST_PLACES]))
+                for kind in dict.fromkeys(one.kind for one in kept.seen)
+                if (places := [one.at for one in kept.seen if one.kind == kind])
+            )
+        )
+        if kept.blocked:
+            message = f"The request holds what may not be sent: {', '.join(kept.blocked)}."
+            raise RequestRefused(Refusal.CONTENT_BLOCKED, message)
+        if kept.body is not exchange.body:
+            exchange.rewritten(kept.body, read_body(exchange.call.kind, kept.body))

@@ -1,0 +1,177 @@
+"""The tools that a request offers, within what its policy lets the model have."""
+
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import ClassVar, Final
+
+from pilotage_extproc.dialects.call import Members
+from pilotage_extproc.dialects.looking import UnknownFactError
+from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.dialects.tool_edits import Changed, one_call_at_a_time, without_items, without_member
+from pilotage_extproc.dialects.tool_lists import (
+    KINDS,
+    LISTS,
+    SERVER_LISTS,
+    WEB_SEARCH_OPTIONS,
+    Offered,
+    forced,
+    must_call,
+    offered,
+)
+from pilotage_extproc.dialects.user_text import user_text
+from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.handled import MOST_PLACES, Handled
+from pilotage_extproc.request.stage import Step
+from pilotage_extproc.rules.readings import Readings, ReadingSources
+from pilotage_extproc.rules.routing_index import CurrentIndex
+from pilotage_extproc.rules.tool_bounds import ToolBounds
+from pilotage_extproc.scheduling.relevance import by_relevance
+from pilotage_extproc.stages.conversation import conversation_of
+from pilotage_extproc.stages.parse import read_body
+from pilotage_extproc.stages.turns import in_turns
+from pilotage_extproc.state.tool_sets import ToolSets
+
+_WEB_SEARCH: Final = "web_search"
+_CHOICES: Final = ("tool_choice", "function_call", "parallel_tool_calls")
+
+
+class CheckTools(Step):
+    """Takes out what the policy does not let through."""
+
+    name: ClassVar[str] = "tools"
+
+    def __init__(
+        self,
+        policy: str,
+        bounds: Sequence[ToolBounds],
+        sets: ToolSets,
+        current: CurrentIndex,
+        sources: ReadingSources,
+        clock: Clock,
+    ) -> None:
+        self.needs = frozenset().union(*(one.reads for one in bounds))
+        self._policy = policy
+        self._bounds = tuple(bounds)
+        self._sets = sets
+        self._current = current
+        self._sources = sources
+        self._clock = clock
+
+    def apply(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Choose the tools. Raises RequestRefused (400) where the request insists on one that goes."""
+        members, kind = exchange.document.members, exchange.call.kind
+        if kind not in KINDS or not any(members.get(name) for name in (*LISTS, WEB_SEARCH_OPTIONS)):
+            return None
+        values = Readings(exchange, self._current.index, self._sources)
+        bounds = [one for one in self._bounds if one.holds(values)]
+        if not bounds:
+            return None
+        tools = list(offered(members))
+        allowed = [one for one in tools if _is_allowed(one, bounds)]
+        stay = self._within_maximum(exchange, allowed, bounds)
+        gone = [one for one in tools if one not in stay]
+        web_search_gone = bool(members.get(WEB_SEARCH_OPTIONS)) and not all(
+            one.allows_type(_WEB_SEARCH) for one in bounds
+        )
+        self._refuse_forced(members, gone, stay)
+        if gone and not any(one.member == "tools" for one in stay):
+            self._refuse_orphans(exchange)
+        changed = Changed(exchange.body)
+        one_call = any(one.one_call for one in bounds) and any(one.member == "tools" for one in stay)
+        work = self._edit(exchange, changed, gone, web_search_gone=web_search_gone, one_call=one_call)
+        return in_turns(work, lambda: _take(exchange, changed, gone))
+
+    def _within_maximum(
+        self, exchange: Exchange, allowed: list[Offered], bounds: list[ToolBounds]
+    ) -> list[Offered]:
+        """At most so many of the client's tools, those of the conversation before first."""
+        most = min((one.maximum for one in bounds if one.maximum is not None), default=None)
+        named = [one for one in allowed if not one.provider_run]
+        if most is None:
+            return allowed
+        conversation, now = conversation_of(exchange), self._clock()
+        before = frozenset() if conversation is None else self._sets.of(conversation, now)
+        before |= frozenset(_used(exchange)) | frozenset(forced(exchange.document.members))
+        stay = [one for one in named if one.name in before]
+        others = [one for one in named if one.name not in before]
+        if len(stay) < most and others:
+            text = user_text(exchange.call.kind, exchange.document.members).text
+            order = by_relevance(text, [one.words for one in others])
+            stay += [others[index] for index in order[: most - len(stay)]]
+        if conversation is not None:
+            self._sets.offered(conversation, frozenset(one.name for one in stay), now)
+        return [one for one in allowed if one.provider_run or one in stay]
+
+    def _refuse_forced(self, members: Members, gone: list[Offered], stay: list[Offered]) -> None:
+        """Raises RequestRefused where `tool_choice` insists on what goes."""
+        for name in forced(members):
+            if any(one.name == name for one in gone) and not any(one.name == name for one in stay):
+                message = (
+                    f"`tool_choice` asks for {name[:128]!r}, which the policy {self._policy} does not allow."
+                )
+                raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param="tool_choice")
+        if gone and not stay and must_call(members):
+            names = ", ".join(repr(one.name[:128]) for one in gone[:MOST_PLACES])
+            message = f"`tool_choice` asks for a call, and the policy {self._policy} allows none of {names}."
+            raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param="tool_choice")
+
+    def _refuse_orphans(self, exchange: Exchange) -> None:
+        """Raises RequestRefused where the API takes no calls in a history without any tool."""
+        if exchange.call.kind is CallKind.MESSAGES and (used := _used(exchange)):
+            names = ", ".join(repr(name[:128]) for name in used[:MOST_PLACES])
+            message = f"The history calls {names}; the policy {self._policy} allows no tool of the request."
+            raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param="tools")
+
+    def _edit(
+        self,
+        exchange: Exchange,
+        changed: Changed,
+        gone: list[Offered],
+        *,
+        web_search_gone: bool,
+        one_call: bool,
+    ) -> Iterator[None]:
+        members = exchange.document.members
+        emptied: set[str] = set()
+        for member in LISTS:
+            indices = {one.position for one in gone if one.member == member}
+            if indices and len(indices) == len(members[member]):
+                emptied.add(member)
+                yield from without_member(changed, member)
+            elif indices:
+                yield from without_items(changed, member, indices)
+        if web_search_gone:
+            yield from without_member(changed, WEB_SEARCH_OPTIONS)
+        own = [name for name in LISTS if name not in SERVER_LISTS]
+        left = [name for name in own if members.get(name) and name not in emptied]
+        if emptied - set(SERVER_LISTS) and not left:
+            for name in _CHOICES:
+                if name in members:
+                    yield from without_member(changed, name)
+        if one_call:
+            yield from one_call_at_a_time(changed, exchange.call.kind, members)
+
+
+def _is_allowed(tool: Offered, bounds: list[ToolBounds]) -> bool:
+    if tool.provider_run:
+        return all(one.allows_type(tool.name) for one in bounds)
+    return all(one.allows(tool.name) for one in bounds)
+
+
+def _used(exchange: Exchange) -> tuple[str, ...]:
+    """Tools that its history has calls of."""
+    try:
+        return DIALECTS[exchange.call.kind].facts.tools_used(exchange.document.members)
+    except UnknownFactError:
+        return ()
+
+
+def _take(exchange: Exchange, changed: Changed, gone: list[Offered]) -> None:
+    if changed.body is exchange.body:
+        return
+    if gone:
+        places = tuple(one.position for one in gone[:MOST_PLACES])
+        exchange.checked((*exchange.handled, Handled("tools", "remove", len(gone), places)))
+    exchange.rewritten(changed.body, read_body(exchange.call.kind, changed.body))
