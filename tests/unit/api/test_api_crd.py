@@ -82,7 +82,7 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
         path.partition(".spec.")[2]: one for path, one in OURS if "Reserved" in one.get("description", "")
     }
     assert set(reserved) == {
-        "governance.content", "governance.records", "governance.tools", "rollout",
+        "governance.content.remote", "governance.content.response", "governance.records", "rollout",
     }  # fmt: skip
     for one in reserved.values():
         assert one["x-kubernetes-validations"] == [
@@ -119,6 +119,7 @@ FILLED_IN = {
     "ModelPool.spec.scheduling.picker.type",
     "ModelPool.spec.streamUsage",
     "RoutePolicy.spec.governance.budgets[].timeZone",
+    "RoutePolicy.spec.governance.content.request[].onError",
     "RoutePolicy.spec.match.paths[].type",
     "RoutePolicy.spec.rules[].objective.ceilings.quantile",
     "RoutePolicy.spec.rules[].objective.ceilings.whenNone",

@@ -12,6 +12,9 @@ FOLDERS = ("api", "kube", "operator", "extproc", "cli", "sim")
 OF_OTHERS = {
     # their interface is assignment
     "api/pilotage_api/conditions/rewrite.py": "protobuf",
+    "api/pilotage_api/content_rules.py": "RE2's options",
+    "extproc/pilotage_extproc/content/custom.py": "RE2's options",
+    "extproc/pilotage_extproc/content/patterns.py": "RE2's options",
     "extproc/pilotage_extproc/envoy/ext_proc/attempt_rewrite.py": "protobuf",
     "extproc/pilotage_extproc/envoy/ext_proc/messages.py": "protobuf",
     "extproc/pilotage_extproc/envoy/ext_proc/provider_hop.py": "protobuf",

@@ -35,10 +35,12 @@ PLACES = [
         {"type": "tool_use", "id": "t", "name": "f", "input": {"deep": [{"to": "%s"}]}}]}, USER]}),
     (MESSAGES, {"max_tokens": 5, "stream": True, "messages": [{"role": "user", "content": [
         {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "%s"}]}]}]}),
-    (MESSAGES, {"max_tokens": 5, "messages": [USER], "tools": [{"name": "f", "input_schema": {"description": "%s"}}]}),
+    (MESSAGES, {"max_tokens": 5, "messages": [USER], "tools": [
+        {"name": "f", "input_schema": {"description": "%s"}}]}),
     (RESPONSES, {"input": "%s"}),
     (RESPONSES, {"instructions": "%s", "input": "hi", "stream": True}),
-    (RESPONSES, {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a":"%s"}'}]}),
+    (RESPONSES, {"input": [
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a":"%s"}'}]}),
     (RESPONSES, {"input": [{"type": "function_call_output", "call_id": "c", "output": "%s"}]}),
     (COMPLETIONS, {"prompt": "%s"}),
     (COMPLETIONS, {"prompt": ["a", "%s"]}),
@@ -75,7 +77,7 @@ async def test_an_address_is_replaced_wherever_it_stands_and_nothing_else_change
     assert sent is not None
     assert EMAIL.encode() not in sent
     before, _, rest = sent.partition(b"[EMAIL_")
-    name, _, after = rest.partition(b"]")
+    _, _, after = rest.partition(b"]")
     plain = await gate.ask(body(members, "nobody"), path)
     assert before + b"nobody" + after == (plain.new_body or plain.body)
 
@@ -135,7 +137,10 @@ async def test_the_strictest_rule_counts_and_the_gateways_are_never_weakened() -
 
 
 async def test_a_form_is_refused_where_its_content_cannot_be_checked() -> None:
-    form = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nauto\r\n--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+    form = (
+        b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nauto\r\n--b\r\n'
+        b'content-disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+    )
     gate = await gateway(BLOCK)
     with pytest.raises(RequestRefused) as caught:
         await gate.ask(
