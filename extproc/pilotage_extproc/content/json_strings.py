@@ -5,13 +5,14 @@ in tool definitions, arguments, results, or a member that an API gets next year.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 _NUMBER: Final = re.compile(rb"(?<![0-9.])-?[0-9]{7,}+(?![.eE])")
 _AFTER: Final = re.compile(rb"[ \t\r\n]*:")
+_INSIDE: Final = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 _LONG_GAP: Final = 9
-_NEAR: Final = 64
+_BLOCK: Final = 64 * 1024
 
 
 class JsonText(NamedTuple):
@@ -23,8 +24,8 @@ class JsonText(NamedTuple):
     is_key: bool = False
 
 
-def json_texts(text: bytes) -> Iterator[JsonText]:
-    """In their order. The text is valid JSON."""
+def json_texts(text: bytes) -> Iterator[JsonText | None]:
+    """In their order, and None where others may be let in. The text is valid JSON."""
     at = 0
     while True:
         quote = text.find(b'"', at)
@@ -34,28 +35,19 @@ def json_texts(text: bytes) -> Iterator[JsonText]:
                 yield JsonText(number.start(), number.end(), is_number=True)
         if quote < 0:
             return
-        end = _string_end(text, quote + 1)
+        end = text.find(b'"', quote + 1)
+        if text.find(b"\\", quote + 1, end) >= 0:
+            end = yield from _string_end(text, quote + 1)
         yield JsonText(quote + 1, end, is_key=_AFTER.match(text, end + 1) is not None)
         at = end + 1
 
 
-def _string_end(text: bytes, start: int) -> int:
-    """Where the closing quote is."""
-    end = start
+def _string_end(text: bytes, start: int) -> Generator[None, None, int]:
+    """Where the closing quote of a string with escapes is; in blocks, with pauses between them."""
+    at = start
     while True:
-        end = text.find(b'"', end)
-        if end < 0:
-            return len(text)
-        if text[end - 1] != 0x5C or not _is_escaped(text, start, end):
-            return end
-        end += 1
-
-
-def _is_escaped(text: bytes, start: int, quote: int) -> bool:
-    """Whether the backslashes before a quote are odd in number."""
-    near = text[max(start, quote - _NEAR) : quote]
-    kept = near.rstrip(b"\\")
-    if not kept and len(near) == _NEAR:
-        near = text[start:quote]
-        kept = near.rstrip(b"\\")
-    return (len(near) - len(kept)) % 2 == 1
+        found = _INSIDE.match(text, at, at + _BLOCK)
+        at = at if found is None else found.end()
+        if text[at : at + 1] in (b'"', b""):
+            return at
+        yield

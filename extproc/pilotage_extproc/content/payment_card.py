@@ -10,7 +10,11 @@ from pilotage_extproc.content.surroundings import no_number_beside
 
 _RUN: Final = r"[0-9](?:[ -]?[0-9]){12,}"
 _FIRST_DIGITS: Final = "23456"
-_PAUSE_EVERY: Final = 256
+_PAUSE_EVERY: Final = 64
+_LOT: Final = 256
+"""Groups that are looked at together."""
+_FEWEST_DIGITS: Final = 13
+_MOST_DIGITS: Final = 19
 
 
 def _is_issued(number: str) -> bool:
@@ -46,37 +50,43 @@ class _Cards:
                 yield from self._in_run(text, start, end)
 
     def _in_run(self, text: bytes, start: int, end: int) -> Iterator[Span | None]:
-        """A card begins and ends where groups do. The sums up to each digit make each check a subtraction."""
-        groups = [(start + begin, start + stop) for begin, stop in _spans(self._groups, text[start:end])]
-        firsts: list[int] = []
-        at_end: dict[int, int] = {}
-        digits = ""
-        for begin, stop in groups:
-            firsts.append(len(digits))
-            digits += text[begin:stop].decode()
-            at_end[len(digits)] = stop
-        yield None
-        sums = LuhnSums(digits)
-        done = -1
-        for count, (first, (begin, _)) in enumerate(zip(firsts, groups, strict=True), 1):
-            if count % _PAUSE_EVERY == 0:
-                yield None
-            if first < done or digits[first] not in _FIRST_DIGITS:
-                continue
-            for length in range(19, 12, -1):
-                stop_at = at_end.get(first + length)
-                if (
-                    stop_at is not None
-                    and sums.holds(first, first + length)
-                    and _is_issued(digits[first : first + length])
-                ):
-                    yield Span(begin, stop_at)
-                    done = first + length
-                    break
+        """Its groups by some hundred; the last ones of each lot once more with the next."""
+        groups: list[tuple[int, int]] = []
+        for found in self._groups.finditer(text[start:end]):
+            begin, stop = found.span()
+            groups.append((start + begin, start + stop))
+            if len(groups) == _LOT:
+                yield from _in_groups(text, groups)
+                groups = groups[-_MOST_DIGITS:]
+        yield from _in_groups(text, groups)
 
 
-def _spans(pattern: Any, text: bytes) -> list[tuple[int, int]]:
-    return [found.span() for found in pattern.finditer(text)]
+def _in_groups(text: bytes, groups: list[tuple[int, int]]) -> Iterator[Span | None]:
+    """A card begins and ends where groups do. The sums up to each digit make each check a subtraction."""
+    firsts: list[int] = []
+    at_end: dict[int, int] = {}
+    digits = ""
+    for begin, stop in groups:
+        firsts.append(len(digits))
+        digits += text[begin:stop].decode()
+        at_end[len(digits)] = stop
+    yield None
+    sums, done = LuhnSums(digits), -1
+    for count, (first, (begin, _)) in enumerate(zip(firsts, groups, strict=True), 1):
+        if count % _PAUSE_EVERY == 0:
+            yield None
+        if first < done or digits[first] not in _FIRST_DIGITS:
+            continue
+        for length in range(_MOST_DIGITS, _FEWEST_DIGITS - 1, -1):
+            stop_at = at_end.get(first + length)
+            if (
+                stop_at is not None
+                and sums.holds(first, first + length)
+                and _is_issued(digits[first : first + length])
+            ):
+                yield Span(begin, stop_at)
+                done = first + length
+                break
 
 
 def payment_card() -> Detector:

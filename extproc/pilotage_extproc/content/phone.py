@@ -35,6 +35,7 @@ class _Numbers:
         """The same, with the countries that are tried loaded."""
         for region in _REGIONS:
             self._holds("2025550143", region)
+        self._holds("+12020550199", None)  # one of the many countries that share +1
         return self
 
     def check(self, text: bytes, start: int, end: int) -> Span | None:

@@ -138,6 +138,8 @@ def _is_bare(text: bytes, at: int) -> bool:
     except orjson.JSONDecodeError:
         return False
     for one in json_texts(text):
+        if one is None:
+            continue
         if one.start <= at < one.end:
             return one.is_number
         if one.start > at:

@@ -101,8 +101,10 @@ class Scanner:
         chunk, run = _Chunk(), list[Place]()
         is_part = False
         for count, one in enumerate(json_texts(body), 1):
-            if count % _PAUSE_STRINGS == 0:
+            if one is None or count % _PAUSE_STRINGS == 0:
                 yield
+            if one is None:
+                continue
             word = body[one.start : one.end] if one.end - one.start < _LONGEST_WORD else None
             was_part, is_part = is_part, word == b"text" and one.is_key
             if word in _SAYS_NOTHING:
@@ -146,8 +148,10 @@ class Scanner:
         yield
         chunk = _Chunk()
         for count, one in enumerate(json_texts(place.text), 1):
-            if count % 512 == 0:
+            if one is None or count % _PAUSE_STRINGS == 0:
                 yield
+            if one is None:
+                continue
             raw = place.text[one.start : one.end]
             if b"\\" in raw:
                 inner = Place(raw, one.start, place)

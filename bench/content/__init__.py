@@ -1,0 +1,1 @@
+"""How well and how fast content rules find values: `python -m bench.content`."""
