@@ -97,6 +97,14 @@ async def test_other_engines_get_no_salt_and_a_list_has_attempts_of_one_kind():
     assert [target.upstream_model for target in exchange.decision.targets] == ["small"]
 
 
+async def test_it_goes_together_with_changes_to_the_request():
+    text = POLICY.replace("CANDIDATES", "[{model: small}, {model: large}]")
+    asking = await gateway(POOLS, f"{text}  transform: {{systemPrompt: {{prefix: Be brief.}}}}\n", keys=KEYS)
+    exchange = await ask(asking, "one")
+    assert json.loads(exchange.new_body)["messages"][0]["role"] == "system"
+    assert len(salt(exchange)) == 32
+
+
 async def test_a_call_that_cannot_be_kept_apart_is_refused():
     asking = await isolating()
     with pytest.raises(RequestRefused) as refused:
