@@ -12,7 +12,6 @@ from pilotage_api.conditions.problems import CREDENTIAL, INVALID, ConditionProbl
 from pilotage_api.conditions.variables import (
     HEADERS,
     KEYWORDS,
-    LATER_PREFIXES,
     MAX_ITEMS,
     MAX_TEXT,
     POOL_FUNCTIONS,
@@ -220,14 +219,12 @@ class Reader:
         return self._unknown(name, at)
 
     def _unknown(self, name: str, at: int) -> _Size:
-        first, dot, rest = name.partition(".")
+        first, _, rest = name.partition(".")
         if first == HEADERS:
             fix = f'write {HEADERS}["{rest or "x-user"}"], or "{rest or "x-user"}" in {HEADERS}'
             return self._refuse(at, f"{HEADERS} are read one by one, by name", fix)
         if name.startswith(f"request.{HEADERS}"):
             return self._refuse(at, f"unknown variable {name!r}", f'write {HEADERS}["…"]')
-        if f"{first}." in LATER_PREFIXES and dot:
-            return self._refuse(at, f"{name!r} is not supported in this version", "remove it")
         near = get_close_matches(name[:64], (*VARIABLES, HEADERS), n=1, cutoff=0.5)
         fix = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(VARIABLES)}"
         return self._refuse(at, f"unknown variable {name[:64]!r}", fix)

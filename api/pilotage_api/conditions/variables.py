@@ -158,8 +158,6 @@ POOL_FUNCTIONS: Final = _by_name(
 HEADERS: Final = "headers"
 KEYWORDS: Final = "prompt.keywords"
 """A function: whether any phrase of a named set of the policy stands in what users wrote."""
-LATER_PREFIXES: Final[tuple[str, ...]] = ()
-"""Variables of later versions."""
 
 MAX_ITEMS: Final = 64
 """Of a list, in an expression or as a value."""
