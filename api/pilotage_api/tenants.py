@@ -92,10 +92,6 @@ def _find_odd(
         message = "has no effect: the gateway does not ask who its clients are"
         fix = "set governance.identity of the settings"
         find(Severity.WARNING, "no-effect", message, key, "spec", fix)
-    for name, usual in (("weight", 1), ("priority", 0)):
-        if getattr(tenant.spec, name) != usual:
-            message = "has no effect yet: nothing waits at the gateway"
-            find(Severity.WARNING, "no-effect", message, key, f"spec.{name}", "remove it")
     known = set(names)
     for index, model in enumerate(tenant.spec.models):
         if not is_glob(model) and model not in known and not settings.governance.refuses_unmatched:
