@@ -61,7 +61,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
         await server.start()
     folder = tmp_path / "content"
     shutil.copytree(EXAMPLE, folder)
-    settings = yaml.safe_load((folder / "pilotage.yaml").read_text())
+    settings = yaml.safe_load((folder / "pilotage.yaml").read_text())["spec"]
     (folder / "pilotage.yaml").unlink()
     pools = list(yaml.safe_load_all((folder / "pools.yaml").read_text()))
     for pool in pools:

@@ -78,7 +78,7 @@ AS_IT_IS = {
     "503, a page": (raw(503, PAGE), error(503, "serverError", "server")._replace(body=BODY)),
     "404, a page": (raw(404, PAGE), error(404, "notFound", "model")._replace(body=BODY)),
     "200, a page": (raw(200, PAGE), PASSED_ON),
-    "307": (raw(307, b"", location="/elsewhere"), PASSED_ON._replace(status=307)),
+    "307": (raw(307, b"", location="/elsewhere"), error(502, "serverError", "server")),
 }
 TRANSLATED = {
     "503, a page": (raw(503, PAGE), error(503, "serverError", "server")),
