@@ -1,6 +1,7 @@
 """The stages that keep rules on content and tools, of the gateway and of policies."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 from pilotage_api import content_rules
@@ -65,7 +66,7 @@ class Guarding:
         content = self._content((*self._floor, *own), guards, policy) if own else self.floor
         tools = self._tools(guards.tools, policy)
         rest = tuple(stage for stage in plan.governance if stage not in self.floor)
-        return Plan((*content, *tools, *rest), plan.deciding, plan.committing)
+        return replace(plan, governance=(*content, *tools, *rest))
 
     def _content(
         self, rules: tuple[ContentRuleSnapshot, ...], guards: GuardsSnapshot | None, policy: str

@@ -43,6 +43,7 @@ spec:
   %s
 """
 QUEUE = "queue: {maxWait: 30s, maxRequests: 3}"
+REDACTING = QUEUE + "\n  governance: {content: {request: [{detectors: [email], action: redact}]}}"
 
 
 def compiled(policy=QUEUE, endpoints=ONE, admission=ADMISSION):
@@ -91,13 +92,13 @@ class Gateway:
         self.report(4, 2, address)
         self.report(4, 2, address)
 
-    async def ask(self, tenant="", **headers):
+    async def ask(self, tenant="", text="hello there", **headers):
         exchange = Exchange(RequestHead("POST", "/v1/chat/completions", headers, envoy="e"))
         exchange.may_wait(self._patience)
         exchange.identified(Identity(tenant=tenant))
         pipeline = self.deciding.pipeline
         await pipeline.begin(exchange)
-        messages = [{"role": "user", "content": "hello there"}]
+        messages = [{"role": "user", "content": text}]
         exchange.received(json.dumps({"model": "auto", "messages": messages, "max_tokens": 9}).encode())
         try:
             await pipeline.decide(exchange)
@@ -153,6 +154,17 @@ async def test_where_there_is_room_nobody_waits_or_asks_for_patience():
     gate = await Gateway().start()
     await gate.ask()
     assert gate.asked_for == []
+
+
+async def test_values_are_replaced_alike_in_a_request_that_is_decided_twice():
+    gate = await Gateway().start(REDACTING)
+    at_once = await gate.ask(text="write to alice@mail.example")
+    assert b"[EMAIL_" in at_once.new_body
+    gate.end(at_once)
+    gate.fill()
+    [task] = await gate.asked(text="write to alice@mail.example")
+    gate.report(4)
+    assert (await task).new_body == at_once.new_body
 
 
 async def test_no_more_go_than_there_is_room():
