@@ -70,7 +70,7 @@ def fields(rig) -> set[str]:
 def test_the_api_server_takes_every_object(rig, namespace, variant):
     values = VARIANTS[variant]
     rig.kubectl("apply", "--server-side", "-f", "-", given=MONITORING_CRDS)
-    for other in ("models", "shared"):
+    for other in ("models", "shared", "keys"):
         text = yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
         rig.kubectl("apply", "-f", "-", given=text)
     rig.helm(
