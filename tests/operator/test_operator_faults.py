@@ -98,9 +98,9 @@ async def test_an_edit_cut_short_anywhere_leaves_the_last_good_form_to_the_next(
     ended = await lenient.ended_or_at_rest(process)
     assert ended or writes >= 4
     # both become wrong while nobody looks: one after its edit was perhaps published, one long before
-    governance = {"tools": {"allow": ["search"]}}
-    await lenient.apply(policy("auto", "auto-3", "small", governance=governance))
-    await lenient.apply(policy("good", "bad", "small", governance=governance))
+    rollout = {"shadow": {"model": "search"}}
+    await lenient.apply(policy("auto", "auto-3", "small", rollout=rollout))
+    await lenient.apply(policy("good", "bad", "small", rollout=rollout))
     lenient.start()
     await lenient.says(policy("auto", ""), "Invalid True LastGood")
     await lenient.says(policy("good", ""), "Invalid True LastGood")

@@ -10,7 +10,7 @@ from pilotage_operator.revision_store import STORE_LABEL
 
 SMALL = pool("small", "llama-8b", aliases=("small",))
 AUTO = policy("auto", "auto", "small")
-WRONG = policy("auto", "auto-2", "small", governance={"tools": {"allow": ["search"]}})
+WRONG = policy("auto", "auto-2", "small", rollout={"shadow": {"model": "search"}})
 
 
 async def test_an_edit_to_something_invalid_leaves_the_last_good_in_force(lenient):
@@ -20,11 +20,11 @@ async def test_an_edit_to_something_invalid_leaves_the_last_good_in_force(lenien
     await lenient.says(AUTO, "True True True")
     good = picker.snapshot
     # the API server lets a field of a later version through, this version does not
-    wrong = policy("auto", "auto-2", "small", governance={"tools": {"allow": ["search"]}})
+    wrong = policy("auto", "auto-2", "small", rollout={"shadow": {"model": "search"}})
     await lenient.apply(wrong)
     found = await lenient.says(wrong, "Invalid True LastGood")
     message = condition(found, "Accepted")["message"]
-    assert "spec.governance: governance is not supported in this version; remove spec.governance" in message
+    assert "spec.rollout: rollout is not supported in this version; remove spec.rollout" in message
     assert "generation 1 stays in force" in message
     await idle(process)
     assert picker.snapshot == good
