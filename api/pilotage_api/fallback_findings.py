@@ -97,7 +97,10 @@ def _find_in_reasons(fallback: Fallback, rule: Rule, path: str, key: ResourceKey
                 "set it, or remove the reason",
             )
         elif reason is FallbackReason.BUDGET:
-            message, fix = "never happens: this version has no budgets", "remove it"
+            message, fix = (
+                "never happens: a spent budget sends requests where its whenSpent says",
+                "remove it",
+            )
         if message:
             find(Severity.WARNING, "no-effect", message, key, f"{path}.reasons[{index}]", fix)
 
