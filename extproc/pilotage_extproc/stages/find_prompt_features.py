@@ -25,9 +25,9 @@ class Classifier(Protocol):
         """Features of a text; nothing where it cannot be had in time. Never raises."""
 
 
-def no_tenant(exchange: Exchange) -> bytes:  # noqa: ARG001 - the hook for identities
+def tenant_of(exchange: Exchange) -> bytes:
     """Whose entries of the cache a request may use: all share one where nobody is told apart."""
-    return b""
+    return exchange.identity.tenant.encode("utf-8", "surrogatepass")
 
 
 def may_receive(exchange: Exchange, text: bytes) -> bytes | None:  # noqa: ARG001 - the hook for residency
@@ -53,14 +53,12 @@ class FindPromptFeatures(Step):
         current: CurrentIndex,
         *,
         remote: Classifier | None = None,
-        tenant: Callable[[Exchange], bytes] = no_tenant,
         allowed: Callable[[Exchange, bytes], bytes | None] = may_receive,
     ) -> None:
         self._reader = reader
         self._cache = cache
         self._current = current
         self._remote = remote
-        self._tenant = tenant
         self._allowed = allowed
         self._wanted: frozenset[str] = frozenset()
         self._of_text: frozenset[str] = frozenset()
@@ -80,7 +78,6 @@ class FindPromptFeatures(Step):
             self._cache,
             self._current,
             remote=self._remote,
-            tenant=self._tenant,
             allowed=self._allowed,
         )
         made._ask_for(wanted)
@@ -88,9 +85,7 @@ class FindPromptFeatures(Step):
 
     def kept_here(self) -> Self:
         """The same without the classifier: what it alone finds out stays unknown."""
-        made = type(self)(
-            self._reader, self._cache, self._current, tenant=self._tenant, allowed=self._allowed
-        )
+        made = type(self)(self._reader, self._cache, self._current, allowed=self._allowed)
         made._ask_for(self._wanted)
         return made
 
@@ -113,7 +108,7 @@ class FindPromptFeatures(Step):
             exchange.learned(KEYWORDS, self._current.index.keywords.found_in(text))
         if not self._of_text and not self._of_remote:
             return None
-        digest = self._cache.digest(self._tenant(exchange), self._of_text | self._of_remote, text)
+        digest = self._cache.digest(tenant_of(exchange), self._of_text | self._of_remote, text)
         known = self._cache.get(digest)
         if known is not None:
             _learn(exchange, known)

@@ -14,6 +14,7 @@ from pilotage_api.settings import GatewaySettings, PromptFeatureSettings
 from pilotage_cli.explanation import print_explanation
 from pilotage_extproc.dialects.document import Document
 from pilotage_extproc.domain.head import CallKind, RequestHead
+from pilotage_extproc.domain.identity import Identity
 from pilotage_extproc.features.cache import FeatureCache
 from pilotage_extproc.features.language import available
 from pilotage_extproc.features.names import ALL, DOMAIN, KEYWORDS
@@ -149,8 +150,9 @@ class Reader(PromptReader):
         return super().read(text, wanted)
 
 
-async def find(stage: FindPromptFeatures, text: str) -> Exchange:
+async def find(stage: FindPromptFeatures, text: str, tenant: str = "") -> Exchange:
     made = exchange(text)
+    made.identified(Identity(tenant=tenant))
     waiting = stage.apply(made)
     if waiting is not None:
         await waiting
@@ -169,14 +171,11 @@ async def test_a_large_prompt_is_read_in_a_thread():
 
 
 async def test_a_text_is_read_once_for_each_tenant():
-    reader, tenant = Reader(), [b"a"]
-    stage = FindPromptFeatures(reader, FeatureCache(), CurrentIndex(), tenant=lambda _: tenant[0]).narrowed(
-        frozenset([DOMAIN])
-    )
+    reader = Reader()
+    stage = FindPromptFeatures(reader, FeatureCache(), CurrentIndex()).narrowed(frozenset([DOMAIN]))
     reader.threads.clear()
-    for whose, reads in ((b"a", 1), (b"a", 1), (b"b", 2)):
-        tenant[0] = whose
-        await find(stage, MATH)
+    for whose, reads in (("a", 1), ("a", 1), ("b", 2)):
+        await find(stage, MATH, whose)
         assert len(reader.threads) == reads
 
 
