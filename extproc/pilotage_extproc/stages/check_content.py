@@ -13,7 +13,7 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.handled import MOST_PLACES, Handled
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.stages.conversation import conversation_of, tenant_of
+from pilotage_extproc.stages.conversation import conversation_of
 from pilotage_extproc.stages.parse import read_body
 from pilotage_extproc.stages.turns import in_turns
 
@@ -48,7 +48,7 @@ class CheckContent(Step):
             self._cannot(exchange, "has values that overlap too often to be replaced")
 
     def _names(self, exchange: Exchange) -> Placeholders:
-        tenant = tenant_of(exchange).encode("utf-8", "surrogatepass")
+        tenant = exchange.identity.tenant.encode("utf-8", "surrogatepass")
         conversation = conversation_of(exchange) if self._guard.changes else None
         return Placeholders(self._key, tenant, b"" if conversation is None else b"%d" % conversation)
 

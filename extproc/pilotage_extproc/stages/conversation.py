@@ -15,12 +15,6 @@ _SESSION_HEADERS: Final = (
     "x-session-affinity",
 )
 _SESSION_FIELD: Final = "prompt_cache_key"
-_TENANT: Final = "identity.tenant"
-
-
-def tenant_of(exchange: Exchange) -> str:
-    """Whose request it is; empty where that is not known."""
-    return exchange.identity.tenant or str(exchange.known(_TENANT, ""))
 
 
 def conversation_of(exchange: Exchange) -> int | None:
@@ -34,6 +28,6 @@ def conversation_of(exchange: Exchange) -> int | None:
     if head is None and session is None:
         return None
     named = b"\x1f".join(
-        text.encode("utf-8", "surrogatepass") for text in (tenant_of(exchange), session or "")
+        text.encode("utf-8", "surrogatepass") for text in (exchange.identity.tenant, session or "")
     )
     return xxhash.xxh3_64_intdigest(named + b"\x1f" + (head or b""))
