@@ -6,6 +6,7 @@ KINDS = (
     "deployments,replicasets,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,leases,"
     "networkpolicies,poddisruptionbudgets,horizontalpodautoscalers"
 )
+CRDS = ("modelpools.pilotage.dev", "routepolicies.pilotage.dev", "tenants.pilotage.dev")
 THE_CLUSTERS_OWN = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 
 
@@ -26,6 +27,6 @@ def test_uninstalling_leaves_the_crds_and_users_resources_and_deleting_those_lea
     # users' policies stay until they delete the CRDs themselves
     assert len(get("modelpools,routepolicies", "-n", MODELS)["items"]) == 4
     # no finalizer holds anything: nobody is there to take it away
-    kubectl("delete", "crd", "modelpools.pilotage.dev", "routepolicies.pilotage.dev", "--timeout=30s")
+    kubectl("delete", "crd", *CRDS, "--timeout=30s")
     assert [one for one in get("crds")["items"] if "pilotage" in one["metadata"]["name"]] == []
     kubectl("delete", "namespace", GATEWAY, MODELS, "--timeout=90s")
