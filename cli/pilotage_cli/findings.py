@@ -30,4 +30,9 @@ def summary(findings: Iterable[Finding]) -> str:
     found = list(findings)
     errors = sum(finding.severity is Severity.ERROR for finding in found)
     warnings = sum(finding.severity is Severity.WARNING for finding in found)
-    return f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and its noun: `1 pool`, `2 policies`; the plural by `s` where it is not given."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -30,6 +30,11 @@ _SETTLED_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 
 
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """False for the warning that kopf handles no signals in a thread: the operator does."""
+    return not record.getMessage().startswith("OS signals are ignored")
+
+
 class KopfWake:
     """Runs kopf until cancelled; starts it again where it ends by itself."""
 
@@ -121,6 +126,7 @@ class _Life:
             log.warning("kopf takes its time to end")
 
     def _run(self) -> None:
+        logging.getLogger("kopf._core.reactor.running").addFilter(_worth_saying)
         why = "stopped"
         try:
             asyncio.run(self._operate())

@@ -34,7 +34,7 @@ class CommandFailed(AssertionError):
     """A command that should have worked; what it said."""
 
 
-def run(*command: str | Path, given: str | None = None, timeout: float = 240) -> str:
+def run(*command: str | Path, given: str | None = None, timeout: float = 420) -> str:
     """A command's output. Raises CommandFailed with what it said."""
     words = [str(one) for one in command]
     done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=timeout, check=False)
@@ -43,7 +43,7 @@ def run(*command: str | Path, given: str | None = None, timeout: float = 240) ->
     return done.stdout
 
 
-def kubectl(*arguments: str | Path, given: str | None = None, timeout: float = 240) -> str:
+def kubectl(*arguments: str | Path, given: str | None = None, timeout: float = 420) -> str:
     """kubectl's output. Raises CommandFailed."""
     return run("kubectl", *arguments, given=given, timeout=timeout)
 

@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not item.path.is_relative_to(here):
             continue
         item.add_marker(pytest.mark.cluster)
-        item.add_marker(pytest.mark.timeout(420))
+        item.add_marker(pytest.mark.timeout(600))
         if not inside and not os.environ.get("PILOTAGE_REQUIRE_CLUSTER"):
             item.add_marker(pytest.mark.skip(reason="no cluster: run `make test-cluster`"))
 

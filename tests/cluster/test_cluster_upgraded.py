@@ -48,11 +48,11 @@ pytestmark = pytest.mark.skipif(not PREVIOUS, reason="no previous version: run `
 def bring(chart: Path, tag: str) -> None:
     """The gateway by this chart, with the image of this tag; return when all of it is ready."""
     values = {**VALUES, "image": {**VALUES["image"], "tag": tag}}
-    helm("upgrade", "--install", "pilotage", chart, "--wait", "--timeout", "240s", values=values)
+    helm("upgrade", "--install", "pilotage", chart, "--wait", "--timeout", "400s", values=values)
 
 
 def roll_back() -> None:
-    helm("rollback", "pilotage", "1", "--wait", "--timeout", "240s")
+    helm("rollback", "pilotage", "1", "--wait", "--timeout", "400s")
 
 
 def head() -> dict[str, Any]:

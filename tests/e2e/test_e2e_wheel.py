@@ -82,7 +82,7 @@ def test_what_init_writes_checks_clean_and_is_never_overwritten(pilotage: Pilota
         "pools.yaml",
     ]
     checked = pilotage("check", "-f", "gateway")
-    assert (checked.returncode, checked.stdout) == (0, "1 pools, 1 policies, 0 errors, 0 warnings\n")
+    assert (checked.returncode, checked.stdout) == (0, "1 pool, 1 policy, 0 errors, 0 warnings\n")
     (tmp_path / "gateway" / "pools.yaml").write_text("mine")
     again = pilotage("init", "gateway")
     assert again.returncode == 2

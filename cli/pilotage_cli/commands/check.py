@@ -17,7 +17,7 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_cli.cluster_check import ClusterChecked, check_cluster
 from pilotage_cli.credential_findings import with_credentials
 from pilotage_cli.failure import CommandError
-from pilotage_cli.findings import print_findings, summary
+from pilotage_cli.findings import counted, print_findings, summary
 from pilotage_cli.folder import FolderError, load_folder
 from pilotage_cli.options import (
     Context,
@@ -104,12 +104,10 @@ def _show(checked: ClusterChecked, output: str) -> None:
     console = Console(soft_wrap=True)
     print_findings(console, shown)
     snapshot = compiled.snapshot
-    tenants = f"{len(snapshot.tenants)} tenants, " if snapshot.tenants else ""
-    console.print(
-        f"{len(snapshot.pools)} pools, {len({route.policy for route in snapshot.routes})} policies, {tenants}"
-        f"{summary(shown)}",
-        highlight=False,
-    )
+    policies = len({route.policy for route in snapshot.routes})
+    tenants = [counted(len(snapshot.tenants), "tenant")] if snapshot.tenants else []
+    counts = [counted(len(snapshot.pools), "pool"), counted(policies, "policy", "policies"), *tenants]
+    console.print(", ".join([*counts, summary(shown)]), highlight=False)
     if checked.unseen:
         named = escape(", ".join(checked.unseen[:_MOST_NAMED]))
         more = len(checked.unseen) - _MOST_NAMED
