@@ -3,7 +3,8 @@
 A table stands between `<!-- fields: KIND -->` and `<!-- end -->`; the fields that this version refuses
 between `<!-- reserved: KIND -->` and `<!-- end -->`; what conditions of rules read between
 `<!-- conditions: variables -->` or `<!-- conditions: pools -->` and `<!-- end -->`; what becomes of fields
-in translation between `<!-- translation: CALL_to_CALL -->` and `<!-- end -->`.
+in translation between `<!-- translation: CALL_to_CALL -->` and `<!-- end -->`; what works under which
+gateway between `<!-- gateways: features -->` and `<!-- end -->`.
 """
 
 import enum
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from chart_values import ChartValues
 
 from pilotage_api.conditions.variables import POOL_FUNCTIONS, VARIABLES, Needs, Variable
+from pilotage_api.gateways import FEATURES, Gateway
 from pilotage_api.modelpool import ModelPoolSpec
 from pilotage_api.resource import RESERVED, marks
 from pilotage_api.routepolicy import RoutePolicySpec
@@ -40,7 +42,7 @@ KINDS: Final[dict[str, type[BaseModel]]] = {
     "ChartValues": ChartValues,
 }
 _MARKED: Final = re.compile(
-    r"(<!-- (fields|reserved|conditions|translation): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (fields|reserved|conditions|translation|gateways): (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 )
 _PLAIN: Final[dict[Any, str]] = {
     str: "string",
@@ -60,6 +62,8 @@ def with_tables(text: str) -> str:
 def _content(what: str, kind: str) -> str:
     if what == "conditions":
         return _readings(POOL_FUNCTIONS if kind == "pools" else VARIABLES)
+    if what == "gateways":
+        return _features()
     if what == "translation":
         return _translation(kind)
     model = KINDS[kind]
@@ -75,6 +79,19 @@ def _readings(found: Mapping[str, Variable]) -> str:
     for one in found.values():
         name = f"{one.name}('pool')" if one.needs is Needs.POOLS else one.name
         rows.append(f"| `{name}` | {one.type.value} | {one.needs.value} | {one.meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _features() -> str:
+    rows = [
+        "| feature | fields | `bundled` | `other` | `inferencePool` |",
+        "|---|---|---|---|---|",
+    ]
+    for one in FEATURES:
+        held = [one.under(gateway) for gateway in (Gateway.BUNDLED, Gateway.OTHER, Gateway.INFERENCE_POOL)]
+        told = [f"{each.support}: {each.remark}" if each.remark else each.support.value for each in held]
+        fields = ", ".join(f"`{field}`" for field in one.fields)
+        rows.append(f"| {one.name} | {fields} | {' | '.join(told)} |")
     return "\n".join(rows) + "\n"
 
 

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from pydantic import BaseModel
+
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_api.external_findings import find_in_external
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
 from pilotage_api.floor import refused_ways
+from pilotage_api.gateway_findings import find_under_gateway
 from pilotage_api.governance_rules import Spending
 from pilotage_api.identity_findings import find_in_identity
 from pilotage_api.in_force import InForce, taking_effect
@@ -109,8 +112,15 @@ def compile_resources(
     find_unfound_features(routes, settings.prompt_features, find)
     find_unlabelled_gains(policies, settings, find)
     find_idle_queues(pools, policies, routes, find)
+    used = _used_pools(pools, names, settings, find)
+    used_keys, obeyed = {pool.key for pool in used}, {route.policy for route in routes}
+    asking: list[tuple[ResourceKey, BaseModel]] = [(SETTINGS_KEY, settings)]
+    asking += [(key, one.spec) for one in policies if (key := policy_key(one)).key in obeyed]
+    asking += [(key, one.spec) for one in pools if (key := pool_key(one)).key in used_keys]
+    asking += [(tenant_key(one), one.spec) for one in tenants]
+    find_under_gateway(settings.gateway, asking, find)
     snapshot = RoutingSnapshot(
-        pools=_used_pools(pools, names, settings, find),
+        pools=used,
         names=served,
         routes=routes,
         keywords=used_keywords(((policy_key(one), one.spec.keywords) for one in policies), routes),

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from pilotage_api.address import canonical_place
+from pilotage_api.gateways import Gateway
 from pilotage_api.governance_settings import GovernanceSettings
 from pilotage_api.provider_settings import ProviderSettings
 from pilotage_api.resource import DNS_LABEL
@@ -272,6 +273,10 @@ class GatewaySettings(SettingsPart):
 
     namespaces: tuple[ObeyedNamespace, ...] = Field(default=("default",), min_length=1)
     """Namespaces whose policies the gateway obeys; `*` is all."""
+    gateway: Gateway = Gateway.BUNDLED
+    """How requests reach the picker: `bundled` Envoy; `other`, another gateway at the picker's main port; or
+    `inferencePool`, one at ports of InferencePools alone. What cannot work there is an error
+    (docs/gateways.md)."""
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings = TlsSettings()
     transport: Transport = Transport.BUILTIN

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotage_api.compile import Compiled, compile_resources
+from pilotage_api.gateways import Gateway
 from pilotage_api.load import Loaded, load_objects, load_settings
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.cluster_admin import PickerUnreachable, Told, cluster_admin
@@ -44,16 +45,18 @@ async def check_cluster(
     folder: Path | None,
     folder_namespace: str | None = None,
     release: str | None = None,
+    gateway: Gateway | None = None,
 ) -> ClusterChecked:
     """Compile the resources in the cluster, with a folder's laid over them, by the gateway's own settings.
 
-    `folder_namespace` is where the folder would be applied; None is the gateway's. `release` says which
+    `gateway` stands for what those say of what asks the picker. `folder_namespace` is where the folder
+    would be applied; None is the gateway's. `release` says which
     gateway where several run in the namespace. Raises CommandError.
     """
     async with cluster_admin(connection, namespace, token, release) as admin:
         await admin.only_release()
         replicas = [_status(one) async for one in admin.ask("/status")]
-        settings = _settings(next(one for one in replicas if "settings" in one))
+        settings = asked_by(gateway, _settings(next(one for one in replicas if "settings" in one)))
         objects = await _resources(admin.client, settings)
         if unseen_generations(objects):
             # somebody has only just applied them, perhaps
@@ -68,6 +71,11 @@ async def check_cluster(
             admin.namespace,
             unseen_generations(objects),
         )
+
+
+def asked_by(gateway: Gateway | None, settings: GatewaySettings) -> GatewaySettings:
+    """The settings as they would be under this gateway; None leaves them."""
+    return settings if gateway is None else settings.model_copy(update={"gateway": gateway})
 
 
 def unseen_generations(objects: list[dict[str, Any]]) -> tuple[str, ...]:

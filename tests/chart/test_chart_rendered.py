@@ -99,6 +99,19 @@ def test_settings_of_the_values_reach_the_parts(helm):
     assert loaded.settings.tls.extproc == "self-signed"
 
 
+@pytest.mark.parametrize(
+    ("values", "gateway"),
+    [
+        ({}, "bundled"),
+        ({"envoy": {"enabled": False}}, "other"),
+        ({"envoy": {"enabled": False}, "settings": {"gateway": "inferencePool"}}, "inferencePool"),
+    ],
+)
+def test_the_settings_say_what_asks_the_pickers(helm, values, gateway):
+    (held,) = (one for one in of_kind(helm.render(values), "ConfigMap") if "pilotage.yaml" in one["data"])
+    assert load_texts([("pilotage.yaml", held["data"]["pilotage.yaml"])]).settings.gateway == gateway
+
+
 def test_changed_settings_restart_the_pods(helm):
     before, after = (
         pods(helm.render({"settings": {"maxAttempts": count}}))["pilotage-extproc"]["metadata"]["annotations"]

@@ -50,6 +50,9 @@
 {{- if not $given.namespaces }}
 {{- $_ := set $given "namespaces" (list .Release.Namespace) }}
 {{- end }}
+{{- if not (or .Values.envoy.enabled $given.gateway) }}
+{{- $_ := set $given "gateway" "other" }}
+{{- end }}
 {{- $document := dict "apiVersion" "pilotage.dev/v1alpha1" "kind" "GatewaySettings" "spec" (mergeOverwrite $given $own) }}
 {{- toYaml $document }}
 {{- end }}

@@ -12,9 +12,10 @@ from rich.markup import escape
 
 from pilotage_api.compile import Compiled, compile_resources
 from pilotage_api.findings import Severity, shown
+from pilotage_api.gateways import Gateway
 from pilotage_api.resource import DEFAULT_NAMESPACE, DNS_LABEL
 from pilotage_api.settings import GatewaySettings
-from pilotage_cli.cluster_check import ClusterChecked, check_cluster
+from pilotage_cli.cluster_check import ClusterChecked, asked_by, check_cluster
 from pilotage_cli.credential_findings import with_credentials
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import counted, print_findings, summary
@@ -51,6 +52,9 @@ def check(
     release: Annotated[
         str | None, typer.Option(help="Of the chart, where several run in the gateway's namespace.")
     ] = None,
+    gateway: Annotated[
+        Gateway | None, typer.Option(help="What asks the picker, instead of what the settings say.")
+    ] = None,
     kubeconfig: Kubeconfig = None,
     token_file: TokenFile = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="text, or json for machines.")] = "text",
@@ -66,16 +70,18 @@ def check(
     if context or kubeconfig or (namespace and folder is None):
         token = None if token_file is None else token_in(token_file)
         connection = connection_of(kubeconfig, context)
-        checked = asyncio.run(check_cluster(connection, namespace, token, folder, folder_namespace, release))
+        checked = asyncio.run(
+            check_cluster(connection, namespace, token, folder, folder_namespace, release, gateway)
+        )
     elif folder is None:
         raise CommandError("name a --folder of manifests, or a cluster with --context or -n")
     else:
-        checked = ClusterChecked(_check_folder(folder, folder_namespace or namespace), [], "")
+        checked = ClusterChecked(_check_folder(folder, folder_namespace or namespace, gateway), [], "")
     _show(checked, output)
     raise typer.Exit(1 if checked.compiled.has_errors or checked.has_problems else 0)
 
 
-def _check_folder(folder: Path, namespace: str | None) -> Compiled:
+def _check_folder(folder: Path, namespace: str | None, gateway: Gateway | None) -> Compiled:
     """By its own settings; without them as a gateway that obeys the namespace, as one of the chart does."""
     where = namespace or DEFAULT_NAMESPACE
     try:
@@ -83,6 +89,7 @@ def _check_folder(folder: Path, namespace: str | None) -> Compiled:
     except FolderError as error:
         raise CommandError(str(error)) from None
     settings = loaded.settings or GatewaySettings(namespaces=(where,))
+    settings = asked_by(gateway, settings)
     compiled = compile_resources(loaded, settings, installed=frozenset(installed_plugins()))
     return with_credentials(compiled, settings)
 

@@ -21,3 +21,7 @@ class Attempt(NamedTuple):
     def at(cls, pool: PoolSnapshot, upstream_model: str, transform: Transform | None = None) -> "Attempt":
         """At any endpoint of a pool, under this model name."""
         return cls(pool.key, upstream_model, pool.engine, pool.stream_usage, transform)
+
+    def takes_body_of(self, other: "Attempt") -> bool:
+        """Whether the body that is made for the other one does for this one too."""
+        return self.upstream_model == other.upstream_model and self.transform == other.transform

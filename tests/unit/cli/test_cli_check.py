@@ -193,3 +193,25 @@ def test_a_host_of_ones_own_network_is_told_the_setting_that_allows_it(tmp_path,
     code, output = check(tmp_path)
     assert code == 1
     assert "providers.networks" in output
+
+
+def test_what_cannot_work_under_the_gateway_that_is_named_is_refused(tmp_path):
+    policy = {
+        "apiVersion": "pilotage.dev/v1alpha1",
+        "kind": "RoutePolicy",
+        "metadata": {"name": "late"},
+        "spec": {"rules": [{"candidates": [{"model": "m"}], "timeouts": {"total": "10s"}}]},
+    }
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump_all([POOL, policy]))
+    assert check(tmp_path)[0] == 0
+    code, output = check(tmp_path, "--gateway", "other")
+    assert code == 1
+    assert "spec.rules[0].timeouts" in output
+    assert "has no effect under another gateway" in output
+    (tmp_path / "pilotage.yaml").write_text(
+        "apiVersion: pilotage.dev/v1alpha1\nkind: GatewaySettings\nspec: {gateway: inferencePool}\n"
+    )
+    code, output = check(tmp_path)
+    assert code == 1
+    assert "no policy is asked where the gateway has chosen the pool" in output
+    assert check(tmp_path, "--gateway", "bundled")[0] == 0

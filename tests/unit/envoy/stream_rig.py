@@ -133,10 +133,10 @@ class StreamRig:
         return {name: count for name, count in held.items() if count}
 
 
-async def stream_rig() -> StreamRig:
-    """A rig whose process knows one pool of two servers."""
+async def stream_rig(manifests: str = POOL) -> StreamRig:
+    """A rig whose process knows one pool of two servers, or these manifests."""
     settings = GatewaySettings()
-    compiled = compile_resources(load_texts([("all.yaml", POOL)]), settings)
+    compiled = compile_resources(load_texts([("all.yaml", manifests)]), settings)
     assert not compiled.has_errors, compiled.findings
     pipeline, state = await offline_pipeline(compiled.snapshot, settings)
     tables = AttemptTables()

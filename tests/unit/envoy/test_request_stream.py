@@ -4,7 +4,7 @@ import json
 
 import pytest
 from fake_stream import FakeStream, Request, request_body, request_head, request_trailers, response_head
-from stream_rig import ADDRESSES, BUNDLED, FOREIGN, MAX_BODY_BYTES, StreamRig, stream_rig
+from stream_rig import ADDRESSES, BUNDLED, FOREIGN, MAX_BODY_BYTES, POOL, StreamRig, stream_rig
 
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
@@ -15,6 +15,13 @@ CHAT = "/v1/chat/completions"
 PROMPT = b'{"model":"alias","messages":[{"role":"user","content":"hi"}]}'
 SENT_ON = PROMPT.replace(b"alias", b"small")
 LARGE = PROMPT.replace(b"hi", b"x" * 150_000)
+TWO_MODELS = f"""{POOL}---
+{POOL.replace("small", "large").replace("[alias]", "[other]").replace("10.0.0", "10.0.1")}---
+apiVersion: pilotage.dev/v1alpha1
+kind: RoutePolicy
+metadata: {{name: either}}
+spec: {{match: {{models: [either]}}, rules: [{{candidates: [{{model: small}}, {{model: large}}]}}]}}
+"""
 FULL_DUPLEX = (BodyMode.FULL_DUPLEX_STREAMED, BodyMode.NONE)
 BUFFERED = (BodyMode.BUFFERED, BodyMode.NONE)
 
@@ -93,6 +100,15 @@ async def test_a_gateway_that_buffers_gets_header_and_body_at_once(rig):
     assert stream.got[1].request_body.response.body_mutation.body == SENT_ON
     names = {one.header.key for one in stream.got[1].request_body.response.header_mutation.set_headers}
     assert "x-gateway-destination-endpoint" in names
+
+
+@pytest.mark.parametrize(("asker", "pools"), [(BUNDLED, {"10.0.0", "10.0.1"}), (FOREIGN, {"10.0.0"})])
+async def test_other_gateways_are_named_no_server_of_another_model_since_they_send_one_body(asker, pools):
+    rig = await stream_rig(TWO_MODELS)
+    stream = FakeStream(request_head(CHAT, modes=BUFFERED), request_body(PROMPT.replace(b"alias", b"either")))
+    await rig.serve(stream, asker)
+    assert stream.got[1].request_body.response.body_mutation.body == SENT_ON
+    assert {address.rpartition(".")[0] for address in picked(stream, 1)} == pools
 
 
 async def test_what_needs_no_model_server_is_answered_on_its_head(rig):

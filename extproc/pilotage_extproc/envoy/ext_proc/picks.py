@@ -59,11 +59,20 @@ class Picks:
     def foreign(
         self, exchange: Exchange, *, on_body: bool, sends_body: bool, request_id: str | None
     ) -> bytes:
-        """The answer to another gateway; without `sends_body` the body follows in messages of its own."""
-        targets = exchange.decision.targets
+        """The answer to another gateway; without `sends_body` the body follows in messages of its own.
+
+        It sends one body to all it tries, so only places that take the first attempt's are named.
+        """
+        addresses = [target.address for target in exchange.decision.targets]
+        if attempts := exchange.attempts:
+            addresses = [
+                address
+                for address, attempt in zip(addresses, attempts, strict=True)
+                if attempt.takes_body_of(attempts[0])
+            ]
         pick = Pick(
-            destination=",".join([target.address for target in targets]),
-            attempts=len(targets),
+            destination=",".join(addresses),
+            attempts=len(addresses),
             decision_id=exchange.decision.id,
             body=exchange.new_body,
             path=exchange.call.path_to_send(),
