@@ -16,12 +16,12 @@ STREAMS = {
     "chat.sse": (TokenUsage(339, 8, None), None),
     "completions_lora_continuous_usage.sse": (TokenUsage(2, 4, None), None),
     "messages.sse": (TokenUsage(11, 8, None), None),
-    "responses.sse": (TokenUsage(11, 8, 0, None, 0), "resp_8b3668a4059fa6de"),
+    "responses.sse": (TokenUsage(11, 8, 0, 0, 0), "resp_8b3668a4059fa6de"),
 }
 WHOLE = {
     "completion.json": (TokenUsage(2, 2, None), None),
     "messages.json": (TokenUsage(11, 8, None), None),
-    "responses.json": (TokenUsage(11, 8, 0, None, 0), "resp_9815f523a0867d2e"),
+    "responses.json": (TokenUsage(11, 8, 0, 0, 0), "resp_9815f523a0867d2e"),
     "error_400.json": (TokenUsage(), None),
 }
 
@@ -74,40 +74,42 @@ async def test_usage_is_read_from_answers_cut_anywhere(start_rig, start_server, 
 
 CACHED = {
     "chat": (
-        '{"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":6}}}',
+        '{"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":6,'
+        '"cache_write_tokens":2}}}',
         6,
+        2,
     ),
     "responses": (
         '{"response":{"usage":{"input_tokens":9,"output_tokens":4,"input_tokens_details":{"cached_tokens":5}}}}',
         5,
+        None,
     ),
     "anthropic": (
         '{"usage":{"input_tokens":1,"output_tokens":4,"cache_read_input_tokens":7,'
         '"cache_creation_input_tokens":1}}',
         7,
+        1,
     ),
 }
 
 
 @pytest.mark.parametrize("name", CACHED)
 async def test_cached_tokens_are_read_from_streams(start_rig, start_server, name):
-    said, cached = CACHED[name]
+    said, cached, written = CACHED[name]
     server = await start_server(fixed(200, f"data: {said}\n\n".encode(), "text/event-stream"))
     rig = await start_rig(lambda head, body: pick(server.address), [server.address])
     await rig.chat()
     [logged] = await rig.logged()
-    written = 1 if name == "anthropic" else None
     assert logged.outcome.usage == TokenUsage(9, 4, cached, written)
 
 
 @pytest.mark.parametrize("name", ["chat", "anthropic"])
 async def test_cached_tokens_are_read_from_unstreamed_answers(start_rig, start_server, name):
-    said, cached = CACHED[name]
+    said, cached, written = CACHED[name]
     server = await start_server(fixed(200, said.encode()))
     rig = await start_rig(lambda head, body: pick(server.address), [server.address])
     await rig.chat()
     [logged] = await rig.logged()
-    written = 1 if name == "anthropic" else None
     assert logged.outcome.usage == TokenUsage(9, 4, cached, written)
 
 

@@ -1,7 +1,7 @@
 """One decision over model, output budget and replica, by a rule's objective."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ from pilotage_extproc.scheduling.objective_choice import (
 from pilotage_extproc.scheduling.profile import Profile
 from pilotage_extproc.scheduling.scheduler import Ranking, filtered, scored
 from pilotage_extproc.scheduling.shaping import PassedOver, Shape, compared, shaped, with_later
+from pilotage_extproc.state.cache_writes import CacheWriteBook
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.latency import FEATURES, LatencyBook
 from pilotage_extproc.state.lengths import LengthBook
@@ -44,6 +45,7 @@ class Experience:
 
     lengths: LengthBook
     latency: LatencyBook
+    writes: CacheWriteBook = field(default_factory=CacheWriteBook)
 
 
 @dataclass(slots=True, frozen=True)
@@ -162,8 +164,9 @@ class Chooser:
             prices = way.prices_at(prompt)
             if prices is not None:
                 output_usd[index], priced[index] = prices.output, True
-                of_way = np.multiply(held[members], prices.cached - prices.uncached, out=input_usd[members])
-                of_way += prices.uncached * prompt
+                new = prices.new(self.experience.writes.share(objective.rule, way.upstream_model))
+                of_way = np.multiply(held[members], prices.cached - new, out=input_usd[members])
+                of_way += new * prompt
             latency.seen(way.pool, way.upstream_model, view.waiting[members], view.running[members])
             first, further = latency.predict(
                 way.pool,

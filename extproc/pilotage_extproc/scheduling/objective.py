@@ -35,7 +35,13 @@ class Prices:
     """They hold for prompts of more tokens."""
     uncached: float
     cached: float
+    written: float
+    """Input that is written to a cache."""
     output: float
+
+    def new(self, written_share: float) -> float:
+        """A token that is not cached, of which this share is written to a cache."""
+        return self.uncached + written_share * (self.written - self.uncached)
 
 
 @dataclass(slots=True, frozen=True)
@@ -119,6 +125,7 @@ def _prices(pricing: PricingSnapshot | None) -> tuple[Prices, ...]:
             float(above),
             float(one.input_per_million) / _MILLION,
             float(one.cached_input_per_million) / _MILLION,
+            float(one.cache_write_per_million) / _MILLION,
             float(one.output_per_million) / _MILLION,
         )
         for above, one in tiers

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.decision import Target
-from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.stage import OnError, Step
 from pilotage_extproc.scheduling.chooser import Experience
@@ -84,6 +84,7 @@ class Learn(Step):
         target, tokens = lesson.targets[position], outcome.usage.output_tokens
         if tokens:
             self._experience.lengths.observe(lesson.rule, target.upstream_model, tokens, lesson.most_tokens)
+        self._teach_writes(lesson.rule, target.upstream_model, outcome.usage)
         ttft, body = outcome.attempt_ttft_seconds, outcome.attempt_body_seconds
         if ttft is None and outcome.attempts == 1:
             ttft = outcome.ttft_seconds
@@ -99,3 +100,10 @@ class Learn(Step):
             ttft,
             tpot,
         )
+
+    def _teach_writes(self, rule: str, upstream_model: str, usage: TokenUsage) -> None:
+        """Only servers that say what they have written teach it."""
+        written = usage.cache_write_input_tokens
+        if written is not None and usage.input_tokens is not None:
+            uncached = usage.input_tokens - (usage.cached_input_tokens or 0)
+            self._experience.writes.observe(rule, upstream_model, uncached, written)

@@ -19,7 +19,7 @@ EXPECTED = {
     "chat.sse": (TokenUsage(339, 8, None), None),
     "completions_lora_continuous_usage.sse": (TokenUsage(2, 4, None), None),
     "messages.sse": (TokenUsage(11, 8, None), None),
-    "responses.sse": (TokenUsage(11, 8, 0, None, 0), "resp_8b3668a4059fa6de"),
+    "responses.sse": (TokenUsage(11, 8, 0, 0, 0), "resp_8b3668a4059fa6de"),
 }
 
 
@@ -53,7 +53,7 @@ def test_a_stream_cut_one_byte_at_a_time_still_tells_its_usage() -> None:
     [
         ("completion.json", TokenUsage(331, 16, None)),
         ("messages.json", TokenUsage(11, 8, None)),
-        ("responses.json", TokenUsage(11, 8, 0, None, 0)),
+        ("responses.json", TokenUsage(11, 8, 0, 0, 0)),
     ],
 )
 def test_usage_of_an_unstreamed_answer(name: str, usage: TokenUsage) -> None:
@@ -127,4 +127,6 @@ def test_cache_writes_and_reasoning_are_read_where_they_are_told() -> None:
         b'"completion_tokens_details":{"reasoning_tokens":3}}}'
     )
     assert read([anthropic], event_stream=False).usage == TokenUsage(14, 4, None, 5, None)
+    written = b'{"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cache_write_tokens":6}}}'
     assert read([chat], event_stream=False).usage == TokenUsage(9, 4, None, None, 3)
+    assert read([written], event_stream=False).usage == TokenUsage(9, None, None, 6)

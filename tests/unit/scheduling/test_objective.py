@@ -1,5 +1,6 @@
 """Choices by an objective: what they trade, and what never moves them."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -160,6 +161,16 @@ def test_prices_are_those_of_the_prompts_length():
     long, short = (fleet.choose(asked=plain(prompt_tokens=tokens)).choice for tokens in (501.0, 500.0))
     assert long.input_usd[0] == pytest.approx(501e-6)
     assert short.input_usd[0] == pytest.approx(500 * 0.02e-6)
+
+
+def test_input_costs_what_its_part_that_is_written_to_a_cache_costs():
+    written = WEAK.pricing.model_copy(update={"cache_write_per_million": Decimal("0.025")})
+    fleet = ObjectiveFleet((WEAK.model_copy(update={"pricing": written}), STRONG))
+    assert fleet.choose().choice.input_usd[0] == pytest.approx(1000 * 0.02e-6)
+    fleet.experience.writes.observe("default/p/r", "weak", uncached=1000, written=400)
+    assert fleet.choose().choice.input_usd[0] == pytest.approx(600 * 0.02e-6 + 400 * 0.025e-6)
+    other = fleet.objective()
+    assert fleet.choose(replace(other, rule="default/p/other")).choice.input_usd[0] == pytest.approx(20e-6)
 
 
 # budgets

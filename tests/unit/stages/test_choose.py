@@ -203,10 +203,11 @@ async def test_answers_teach_how_long_they_are_and_take():
         attempts=1,
         attempt_ttft_seconds=0.2,
         attempt_body_seconds=0.9,
-        usage=TokenUsage(output_tokens=10),
+        usage=TokenUsage(100, 10, cached_input_tokens=20, cache_write_input_tokens=60),
     )
     assert pipeline.settle(outcome).known
     assert state.experience.lengths.of("default/auto/all", "weak").seen == 1
+    assert state.experience.writes.share("default/auto/all", "weak") == 0.75
     assert len(state.experience.latency) == 1
 
 

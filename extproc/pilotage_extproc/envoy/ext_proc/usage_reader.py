@@ -99,6 +99,9 @@ class ResponseReader:
         before = self.usage
         cached = _detail(usage, "cached_tokens", "prompt_tokens_details", "input_tokens_details")
         reasoning = _detail(usage, "reasoning_tokens", "completion_tokens_details", "output_tokens_details")
+        created = usage.get("cache_creation_input_tokens")
+        if created is None:
+            created = _detail(usage, "cache_write_tokens", "prompt_tokens_details", "input_tokens_details")
         written = (usage.get("completion_tokens"), usage.get("output_tokens")) if output else ()
         for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
             if (count := _known(usage.get(name))) is not None:
@@ -108,7 +111,7 @@ class ResponseReader:
             _known(usage.get("prompt_tokens"), whole, before.input_tokens),
             _known(*written, before.output_tokens),
             _known(cached, usage.get("cache_read_input_tokens"), before.cached_input_tokens),
-            _known(usage.get("cache_creation_input_tokens"), before.cache_write_input_tokens),
+            _known(created, before.cache_write_input_tokens),
             _known(reasoning, before.reasoning_tokens),
         )
 

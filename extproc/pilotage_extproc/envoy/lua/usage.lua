@@ -52,7 +52,10 @@ local function take_usage(seen, parent, text)
     or count(text, "cached_tokens", "input_tokens_details")
     or count(text, "cache_read_input_tokens")
     or seen.cached
-  seen.cache_write = count(text, "cache_creation_input_tokens") or seen.cache_write
+  seen.cache_write = count(text, "cache_creation_input_tokens")
+    or count(text, "cache_write_tokens", "prompt_tokens_details")
+    or count(text, "cache_write_tokens", "input_tokens_details")
+    or seen.cache_write
   seen.reasoning = count(text, "reasoning_tokens", "completion_tokens_details")
     or count(text, "reasoning_tokens", "output_tokens_details")
     or seen.reasoning
