@@ -135,7 +135,9 @@ class EnvoyTls(SettingsPart):
     name: str = Field(default="pilotage-envoy", min_length=1)
     """DNS name in Envoy's certificate: who shows it may be told credentials of providers."""
     picker_name: str = Field(default="pilotage-extproc", min_length=1)
-    """DNS name in the pickers' certificate."""
+    """DNS name in the pickers' certificate; pickers prove with it to each other who they are."""
+    require_certificates: bool = False
+    """Let nobody without a certificate of `caFile` connect to the pickers' ports, other gateways included."""
 
 
 class TlsSettings(SettingsPart):
@@ -146,13 +148,18 @@ class TlsSettings(SettingsPart):
     extproc: TlsFiles | Literal["self-signed"] | None = None
     """The same for the gRPC port, or `self-signed`: each process makes its own."""
     envoy: EnvoyTls | None = None
-    """`{caFile, certFile, keyFile}`: the bundled Envoy and pickers verify each other. Without it no Envoy is
-    told credentials of providers."""
+    """`{caFile, certFile, keyFile}`: the bundled Envoy and pickers verify each other; nobody else gets more
+    than picks. Without it no Envoy is told credentials of providers."""
 
     @property
     def envoy_name(self) -> str:
         """The name that an Envoy must prove to be told credentials; empty where none can."""
         return "" if self.envoy is None else self.envoy.name
+
+    @property
+    def picker_name(self) -> str:
+        """The name that a peer must prove; empty where callers are not told apart."""
+        return "" if self.envoy is None else self.envoy.picker_name
 
     @model_validator(mode="after")
     def _verifiable(self) -> Self:
@@ -319,6 +326,17 @@ class GatewaySettings(SettingsPart):
     `tls.extproc` all serve the same certificate, from files."""
     kubernetes: KubernetesSettings = KubernetesSettings()
     governance: GovernanceSettings = GovernanceSettings()
+
+    @field_validator("transport")
+    @classmethod
+    def _tells_callers_apart(cls, transport: Transport, known: ValidationInfo) -> Transport:
+        tls: TlsSettings | None = known.data.get("tls")
+        mutual = None if tls is None else tls.envoy
+        if transport is Transport.GRPCIO and mutual is not None and not mutual.require_certificates:
+            raise ValueError(
+                "grpcio asks all callers for a certificate or none: set tls.envoy.requireCertificates"
+            )
+        return transport
 
     @field_validator("peers")
     @classmethod

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pilotage_api.external_snapshot import ClientCertificateSnapshot, CredentialSnapshot, ExternalSnapshot
-from pilotage_api.settings import GatewaySettings, Transport
+from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.domain.providers import provider_listener
 from pilotage_extproc.domain.reach import Reach
@@ -41,8 +41,6 @@ class ClusterSecrets:
         if self._settings.tls.envoy is None:
             message = "credentials are told to Envoy over mutually authenticated TLS only: set tls.envoy"
             raise CredentialError(message, "TlsNotMutual")
-        if self._settings.transport is not Transport.BUILTIN:
-            raise CredentialError("callers are verified by transport: builtin only", "TlsNotMutual")
         provider = f"{provider_listener(pool)}/{secret_scope(external)}"
         by_name: dict[str, Fields] = {}
         credential = client = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
@@ -14,6 +15,8 @@ from pilotage_extproc.server.grpc_port import GrpcPort, ext_proc_service
 from pilotage_extproc.server.pool_ports import PoolPorts
 from pilotage_extproc.server.runtime import Runtime
 from pilotage_extproc.settlement.peers import peer_service
+from pilotage_extproc.transport.contract import Service
+from pilotage_extproc.transport.proven import proven
 from pilotage_kube.client import ApiClient
 
 log = logging.getLogger(__name__)
@@ -48,20 +51,7 @@ class ExtProcServer:
 
     async def start(self) -> None:
         """Listen. Raises AddressError where an address is taken or cannot be used, TlsError."""
-        runtime = self.runtime
-        self._port.add(
-            ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop, self._settings.tls.envoy_name),
-            access_log_service(runtime.take_log_entry, runtime.take_failed_attempt),
-            announcement_service(runtime.take_announcement),
-            runtime.xds.service(),
-            peer_service(
-                runtime.process_id,
-                settle=runtime.settler.settle,
-                learn=runtime.learn_from,
-                explain=self.view.explain_here,
-                hear=runtime.failures.heard,
-            ),
-        )
+        self._port.add(*self._services())
         host, port = split_address(self._settings.listen.extproc)
         try:
             bound = await self._port.start(host, port)
@@ -77,8 +67,27 @@ class ExtProcServer:
             raise AddressError(
                 f"listen.admin {self._settings.listen.admin} cannot be used: {error.strerror}"
             ) from None
-        runtime.start()
+        self.runtime.start()
         log.info("listening", extra={"extproc": self.address, "admin": self.admin_address})
+
+    def _services(self) -> Iterable[Service]:
+        """All of them; with mutual TLS only ext_proc takes callers that have not proven who they are."""
+        runtime, tls = self.runtime, self._settings.tls
+        yield ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop, tls.envoy_name)
+        for of_envoys in (
+            access_log_service(runtime.take_log_entry, runtime.take_failed_attempt),
+            announcement_service(runtime.take_announcement),
+            runtime.xds.service(),
+        ):
+            yield proven(of_envoys, tls.envoy_name)
+        of_peers = peer_service(
+            runtime.process_id,
+            settle=runtime.settler.settle,
+            learn=runtime.learn_from,
+            explain=self.view.explain_here,
+            hear=runtime.failures.heard,
+        )
+        yield proven(of_peers, tls.picker_name)
 
     async def apply(self, snapshot: RoutingSnapshot) -> None:
         """Follow a snapshot; the first makes the process ready."""

@@ -19,6 +19,7 @@ from pilotage_extproc.server.health import Health
 from pilotage_extproc.server.tls import PortCertificate
 from pilotage_extproc.transport.contract import Method, Port, Service, Stream
 from pilotage_extproc.transport.grpcio import GrpcioPort
+from pilotage_extproc.transport.proven import must_be
 from pilotage_extproc.transport.server import BuiltinPort
 from pilotage_extproc.transport.stepped import by_steps
 
@@ -70,23 +71,28 @@ def port_of(transport: Transport, certificate: PortCertificate | None) -> Port:
 def ext_proc_service(
     processor: Processor, rewriter: AttemptRewriter, hop: ProviderHop, trusted_name: str = ""
 ) -> Service:
-    """ext_proc for any pool, of bundled Envoys and of others."""
+    """ext_proc for any pool, of bundled Envoys and of others.
+
+    With `trusted_name` a caller is a bundled Envoy only where its verified certificate has that name.
+    """
 
     async def process(stream: Stream) -> None:
         metadata = stream.invocation_metadata()
         role = metadata.get(ROLE_HEADER)
         if role == REWRITE_ROLE:
+            must_be(trusted_name, stream)
             await rewriter.process(stream)
         elif role == PROVIDER_ROLE:
+            must_be(trusted_name, stream)
             await hop.process(stream)
         else:
             contract, envoy = metadata.get(CONTRACT_HEADER, "1"), metadata.get(ENVOY_HEADER)
-            reach = (
-                Reach.SERVERS
-                if envoy is None
-                else Reach.of(contract, trusted=trusted_name in stream.peer_names())
-            )
-            await processor.process(stream, Asker(envoy, contract, reach=reach))
+            trusted = trusted_name in stream.peer_names()
+            if envoy is None or (trusted_name and not trusted):
+                await processor.process(stream, Asker(None, contract))
+            else:
+                asker = Asker(envoy, contract, reach=Reach.of(contract, trusted=trusted))
+                await processor.process(stream, asker)
 
     return _service(processor, process)
 

@@ -39,6 +39,7 @@ from pilotage_extproc.server.snapshot_follower import SnapshotFollower
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.server.tls import port_certificate
 from pilotage_extproc.server.upkeep import Upkeep
+from pilotage_extproc.settlement.link import OwnCertificate
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.sources.api_key_file import KeyFileWatch
@@ -92,7 +93,9 @@ class Runtime:
         )
         pipeline = self.deciding.pipeline
         self.certificate = port_certificate(settings.tls)
-        self.peers = Peers(self.process_id, settings.peers, self.telemetry, self.own_certificate)
+        self.peers = Peers(
+            self.process_id, settings.peers, self.telemetry, self.own_certificate, shown=self._shown
+        )
         state.engine_room.share_with(self.peers.pickers)
         self.telemetry.expose(self.deciding.queue_telemetry.instruments())
         self.failures = new_failures(
@@ -206,6 +209,9 @@ class Runtime:
     def own_certificate(self) -> str:
         """What peers are to trust when they connect here, PEM; empty where the port is plaintext."""
         return "" if self.certificate is None else self.certificate.leaf()
+
+    def _shown(self) -> OwnCertificate | None:
+        return None if self.certificate is None else self.certificate.shown()
 
     def learn_from(self, outcome: Outcome) -> None:
         """Where a stored response or a conversation is now."""

@@ -12,9 +12,10 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pilotage_api.settings import TlsFiles, TlsSettings
+from pilotage_api.settings import EnvoyTls, TlsFiles, TlsSettings
+from pilotage_extproc.settlement.link import OwnCertificate
 
 log = logging.getLogger(__name__)
 _LIFETIME = dt.timedelta(days=3650)
@@ -36,6 +37,9 @@ class PortCertificate(Protocol):
     def leaf(self) -> str:
         """The certificate that a connection made now is shown, PEM, without its issuers."""
 
+    def shown(self) -> OwnCertificate | None:
+        """What this process shows peers to prove who it is; None where they do not ask."""
+
 
 def port_certificate(tls: TlsSettings) -> PortCertificate | None:
     """Of the gRPC ports, as the settings say; None is plaintext. Reads nothing yet."""
@@ -44,7 +48,7 @@ def port_certificate(tls: TlsSettings) -> PortCertificate | None:
         return None
     if own == "self-signed":
         return SelfSigned("pilotage-extproc")
-    return CertificateFiles(own, None if tls.envoy is None else tls.envoy.ca_file)
+    return CertificateFiles(own, tls.envoy)
 
 
 def self_signed(common_name: str) -> tuple[bytes, bytes]:
@@ -86,6 +90,10 @@ class SelfSigned:
         """The certificate, PEM."""
         return self._certificate.decode()
 
+    def shown(self) -> OwnCertificate | None:
+        """Nothing: nobody could verify it."""
+        return None
+
 
 @dataclass(slots=True, frozen=True)
 class _Loaded:
@@ -103,10 +111,11 @@ class CertificateFiles:
     on the loop, which two small files do not hold up. Nothing here needs a lock.
     """
 
-    def __init__(self, files: TlsFiles, clients_file: str | None = None) -> None:
-        """With `clients_file`, an authority, callers are asked for a certificate; they may have none."""
+    def __init__(self, files: TlsFiles, mutual: EnvoyTls | None = None) -> None:
+        """With `mutual` callers are asked for a certificate of its authority, or let in with one only."""
         self._files = files
-        self._clients_file = clients_file
+        self._clients_file = None if mutual is None else mutual.ca_file
+        self._required = mutual is not None and mutual.require_certificates
         self._loaded: _Loaded | None = None
         self._trouble = ""
 
@@ -125,19 +134,20 @@ class CertificateFiles:
         return grpc.dynamic_ssl_server_credentials(
             _configuration(handed),
             renewed,  # type: ignore[arg-type]  # None is "unchanged", the stubs forgot
-            require_client_authentication=False,
+            require_client_authentication=self._required,
         )
 
     def context(self) -> ssl.SSLContext:
         """For one port, which serves what the files hold at each handshake. Raises TlsError."""
         handed = self._current()
-        first = newest = _context(handed.key, handed.chain, handed.clients)
+        first = newest = _context(handed.key, handed.chain, handed.clients, required=self._required)
 
         def renewed(connection: ssl.SSLObject, _name: str | None, _of: ssl.SSLContext) -> None:
             nonlocal handed, newest
             now = self._current()
             if now != handed:
-                newest, handed = _context(now.key, now.chain, now.clients), now
+                newest = _context(now.key, now.chain, now.clients, required=self._required)
+                handed = now
             connection.context = newest
 
         first.sni_callback = renewed  # asked at each handshake, with a name or without
@@ -146,6 +156,13 @@ class CertificateFiles:
     def leaf(self) -> str:
         """The first certificate of the file, PEM. Raises TlsError where none was ever readable."""
         return self._current().leaf
+
+    def shown(self) -> OwnCertificate | None:
+        """The same certificate and its issuers, where callers are told apart by theirs. Raises TlsError."""
+        if self._clients_file is None:
+            return None
+        now = self._current()
+        return OwnCertificate(now.key, now.chain)
 
     def _current(self) -> _Loaded:
         """What the files hold if that is usable, else what they held: a broken renewal keeps the old."""
@@ -186,17 +203,33 @@ class CertificateFiles:
             raise TlsError(f"tls.extproc: {what}: {error or type(error).__name__}") from error
         if not fits:
             raise TlsError(f"tls.extproc: {self._files.key_file} is not the key of {self._files.cert_file}")
+        if clients and not _for_clients(leaf):
+            raise TlsError(
+                f"tls.extproc: {self._files.cert_file} is for servers only, but pickers show it to peers:"
+                " have it issued for client authentication as well"
+            )
         return _Loaded(key, chain, leaf.public_bytes(serialization.Encoding.PEM).decode(), clients)
 
 
 def _configuration(loaded: _Loaded) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(loaded.key, loaded.chain)])
+    pairs = [(loaded.key, loaded.chain)]
+    return grpc.ssl_server_certificate_configuration(pairs, loaded.clients.encode() or None)
 
 
-def _context(key: bytes, chain: bytes, clients: str = "") -> ssl.SSLContext:
+def _for_clients(certificate: x509.Certificate) -> bool:
+    """Whether whom it is shown to by a caller may accept it; one that says no purpose is for all."""
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    allowed = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+    return any(purpose in allowed for purpose in purposes)
+
+
+def _context(key: bytes, chain: bytes, clients: str = "", *, required: bool = False) -> ssl.SSLContext:
     """HTTP/2 over TLS 1.2 or later, with this certificate. Raises ssl.SSLError.
 
-    With `clients`, an authority, a caller's certificate is verified where it shows one.
+    With `clients`, an authority, a caller's certificate is verified where it shows one, or must be there.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -208,6 +241,6 @@ def _context(key: bytes, chain: bytes, clients: str = "") -> ssl.SSLContext:
         file.write_bytes(key + b"\n" + chain)
         context.load_cert_chain(file)
     if clients:
-        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=clients)
     return context

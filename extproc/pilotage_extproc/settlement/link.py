@@ -1,6 +1,7 @@
 """A connection to one peer: plaintext, or TLS that trusts one certificate and no other."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import grpc
 from cryptography import x509
@@ -19,13 +20,22 @@ class CertificateFault(ValueError):
     """A peer's certificate that no connection can be made with; the message says why."""
 
 
+@dataclass(slots=True, frozen=True)
+class OwnCertificate:
+    """What a process proves with who it is, where it calls; PEM."""
+
+    key: bytes = field(repr=False)
+    chain: bytes
+
+
 class PeerLink:
     """The calls a peer takes. Each raises `grpc.aio.AioRpcError`, at the latest after two seconds."""
 
-    def __init__(self, address: str, certificate: str) -> None:
-        """With no certificate the connection is plaintext. Raises CertificateFault."""
+    def __init__(self, address: str, certificate: str, own: OwnCertificate | None = None) -> None:
+        """With no certificate of the peer's the connection is plaintext. Raises CertificateFault."""
         self.certificate = certificate
-        self._channel = _channel(address, certificate)
+        self.own = own
+        self._channel = _channel(address, certificate, own)
         self._hello: _Call = self._channel.unary_unary(f"/{SERVICE}/Hello")
         self._deliver: _Call = self._channel.unary_unary(f"/{SERVICE}/Deliver")
         self._explain: _Call = self._channel.unary_unary(f"/{SERVICE}/Explain")
@@ -56,7 +66,7 @@ class PeerLink:
         await self._channel.close(_CALL_TIMEOUT_SECONDS)
 
 
-def _channel(address: str, certificate: str) -> grpc.aio.Channel:
+def _channel(address: str, certificate: str, own: OwnCertificate | None) -> grpc.aio.Channel:
     if not certificate:
         return grpc.aio.insecure_channel(address, _OPTIONS)
     try:
@@ -69,7 +79,11 @@ def _channel(address: str, certificate: str) -> grpc.aio.Channel:
             "it names nobody: it needs a DNS name, an IP address or, without any of these, a common name"
         )
     # Written anew: of a chain only the first is trusted, else whoever else its issuer knows would be too.
-    credentials = grpc.ssl_channel_credentials(root_certificates=trusted.public_bytes(Encoding.PEM))
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=trusted.public_bytes(Encoding.PEM),
+        private_key=None if own is None else own.key,
+        certificate_chain=None if own is None else own.chain,
+    )
     # gRPC insists on comparing a name. Nothing hangs on it: there is one certificate that will do.
     return grpc.aio.secure_channel(address, credentials, (*_OPTIONS, ("grpc.ssl_target_name_override", name)))
 

@@ -6,7 +6,8 @@ opened or closed) and `Explain` (a decision you hold). Delivery of outcomes is b
 what cannot be delivered is counted and heals at its owner like any completion that is never seen.
 
 Where a peer serves TLS it is spoken to by TLS, and only if it holds the very certificate that was
-announced for it. Callers are not told apart: whoever reaches the port may call.
+announced for it. Who may call is the port's matter (`transport/proven.py`): with mutual TLS those alone whose
+certificate is a picker's, else whoever reaches it.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ import orjson
 
 from pilotage_api.address import canonical_place
 from pilotage_extproc.domain.outcome import Outcome
-from pilotage_extproc.settlement.link import SERVICE, CertificateFault, PeerLink
+from pilotage_extproc.settlement.link import SERVICE, CertificateFault, OwnCertificate, PeerLink
 from pilotage_extproc.settlement.news import News, decode_news, encode_news
 from pilotage_extproc.settlement.wire import decode_outcomes, encode_outcomes
 from pilotage_extproc.telemetry.metrics import Telemetry
@@ -44,7 +45,8 @@ class Peer:
     """One peer, by address; its process id is known once it has answered.
 
     `certificate` says which certificate it serves now, PEM, or that it serves plaintext (empty). It is
-    asked before each call of `Hello`, so a renewed one is followed within two intervals.
+    asked before each call of `Hello`, so a renewed one is followed within two intervals. So is `shown`, the
+    certificate that this process shows where the connection is TLS.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Peer:
         address: str,
         telemetry: Telemetry,
         certificate: Callable[[], str],
+        shown: Callable[[], OwnCertificate | None],
         hello_interval_seconds: float,
     ) -> None:
         self.address = address
         self.process_id: str | None = None
         self._telemetry = telemetry
         self._certificate = certificate
+        self._shown = shown
         self._hello_interval_seconds = hello_interval_seconds
         self._refused: str | None = None
         self._link: PeerLink | None = None
@@ -95,11 +99,11 @@ class Peer:
 
     async def _connect(self) -> PeerLink:
         """The connection that trusts what the peer serves now. Raises CertificateFault."""
-        wanted, before = self._certificate(), self._link
-        if before is not None and before.certificate == wanted:
+        wanted, own, before = self._certificate(), self._shown(), self._link
+        if before is not None and before.certificate == wanted and before.own == own:
             return before
         try:
-            link = self._link = PeerLink(self.address, wanted)
+            link = self._link = PeerLink(self.address, wanted, own)
         except CertificateFault as error:
             if self._refused != wanted:
                 self._refused = wanted
@@ -161,7 +165,7 @@ class Peers:
     """All peers of this process: those that settings name, and those that come and go.
 
     Those that settings name are taken to serve what this process serves: `own_certificate`, PEM, or
-    plaintext where that is empty.
+    plaintext where that is empty. `shown` is what this process proves to them who it is with.
     """
 
     def __init__(
@@ -171,9 +175,11 @@ class Peers:
         telemetry: Telemetry,
         own_certificate: Callable[[], str],
         hello_interval_seconds: float = HELLO_INTERVAL_SECONDS,
+        shown: Callable[[], OwnCertificate | None] = lambda: None,
     ) -> None:
         self._process_id = process_id
         self._own_certificate = own_certificate
+        self._shown = shown
         self._hello_interval_seconds = hello_interval_seconds
         self._announced: Mapping[str, str] = {}
         self._telemetry = telemetry
@@ -207,7 +213,7 @@ class Peers:
         for address in self._wanted:
             if address not in self._peers:
                 certificate = partial(self._certificate_of, address)
-                peer = Peer(address, self._telemetry, certificate, self._hello_interval_seconds)
+                peer = Peer(address, self._telemetry, certificate, self._shown, self._hello_interval_seconds)
                 self._peers[address] = peer
                 self._tasks[address] = asyncio.create_task(peer.run(), name=f"peer {address}")
 

@@ -1,12 +1,17 @@
 """TLS of the gRPC port: self-signed, or files that are read again when they change."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pilotage_api.settings import TlsFiles, Transport
+from pilotage_api.settings import EnvoyTls, TlsFiles, Transport
 from pilotage_extproc.server.grpc_port import GrpcPort
 from pilotage_extproc.server.tls import CertificateFiles, PortCertificate, SelfSigned, TlsError, self_signed
 
@@ -124,3 +129,25 @@ async def test_ports_of_one_process_share_its_self_signed_certificate(transport:
         server, port = await serve(certificate, transport)
         assert await check(port, certificate.leaf().encode(), "one.test") == 1
         await server.stop(None)
+
+
+def test_a_certificate_for_servers_only_is_refused_where_pickers_show_it_to_each_other(
+    tmp_path: Path,
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "picker")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (tmp_path / "tls.key").write_bytes(private)
+    (tmp_path / "tls.crt").write_bytes(made.public_bytes(pem))
+    files = {"cert_file": str(tmp_path / "tls.crt"), "key_file": str(tmp_path / "tls.key")}
+    mutual = EnvoyTls(ca_file=files["cert_file"], **files)
+    with pytest.raises(TlsError, match="client authentication"):
+        CertificateFiles(TlsFiles(**files), mutual).leaf()
+    assert CertificateFiles(TlsFiles(**files)).leaf()

@@ -8,7 +8,6 @@ means all of its resources, at every Envoy that can have it.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from envoy.service.discovery.v3 import discovery_pb2
@@ -17,10 +16,11 @@ from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.assignment import AddressBook
 from pilotage_extproc.envoy.xds.catalog import Catalog
+from pilotage_extproc.envoy.xds.connected import ConnectedEnvoy
 from pilotage_extproc.envoy.xds.probation import Probation
 from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
 from pilotage_extproc.envoy.xds.subscription import Reply, Subscription
-from pilotage_extproc.transport.contract import Method, Service, Stream
+from pilotage_extproc.transport.contract import CallRefused, Method, Service, Status, Stream
 
 log = logging.getLogger(__name__)
 
@@ -36,26 +36,9 @@ _ORDER: Final = (
 _WHOLE: Final = (names.CLUSTER_TYPE, names.LISTENER_TYPE)
 _AFTER_DISCOVERY: Final = (names.ENDPOINTS_TYPE, names.LISTENER_TYPE, names.ROUTE_TYPE)
 """Types that are served only once discovery has synced: Envoy waits, and its listener with it."""
-
-
-@dataclass(slots=True, eq=False)
-class Envoy:
-    """One connected Envoy."""
-
-    name: str
-    reach: Reach
-    catalog: Catalog
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    """By type URL."""
-    work: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when something may have to be sent."""
-
-    def has(self, kind: str, name: str) -> bool:
-        """Whether it has confirmed the newest bytes of a resource."""
-        edition, subscription = self.catalog.edition(kind), self.subscriptions.get(kind)
-        if edition is None or subscription is None or name not in edition.since:
-            return False
-        return subscription.acked.get(name, 0) >= edition.since[name]
+_MOST_ENVOYS: Final = 512
+_MOST_COMPLAINT: Final = 1024
+"""Characters of an Envoy's words that are kept."""
 
 
 class XdsServer:
@@ -68,6 +51,8 @@ class XdsServer:
     `on_reply` gets `acked` or `nacked` for every answer; `on_rejected` Envoy's words for the latter.
     An address that is no longer published stays with Envoy for `linger_seconds`: a pick made just before
     must still find it.
+    An Envoy that confirms nothing for `patience_seconds` is waited for no longer, until it does: without
+    mutual TLS whoever reaches the port can pose as one.
     Only an Envoy whose verified certificate has `trusted_name` is told of providers with secrets.
     """
 
@@ -80,6 +65,7 @@ class XdsServer:
         on_rejected: Callable[[str], None] = lambda _: None,
         hold_seconds: float = 0.25,
         linger_seconds: float = 1.0,
+        patience_seconds: float = 15.0,
         trusted_name: str = "",
     ) -> None:
         self._trusted_name = trusted_name
@@ -89,11 +75,12 @@ class XdsServer:
         self._on_rejected = on_rejected
         self._hold_seconds = hold_seconds
         self._linger_seconds = linger_seconds
+        self._patience_seconds = patience_seconds
         self._catalogs = {reach: Catalog() for reach in Reach}
         for reach, by_type in resources.items():
             for kind, found in by_type.items():
                 self._catalogs[reach].put(kind, found)
-        self._envoys: set[Envoy] = set()
+        self._envoys: set[ConnectedEnvoy] = set()
         self._book = AddressBook()
         self._nonce = 0
         self._hold: asyncio.TimerHandle | None = None
@@ -190,20 +177,32 @@ class XdsServer:
 
     def _wake(self) -> None:
         for envoy in self._envoys:
+            self._awaits(envoy)
             envoy.work.set()
+
+    def _awaits(self, envoy: ConnectedEnvoy) -> None:
+        """It is to confirm something; not for ever."""
+        loop = asyncio.get_running_loop()
+        envoy.owes(loop.time())
+        loop.call_later(self._patience_seconds, self._tell_acknowledged)
 
     def service(self) -> Service:
         """The gRPC service."""
         return Service(SERVICE, {"StreamAggregatedResources": Method(self.serve)})
 
     async def serve(self, stream: Stream) -> None:
-        """Serve one Envoy until it leaves."""
+        """Serve one Envoy until it leaves. Raises CallRefused where there are too many."""
+        if len(self._envoys) >= _MOST_ENVOYS:
+            raise CallRefused(Status.RESOURCE_EXHAUSTED, f"{_MOST_ENVOYS} Envoys are connected here")
         metadata = stream.invocation_metadata()
         reach = Reach.of(
             metadata.get(names.CONTRACT_HEADER, "1"), trusted=self._trusted_name in stream.peer_names()
         )
-        envoy = Envoy(metadata.get(names.ENVOY_HEADER, "unnamed"), reach, self._catalogs[reach])
+        name = metadata.get(names.ENVOY_HEADER, "unnamed")[:_MOST_COMPLAINT]
+        envoy = ConnectedEnvoy(name, reach, self._catalogs[reach])
         self._envoys.add(envoy)
+        if self.synced:
+            self._awaits(envoy)
         log.info("Envoy connected", extra={"envoy": envoy.name, "reach": reach.name.lower()})
         if reach is not Reach.SERVERS and self._probation.retry():
             self._publish()
@@ -217,7 +216,7 @@ class XdsServer:
             log.info("Envoy disconnected", extra={"envoy": envoy.name})
             self._left()
 
-    def _take(self, envoy: Envoy, request: discovery_pb2.DiscoveryRequest) -> None:
+    def _take(self, envoy: ConnectedEnvoy, request: discovery_pb2.DiscoveryRequest) -> None:
         kind = request.type_url
         subscription = envoy.subscriptions.get(kind)
         if subscription is None:
@@ -229,14 +228,17 @@ class XdsServer:
             return
         self._on_reply(reply.value)
         if reply is Reply.NACKED:
-            message = request.error_detail.message
+            message = request.error_detail.message[:_MOST_COMPLAINT]
             log.error(
                 "Envoy refused a configuration and keeps its last",
                 extra={"envoy": envoy.name, "type": kind, "error": message},
             )
+            if self._trusted_name:  # it has proven who it is: what it refuses is not to be picked
+                envoy.confirms(asyncio.get_running_loop().time())
             self._on_rejected(message)
             self._blame(kind, subscription.refused, message)
         else:
+            envoy.confirms(asyncio.get_running_loop().time())
             self._tell_acknowledged()
 
     def _blame(self, kind: str, refused: frozenset[str], message: str) -> None:
@@ -249,7 +251,7 @@ class XdsServer:
         if self._probation.blame(suspects, message):
             self._publish()
 
-    async def _send_to(self, envoy: Envoy, stream: Stream) -> None:
+    async def _send_to(self, envoy: ConnectedEnvoy, stream: Stream) -> None:
         """The only writer of a stream: gRPC takes one write at a time."""
         while True:
             await envoy.work.wait()
@@ -259,7 +261,9 @@ class XdsServer:
                 if subscription is not None:
                     await self._send(kind, envoy, subscription, stream)
 
-    async def _send(self, kind: str, envoy: Envoy, subscription: Subscription, stream: Stream) -> None:
+    async def _send(
+        self, kind: str, envoy: ConnectedEnvoy, subscription: Subscription, stream: Stream
+    ) -> None:
         if kind in _AFTER_DISCOVERY and not self.synced:
             return
         edition = envoy.catalog.edition(kind)
@@ -279,7 +283,11 @@ class XdsServer:
         await stream.write(response.SerializeToString())
 
     def _tell_acknowledged(self) -> None:
-        listening = [envoy for envoy in self._envoys if names.ENDPOINTS_TYPE in envoy.subscriptions]
+        now = asyncio.get_running_loop().time()
+        prompt = [envoy for envoy in self._envoys if not envoy.is_late(now, self._patience_seconds)]
+        listening = [envoy for envoy in prompt if envoy.listens]
+        if self.synced and self._envoys and not prompt:
+            self._admit_all()
         if not self.synced or not listening:
             return
         confirmed = {address for address in self._served if self._confirmed(address, listening)}
@@ -290,16 +298,14 @@ class XdsServer:
         if confirmed:
             self._on_acknowledged(frozenset(confirmed))
 
-    def _confirmed(self, address: str, listening: Sequence[Envoy]) -> bool:
+    def _confirmed(self, address: str, listening: Sequence[ConnectedEnvoy]) -> bool:
         provider = self._providers.get(address)
         if provider is not None:
             listening = [envoy for envoy in listening if envoy.reach.covers(provider.reach)]
             if not listening or not self._probation.lets(address):
                 return False
         for envoy in listening:
-            since = envoy.catalog.address_since.get(address)
-            acked = envoy.subscriptions[names.ENDPOINTS_TYPE].acked.get(names.MODELS_CLUSTER, 0)
-            if since is None or since > acked:
+            if not envoy.knows(address):
                 return False
             if provider is not None and not all(
                 envoy.has(kind, name) for kind, found in provider.resources.items() for name in found
@@ -317,4 +323,7 @@ class XdsServer:
 
     def _after_hold(self) -> None:
         if self.synced and not self._envoys:
-            self._on_acknowledged(frozenset(one for one in self._served if self._probation.lets(one)))
+            self._admit_all()
+
+    def _admit_all(self) -> None:
+        self._on_acknowledged(frozenset(one for one in self._served if self._probation.lets(one)))

@@ -6,10 +6,14 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from envoy.service.discovery.v3 import discovery_pb2
 
 from pilotage_extproc.envoy.xds.catalog import Edition
+
+_MOST_OPEN: Final = 64
+"""Responses whose answer is waited for; an Envoy answers each before long."""
 
 
 class Reply(Enum):
@@ -87,5 +91,7 @@ class Subscription:
         self.due = self.answered = False
         self.sent_version = edition.version
         self.nonce = nonce
+        if len(self._open) >= _MOST_OPEN:
+            del self._open[next(iter(self._open))]
         self._open[nonce] = had = {name: edition.since[name] for name in resources}
         self._sent.update(had)

@@ -12,6 +12,7 @@ from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.xds.ads import XdsServer
 from pilotage_extproc.envoy.xds.assignment import provider_locality
 from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
+from pilotage_extproc.transport.contract import CallRefused
 
 A, B, C = "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"
 
@@ -376,3 +377,58 @@ async def test_a_changed_secret_is_sent_alone(ledger):
 
 def test_resources_of_a_provider_are_not_shown_where_it_is_printed():
     assert "SECRET" not in repr(provider(content=b"SECRET"))
+
+
+async def test_an_envoy_that_confirms_nothing_is_waited_for_no_longer(ledger):
+    server = ledger.server(patience_seconds=0.1)
+    server.publish([A])
+    envoy, silent = await subscribe(server), await subscribe(server, "silent")
+    await envoy.follow()
+    assert ledger.confirmed == []
+    async with asyncio.timeout(5):
+        while {A} not in ledger.confirmed:
+            await asyncio.sleep(0.01)
+    await silent.follow()
+    server.publish([A, B])
+    await envoy.follow()
+    assert {A, B} not in ledger.confirmed, "one that has confirmed is waited for again"
+    await silent.follow()
+    assert ledger.confirmed[-1] == {A, B}
+    await envoy.leave()
+    await silent.leave()
+
+
+async def test_where_no_connected_envoy_confirms_anything_all_may_be_picked(ledger):
+    server = ledger.server(patience_seconds=0.1)
+    stranger = FakeEnvoy(server, "asks for nothing")
+    await settled()
+    server.publish([A])
+    async with asyncio.timeout(5):
+        while {A} not in ledger.confirmed:
+            await asyncio.sleep(0.01)
+    await stranger.leave()
+
+
+async def test_what_a_proven_envoy_refuses_is_not_picked_however_long_it_does(ledger):
+    server = ledger.server(patience_seconds=0.05, trusted_name="pilotage-envoy")
+    server.publish([A])
+    envoy = FakeEnvoy(server, "envoy", peer_names=frozenset({"pilotage-envoy"}))
+    envoy.ask(names.ENDPOINTS_TYPE, "models")
+    for _ in range(10):
+        response = await envoy.answer()
+        envoy.ask(names.ENDPOINTS_TYPE, "models", nonce=response.nonce, error="no")
+        await asyncio.sleep(0.02)
+        envoy.ask(names.ENDPOINTS_TYPE, "models", nonce=response.nonce)
+    assert ledger.confirmed == []
+    await envoy.leave()
+
+
+async def test_so_many_envoys_connect_and_no_more(ledger, monkeypatch):
+    monkeypatch.setattr("pilotage_extproc.envoy.xds.ads._MOST_ENVOYS", 1)
+    server = ledger.server()
+    server.publish([A])
+    envoy = await subscribe(server)
+    one_more = FakeEnvoy(server, "one more")
+    with pytest.raises(CallRefused, match="connected"):
+        await one_more.leave()
+    await envoy.leave()
