@@ -89,12 +89,10 @@ def _alike(one: CandidateModel, other: CandidateModel) -> bool:
 def _find_in_reasons(fallback: Fallback, rule: Rule, path: str, key: ResourceKey, find: Find) -> None:
     for index, reason in enumerate(fallback.reasons):
         message = fix = ""
-        if reason is FallbackReason.FIRST_TOKEN and (
-            rule.timeouts is None or rule.timeouts.first_token is None
-        ):
+        if reason is FallbackReason.FIRST_TOKEN and not _bounds_attempts(rule):
             message, fix = (
-                "never happens: the rule has no timeouts.firstToken",
-                "set it, or remove the reason",
+                "never happens: the rule has no timeouts.firstToken, and no timeouts.total to share out",
+                "set one, or remove the reason",
             )
         elif reason is FallbackReason.BUDGET:
             message, fix = (
@@ -103,6 +101,14 @@ def _find_in_reasons(fallback: Fallback, rule: Rule, path: str, key: ResourceKey
             )
         if message:
             find(Severity.WARNING, "no-effect", message, key, f"{path}.reasons[{index}]", fix)
+
+
+def _bounds_attempts(rule: Rule) -> bool:
+    """Whether an attempt can be late: a stream's first token, or another answer's share of the whole time."""
+    times = rule.timeouts
+    return times is not None and (
+        times.first_token is not None or times.total is not None or times.client_may_shorten is True
+    )
 
 
 def _untold(severity: Severity, code: str, message: str, key: ResourceKey, path: str, fix: str) -> None:

@@ -12,7 +12,12 @@ def attempt_lines(explanation: dict[str, Any]) -> Iterator[str]:
     limits = explanation.get("limits") or {}
     if limits.get("leadsOn") is not None:
         yield f"leads on {', '.join(limits['leadsOn'])}"
-    times = (("first token", "firstTokenSeconds"), ("silence", "idleSeconds"), ("all of it", "leftSeconds"))
+    times = (
+        ("first token", "firstTokenSeconds"),
+        ("each attempt", "attemptSeconds"),
+        ("silence", "idleSeconds"),
+        ("all of it", "leftSeconds"),
+    )
     bounds = [f"{name} {limits[key]:g} s" for name, key in times if limits.get(key) is not None]
     if bounds:
         yield f"at most  {', '.join(bounds)}"

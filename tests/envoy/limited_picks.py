@@ -19,14 +19,14 @@ GOOD = fixed(200, b'{"choices":[]}')
 def limited(
     *addresses: str,
     reasons: Iterable[str] | None = (),
-    first_token_ms: int | None = None,
+    attempt_ms: int | None = None,
     total_ms: int | None = None,
     idle_seconds: float | None = None,
     **options: object,
 ) -> ScriptedPick:
     """A pick as the picker makes it for a rule with these reasons and times; None is no own reasons."""
     listed = None if reasons is None else frozenset(map(FallbackReason, reasons))
-    limits = RouterLimits(listed, first_token_ms, total_ms, idle_seconds)
+    limits = RouterLimits(listed, attempt_ms, total_ms, idle_seconds)
     written = RetryHeaders().written(limits)
     mutation = ext_proc_pb2.HeaderMutation.FromString(written)
     headers = {one.header.key: one.header.raw_value.decode() for one in mutation.set_headers}

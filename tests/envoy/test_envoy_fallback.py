@@ -131,7 +131,7 @@ async def test_all_entries_of_a_long_list_are_tried(start_rig, start_server):
 async def test_a_first_token_that_is_late_leads_on_and_the_stream_after_it_runs_on(
     failover, start_server, late
 ):
-    two = await failover(reasons=["firstToken"], first_token_ms=200)
+    two = await failover(reasons=["firstToken"], attempt_ms=200)
     two.failing.answer = late
     two.serving.answer = stalls(EVENT, seconds=0.6)
     began = time.monotonic()
@@ -144,7 +144,7 @@ async def test_a_first_token_that_is_late_leads_on_and_the_stream_after_it_runs_
 
 
 async def test_when_every_first_token_is_late_the_client_is_told_so(failover):
-    two = await failover(reasons=["firstToken"], first_token_ms=150)
+    two = await failover(reasons=["firstToken"], attempt_ms=150)
     two.failing.answer = two.serving.answer = silent
     answered, _, body = await two.rig.chat(STREAM)
     assert answered == 504
@@ -164,7 +164,7 @@ async def test_when_every_first_token_is_late_the_client_is_told_so(failover):
 )
 @pytest.mark.parametrize("ends", [0.05, 5.0], ids=["dies", "stalls"])
 async def test_a_stream_without_content_is_tried_again_whatever_it_began_with(failover, pieces, ends):
-    two = await failover(reasons=["serverError", "firstToken"], first_token_ms=300)
+    two = await failover(reasons=["serverError", "firstToken"], attempt_ms=300)
     two.failing.answer = stalls(*pieces, seconds=ends)
     answered, _, body = await two.rig.chat(STREAM)
     assert (answered, body) == (200, b'{"choices":[]}')
@@ -183,7 +183,7 @@ async def test_an_error_before_any_content_is_tried_again_and_is_the_status_wher
 
 
 async def test_what_has_begun_is_never_tried_again(failover):
-    two = await failover(reasons=["serverError", "firstToken"], first_token_ms=150)
+    two = await failover(reasons=["serverError", "firstToken"], attempt_ms=150)
     two.failing.answer = stalls(EVENT, EVENT[:20], seconds=0.4)
     async with two.rig.session.post(two.rig.url + "/v1/chat/completions", json=STREAM) as answer:
         assert answer.status == 200
@@ -193,7 +193,7 @@ async def test_what_has_begun_is_never_tried_again(failover):
 
 
 async def test_the_whole_time_bounds_all_attempts_together(failover):
-    two = await failover(reasons=["serverError", "firstToken"], first_token_ms=200, total_ms=300)
+    two = await failover(reasons=["serverError", "firstToken"], attempt_ms=200, total_ms=300)
     two.failing.answer = two.serving.answer = silent
     began = time.monotonic()
     answered, _, body = await two.rig.chat(STREAM)

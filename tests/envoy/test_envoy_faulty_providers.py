@@ -5,6 +5,7 @@ The tables are those of docs/fallback.md. OpenAI's answers pass as they are; Ant
 
 import asyncio
 import socket
+import time
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ SPARE = b'{"choices":[]}'
 PAGE = b"<html>RUBBISH</html>"
 JSON, EVENTS = "application/json", "text/event-stream"
 HALF = b'{"choices": [{"RUBBISH'
+LONG = b"x" * 20_000
 SHORT = b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n" + HALF
 ROLE = {ANTHROPIC: message_start(), OPENAI: chat_chunk({"role": "assistant", "content": ""})}
 BEGUN = {
@@ -56,7 +58,6 @@ def error(status: int, reason: str, left_alone: str | None, code: int | None = 0
     return Seen(status, ERROR, reason, status if code == 0 else code, left_alone, True)
 
 
-PASSED_ON = Seen(200, BODY, None, None, None, False)
 LATE = error(504, "firstToken", "server", None)
 ALL = {
     "401": (refused(401), error(401, "auth", "provider")),
@@ -77,7 +78,7 @@ ALL = {
 AS_IT_IS = {
     "503, a page": (raw(503, PAGE), error(503, "serverError", "server")._replace(body=BODY)),
     "404, a page": (raw(404, PAGE), error(404, "notFound", "model")._replace(body=BODY)),
-    "200, a page": (raw(200, PAGE), PASSED_ON),
+    "200, a page": (raw(200, PAGE), error(502, "serverError", "server")),
     "307": (raw(307, b"", location="/elsewhere"), error(502, "serverError", "server")),
 }
 TRANSLATED = {
@@ -88,8 +89,13 @@ TRANSLATED = {
 }
 WHOLE_ONLY = {
     OPENAI: {
-        "half an answer": (raw(200, HALF, JSON), PASSED_ON),
-        "reset within": (reset(SHORT), Seen(200, CUT, None, 200, "server", False)),
+        "half an answer": (raw(200, HALF, JSON), error(502, "serverError", "server")._replace(body=BODY)),
+        "half of a long answer": (raw(200, HALF + LONG, JSON), Seen(200, BODY, None, None, "server", False)),
+        "reset within": (reset(SHORT), error(502, "serverError", "server", None)),
+        "reset within a long answer": (
+            reset(SHORT.replace(b"500", b"50000") + LONG),
+            Seen(200, CUT, None, 200, "server", False),
+        ),
         "reset after headers": (reset(stream_head()), error(502, "serverError", "server", None)),
     },
     ANTHROPIC: {
@@ -187,6 +193,40 @@ async def test_each_fault_is_told_recorded_and_followed_as_the_tables_say(
     assert {name: one for name, one in found.items() if one != expected[name]} == {
         name: one for name, one in expected.items() if one != found[name]
     }
+
+
+@pytest.mark.parametrize("said", [b"", SHORT], ids=["before the headers", "within the answer"])
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC])
+async def test_a_provider_that_stalls_leaves_the_next_its_share_of_the_whole_time(
+    start_gateway, stub, dialect, said
+):
+    gateway = await start_gateway(stub, dialect)
+    await gateway.until_usable()
+    for _ in range(2):
+        stub.script[:] = [stalled(said)]
+        began = time.monotonic()
+        status, _, body = await gateway.chat()
+        assert (status, body) == (200, SPARE)
+        assert 1.3 < time.monotonic() - began < 2.7, "half of three seconds"
+        found = await gateway.explained()
+        [failed] = found["failedAttempts"]
+        assert (failed["reason"], failed["status"]) == ("firstToken", None)
+        assert 1.4 < found["limits"]["attemptSeconds"] <= 1.5
+    assert gateway.left_alone() == "server"
+
+
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC])
+async def test_a_provider_that_stalls_alone_has_all_the_time_and_then_the_client_is_told(
+    start_gateway, stub, dialect
+):
+    gateway = await start_gateway(stub, dialect)
+    await gateway.until_usable()
+    stub.script[:] = [stalled()]
+    began = time.monotonic()
+    status, _, body = await gateway.chat(model="alone")
+    assert (status, error_of(body)["code"]) == (504, "timeout")
+    # silence is bounded too, and that is over first
+    assert 1.9 < time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

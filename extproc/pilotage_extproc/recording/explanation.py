@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.recording.choice_explanation import explain_choice
 from pilotage_extproc.recording.record import DecisionRecord
+from pilotage_extproc.request.limits import attempt_share
 from pilotage_extproc.scheduling.chooser import OUT_OF_BOUNDS
 from pilotage_extproc.scheduling.pickers import NEAR_TIE
 from pilotage_extproc.scheduling.scheduler import worst_for_unknown
@@ -96,6 +97,7 @@ def _limits(record: DecisionRecord) -> dict[str, Any]:
     return {
         "leadsOn": None if limits.leads_on is None else sorted(limits.leads_on),
         "firstTokenSeconds": limits.first_token_seconds,
+        "attemptSeconds": _figure(attempt_share(limits, record.decided_at, len(record.order))),
         "idleSeconds": limits.idle_seconds,
         "leftSeconds": _figure(left),
     }

@@ -15,6 +15,8 @@ class AttemptLimits(NamedTuple):
     idle_seconds: float | None = None
     deadline: float | None = None
     """When all of it has to be over, monotonic seconds."""
+    shared: bool = False
+    """Whether each attempt gets an equal share of the time that is left; only for answers without streams."""
 
 
 USUAL: Final = AttemptLimits()
@@ -27,6 +29,13 @@ _USUALLY: Final = frozenset(
         FallbackReason.FIRST_TOKEN,
     }
 )
+
+
+def attempt_share(limits: AttemptLimits, now: float, attempts: int) -> float | None:
+    """Seconds that each of so many attempts may take, from `now`; None is no bound but the whole."""
+    if not limits.shared or limits.deadline is None or attempts < 2:
+        return None
+    return max(0.0, limits.deadline - now) / attempts
 
 
 def leads_on(limits: AttemptLimits, reason: FallbackReason) -> bool:

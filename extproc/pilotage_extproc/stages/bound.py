@@ -37,6 +37,10 @@ class Bound(Step):
                 first_token_seconds=times.first_token_seconds if document.stream and not acts else None,
                 idle_seconds=times.idle_seconds,
                 deadline=None if total is None else exchange.received_at + total,
+                # a server that takes such a request and never answers would leave the next one no time
+                shared=not document.stream
+                and leads_on is not None
+                and FallbackReason.FIRST_TOKEN in leads_on,
             )
         )
 

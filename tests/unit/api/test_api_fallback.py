@@ -75,6 +75,12 @@ def test_reasons_and_times_that_never_come_are_told(fields, path):
     assert brief(done(rule(**fields)).findings) == [("warning", "no-effect", f"spec.rules[0].{path}")]
 
 
+@pytest.mark.parametrize("times", [{"firstToken": "5s"}, {"total": "60s"}, {"clientMayShorten": True}])
+def test_an_attempt_can_be_late_where_any_time_bounds_it(times):
+    fallback = {"reasons": ["firstToken"], "to": [{"model": "n"}]}
+    assert done(rule(timeouts=times, fallback=fallback)).findings == ()
+
+
 def test_times_reach_the_snapshot_in_seconds():
     found = done(rule(timeouts={"firstToken": "1500ms", "idle": "60s", "total": "10m"}))
     assert found.findings == ()

@@ -28,6 +28,7 @@ class HeldAnswers:
         self._streams = 1
         self._buffer = b""
         self._began_with = 200
+        self._content_type: bytes | None = None
         self.status: int | None = None
 
     def _get(self, which: int, start: int, size: int, where: int, count: int) -> int:
@@ -36,7 +37,10 @@ class HeldAnswers:
 
     def _header(self, which: int, key: int, key_size: int, where: int, count: int) -> int:
         assert which == 2
-        assert self._memory.read(self._store, key, key + key_size) == b":status"
+        name = self._memory.read(self._store, key, key + key_size)
+        if name == b"content-type":
+            return 1 if self._content_type is None else self._give(self._content_type, where, count)
+        assert name == b":status"
         return self._give(str(self._began_with).encode(), where, count)
 
     def _give(self, given: bytes, where: int, count: int) -> int:
@@ -52,10 +56,13 @@ class HeldAnswers:
         self.status = int(self._memory.read(self._store, value, value + value_size))
         return 0
 
-    def answer(self, pieces: list[bytes], status: int = 200) -> tuple[int, int | None]:
+    def answer(
+        self, pieces: list[bytes], status: int = 200, content_type: bytes | None = None
+    ) -> tuple[int, int | None]:
         """How many bytes came before it was let go, and the status it was given (None is its own)."""
         self._streams += 1
         self._buffer, self.status, self._began_with = b"", None, status
+        self._content_type = content_type
         body = self._exports["proxy_on_response_body"]
         assert self._exports["proxy_on_response_headers"](self._store, self._streams, 3, 0) == PAUSE
         for number, piece in enumerate(pieces):

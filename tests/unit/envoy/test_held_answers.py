@@ -111,6 +111,62 @@ def test_text_of_a_prompt_or_an_answer_cannot_pass_for_an_error(held, name):
     assert held.answer([created, DELTA])[1] is None
 
 
+JSON = b"application/json; charset=utf-8"
+WHOLE = b'{"id":"chatcmpl-1","choices":[{"message":{"content":"{ \\" hi"}}]}'
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b" \r\n\t"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_object_is_held_to_its_end(held, size, end):
+    said = WHOLE + end
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    assert held.answer(pieces, content_type=JSON) == (len(said), None)
+
+
+def test_an_object_that_ends_before_it_is_closed_is_a_failed_attempt(held):
+    for size in range(1, len(WHOLE)):
+        cut = WHOLE[:size]
+        closed = cut.endswith(b"}")
+        assert held.answer([cut[:1], cut[1:]], content_type=JSON)[1] == (None if closed else 502), cut
+    assert held.answer([WHOLE[:-1]], 500, JSON) == (len(WHOLE) - 1, None)
+
+
+def test_an_object_of_more_than_16_kib_is_let_go_as_it_comes(held):
+    long = b'{"data":"' + b"x" * 20_000
+    assert held.answer([long[:9000], long[9000:18000], long[18000:]], content_type=JSON) == (18000, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b'{\n    "error": {\n        "message": "x",\n        "code": "429"\n    }\n}\n', 429),
+        (b'{"type":"error","error":{"type":"overloaded_error"}}', 529),
+        (b'{"object":"error","message":"x","code":400}', 400),
+        (b'{"error" :\t{}}', 500),
+        (b'{"error": null}', None),
+        (b'{"errors": {}}', None),
+        (b'{"error', 502),
+        (b'{"error":', 502),
+    ],
+)
+def test_an_object_that_is_an_error_becomes_its_status_however_it_is_spaced(held, said, status):
+    for size in (1, 5, len(said)):
+        pieces = [said[at : at + size] for at in range(0, len(said), size)]
+        assert held.answer(pieces, content_type=JSON)[1] == status
+
+
+def test_a_list_and_what_is_compressed_pass(held):
+    for said in (b"[1, 2", b"\x1f\x8b\x08" + bytes(40), b'"text"', b""):
+        assert held.answer([said], content_type=JSON)[1] is None
+
+
+@given(
+    st.lists(st.binary(max_size=40) | st.sampled_from([b"{", b"}", b'"error"', b":"]), min_size=1, max_size=8)
+)
+def test_whatever_is_called_json_is_let_go_at_its_end_at_the_latest(held, pieces):
+    assert held.answer(pieces, content_type=JSON)[1] in {None, 502, 500, *STREAM_ERROR_STATUSES.values()}
+
+
 @pytest.mark.parametrize("said", [b"x", b"\x00\xff" * 10, b'{"id":"chatcmpl-1","choices":[]}', b"<html>"])
 def test_an_answer_without_events_is_let_go_at_once(held, said):
     pieces = [said, b"\n", b"more"]

@@ -67,8 +67,8 @@ def headers_of(limits: RouterLimits) -> dict[str, str]:
             told["x-envoy-retriable-status-codes"] = statuses
         if "contextOverflow" in reasons:
             told["x-envoy-retriable-header-names"] = "x-pilotage-context-overflow"
-    if limits.first_token_ms is not None:
-        told["x-envoy-upstream-rq-per-try-timeout-ms"] = str(limits.first_token_ms)
+    if limits.attempt_ms is not None:
+        told["x-envoy-upstream-rq-per-try-timeout-ms"] = str(limits.attempt_ms)
     if limits.total_ms is not None:
         told["x-envoy-upstream-rq-timeout-ms"] = str(limits.total_ms)
     return told

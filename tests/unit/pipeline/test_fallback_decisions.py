@@ -1,6 +1,7 @@
 """Decisions of rules with a fallback: whole requests, from their bytes to the list of attempts."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -153,6 +154,34 @@ async def test_the_first_token_is_bound_for_streams_alone():
     found = explain(await decided(rule, {"stream": True}), "x")["limits"]
     assert (found["firstTokenSeconds"], found["idleSeconds"]) == (5, 60)
     assert explain(await decided(rule), "x")["limits"]["firstTokenSeconds"] is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "members", "share"),
+    [
+        ("firstToken", {}, 10),
+        ("firstToken", {"stream": True}, None),
+        ("firstToken", {"store": True}, None),
+        ("serverError", {}, None),
+    ],
+)
+async def test_answers_without_streams_share_out_the_whole_time_where_late_attempts_lead_on(
+    reason, members, share
+):
+    rule = {**to_strong(reason), "timeouts": {"total": "30s"}}
+    pipeline, _ = await pipeline_of(rule)
+    record = await pipeline.consider(replace(HEAD, received_at=monotonic()), body_of(members))
+    assert len(record.order) == 3
+    assert explain(record, "x")["limits"]["attemptSeconds"] == (
+        None if share is None else pytest.approx(10, rel=0.1)
+    )
+
+
+async def test_a_single_attempt_has_all_the_time():
+    rule = {**to_strong("firstToken", "contextOverflow"), "timeouts": {"total": "30s"}}
+    record = await decided(rule, LONG)
+    assert len(record.order) == 1
+    assert explain(record, "x")["limits"]["attemptSeconds"] is None
 
 
 HEADER = "x-pilotage-timeout-ms"

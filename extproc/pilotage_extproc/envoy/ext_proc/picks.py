@@ -52,7 +52,9 @@ class Picks:
             shown=shown,
             flags=_flags(exchange),
             later=self._later(exchange, contract) if exchange.attempts else None,
-            limits=None if exchange.limits is USUAL else router_limits(exchange.limits, self._clock()),
+            limits=None
+            if exchange.limits is USUAL
+            else router_limits(exchange.limits, self._clock(), len(targets)),
         )
         return self._writer.bundled(pick, on_body=on_body)
 

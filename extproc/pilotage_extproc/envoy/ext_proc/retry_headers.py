@@ -13,7 +13,7 @@ from pilotage_api.fallback import FallbackReason
 from pilotage_api.timeouts import IDLE_STEPS_SECONDS
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc.wire import Kept, set_header
-from pilotage_extproc.request.limits import AttemptLimits
+from pilotage_extproc.request.limits import AttemptLimits, attempt_share
 
 USUAL_CONDITIONS: Final = ("5xx", "connect-failure", "reset", "retriable-status-codes")
 """Where no rule lists reasons."""
@@ -42,7 +42,8 @@ class RouterLimits(NamedTuple):
     """What the router is told of one request."""
 
     leads_on: frozenset[FallbackReason] | None
-    first_token_ms: int | None
+    attempt_ms: int | None
+    """Of each attempt: to a stream's first content, to the end of another answer."""
     total_ms: int | None
     idle_seconds: float | None
 
@@ -59,12 +60,15 @@ class RouterLimits(NamedTuple):
         return self.leads_on is not None and FallbackReason.CONTEXT_OVERFLOW in self.leads_on
 
 
-def router_limits(limits: AttemptLimits, now: float) -> RouterLimits:
-    """The limits as they are at `now`, monotonic seconds: what has passed of a deadline is gone."""
-    first, deadline = limits.first_token_seconds, limits.deadline
+def router_limits(limits: AttemptLimits, now: float, attempts: int) -> RouterLimits:
+    """The limits of so many attempts, as they are at `now`, monotonic seconds: what has passed is gone."""
+    deadline = limits.deadline
+    each = limits.first_token_seconds
+    if each is None:
+        each = attempt_share(limits, now, attempts)
     return RouterLimits(
         limits.leads_on,
-        None if first is None else _milliseconds(first),
+        None if each is None else _milliseconds(each),
         None if deadline is None else _milliseconds(deadline - now),
         limits.idle_seconds,
     )
@@ -80,13 +84,13 @@ class RetryHeaders:
 
     def __init__(self) -> None:
         self._conditions = Kept(_conditions)
-        self._first_token = Kept(lambda ms: set_header(names.PER_TRY_TIMEOUT, str(ms)))
+        self._attempt = Kept(lambda ms: set_header(names.PER_TRY_TIMEOUT, str(ms)))
 
     def written(self, limits: RouterLimits) -> bytes:
         """Header mutations."""
         headers = b"" if limits.route is None else self._conditions[limits.leads_on]
-        if limits.first_token_ms is not None:
-            headers += self._first_token[limits.first_token_ms]
+        if limits.attempt_ms is not None:
+            headers += self._attempt[limits.attempt_ms]
         if limits.total_ms is not None:
             headers += set_header(names.TOTAL_TIMEOUT, str(limits.total_ms))
         return headers

@@ -1,9 +1,10 @@
 ;; Holds an answer back until its first event with content, so that another server can be tried before.
 ;;
 ;; Proxy-Wasm ABI 0.2.1 (https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1). Of a stream of
-;; server-sent events only what comes before the first content is looked at, at most 16 KiB; any other answer
-;; goes on with its first bytes. A stream of status 200 whose first event is an error gets the status that the
-;; error stands for. Texts in quotes cannot be forged by prompt or answer: inside a JSON string each quote is escaped.
+;; server-sent events only what comes before the first content is looked at, at most 16 KiB. A JSON object is
+;; held to its end, or 16 KiB: its client can read nothing of it before. Any other answer goes on with its first
+;; bytes. An answer of status 200 that begins with an error gets the status that the error stands for; a JSON
+;; object that is not closed at its end gets 502. Texts in quotes cannot be forged by prompt or answer: inside a JSON string each quote is escaped.
 ;; `python hack/first_event_module.py` makes first_event.wasm of this.
 (module
   (import "env" "proxy_get_buffer_bytes" (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
@@ -12,10 +13,17 @@
   (import "env" "proxy_get_header_map_value" (func $get_header (param i32 i32 i32 i32 i32) (result i32)))
 
   ;; 0: where the host put bytes, 4: how many. 0x100: lists of texts, each ends with 0, a list with an empty one.
-  ;; 0x1000: the bytes. 0x20000: 65536 ids of streams that have been let go, by their lowest 16 bits.
+  ;; 0x1000: the bytes. 0x20000: 65536 ids of streams that have been let go, by their lowest 16 bits. 0x60000: by
+  ;; the same bits 1 where the stream is an answer of JSON.
   (memory (export "memory") 7)
   (data (i32.const 0x100) ":status")
   (data (i32.const 0x110) "200\00")
+  (data (i32.const 0x540) "event:\00")
+  (data (i32.const 0x550) "data:\00")
+  (data (i32.const 0x560) "content-type")
+  (data (i32.const 0x570) "application/json\00")
+  (data (i32.const 0x590) "502")
+  (data (i32.const 0x5a0) "\22error\22\00")
   (data (i32.const 0x120) "id:\00retry:\00\00")
   ;; events that come before any content
   (data (i32.const 0x140)
@@ -94,14 +102,62 @@
     (local.set $p (i32.add (local.get $p) (local.get $name)))
     (i32.add (local.get $p) (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x20))))
 
-  ;; Of the n bytes an answer has begun with: 0 wait for more, 1 it has content, 2 it is an error.
-  (func $look (param $p i32) (param $n i32) (result i32)
+  ;; The first of the n bytes at p that is no white space, as an address; p + n where there is none.
+  (func $past_blanks (param $p i32) (param $n i32) (result i32)
+    (local $end i32) (local $byte i32)
+    (local.set $end (i32.add (local.get $p) (local.get $n)))
+    (loop $more
+      (if (i32.ge_u (local.get $p) (local.get $end)) (then (return (local.get $end))))
+      (local.set $byte (i32.load8_u (local.get $p)))
+      (if (i32.or
+          (i32.eq (local.get $byte) (i32.const 0x20))
+          (i32.lt_u (i32.sub (local.get $byte) (i32.const 9)) (i32.const 5))) ;; tab to carriage return
+        (then (local.set $p (i32.add (local.get $p) (i32.const 1))) (br $more))))
+    (local.get $p))
+
+  ;; Whether the n bytes at p are an object whose first member is `error`, an object, however it is spaced.
+  (func $error_first (param $p i32) (param $n i32) (result i32)
+    (local $end i32)
+    (local.set $end (i32.add (local.get $p) (local.get $n)))
+    (local.set $p (i32.add (local.get $p) (i32.const 1)))
+    (local.set $p (call $past_blanks (local.get $p) (i32.sub (local.get $end) (local.get $p))))
+    (if (i32.eqz (call $starts (local.get $p) (i32.sub (local.get $end) (local.get $p)) (i32.const 0x5a0)))
+      (then (return (i32.const 0))))
+    (local.set $p (i32.add (local.get $p) (i32.const 7)))
+    (local.set $p (call $past_blanks (local.get $p) (i32.sub (local.get $end) (local.get $p))))
+    (local.set $p (i32.add (local.get $p) (i32.const 1))) ;; the colon
+    (if (i32.ge_u (local.get $p) (local.get $end)) (then (return (i32.const 0))))
+    (local.set $p (call $past_blanks (local.get $p) (i32.sub (local.get $end) (local.get $p))))
+    (i32.and
+      (i32.lt_u (local.get $p) (local.get $end))
+      (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x7b))))
+
+  ;; Whether the last of the n bytes at p that is no white space closes an object.
+  (func $closed (param $p i32) (param $n i32) (result i32)
+    (local $byte i32)
+    (loop $more
+      (if (i32.eqz (local.get $n)) (then (return (i32.const 0))))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (local.set $byte (i32.load8_u (i32.add (local.get $p) (local.get $n))))
+      (br_if $more
+        (i32.or
+          (i32.eq (local.get $byte) (i32.const 0x20))
+          (i32.lt_u (i32.sub (local.get $byte) (i32.const 9)) (i32.const 5)))))
+    (i32.eq (local.get $byte) (i32.const 0x7d)))
+
+  ;; Of the n bytes an answer has begun with: 0 wait for more, 1 it has content, 2 it is an error, 3 its end is
+  ;; missing. With json it is an answer of JSON; with last nothing more comes.
+  (func $look (param $p i32) (param $n i32) (param $json i32) (param $last i32) (result i32)
     (local $end i32) (local $next i32) (local $size i32) (local $value i32) (local $named i32)
     (if (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x7b)) ;; an object: no events
       (then
-        (if (call $find (i32.const 0x220) (i32.const 0) (i32.const 0) (local.get $p) (local.get $n))
+        (if (i32.and (local.get $json) (i32.eqz (local.get $last))) (then (return (i32.const 0))))
+        (if (i32.or
+            (call $error_first (local.get $p) (local.get $n))
+            (call $find (i32.const 0x240) (i32.const 0) (i32.const 0) (local.get $p) (local.get $n)))
           (then (return (i32.const 2))))
-        (return (i32.gt_u (local.get $n) (i32.const 10)))))
+        (if (i32.eqz (local.get $json)) (then (return (i32.gt_u (local.get $n) (i32.const 10)))))
+        (return (select (i32.const 1) (i32.const 3) (call $closed (local.get $p) (local.get $n))))))
     (local.set $end (i32.add (local.get $p) (local.get $n)))
     (loop $lines
       (local.set $next (local.get $p))
@@ -148,8 +204,6 @@
       (local.set $p (i32.add (local.get $next) (i32.const 1)))
       (br $lines))
     (unreachable))
-  (data (i32.const 0x540) "event:\00")
-  (data (i32.const 0x550) "data:\00")
 
   (func $digit (param $p i32) (result i32)
     (i32.lt_u (i32.sub (i32.load8_u (local.get $p)) (i32.const 0x30)) (i32.const 10)))
@@ -157,7 +211,7 @@
   ;; Where in the n bytes at p a status stands that an error has as its code: 400 to 599, or 0.
   (func $code (param $p i32) (param $n i32) (result i32)
     (loop $more
-      (if (i32.lt_u (local.get $n) (i32.const 12)) (then (return (i32.const 0)))) ;; none with what may be around it
+      (if (i32.lt_u (local.get $n) (i32.const 11)) (then (return (i32.const 0)))) ;; none with what may be around it
       (if (call $starts (local.get $p) (local.get $n) (i32.const 0x530))
         (then
           (local.set $p (call $value (local.get $p) (i32.const 7)))
@@ -180,6 +234,9 @@
   (func $slot (param $stream i32) (result i32)
     (i32.add (i32.const 0x20000) (i32.shl (i32.and (local.get $stream) (i32.const 0xffff)) (i32.const 2))))
 
+  (func $json (param $stream i32) (result i32)
+    (i32.add (i32.const 0x60000) (i32.and (local.get $stream) (i32.const 0xffff))))
+
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0x1000))
   (func (export "proxy_on_context_create") (param i32 i32))
@@ -192,6 +249,12 @@
         (if (i32.eqz (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x110)))
           (then ;; an error has its status: it goes on with its first bytes
             (i32.store (call $slot (local.get $stream)) (local.get $stream))))))
+    (i32.store8 (call $json (local.get $stream)) (i32.const 0))
+    (if (i32.eqz
+        (call $get_header (i32.const 2) (i32.const 0x560) (i32.const 12) (i32.const 0) (i32.const 4)))
+      (then
+        (i32.store8 (call $json (local.get $stream))
+          (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x570)))))
     (i32.eqz (local.get $last)))
 
   (func (export "proxy_on_response_body") (param $stream i32) (param $size i32) (param $last i32) (result i32)
@@ -202,7 +265,15 @@
       (then ;; 1: the answer's body; 0: it could be had
         (if (i32.eqz
             (call $get_buffer (i32.const 1) (i32.const 0) (local.get $size) (i32.const 0) (i32.const 4)))
-          (then (local.set $seen (call $look (i32.const 0x1000) (i32.load (i32.const 4))))))))
+          (then
+            (local.set $seen
+              (call $look (i32.const 0x1000) (i32.load (i32.const 4))
+                (i32.load8_u (call $json (local.get $stream))) (local.get $last)))))))
+    (if (i32.eq (local.get $seen) (i32.const 3))
+      (then
+        (drop ;; 2: the answer's headers
+          (call $set_header
+            (i32.const 2) (i32.const 0x100) (i32.const 7) (i32.const 0x590) (i32.const 3)))))
     (if (i32.eq (local.get $seen) (i32.const 2))
       (then
         (local.set $status (call $code (i32.const 0x1000) (i32.load (i32.const 4))))

@@ -55,6 +55,9 @@ function envoy_on_response(handle)
       feed, state = feed_events, new_events(seen)
     end
   elseif content_type:sub(1, 16) == "application/json" then
+    if handle:headers():get("content-encoding") then
+      return
+    end
     feed, state = scan, new_scanner(reader(seen, false))
   else
     return
@@ -76,5 +79,9 @@ function envoy_on_response(handle)
       announced = true
       announce(handle, seen.id)
     end
+  end
+  if feed == scan and state.depth > 0 then -- it has ended, and its object has not
+    seen.error = BROKEN_OFF
+    publish(handle, published, seen)
   end
 end

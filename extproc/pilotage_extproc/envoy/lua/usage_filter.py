@@ -19,7 +19,7 @@ from pilotage_extproc.envoy.xds.typed import Fields, extension
 _FOLDER: Final = Path(__file__).parent
 _SCRIPTS: Final = ("json_scan.lua", "usage.lua", "events.lua", "strip.lua", "output.lua", "response.lua")
 """In this order one script: each uses what stands before."""
-_NAMES: Final[Mapping[str, str | Mapping[str, str | int]]] = {
+_NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "USAGE_NAMESPACE": contract.USAGE_NAMESPACE,
     "METADATA_KEYS": {
         "input": contract.USAGE_INPUT,
@@ -31,6 +31,7 @@ _NAMES: Final[Mapping[str, str | Mapping[str, str | int]]] = {
         "id": contract.RESPONSE_ID,
         "error": contract.STREAM_ERROR,
     },
+    "BROKEN_OFF": 502,
     "STREAM_ERROR_STATUSES": contract.STREAM_ERROR_STATUSES,
     "PILOTAGE_NAMESPACE": contract.PILOTAGE_NAMESPACE,
     "STRIP_USAGE": contract.STRIP_USAGE,

@@ -40,14 +40,15 @@ local function own_error(failure)
   return DIALECT == "chat" and '{"error":' .. openai_error(failure) .. "}" or anthropic_error(failure)
 end
 
--- An answer that is not one goes no further: where it points to is not followed, here or by the client.
-local function refuse_redirect(handle, status)
+-- An answer that is not one goes no further: where it points to is not followed, here or by the client, and a page
+-- is for browsers.
+local function refuse(handle, what)
   local body = handle:body(true)
   local headers = handle:headers()
   headers:replace(":status", "502")
   headers:replace("content-type", "application/json")
   headers:remove("content-encoding")
-  body:setBytes(own_error(defect("The provider answered with status " .. integer(status) .. ".")))
+  body:setBytes(own_error(defect("The provider answered with " .. what .. ".")))
 end
 
 function envoy_on_response(handle)
@@ -58,7 +59,9 @@ function envoy_on_response(handle)
   local encoder = asked and ENCODERS[asked[ANSWER_AS]]
   if not encoder then
     if status >= 300 and status < 400 then
-      refuse_redirect(handle, status)
+      refuse(handle, "status " .. integer(status))
+    elseif status < 300 and sub((headers:get("content-type") or ""):lower(), 1, 9) == "text/html" then
+      refuse(handle, "a page of HTML")
     end
     return
   end
