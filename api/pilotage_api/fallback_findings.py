@@ -35,7 +35,9 @@ def compile_fallback(
     tell = find if rule.fallback is not None or index == first else _untold
     path = "spec.fallback" if rule.fallback is None else f"spec.rules[{index}].fallback"
     to = _models(fallback, candidates, path, key, meaning_of, find_unserved, tell)
-    _find_in_reasons(fallback, rule, path, key, tell)
+    governance = policy.spec.governance
+    counts_models = governance is not None and any(one.per == "model" for one in governance.budgets)
+    _find_in_reasons(fallback, rule, path, key, tell, counts_models=counts_models)
     find_unable(candidates, to, fallback, registry, key, path, tell)
     if not to:
         message = "leads nowhere: none of its models is served by anything but the candidates"
@@ -86,7 +88,9 @@ def _alike(one: CandidateModel, other: CandidateModel) -> bool:
     )
 
 
-def _find_in_reasons(fallback: Fallback, rule: Rule, path: str, key: ResourceKey, find: Find) -> None:
+def _find_in_reasons(
+    fallback: Fallback, rule: Rule, path: str, key: ResourceKey, find: Find, *, counts_models: bool
+) -> None:
     for index, reason in enumerate(fallback.reasons):
         message = fix = ""
         if reason is FallbackReason.FIRST_TOKEN and not _bounds_attempts(rule):
@@ -94,10 +98,10 @@ def _find_in_reasons(fallback: Fallback, rule: Rule, path: str, key: ResourceKey
                 "never happens: the rule has no timeouts.firstToken, and no timeouts.total to share out",
                 "set one, or remove the reason",
             )
-        elif reason is FallbackReason.BUDGET:
+        elif reason is FallbackReason.BUDGET and not counts_models:
             message, fix = (
-                "never happens: a spent budget sends requests where its whenSpent says",
-                "remove it",
+                "happens only where a tenant has a budget per model: this policy has none",
+                "add a budget with per: model, or remove the reason",
             )
         if message:
             find(Severity.WARNING, "no-effect", message, key, f"{path}.reasons[{index}]", fix)

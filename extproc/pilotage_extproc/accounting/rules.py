@@ -152,6 +152,29 @@ class SpendingRules:
             known = self._known[key] = (*limits, *budgets)
         return known
 
+    @property
+    def by_model(self) -> bool:
+        """Whether any of its budgets counts each model by itself."""
+        return any(budget.per is Per.MODEL for budget in self.budgets)
+
+    def spent_by_model(
+        self,
+        identity: Identity,
+        model: str,
+        expected: Expected,
+        epoch_seconds: float,
+        spent: Callable[[BudgetClaim], int],
+    ) -> bool:
+        """Whether a budget that counts each model by itself has no room at this one for such a request."""
+        accounts = self._accounts(identity, model)[len(self.limits) :]
+        for budget, counted in zip(self.budgets, accounts, strict=True):
+            if budget.per is Per.MODEL:
+                claim = budget.claim(counted, expected, epoch_seconds)
+                booked = spent(claim)
+                if booked >= claim.bound or booked + claim.held > claim.bound:
+                    return True
+        return False
+
     def spent(
         self, identity: Identity, model: str, epoch_seconds: float, spent: Callable[[BudgetClaim], int]
     ) -> int | None:

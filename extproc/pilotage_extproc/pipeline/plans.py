@@ -48,6 +48,7 @@ from pilotage_extproc.stages.follow_spent import FollowSpent
 from pilotage_extproc.stages.identify_caller import IdentifyCaller
 from pilotage_extproc.stages.isolate import KeepSalted, Salt
 from pilotage_extproc.stages.learn import Learn
+from pilotage_extproc.stages.look_at_budgets import LookAtBudgets
 from pilotage_extproc.stages.prepare import Prepare, PrepareTransformed
 from pilotage_extproc.stages.read_body import ReadBody
 from pilotage_extproc.stages.read_head import ReadHead
@@ -206,11 +207,14 @@ class PlanBook:
         instead: tuple[Route, ...],
         clamp_at: int | None = None,
         tenants: Mapping[str, SpendingRules] = MappingProxyType({}),
+        *,
+        leaves_spent: bool = False,
     ) -> Plan:
         """A rule's plan where its policy, or a tenant, bounds something.
 
         `instead` is where spent budgets send requests; `clamp_at` is the most output tokens that the rule
-        lets an answer have; `tenants` are those that bound something, by name.
+        lets an answer have; `tenants` are those that bound something, by name; `leaves_spent` says that the
+        rule's fallback takes requests that a model's budget has no room for.
         """
         if governance.unenforceable is not None:
             return Plan((Refuse(policy, governance.unenforceable),), (), ())
@@ -229,6 +233,9 @@ class PlanBook:
             return plan
         together = RulesOfCaller(rules, tenants)
         bounded = self._bounded(plan, together, clamp_at)
+        if leaves_spent:
+            look = LookAtBudgets(together, self._parts.books, self._parts.prices, clamp_at)
+            bounded = replace(bounded, deciding=(look, *bounded.deciding))
         if not instead:
             return bounded
         spent = FollowSpent(rules, instead, self._bounded(placing, together, clamp_at), self._parts.books)

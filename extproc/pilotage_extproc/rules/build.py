@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from pilotage_api.conditions.variables import feature_of
+from pilotage_api.fallback import FallbackReason
 from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.guards_snapshot import GuardsSnapshot
 from pilotage_api.queue_snapshot import QueueSnapshot
@@ -71,6 +72,8 @@ class Plans(Protocol):
         instead: tuple[Route, ...],
         clamp_at: int | None = None,
         tenants: Mapping[str, SpendingRules] = _NOBODY,
+        *,
+        leaves_spent: bool = False,
     ) -> Plan:
         """A rule's plan where its policy, or a tenant, bounds something."""
 
@@ -233,7 +236,9 @@ class _Builder:
             plan = self._plans.queued(plan, of.policy, of.queue, of.pools)
         budget = rule.output_budget
         clamp_at = None if budget is None else budget.most_output
-        plan = self.plan(plan, of, instead, clamp_at)
+        fallback = route.fallback
+        leaves_spent = fallback is not None and FallbackReason.BUDGET in fallback.at_decision
+        plan = self.plan(plan, of, instead, clamp_at, leaves_spent=leaves_spent)
         if of.guards is not None:
             plan = self._plans.guarded(plan, of.policy, of.guards, self._trusts((rule, *of.instead)))
         return Rule(route, plan, condition)
@@ -244,6 +249,8 @@ class _Builder:
         of: PolicyRoute | None = None,
         instead: tuple[Route, ...] = (),
         clamp_at: int | None = None,
+        *,
+        leaves_spent: bool = False,
     ) -> Plan:
         """The plan with what its policy and the tenants bound; as it is where they bound nothing."""
         governance = None if of is None else of.governance
@@ -251,7 +258,13 @@ class _Builder:
             return plan
         policy = "" if of is None else of.policy
         return self._plans.governed(
-            plan, policy, governance or GovernanceSnapshot(), instead, clamp_at, self._tenants
+            plan,
+            policy,
+            governance or GovernanceSnapshot(),
+            instead,
+            clamp_at,
+            self._tenants,
+            leaves_spent=leaves_spent,
         )
 
     def _trusts(self, rules: Iterable[RuleSnapshot]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.shape import capabilities_needed
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.spent_models import SPENT_MODELS
 from pilotage_extproc.scheduling.shaping import Fallback
 
 Misfits = dict[FallbackReason, NDArray[np.bool_]]
@@ -20,6 +21,10 @@ def misfits_of(exchange: Exchange, fallback: Fallback) -> Misfits:
     """By each listed reason that any candidate cannot serve it for; what cannot be told counts as fitting."""
     asked = fallback.at_decision
     found: Misfits = {}
+    if FallbackReason.BUDGET in asked:
+        spent = exchange.kept(SPENT_MODELS)
+        if spent:
+            found[FallbackReason.BUDGET] = exchange.route.candidates.targets.named(spent)
     if exchange.call.kind not in DIALECTS:
         return found
     abilities = fallback.abilities

@@ -101,6 +101,14 @@ class GroupTargets(Sequence[Target]):
                 found[begin : begin + len(group.addresses)] = True
         return found
 
+    def named(self, models: Collection[str]) -> NDArray[np.bool_]:
+        """True where the upstream model is one of these."""
+        found = np.zeros(self._length, np.bool_)
+        for begin, group in zip(self._begins, self.groups, strict=True):
+            if group.upstream_model in models:
+                found[begin : begin + len(group.addresses)] = True
+        return found
+
     def renamed(self, model: str, *, adapter: bool) -> "GroupTargets":
         """The same, all asked for this model."""
         return GroupTargets(

@@ -2,15 +2,15 @@
 
 import orjson
 
-from pilotage_extproc.accounting.prices import PriceBook, Terms
+from pilotage_extproc.accounting.prices import PriceBook
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.limits import OutputLimits
 from pilotage_extproc.dialects.splice import edited
 from pilotage_extproc.dialects.table import DIALECTS
-from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, MostCost
+from pilotage_extproc.request.token_bounds import MOST_COST, Bounds
+from pilotage_extproc.stages.most_cost import most_cost
 
 
 class BoundCost(Step):
@@ -31,10 +31,10 @@ class BoundCost(Step):
         """Bound it. Raises RequestRefused (400) where nothing bounds what it can cost."""
         if not self._rules.of(exchange.identity).hard:
             return
-        bounds = Bounds(exchange)
         terms = self._prices.terms(exchange.snapshot_version, exchange.route.pools, exchange.decision.targets)
-        output = bounds.most_output(terms.output_bound(self._clamp_at))
-        exchange.keep(MOST_COST, MostCost(_most_nano(terms, bounds, output * bounds.choices), output))
+        most = most_cost(Bounds(exchange), terms, self._clamp_at)
+        output = most.output_tokens
+        exchange.keep(MOST_COST, most)
         limits = self._limits.get(exchange.call.kind)
         if limits is None:
             return
@@ -45,11 +45,3 @@ class BoundCost(Step):
         edits = limits.lowered(body, members, output)
         if edits:
             exchange.clamped(edited(body, edits))
-
-
-def _most_nano(terms: Terms, bounds: Bounds, output_tokens: int) -> int:
-    """Nano-dollars at the dearest of its attempts. One of them is under way at a time."""
-    if terms.priced is None:
-        message = "A hard budget needs the price of every model that may answer; one has none."
-        raise RequestRefused(Refusal.COST_NOT_BOUNDED, message)
-    return max([price.most(bounds.most_input(window), output_tokens) for window, price in terms.priced])

@@ -75,6 +75,14 @@ def test_reasons_and_times_that_never_come_are_told(fields, path):
     assert brief(done(rule(**fields)).findings) == [("warning", "no-effect", f"spec.rules[0].{path}")]
 
 
+def test_a_budget_leads_on_where_it_counts_models():
+    fallback = {"reasons": ["budget"], "to": [{"model": "n"}]}
+    budget = {"period": "day", "usd": "5", "mode": "soft"}
+    for per, told in (("model", []), ("policy", ["no-effect"])):
+        found = done(rule(fallback=fallback), governance={"budgets": [{"per": per, **budget}]})
+        assert [one.code for one in found.findings if "reasons" in one.path] == told
+
+
 @pytest.mark.parametrize("times", [{"firstToken": "5s"}, {"total": "60s"}, {"clientMayShorten": True}])
 def test_an_attempt_can_be_late_where_any_time_bounds_it(times):
     fallback = {"reasons": ["firstToken"], "to": [{"model": "n"}]}

@@ -1,0 +1,22 @@
+"""What a request can cost at most, at the dearest of its attempts."""
+
+from pilotage_extproc.accounting.prices import Terms
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.token_bounds import Bounds, MostCost
+
+
+def most_cost(bounds: Bounds, terms: Terms, clamp_at: int | None) -> MostCost:
+    """What a request of these bounds can make and cost at most.
+
+    Raises RequestRefused (400) where nothing says.
+    """
+    output = bounds.most_output(terms.output_bound(clamp_at))
+    return MostCost(_most_nano(terms, bounds, output * bounds.choices), output)
+
+
+def _most_nano(terms: Terms, bounds: Bounds, output_tokens: int) -> int:
+    """Nano-dollars at the dearest of its attempts. One of them is under way at a time."""
+    if terms.priced is None:
+        message = "A hard budget needs the price of every model that may answer; one has none."
+        raise RequestRefused(Refusal.COST_NOT_BOUNDED, message)
+    return max([price.most(bounds.most_input(window), output_tokens) for window, price in terms.priced])
