@@ -106,10 +106,20 @@ class SpendingRules:
     """The resource, as people know it: `policy namespace/name`."""
     limits: tuple[LimitRule, ...]
     budgets: tuple[BudgetRule, ...]
+    hard: bool = field(init=False)
+    """Whether any of its budgets is never to be overdrawn."""
+    reads_tokens: bool = field(init=False)
+    """Whether it matters how many tokens a request may have."""
     _known: dict[tuple[Identity, str], tuple[str, ...]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
     """Accounts by who asks and the model, those of limits first: some thousands that were asked for."""
+
+    def __post_init__(self) -> None:
+        counted = (amount for limit in self.limits for amount, _ in limit.windowed)
+        reads_tokens = bool(self.budgets) or any(amount is not Amount.REQUESTS for amount in counted)
+        object.__setattr__(self, "hard", any(budget.hard for budget in self.budgets))
+        object.__setattr__(self, "reads_tokens", reads_tokens)
 
     @classmethod
     def of(cls, scope: str, governance: GovernanceSnapshot) -> "SpendingRules":
@@ -119,17 +129,6 @@ class SpendingRules:
             tuple([LimitRule.of(scope, limit) for limit in governance.limits]),
             tuple([BudgetRule.of(scope, budget) for budget in governance.budgets]),
         )
-
-    @property
-    def hard(self) -> bool:
-        """Whether any of its budgets is never to be overdrawn."""
-        return any(budget.hard for budget in self.budgets)
-
-    @property
-    def reads_tokens(self) -> bool:
-        """Whether it matters how many tokens a request may have."""
-        counted = (amount for limit in self.limits for amount, _ in limit.windowed)
-        return bool(self.budgets) or any(amount is not Amount.REQUESTS for amount in counted)
 
     def claims(self, identity: Identity, model: str, expected: Expected, epoch_seconds: float) -> list[Claim]:
         """All claims of one request."""

@@ -22,6 +22,11 @@ class RulesOfCaller:
         """Whether a budget of any caller is never to be overdrawn."""
         return self.own.hard or any(rules.hard for rules in self._together.values())
 
+    @property
+    def any_reads_tokens(self) -> bool:
+        """Whether it matters for any caller how many tokens a request may have."""
+        return self.own.reads_tokens or any(rules.reads_tokens for rules in self._together.values())
+
     def of(self, identity: Identity) -> SpendingRules:
         """All that bounds a request of theirs."""
         return self._together.get(identity.tenant, self.own)

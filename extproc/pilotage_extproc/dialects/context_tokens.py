@@ -8,7 +8,7 @@ from typing import Any, Final
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.looking import MOST_LOOKED_AT, UnknownFactError
 from pilotage_extproc.dialects.prompt_parts import MEDIA_TOKENS, PART_END, Parts, as_json, text_bytes
-from pilotage_extproc.dialects.prompt_text import read_parts
+from pilotage_extproc.dialects.prompt_text import PromptText, read_parts
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.token_estimate import estimate_tokens
 
@@ -39,6 +39,13 @@ def context_tokens(
     except UnknownFactError:
         return count(body)
     return parts.text_tokens(count) + parts.tokens + len(parts) * _AROUND_A_PART
+
+
+def text_tokens(prompt: PromptText) -> int | None:
+    """The same of a prompt that has been read already; None where it is long, or not text alone."""
+    if not prompt.all_text or len(prompt.text) > LARGE_BYTES:
+        return None
+    return estimate_tokens(prompt.text) + prompt.parts * _AROUND_A_PART
 
 
 class _CountedParts(Parts):

@@ -15,6 +15,8 @@ class PromptText:
     text: bytes
     all_text: bool
     """Whether the engine sees this text and nothing else: no media, no token ids, nothing it has stored."""
+    parts: int
+    """How many it was joined from."""
 
 
 def read_parts(kind: CallKind, members: Members, parts: Parts) -> None:
@@ -32,4 +34,4 @@ def read_prompt(kind: CallKind, members: Members) -> PromptText:
     read_parts(kind, members, parts)
     parts.append(b"")
     more = any(members.get(name) is not None for name in DIALECTS[kind].stands_for_more)
-    return PromptText(PART_END.join(parts), parts.all_text and not more)
+    return PromptText(PART_END.join(parts), parts.all_text and not more, len(parts) - 1)

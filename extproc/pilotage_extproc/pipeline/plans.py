@@ -125,6 +125,7 @@ class PlanBook:
         self.utc_now = parts.utc_now
         """Seconds since the epoch, for people."""
         describe, prepare = Describe(parts.learner.calibration), Prepare()
+        self._describe, self._counting = describe, describe.counting()
         decide = Decide(
             parts.scheduler,
             process_id=parts.process_id,
@@ -250,7 +251,10 @@ class PlanBook:
         books, prices = self._parts.books, self._parts.prices
         bound = (BoundCost(rules, prices, clamp_at),) if rules.any_hard else ()
         admit = Admit(rules, books, prices, clamp_at)
-        return replace(plan, deciding=(*plan.deciding, *bound), committing=(admit, *plan.committing))
+        deciding = plan.deciding
+        if rules.any_reads_tokens:
+            deciding = tuple([self._counting if one is self._describe else one for one in deciding])
+        return replace(plan, deciding=(*deciding, *bound), committing=(admit, *plan.committing))
 
     def transforming(self, plan: Plan, by_model: Mapping[str, Transform]) -> Plan:
         """The plan of a rule whose policy changes its requests for some models."""

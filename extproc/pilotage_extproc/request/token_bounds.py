@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pilotage_extproc.dialects.call import BodyForm, Dialect, Members
-from pilotage_extproc.dialects.context_tokens import context_tokens
 from pilotage_extproc.dialects.looking import MOST_LOOKED_AT
 from pilotage_extproc.dialects.splice import MemberName, check_single
 from pilotage_extproc.dialects.table import DIALECTS
@@ -158,14 +157,6 @@ class Bounds:
             if value is not None and not isinstance(value, str) and not _is_text(value):
                 return False
         return True
-
-
-def expected_input(exchange: Exchange) -> int:
-    """About how many tokens its prompt has; by its bytes where that cannot be told."""
-    try:
-        return context_tokens(exchange.call.kind, exchange.document.members, exchange.body)
-    except (TypeError, ValueError, LookupError):
-        return len(exchange.body) // 4
 
 
 def _prompts(dialect: Dialect, members: Members) -> tuple[int, bool]:

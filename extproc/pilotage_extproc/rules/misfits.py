@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 
 from pilotage_api.fallback import FallbackReason
 from pilotage_extproc.dialects.call import max_tokens
-from pilotage_extproc.dialects.context_tokens import context_tokens
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.shape import capabilities_needed
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.prompt_tokens import prompt_tokens
 from pilotage_extproc.request.spent_models import SPENT_MODELS
 from pilotage_extproc.scheduling.shaping import Fallback
 
@@ -46,6 +46,6 @@ def _tokens(exchange: Exchange) -> float | None:
     """Estimated tokens of the prompt and of the answer that the client asks room for."""
     kind, members = exchange.call.kind, exchange.document.members
     try:
-        return context_tokens(kind, members, exchange.body) + (max_tokens(DIALECTS[kind], members) or 0)
+        return prompt_tokens(exchange) + (max_tokens(DIALECTS[kind], members) or 0)
     except (UnknownFactError, TypeError):
         return None

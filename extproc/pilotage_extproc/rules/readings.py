@@ -6,13 +6,13 @@ from typing import Final
 
 from pilotage_api.conditions.variables import header_of, keywords_of, pool_of
 from pilotage_extproc.dialects.call import Facts, max_tokens
-from pilotage_extproc.dialects.context_tokens import context_tokens
 from pilotage_extproc.dialects.conversation import Media
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.features.names import KEYWORDS
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.prompt_tokens import CONTEXT_TOKENS, prompt_tokens
 from pilotage_extproc.rules.condition import UNKNOWN
 from pilotage_extproc.rules.local_time import LocalTime
 from pilotage_extproc.rules.pool_figures import PoolFigures, SteadyPools, value_of
@@ -33,9 +33,7 @@ _OF_REQUEST: Final[Mapping[str, Reading]] = {
     "request.model": lambda exchange: exchange.document.model,
     "request.path": lambda exchange: exchange.call.path,
     "request.stream": lambda exchange: exchange.document.stream,
-    "request.contextTokens": lambda exchange: context_tokens(
-        exchange.call.kind, exchange.document.members, exchange.body
-    ),
+    CONTEXT_TOKENS: prompt_tokens,
     "request.maxTokens": lambda exchange: (
         max_tokens(DIALECTS[exchange.call.kind], exchange.document.members) or 0
     ),

@@ -18,8 +18,9 @@ from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange, Note
+from pilotage_extproc.request.prompt_tokens import expected_input
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.request.token_bounds import MOST_COST, expected_input
+from pilotage_extproc.request.token_bounds import MOST_COST
 
 UNBOUNDED_OUTPUT_TOKENS: Final = 4096
 """Held of an answer that neither its client nor its model bounds."""

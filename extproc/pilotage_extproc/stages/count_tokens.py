@@ -6,9 +6,9 @@ from typing import ClassVar, Final
 
 from pilotage_extproc.dialects.context_tokens import context_tokens
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.prompt_tokens import CONTEXT_TOKENS
 from pilotage_extproc.request.stage import OnError, Step
 
-CONTEXT_TOKENS: Final = "request.contextTokens"
 _LARGE_BYTES: Final = 8 * 1024
 
 

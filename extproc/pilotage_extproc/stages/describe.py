@@ -4,10 +4,12 @@ from typing import Final
 
 import xxhash
 
+from pilotage_extproc.dialects.context_tokens import text_tokens
 from pilotage_extproc.dialects.prompt_text import read_prompt
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.prompt_blocks import PromptBlocks, prompt_blocks
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.prompt_tokens import CONTEXT_TOKENS
 from pilotage_extproc.request.stage import OnError, Step
 from pilotage_extproc.state.calibration import TokenCalibration
 
@@ -22,8 +24,14 @@ class Describe(Step):
     name = "describe"
     on_error = OnError.SKIP
 
-    def __init__(self, calibration: TokenCalibration) -> None:
+    def __init__(self, calibration: TokenCalibration, *, counts: bool = False) -> None:
+        """`counts` estimates the prompt's tokens too, where it is read anyway."""
         self._calibration = calibration
+        self._counts = counts
+
+    def counting(self) -> "Describe":
+        """The same, for requests whose tokens are read later on."""
+        return Describe(self._calibration, counts=True)
 
     def apply(self, exchange: Exchange) -> None:
         """Describe the request to scheduling."""
@@ -37,7 +45,7 @@ class Describe(Step):
         prompt: PromptBlocks | None = None
         skipped: tuple[str, ...] = ()
         if reads_prompt:
-            prompt, skipped = _prompt_of(exchange)
+            prompt, skipped = self._prompt_of(exchange)
         exchange.described(
             RequestFeatures(
                 prompt=prompt,
@@ -47,15 +55,18 @@ class Describe(Step):
             )
         )
 
-
-def _prompt_of(exchange: Exchange) -> tuple[PromptBlocks | None, tuple[str, ...]]:
-    """The prompt's blocks, or why there are none: a request can be placed without them."""
-    members = exchange.document.members
-    try:
-        read = read_prompt(exchange.call.kind, members)
-        return prompt_blocks(read.text, _salt_of(exchange), all_text=read.all_text), ()
-    except Exception as error:  # noqa: BLE001 - shown in the record; deep JSON cannot be written, for one
-        return None, (f"prompt: raised {type(error).__name__}",)
+    def _prompt_of(self, exchange: Exchange) -> tuple[PromptBlocks | None, tuple[str, ...]]:
+        """The prompt's blocks, or why there are none: a request can be placed without them."""
+        members = exchange.document.members
+        try:
+            read = read_prompt(exchange.call.kind, members)
+            if self._counts and not exchange.altered and exchange.known(CONTEXT_TOKENS, None) is None:
+                tokens = text_tokens(read)
+                if tokens is not None:
+                    exchange.learned(CONTEXT_TOKENS, tokens)
+            return prompt_blocks(read.text, _salt_of(exchange), all_text=read.all_text), ()
+        except Exception as error:  # noqa: BLE001 - shown in the record; deep JSON cannot be written, for one
+            return None, (f"prompt: raised {type(error).__name__}",)
 
 
 def _salt_of(exchange: Exchange) -> int:

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pilotage_extproc.dialects.context_tokens import context_tokens
+from pilotage_extproc.dialects.context_tokens import context_tokens, text_tokens
 from pilotage_extproc.dialects.prompt_parts import MEDIA_TOKENS
+from pilotage_extproc.dialects.prompt_text import read_prompt
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.token_estimate import estimate_tokens
 
@@ -49,3 +52,40 @@ def test_token_ids_are_counted_not_read():
     batch = {"input": [[100_257] * 250] * 8}
     assert context_tokens(CallKind.EMBEDDINGS, batch) == pytest.approx(2000, abs=2)
     assert context_tokens(CallKind.COMPLETIONS, {"prompt": [QUESTION, QUESTION]}) < 40
+
+
+PARTS = st.recursive(
+    st.text(max_size=20),
+    lambda inner: st.lists(
+        st.fixed_dictionaries({"type": st.sampled_from(["text", "image_url", "tool_result"])})
+        | st.fixed_dictionaries({"type": st.just("text"), "text": st.text(max_size=20)})
+        | st.fixed_dictionaries({"type": st.just("tool_result"), "content": inner}),
+        max_size=3,
+    ),
+    max_leaves=4,
+)
+
+
+@given(
+    st.sampled_from([CallKind.CHAT, CallKind.MESSAGES]),
+    st.lists(
+        st.fixed_dictionaries({"role": st.sampled_from(["user", "tool"]), "content": PARTS}), max_size=3
+    ),
+    st.sampled_from([None, [{"type": "function", "function": {"name": "a"}}]]),
+)
+def test_a_prompt_that_was_read_for_its_hashes_has_as_many_tokens(kind, messages, tools):
+    members = {"messages": messages} | ({"tools": tools} if tools else {})
+    read = read_prompt(kind, members)
+    found = text_tokens(read)
+    assert found is None or found == context_tokens(kind, members)
+    assert (found is None) == (not read.all_text)
+
+
+def test_completions_and_embeddings_have_as_many_tokens_too():
+    for kind, members in (
+        (CallKind.COMPLETIONS, {"prompt": QUESTION}),
+        (CallKind.COMPLETIONS, {"prompt": [QUESTION, QUESTION]}),
+        (CallKind.EMBEDDINGS, {"input": QUESTION}),
+        (CallKind.RESPONSES, {"input": QUESTION, "instructions": QUESTION}),
+    ):
+        assert text_tokens(read_prompt(kind, members)) == context_tokens(kind, members)

@@ -11,12 +11,16 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.answers import RATE_LIMIT_HEADERS
 from pilotage_extproc.accounting.money import nano_dollars
 from pilotage_extproc.accounting.store import StoreAway
-from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.domain.identity import ANONYMOUS, Identity
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.prompt_tokens import prompt_tokens
 from pilotage_extproc.server.offline import offline_pipeline
+from pilotage_extproc.stages.admit import COUNTED
+from pilotage_extproc.stages.parse import read_body
 
 POOLS = """
 apiVersion: pilotage.dev/v1alpha1
@@ -331,3 +335,22 @@ async def test_an_admitted_request_is_told_what_the_tightest_of_its_limits_leave
 async def test_without_a_window_nothing_is_said_of_limits():
     gate = await gateway("{limits: [{per: policy, concurrent: 2}]}")
     assert gate.pipeline.decision_headers(await gate.ask()) == {}
+
+
+async def test_tokens_are_held_as_estimated_of_the_body_that_goes_on():
+    gate = await gateway("{limits: [{per: policy, window: 1m, inputTokens: 100000}]}")
+    exchange = await gate.ask(messages=[{"role": "user", "content": "word " * 400}])
+    assert exchange.kept(COUNTED)[1] == (prompt_tokens(exchange_of("word " * 400)),)
+    changed = exchange_of("word " * 400)
+    assert prompt_tokens(changed) > 300
+    changed.rewritten(b"{}", exchange_of("word").document)  # as rules on content do
+    assert prompt_tokens(changed) < 20
+
+
+def exchange_of(content: str) -> Exchange:
+    exchange = Exchange(RequestHead("POST", "/v1/chat/completions", {}))
+    exchange.recognised(Call(CallKind.CHAT, "/v1/chat/completions", "/v1/chat/completions"))
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": content}]}).encode()
+    exchange.received(body)
+    exchange.read(read_body(CallKind.CHAT, body))
+    return exchange

@@ -1,34 +1,35 @@
 -- Hold all claims of a request, or none.
 -- KEYS: epoch, id, then one for each claim.
--- ARGV: lease in ms, note, then for each claim five: kind, bound, held, and
+-- ARGV: lease in ms, note, and five words for each claim: kind, bound, held, and
 --   w: window in ms, 0 · c: 0, 0 · b: begin of its period (s), end; the bound of a soft one is -1.
--- Returns 'E' without an epoch; 'P', now where a period is over; 'R', claim, used, ms until it may fit or -1;
--- 'D' where the request was given up; 'G', epoch, slots, what each window counts, then what the ledger of each
--- budget shows.
+-- Returns words in one string: 'E' without an epoch; 'P', now where a period is over; 'R', claim, used, ms until it
+-- may fit or -1; 'D' where the request was given up; 'G', epoch, slots, what each window counts, then what the
+-- ledger of each budget shows.
 
 local epoch = redis.call('GET', KEYS[1])
 if not epoch then
-  return { 'E' }
+  return 'E'
 end
 local now = now_ms()
 local lease_ms, note = tonumber(ARGV[1]), ARGV[2]
 local id = KEYS[2]
 if redis.call('EXISTS', id) == 1 then -- given up by its process, before this came
-  return { 'D' }
+  return 'D'
 end
 local claims = {}
-for at = 3, #ARGV, 5 do
+local said = words(ARGV[3])
+for at = 1, #said, 5 do
   local claim = {
-    key = KEYS[3 + (at - 3) / 5],
-    kind = ARGV[at],
-    bound = tonumber(ARGV[at + 1]),
-    held = tonumber(ARGV[at + 2]),
-    first = tonumber(ARGV[at + 3]),
-    last = tonumber(ARGV[at + 4]),
+    key = KEYS[3 + (at - 1) / 5],
+    kind = said[at],
+    bound = tonumber(said[at + 1]),
+    held = tonumber(said[at + 2]),
+    first = tonumber(said[at + 3]),
+    last = tonumber(said[at + 4]),
   }
   claims[#claims + 1] = claim
   if claim.kind == 'b' and (now < claim.first * 1000 - SKEW_MS or now >= claim.last * 1000 + SKEW_MS) then
-    return { 'P', text(now) }
+    return 'P ' .. text(now)
   end
 end
 for place, claim in ipairs(claims) do
@@ -52,7 +53,7 @@ for place, claim in ipairs(claims) do
     end
   end
   if wait then
-    return { 'R', place - 1, text(used), text(math.ceil(wait)) }
+    return table.concat({ 'R', place - 1, text(used), text(math.ceil(wait)) }, ' ')
   end
 end
 local slots, used, spent = {}, {}, {}
@@ -71,4 +72,4 @@ for place, claim in ipairs(claims) do
 end
 local written = table.concat(slots, ',')
 redis.call('SET', id, 'h\n' .. written .. '\n\n' .. note, 'PX', DAY_MS)
-return { 'G', epoch, written, table.concat(used, ','), unpack(spent) }
+return table.concat({ 'G', epoch, written, table.concat(used, ','), unpack(spent) }, ' ')

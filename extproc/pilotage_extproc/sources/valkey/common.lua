@@ -23,6 +23,15 @@ local function number(value)
   return tonumber(value or 0) or 0
 end
 
+-- Five words for each claim, from one argument: a command with few parts is quicker to write and to read.
+local function words(text)
+  local found = {}
+  for word in text:gmatch('%S+') do
+    found[#found + 1] = word
+  end
+  return found
+end
+
 -- The window's newest slot and its sum, once what has left it is gone.
 local function advanced(key, window_ms, now)
   local slot = math.floor(now / math.floor(window_ms / SLOTS))

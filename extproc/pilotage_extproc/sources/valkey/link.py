@@ -24,11 +24,11 @@ _MOST_WAITING: Final = 20_000
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One script that is to run; `done` gets its reply, an error, or None where it may not have run."""
+    """A script that is to run; `done` gets its reply in words, an error, or None if it may not have run."""
 
     script: Script
-    keys: list[str]
-    arguments: list[bytes | str | int]
+    keys: list[bytes]
+    arguments: list[bytes]
     done: Callable[[Any], None]
 
 
@@ -72,9 +72,9 @@ class Link:
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, Exception):
                 log.error("a script of the store failed: %s", reply)
-            call.done(reply)
+            call.done(reply.split(b" ") if isinstance(reply, bytes) else reply)
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: bytes) -> bytes | None:
         """A value. Raises StoreAway."""
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):

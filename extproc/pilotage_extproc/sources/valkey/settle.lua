@@ -1,13 +1,13 @@
 -- Replace what a request holds by what it used: once, and once more where an exact usage follows an estimate.
 -- KEYS: epoch, id, then one for each claim.
--- ARGV: 1 if exact, writer, then for each claim five: kind, held, used, and
+-- ARGV: 1 if exact, writer, and five words for each claim: kind, held, used, and
 --   w: window in ms, slot as its process knows it · c: 0, 0 · b: end of its period (s), 0.
--- Returns 'E' without an epoch; 'D' where it was settled before, 'O' where this writer did; else 'S', epoch, then
--- what the ledger of each budget shows.
+-- Returns words in one string: 'E' without an epoch; 'D' where it was settled before, 'O' where this writer did; else
+-- 'S', epoch, then what the ledger of each budget shows.
 
 local epoch = redis.call('GET', KEYS[1])
 if not epoch then
-  return { 'E' }
+  return 'E'
 end
 local exact, writer, id = ARGV[1] == '1', ARGV[2], KEYS[2]
 local known = redis.call('GET', id)
@@ -15,7 +15,7 @@ local state, slots, amounts, note = nil, {}, {}, ''
 if known then
   state = known:sub(1, 1)
   if state == 's' then
-    return { known == 's' .. writer and 'O' or 'D' }
+    return known == 's' .. writer and 'O' or 'D'
   end
   local said, used
   said, used, note = known:match('^%a\n([^\n]*)\n([^\n]*)\n(.*)$')
@@ -26,17 +26,18 @@ if known then
     amounts[#amounts + 1] = tonumber(amount)
   end
   if state == 'e' and not exact then
-    return { 'D' }
+    return 'D'
   end
 end
 local now = now_ms()
 local now_used, shown = {}, {}
-for at = 3, #ARGV, 5 do
-  local place = (at - 3) / 5 + 1
-  local key, kind = KEYS[place + 2], ARGV[at]
-  local held, used = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local first, slot = tonumber(ARGV[at + 3]), slots[place] or tonumber(ARGV[at + 4])
-  now_used[place] = ARGV[at + 2]
+local told = words(ARGV[3])
+for at = 1, #told, 5 do
+  local place = (at - 1) / 5 + 1
+  local key, kind = KEYS[place + 2], told[at]
+  local held, used = tonumber(told[at + 1]), tonumber(told[at + 2])
+  local first, slot = tonumber(told[at + 3]), slots[place] or tonumber(told[at + 4])
+  now_used[place] = told[at + 2]
   slots[place] = slot
   if kind == 'w' then
     local before = state == 'h' and held or amounts[place] or 0
@@ -59,4 +60,4 @@ else
   local written = table.concat(slots, ',') .. '\n' .. table.concat(now_used, ',')
   redis.call('SET', id, 'e\n' .. written .. '\n' .. note, 'PX', DAY_MS)
 end
-return { 'S', epoch, unpack(shown) }
+return table.concat({ 'S', epoch, unpack(shown) }, ' ')

@@ -36,6 +36,7 @@ from pilotage_extproc.sources.valkey.scripts import (
     Booked,
     BudgetAccount,
     Keys,
+    Script,
     admission_arguments,
     settlement_arguments,
 )
@@ -74,6 +75,7 @@ class ValkeyStore:
         """In the queue and on the wire."""
         self._keys = Keys(settings.prefix)
         self._writer = writer
+        self._written_by = writer.encode()
         self._on_booked = on_booked
         self._rebuild_ms = round(rebuild_seconds * 1000)
         self._epoch = b""
@@ -193,7 +195,8 @@ class ValkeyStore:
         while not epoch:
             found: list[Any] = []
             name = f"{time.time_ns()}-{secrets.token_hex(4)}"
-            call = Call(OPEN, [keys.epoch, keys.rebuild], [self._rebuild_ms, name], found.append)
+            arguments = [b"%d" % self._rebuild_ms, name.encode()]
+            call = Call(OPEN, [keys.epoch, keys.rebuild], arguments, found.append)
             await self._link.round_trip(call)
             [reply] = found
             if reply is None or isinstance(reply, Exception) or reply[0] == b"C":
@@ -213,12 +216,12 @@ class ValkeyStore:
 
     def _contribution(
         self, writer: str, booked: dict[BudgetAccount, Booked]
-    ) -> tuple[list[str], list[bytes | str | int]]:
+    ) -> tuple[list[bytes], list[bytes]]:
         keys = [self._keys.epoch, self._keys.writers, self._keys.rebuild]
-        arguments: list[bytes | str | int] = [writer]
+        arguments = [writer.encode()]
         for (account, start, end), one in booked.items():
             keys.append(self._keys.budget(account, start))
-            arguments += (one.settled, one.estimated, end)
+            arguments += (b"%d" % one.settled, b"%d" % one.estimated, b"%d" % end)
         return keys, arguments
 
     # admissions
@@ -290,7 +293,7 @@ class ValkeyStore:
                     self._on_booked(shown)
             one.told(changed)
 
-        return Call(SETTLE, keys, settlement_arguments(settlement, self._writer), done)
+        return Call(SETTLE, keys, settlement_arguments(settlement, self._written_by), done)
 
     def _book(self, settlement: Settlement) -> None:
         """Keep what this process has booked: it is what it contributes where the server loses its books."""
@@ -336,9 +339,9 @@ class ValkeyStore:
         self._epoch = b""
 
 
-def _joined(numbers: tuple[int, ...]) -> str:
-    return ",".join(map(str, numbers))
+def _joined(numbers: tuple[int, ...]) -> bytes:
+    return ",".join(map(str, numbers)).encode()
 
 
-def _call(script: Any, keys: list[str], arguments: list[bytes | str | int]) -> Call:
+def _call(script: Script, keys: list[bytes], arguments: list[bytes]) -> Call:
     return Call(script, keys, arguments, lambda _: None)
