@@ -1,8 +1,9 @@
 """Envoy's access log: one entry a finished request, decoded to an outcome, and one a failed attempt."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from envoy.data.accesslog.v3 import accesslog_pb2
@@ -159,13 +160,33 @@ def _failed(entry: accesslog_pb2.HTTPAccessLogEntry, utc_now: dt.datetime) -> Fa
     )
 
 
+def copies(message: bytes) -> Iterator[tuple[str, Callable[[], LoggedRequest]]]:
+    """Decision ids of the requests that it says have ended, and how to read each: most are never read."""
+    for entry in als_pb2.StreamAccessLogsMessage.FromString(message).http_logs.log_entry:
+        common = entry.common_properties
+        ours = common.metadata.filter_metadata.get(contract.PILOTAGE_NAMESPACE)
+        if common.access_log_type in _ENDS and ours is not None:
+            yield _text(ours.fields, contract.DECISION), partial(_entry, entry)
+
+
 def access_log_service(
-    take: Callable[[LoggedRequest], None], take_failed: Callable[[FailedAttempt], None] = lambda _failed: None
+    take: Callable[[LoggedRequest], None],
+    take_failed: Callable[[FailedAttempt], None] = lambda _failed: None,
+    take_copy: Callable[[str, Callable[[], LoggedRequest]], bool] = lambda _id, _read: True,
 ) -> Service:
-    """The gRPC service Envoys stream their entries to: of finished requests, and of attempts that failed."""
+    """The gRPC service Envoys stream their entries to: of finished requests, and of attempts that failed.
+
+    `take_copy` gets what comes a second time; False ends that stream, and Envoy opens another elsewhere.
+    """
 
     async def entries(stream: Stream) -> None:
+        second = stream.invocation_metadata().get(contract.ROLE_HEADER) == contract.COPY_ROLE
         while (raw := await stream.read()) is not None:
+            if second:
+                kept = [take_copy(*copy) for copy in copies(raw)]
+                if not all(kept):
+                    return
+                continue
             for logged in decode(raw):
                 if isinstance(logged, FailedAttempt):
                     take_failed(logged)

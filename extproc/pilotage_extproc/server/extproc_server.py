@@ -75,7 +75,7 @@ class ExtProcServer:
         runtime, tls = self.runtime, self._settings.tls
         yield ext_proc_service(runtime.processor, runtime.rewriter, runtime.hop, tls.envoy_name)
         for of_envoys in (
-            access_log_service(runtime.take_log_entry, runtime.take_failed_attempt),
+            access_log_service(runtime.take_log_entry, runtime.take_failed_attempt, runtime.take_log_copy),
             announcement_service(runtime.take_announcement),
             runtime.xds.service(),
         ):

@@ -7,7 +7,7 @@ here, once the publish hold has passed.
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pilotage_api.settings import GatewaySettings, Transport
@@ -39,6 +39,7 @@ from pilotage_extproc.server.snapshot_follower import SnapshotFollower
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.server.tls import port_certificate
 from pilotage_extproc.server.upkeep import Upkeep
+from pilotage_extproc.settlement.copies import Copies
 from pilotage_extproc.settlement.link import OwnCertificate
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
@@ -109,6 +110,9 @@ class Runtime:
             telemetry=self.telemetry,
             adopt=self._adopt,
         )
+        store = accounting.valkey
+        self.copies = None if store is None else Copies(store, self.take_log_entry, clock)
+        """Second copies of access-log entries, where money is counted for all processes."""
         state.conversations.tell(self.settler.conversation_placed)
         self.bodies = BodyBudget(
             max_bytes=settings.body.max_bytes,
@@ -185,6 +189,8 @@ class Runtime:
         self._spawn(self._upkeep.run(), "upkeep")
         for running, name in self.state.accounting.runs():
             self._spawn(running, name)
+        if self.copies is not None:
+            self._spawn(self.copies.run(), "look at copies")
         self._spawn(self.reconciler.run(), "follow endpoints")
         if self._key_file is not None:
             self._key_file.look()
@@ -219,7 +225,13 @@ class Runtime:
 
     def take_log_entry(self, logged: LoggedRequest) -> None:
         """An entry of an Envoy's access log."""
+        if self.copies is not None:
+            self.copies.first(logged.outcome.decision_id)
         self.settler.log_entry(logged.outcome, logged.owner)
+
+    def take_log_copy(self, decision_id: str, read: Callable[[], LoggedRequest]) -> bool:
+        """The second copy of an entry; False where its stream had better go to another process."""
+        return self.copies is None or self.copies.second(decision_id, read)
 
     def take_failed_attempt(self, attempt: FailedAttempt) -> None:
         """An entry of an Envoy's log of failed attempts."""

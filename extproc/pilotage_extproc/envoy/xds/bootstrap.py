@@ -10,6 +10,8 @@ from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.
 )
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.envoy import contract as names
+from pilotage_extproc.envoy.xds.access_logs import logs_twice
 from pilotage_extproc.envoy.xds.clusters import extproc_cluster
 from pilotage_extproc.envoy.xds.listener import listener
 from pilotage_extproc.envoy.xds.probes import admin_cluster, probe_listener
@@ -44,6 +46,8 @@ def build_bootstrap(
     """
     listeners = [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])]
     clusters = [extproc_cluster(settings, [extproc, *peers])]
+    if logs_twice(settings):
+        clusters.append(extproc_cluster(settings, [extproc, *peers], names.LOG_CLUSTER))
     if probes is not None:
         listeners.append(probe_listener(*probes))
         clusters.append(admin_cluster(*admin))

@@ -55,11 +55,13 @@ _READINESS: Fields = {
 """With several processes: one that drains, or has no snapshot yet, is not asked while another can answer."""
 
 
-def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, int]]) -> Fields:
+def extproc_cluster(
+    settings: GatewaySettings, addresses: Sequence[tuple[str, int]], name: str = names.EXTPROC_CLUSTER
+) -> Fields:
     """Where extproc processes are, `(host, port)`; static, since all else comes from there."""
     hosts = [{"endpoint": {"address": socket_address(host, port)}} for host, port in addresses]
     made: Fields = {
-        "name": names.EXTPROC_CLUSTER,
+        "name": name,
         # all addresses of a name; also right for an address
         "clusterType": extension(
             "envoy.cluster.dns",
@@ -70,7 +72,7 @@ def extproc_cluster(settings: GatewaySettings, addresses: Sequence[tuple[str, in
         "perConnectionBufferLimitBytes": settings.body.max_bytes,
         "circuitBreakers": _limits(settings),
         "loadAssignment": {
-            "clusterName": names.EXTPROC_CLUSTER,
+            "clusterName": name,
             "endpoints": [{"lbEndpoints": hosts}],
         },
         "typedExtensionProtocolOptions": {

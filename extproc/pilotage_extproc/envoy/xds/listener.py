@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import HttpGrpcAccessLogConfig
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExternalProcessor
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpConnectionManager
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import HeaderMutation
@@ -17,6 +16,7 @@ from pilotage_api.timeouts import CLIENT_TIMEOUT_HEADER, PASSED_ON_TIMEOUT_HEADE
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc.retry_headers import USUAL_CONDITIONS, USUAL_STATUSES
 from pilotage_extproc.envoy.lua.usage_filter import usage_filter
+from pilotage_extproc.envoy.xds.access_logs import access_logs
 from pilotage_extproc.envoy.xds.cors import cors_filters, cors_policy
 from pilotage_extproc.envoy.xds.local_replies import local_reply_config
 from pilotage_extproc.envoy.xds.own_routes import BY_HEADER, TRY_NEXT, own_route_is_absent, own_routes
@@ -35,7 +35,6 @@ from pilotage_extproc.envoy.xds.upstream_log import router
 _ASK_ANOTHER_ON = "connect-failure,refused-stream,reset,unavailable"
 """When to ask another picker process, as long as the first has answered nothing."""
 _FOREVER_SECONDS = 10 * 365 * 24 * 3600
-_LOG_FLUSH_SECONDS = 0.02
 
 
 def listener(settings: GatewaySettings, *, envoy_name: str, host: str, port: int) -> Fields:
@@ -108,7 +107,7 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
         # clients of HTTP/1.0 need not name a host (spelt so: the types do not know these in camel case)
         "httpProtocolOptions": {"accept_http_10": True, "default_host_for_http_10": "pilotage"},
         "http2ProtocolOptions": {"maxConcurrentStreams": 1024},
-        "accessLog": [_access_log(envoy_name)],
+        "accessLog": access_logs(settings, envoy_name),
         "earlyHeaderMutationExtensions": [
             extension(
                 "envoy.http.early_header_mutation.header_mutation",
@@ -142,34 +141,6 @@ def _connection_manager(settings: GatewaySettings, envoy_name: str) -> Fields:
             router(envoy_name),
         ],
     }
-
-
-def _access_log(envoy_name: str) -> Fields:
-    """One entry a finished request, a few milliseconds after its end."""
-    return extension(
-        "envoy.access_loggers.http_grpc",
-        HttpGrpcAccessLogConfig,
-        {
-            "commonConfig": {
-                "logName": envoy_name,
-                "transportApiVersion": "V3",
-                "grpcService": extproc_service(envoy_name, timeout_seconds=0),
-                "bufferFlushInterval": seconds(_LOG_FLUSH_SECONDS),
-                "customTags": [
-                    # to the first byte of the body: model servers send headers before they prefill
-                    {"tag": names.TTFT_TAG, "value": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:us)%"},
-                    {
-                        "tag": names.ATTEMPT_TTFT_TAG,
-                        "value": "%COMMON_DURATION(US_TX_END:US_RX_BODY_BEG:us)%",
-                    },
-                    {
-                        "tag": names.ATTEMPT_BODY_TAG,
-                        "value": "%COMMON_DURATION(US_RX_BODY_BEG:US_RX_END:us)%",
-                    },
-                ],
-            }
-        },
-    )
 
 
 def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:

@@ -37,7 +37,13 @@ def socket_address(host: str, port: int) -> Fields:
     return {"socketAddress": {"address": host, "portValue": port}}
 
 
-def extproc_service(envoy_name: str | None, *, timeout_seconds: float, role: str | None = None) -> Fields:
+def extproc_service(
+    envoy_name: str | None,
+    *,
+    timeout_seconds: float,
+    role: str | None = None,
+    cluster: str = names.EXTPROC_CLUSTER,
+) -> Fields:
     """A gRPC service of extproc; initial metadata names the Envoy that calls, where it matters."""
     metadata = [{"key": names.CONTRACT_HEADER, "value": names.CONTRACT}]
     if envoy_name is not None:
@@ -45,7 +51,7 @@ def extproc_service(envoy_name: str | None, *, timeout_seconds: float, role: str
     if role is not None:
         metadata.append({"key": names.ROLE_HEADER, "value": role})
     return {
-        "envoyGrpc": {"clusterName": names.EXTPROC_CLUSTER},
+        "envoyGrpc": {"clusterName": cluster},
         "timeout": seconds(timeout_seconds),
         "initialMetadata": metadata,
     }

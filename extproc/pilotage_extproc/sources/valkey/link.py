@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -76,13 +76,18 @@ class Link:
 
     async def get(self, key: bytes) -> bytes | None:
         """A value. Raises StoreAway."""
+        [value] = await self.get_many([key])
+        return value or None
+
+    async def get_many(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Values; empty where there is none. Raises StoreAway."""
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                value = await self._client.get(key)
+                values = await self._client.mget(keys)
         except self._faults as error:
             await self._lost(error)
             raise StoreAway(self.why_away) from error
-        return value if isinstance(value, bytes) else None
+        return [value if isinstance(value, bytes) else b"" for value in values]
 
     async def run_waiting(self) -> None:
         """Run what waits, once; returns at once where nothing does. Raises StoreAway."""

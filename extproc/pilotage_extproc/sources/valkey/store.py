@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from pilotage_api.store_settings import ValkeySettings
@@ -118,6 +118,12 @@ class ValkeyStore:
         if value is None or value[:1] not in (b"h", b"e"):
             return None
         return value.split(b"\n", 3)[3]
+
+    async def unsettled_of(self, ids: Collection[str]) -> dict[str, bool]:
+        """Those that hold something still (False), or were estimated (True). Raises StoreAway."""
+        states = await self._link.get_many([self._keys.id(one) for one in ids])
+        told = zip(ids, states, strict=True)
+        return {one: state[:1] == b"e" for one, state in told if state[:1] in (b"h", b"e")}
 
     # what runs by itself
 
