@@ -57,7 +57,9 @@ def new_deciding(
     current = CurrentIndex()
     remote = remote_classifier(settings.prompt_features, clock)
     sources = ReadingSources(state.table, LocalTime(settings.time_zone), clock)
-    room = PoolRoom(current, state.table, state.engine_room, clock)
+    room = PoolRoom(
+        current, state.table, state.engine_room, clock, peers=state.peer_load, process_id=process_id
+    )
     queue_telemetry = QueueTelemetry()
     line = WaitingLine(room.free, clock, queue_telemetry.wait_ended)
     plans = PlanBook(

@@ -85,7 +85,7 @@ class ExtProcServer:
             settle=runtime.settler.settle,
             learn=runtime.learn_from,
             explain=self.view.explain_here,
-            hear=runtime.failures.heard,
+            hear=runtime.hear,
         )
         yield proven(of_peers, tls.picker_name)
 

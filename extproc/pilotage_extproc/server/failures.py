@@ -6,7 +6,7 @@ from pilotage_extproc.pipeline.attempts import FailedAttempts
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.scheduling.attempt_judge import AttemptJudge
 from pilotage_extproc.server.state import ProcessState
-from pilotage_extproc.settlement.news import BreakerNews, EjectionNews, News
+from pilotage_extproc.settlement.news import BreakerNews, EjectionNews, FailureNews
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.state.breakers import Breakers, Circuit
 from pilotage_extproc.state.health import HealthLedger
@@ -61,7 +61,7 @@ class Failures:
         else:
             self._peers.tell_owner(attempt.owner, attempt)
 
-    def heard(self, news: News) -> None:
+    def heard(self, news: FailureNews) -> None:
         """What a peer tells."""
         if isinstance(news, FailedAttempt):
             if news.owner == self._process_id:

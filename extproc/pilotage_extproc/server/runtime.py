@@ -32,6 +32,7 @@ from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.endpoint_reconciler import EndpointReconciler
 from pilotage_extproc.server.engine_feedback import EngineFeedback
 from pilotage_extproc.server.failures import new_failures
+from pilotage_extproc.server.load_sharing import LoadSharing
 from pilotage_extproc.server.older_peers import OlderPeers
 from pilotage_extproc.server.provider_pools import ProviderPools
 from pilotage_extproc.server.provider_secret_sources import LocalSecrets
@@ -41,6 +42,7 @@ from pilotage_extproc.server.tls import port_certificate
 from pilotage_extproc.server.upkeep import Upkeep
 from pilotage_extproc.settlement.copies import Copies
 from pilotage_extproc.settlement.link import OwnCertificate
+from pilotage_extproc.settlement.news import LoadNews, News
 from pilotage_extproc.settlement.peers import Peers
 from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.sources.api_key_file import KeyFileWatch
@@ -97,7 +99,10 @@ class Runtime:
         self.peers = Peers(
             self.process_id, settings.peers, self.telemetry, self.own_certificate, shown=self._shown
         )
-        state.engine_room.share_with(self.peers.pickers)
+        state.peer_load.meet(self.peers.pickers)
+        self.load_sharing = LoadSharing(
+            self.process_id, table, state.peer_load, self.deciding.line, self.deciding.room, self.peers
+        )
         self.telemetry.expose(self.deciding.queue_telemetry.instruments())
         self.failures = new_failures(
             self.process_id, state, self.deciding.current, self.peers, self.telemetry, clock
@@ -187,6 +192,7 @@ class Runtime:
         """Start what runs by itself."""
         self.peers.start()
         self._spawn(self._upkeep.run(), "upkeep")
+        self._spawn(self.load_sharing.run(), "share load")
         for running, name in self.state.accounting.runs():
             self._spawn(running, name)
         if self.copies is not None:
@@ -236,6 +242,13 @@ class Runtime:
     def take_failed_attempt(self, attempt: FailedAttempt) -> None:
         """An entry of an Envoy's log of failed attempts."""
         self.failures.logged(attempt)
+
+    def hear(self, news: News) -> None:
+        """What a peer tells."""
+        if isinstance(news, LoadNews):
+            self.load_sharing.heard(news)
+        else:
+            self.failures.heard(news)
 
     def take_announcement(self, announced: Announcement) -> None:
         """An Envoy says where a response is being made."""

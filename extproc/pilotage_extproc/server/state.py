@@ -24,6 +24,7 @@ from pilotage_extproc.state.inflight import InflightCounts
 from pilotage_extproc.state.latency import LatencyBook
 from pilotage_extproc.state.lengths import LengthBook
 from pilotage_extproc.state.objectives import Objectives
+from pilotage_extproc.state.peer_load import PeerLoad
 from pilotage_extproc.state.prefix_index import PrefixIndex
 from pilotage_extproc.state.responses import ResponseOwners
 from pilotage_extproc.state.retry_budget import RetryBudget
@@ -47,6 +48,7 @@ class ProcessState:
     accounting: Accounting
     keys: KeyBook
     engine_room: EngineRoom
+    peer_load: PeerLoad
 
     def learn_from(self, outcome: Outcome, now: float) -> None:
         """A peer, or an Envoy, says where a stored response or a conversation is now."""
@@ -66,7 +68,8 @@ def new_state(
 ) -> ProcessState:
     """State that knows nothing yet; without `accounting` its books are its own, and empty."""
     prefixes = PrefixIndex(max_bytes=settings.prefix_index_bytes)
-    engine_room = EngineRoom(table)
+    peer_load = PeerLoad(table, clock)
+    engine_room = EngineRoom(table, peer_load)
     knowledge = Knowledge(prefixes, AdapterSlots(), Sessions(), breakers or Breakers(), engine_room)
     return ProcessState(
         table=table,
@@ -83,4 +86,5 @@ def new_state(
         accounting=accounting or new_accounting(settings, clock),
         keys=KeyBook(),
         engine_room=engine_room,
+        peer_load=peer_load,
     )

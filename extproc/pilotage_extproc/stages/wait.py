@@ -65,7 +65,7 @@ class Wait(Step):
         pools = self._waits_for(exchange)
         standing = self._standing(exchange.identity)
         priority = self._priority(exchange, standing, pools)
-        if not self._line.occupied(pools) and self._has_room(exchange):
+        if not self._line.occupied(pools) and self._has_room(exchange) and self._room.share(pools) >= 1:
             tenant, cost = exchange.identity.tenant, _expected_cost(exchange)
             exchange.keep(_SERVED, self._line.pass_by(pools, priority, tenant, standing.weight, cost))
             return None

@@ -6,13 +6,13 @@ seen queuing, its bound is doubled from what it runs, scrape by scrape, as TCP's
 new engine is not filled blindly.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.peer_load import PeerLoad
 
 FIRST_RUNNING: Final = 8.0
 """What an engine of which nothing is known is taken to run at once."""
@@ -21,9 +21,9 @@ FIRST_RUNNING: Final = 8.0
 class EngineRoom:
     """What engines run at most, by row of the endpoint table."""
 
-    def __init__(self, table: EndpointTable) -> None:
+    def __init__(self, table: EndpointTable, peers: PeerLoad) -> None:
         self._table = table
-        self._pickers: Callable[[], int] = lambda: 1
+        self._peers = peers
         self._most: NDArray[np.float64] = np.zeros(0)
         """Requests that the engine runs at once."""
         self._before: NDArray[np.float64] = np.zeros(0)
@@ -32,13 +32,10 @@ class EngineRoom:
         """Whether it has been seen queuing."""
         self._generation: NDArray[np.int64] = np.zeros(0, np.int64)
 
-    def share_with(self, pickers: Callable[[], int]) -> None:
-        """So many processes decide for these engines, this one included."""
-        self._pickers = pickers
-
     def scraped(self, row: int) -> None:
         """An engine's figures are in the table: learn from them."""
         self._fit()
+        self._peers.scraped(row)
         table = self._table
         running, waiting = float(table.running[row]), float(table.waiting[row])
         if self._generation[row] != table.generation[row]:
@@ -61,24 +58,27 @@ class EngineRoom:
     def free(self, rows: NDArray[np.intp], queue_depth: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Requests that each may still get: what it runs at most and `queue_depth`, less what it has.
 
-        Own requests since its last scrape count once for each picker: the others see the same figures and
-        do the same. At least one is let in where there is room, so pickers exceed the bound together by
-        less than their number.
+        Own requests that the other pickers do not know of yet count once for each of them, too: they see
+        the same figures and do the same. At least one is let in where there is room, so pickers exceed the
+        bound together by less than their number.
         """
         self._fit()
         table = self._table
-        fresh = self._generation[rows] == table.generation[rows]
-        most = np.where(fresh, self._most[rows], FIRST_RUNNING)
-        seen = table.waiting[rows] + table.running[rows] + self._pickers() * table.unseen[rows]
-        left: NDArray[np.float64] = most + queue_depth - np.maximum(seen, table.inflight[rows])
+        of_others = self._peers.since_scrape(rows)
+        seen = table.waiting[rows] + table.running[rows] + table.unseen[rows] + of_others
+        there = np.maximum(seen, table.inflight[rows] + self._peers.inflight(rows))
+        left: NDArray[np.float64] = self.most(rows) + queue_depth - there
         return left
+
+    def most(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Requests that each runs at once."""
+        self._fit()
+        fresh = self._generation[rows] == self._table.generation[rows]
+        return np.where(fresh, self._most[rows], FIRST_RUNNING)
 
     def use(self, rows: NDArray[np.intp], queue_depth: float) -> float:
         """Share of what these engines can take that is taken; 1.0 is full. There is at least one."""
-        self._fit()
-        table = self._table
-        fresh = self._generation[rows] == table.generation[rows]
-        most = np.where(fresh, self._most[rows], FIRST_RUNNING) + queue_depth
+        most = self.most(rows) + queue_depth
         return 1.0 - float(self.free(rows, queue_depth).sum()) / float(most.sum())
 
     def _fit(self) -> None:

@@ -28,6 +28,8 @@ class FairShares:
         self._given: dict[str, float] = {}
         self._last = 0.0
         """Counter of who was let through last."""
+        self._untold: dict[str, float] = {}
+        """Service given here of which the other pickers have not been told."""
 
     def given(self, tenant: str) -> float:
         """Service that a tenant was given, over its weight."""
@@ -45,6 +47,17 @@ class FairShares:
         self._given[tenant] = given = max(0.0, self.given(tenant) + cost / weight)
         if cost > 0:
             self._last = given
+        if len(self._untold) < _MOST_TENANTS:
+            self._untold[tenant] = self._untold.get(tenant, 0.0) + cost / weight
+
+    def given_elsewhere(self, tenant: str, amount: float) -> None:
+        """Another picker has given it service, over its weight: it counts as if given here."""
+        self._given[tenant] = max(0.0, self.given(tenant) + amount)
+
+    def take_untold(self) -> dict[str, float]:
+        """What the other pickers have to be told, once."""
+        untold, self._untold = self._untold, {}
+        return {tenant: amount for tenant, amount in untold.items() if amount}
 
     def _forget(self, tenant: str, waiting: Collection[str], floor: float) -> None:
         """Those below the floor would be lifted to it when they come: nothing is lost. Else the lowest."""

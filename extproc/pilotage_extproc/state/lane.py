@@ -1,8 +1,9 @@
 """Requests that wait for the same servers: by priority, and fairly between tenants within one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pilotage_extproc.state.fair_shares import FairShares
+from pilotage_extproc.state.peer_load import Demand
 from pilotage_extproc.state.waiter import Waiter
 
 
@@ -38,6 +39,10 @@ class Level:
             del self._by_tenant[waiter.tenant]
         if not self._by_tenant:
             self.credit = self.minimum_share = 0.0
+
+    def weights(self) -> dict[str, float]:
+        """Weight by tenant, of those that wait."""
+        return {tenant: next(iter(waiting)).weight for tenant, waiting in self._by_tenant.items()}
 
     def next(self, turn: int, late: dict[Waiter, None], now: float) -> Waiter | None:
         """Who is next in round `turn`, of the tenant with the least service.
@@ -79,6 +84,18 @@ class Lane:
         if found is None:
             found = self._levels[priority] = Level()
         return found
+
+    def levels(self) -> Mapping[int, Level]:
+        """Those there are, by priority."""
+        return self._levels
+
+    def demand(self) -> Demand | None:
+        """Who waits, of the highest priority that does."""
+        top = max((priority for priority, level in self._levels.items() if level), default=None)
+        if top is None:
+            return None
+        level = self._levels[top]
+        return Demand(top, level.minimum_share, level.weights())
 
     def add(self, waiter: Waiter) -> None:
         """It waits."""

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.state.lane import Lane, Level
+from pilotage_extproc.state.peer_load import Demand
 from pilotage_extproc.state.waiter import Waiter
 
 REASON_HEADER: Final = "x-pilotage-reason"
@@ -37,6 +38,15 @@ class Served(NamedTuple):
     tenant: str
     weight: float
     charged: float
+
+
+class Charge(NamedTuple):
+    """Service over its weight that a tenant was given at some servers."""
+
+    pools: frozenset[str]
+    priority: int
+    tenant: str
+    amount: float
 
 
 class _Use:
@@ -198,6 +208,32 @@ class WaitingLine:
             for pool in pools:
                 counts[pool] = counts.get(pool, 0) + len(lane.waiting)
         return counts
+
+    def demands(self) -> dict[str, Demand]:
+        """Who waits for each pool, of the highest priority that does."""
+        found: dict[str, Demand] = {}
+        for pools, lane in self._lanes.items():
+            demand = lane.demand() if lane.waiting else None
+            if demand is not None:
+                for pool in pools:
+                    before = found.get(pool)
+                    found[pool] = demand if before is None else before.beside(demand)
+        return found
+
+    def take_charges(self) -> list[Charge]:
+        """Service given here since this was last asked."""
+        return [
+            Charge(pools, priority, tenant, amount)
+            for pools, lane in self._lanes.items()
+            for priority, level in lane.levels().items()
+            for tenant, amount in level.shares.take_untold().items()
+        ]
+
+    def given_elsewhere(self, charges: Iterable[Charge]) -> None:
+        """Service that another picker has given counts as if it were given here."""
+        for one in charges:
+            level = self._lane(one.pools).level(one.priority)
+            level.shares.given_elsewhere(one.tenant, one.amount)
 
     def draining(self) -> RequestRefused:
         """What those that wait are told when the process goes."""

@@ -95,7 +95,7 @@ async def deciding(*features: Slow) -> tuple[Pipeline, PlanBook, CurrentIndex]:
     table.sync({"10.0.0.1:80": EndpointFacts(Engine.OPENAI, (POOL.key,))})
     table.admit(table.rows())
     state, current, clock = new_state(SETTINGS, table, HealthLedger(table)), CurrentIndex(), lambda: 1000.0
-    room = PoolRoom(current, table, state.engine_room, clock)
+    room = PoolRoom(current, table, state.engine_room, clock, peers=state.peer_load, process_id="x")
     plans = PlanBook(
         StageParts(
             process_id="x",

@@ -7,6 +7,7 @@ from pilotage_api.snapshot import Engine
 from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.engine_room import FIRST_RUNNING, EngineRoom
 from pilotage_extproc.state.inflight import InflightCounts
+from pilotage_extproc.state.peer_load import PeerLoad
 
 ROW = np.array([0])
 
@@ -19,8 +20,9 @@ class Fleet:
         self.table.sync({"10.0.0.1:80": EndpointFacts(Engine.VLLM, ("default/a",))})
         self.row = self.table.row_of("10.0.0.1:80")
         self.inflight = InflightCounts(self.table)
-        self.room = EngineRoom(self.table)
         self.now = 0.0
+        self.peers = PeerLoad(self.table, lambda: self.now)
+        self.room = EngineRoom(self.table, self.peers)
 
     def scrape(self, running, waiting=0):
         self.now += 0.1
@@ -75,10 +77,10 @@ def test_an_engine_that_runs_more_than_was_thought_has_room_for_more():
     assert fleet.free() == 5 + 1 - 5
 
 
-def test_own_requests_count_at_once_and_for_each_picker():
+def test_own_requests_count_at_once_and_for_each_silent_picker():
     fleet = Fleet()
     fleet.scrape(running=8)
-    fleet.room.share_with(lambda: 3)
+    fleet.peers.meet(lambda: 3)
     before = fleet.free()
     fleet.place(2)
     assert fleet.free() == before - 6
@@ -92,7 +94,7 @@ def test_pickers_that_see_the_same_figures_exceed_the_room_by_less_than_their_nu
         fleet.scrape(running=4, waiting=1)
         fleet.scrape(running=4, waiting=1)
         fleet.scrape(running=1)
-        fleet.room.share_with(lambda: pickers)
+        fleet.peers.meet(lambda: pickers)
         while fleet.free(depth=2) >= 1:
             fleet.place()
             placed += 1

@@ -1,0 +1,93 @@
+"""Pickers tell each other what they have in flight, who waits at them, and what service they have given.
+
+Told every `INTERVAL_SECONDS` while there is something new, and in full every `FULL_INTERVALS` of these, so
+that what is lost heals. Where no pool has `admission`, or this is the only picker, nothing is told.
+"""
+
+import asyncio
+from typing import Final, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotage_extproc.rules.room import PoolRoom
+from pilotage_extproc.settlement.news import LoadNews
+from pilotage_extproc.settlement.peers import Peers
+from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.peer_load import Demand, PeerLoad
+from pilotage_extproc.state.waiting_line import Charge, WaitingLine
+
+INTERVAL_SECONDS: Final = 0.02
+FULL_INTERVALS: Final = 10
+_QUIET_SECONDS: Final = 0.5
+
+
+class LoadSharing:
+    """Of one process."""
+
+    def __init__(
+        self,
+        process_id: str,
+        table: EndpointTable,
+        load: PeerLoad,
+        line: WaitingLine,
+        room: PoolRoom,
+        peers: Peers,
+    ) -> None:
+        self._process_id = process_id
+        self._table = table
+        self._load = load
+        self._line = line
+        self._room = room
+        self._peers = peers
+        self._told: NDArray[np.float64] = np.zeros(0)
+        self._told_waiting: dict[str, tuple[int, float, dict[str, float]]] = {}
+        self._turn = 0
+
+    async def run(self) -> NoReturn:
+        """Until cancelled."""
+        while True:
+            if self._load.alone() or not self._room.bounded():
+                self._line.take_charges()
+                await asyncio.sleep(_QUIET_SECONDS)
+            else:
+                self.tell()
+                await asyncio.sleep(INTERVAL_SECONDS)
+
+    def tell(self) -> None:
+        """Once."""
+        demands = self._line.demands()
+        news = self.news(demands)
+        if news is not None:
+            self._peers.tell(news)
+        self._load.telling(demands)
+
+    def news(self, demands: dict[str, Demand]) -> LoadNews | None:
+        """What the others do not know yet, or all of it in its turn."""
+        everything = self._turn == 0
+        self._turn = (self._turn + 1) % FULL_INTERVALS
+        now, before = self._table.inflight.copy(), self._told
+        before = np.concatenate([before, np.zeros(len(now) - len(before))])
+        self._told = now
+        rows = np.flatnonzero(now if everything else now != before).tolist()
+        servers = {at: int(now[row]) for row in rows if (at := self._table.address_of(row)) is not None}
+        waiting = {
+            pool: (one.priority, one.minimum_share, dict(one.weights)) for pool, one in demands.items()
+        }
+        charges = [
+            (sorted(one.pools), one.priority, one.tenant, one.amount) for one in self._line.take_charges()
+        ]
+        if not (everything or servers or charges or waiting != self._told_waiting):
+            return None
+        self._told_waiting = waiting
+        return LoadNews(self._process_id, everything, servers, waiting, charges)
+
+    def heard(self, news: LoadNews) -> None:
+        """What a peer tells: there may be room now that was not before."""
+        waiting = {pool: Demand(*told) for pool, told in news.waiting.items()}
+        self._load.hear(news.process, news.servers, waiting, everything=news.everything)
+        self._line.given_elsewhere(
+            Charge(frozenset(pools), priority, tenant, amount)
+            for pools, priority, tenant, amount in news.charges
+        )
+        self._line.room_changed()
