@@ -7,7 +7,7 @@ import pytest
 from envoy_rig import Received, chunk, fixed, pick, stream_head
 
 from pilotage_extproc.envoy.announcements import Announcement
-from pilotage_extproc.envoy.contract import ANNOUNCE_RESPONSE, FLAG
+from pilotage_extproc.envoy.contract import ANNOUNCE_RESPONSE, FLAG, HOLDER
 
 STREAM = (Path(__file__).parent.parent / "fixtures" / "vllm-0.32" / "responses.sse").read_bytes()
 FIRST = STREAM[: STREAM.index(b"\n\n") + 2]
@@ -44,6 +44,16 @@ async def test_a_background_response_is_announced_once_and_while_it_runs(start_r
     [logged] = await rig.logged()
     assert (logged.outcome.response_id, logged.outcome.upstream_address) == (ID, server.address)
     assert len(rig.announced) == 1
+
+
+async def test_whose_a_response_is_is_announced_as_the_pick_says(start_rig, start_server):
+    server = await start_server(fixed(200, STREAM, "text/event-stream"))
+    more = {**BACKGROUND, HOLDER: "4f"}
+    rig = await start_rig(lambda head, body: pick(server.address, more=more), [server.address])
+    await rig.chat()
+    assert await until_announced(rig) == [Announcement(ID, server.address, "4f")]
+    [logged] = await rig.logged()
+    assert logged.outcome.holder == "4f"
 
 
 async def test_the_server_that_answers_is_announced_and_not_the_first_of_the_pick(start_rig, start_server):

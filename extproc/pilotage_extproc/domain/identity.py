@@ -1,5 +1,6 @@
 """Who asks, as far as the gateway has found out."""
 
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 
@@ -11,6 +12,12 @@ class Identity(NamedTuple):
     key: str = ""
     """Id of the API key, never the key itself."""
     user: str = ""
+
+    def holder(self) -> str:
+        """Stands for the tenant where only it may have what was stored for it; empty without one."""
+        if not self.tenant:
+            return ""
+        return sha256(self.tenant.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 ANONYMOUS: Final = Identity()

@@ -63,6 +63,8 @@ class Outcome:
     """What a translation for the provider that answered left out: names of fields, never their text."""
     counted_output: int | None = None
     """Pieces of output that Envoy counted in a stream; asked for where the answer is paid for."""
+    holder: str | None = None
+    """Whose the stored response is: `Identity.holder` of who made it."""
     given_up: bool = False
     """Whether nobody knows how the request ended: its end was not seen in time."""
 

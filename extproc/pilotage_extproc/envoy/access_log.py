@@ -58,8 +58,10 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     metadata = common.metadata.filter_metadata
     ours = metadata.get(contract.PILOTAGE_NAMESPACE)
     decision = owner = ""
+    holder = None
     if ours is not None:
         decision, owner = _text(ours.fields, contract.DECISION), _text(ours.fields, contract.OWNER)
+        holder = _text(ours.fields, contract.HOLDER) or None
     read = metadata.get(contract.USAGE_NAMESPACE)
     usage, response_id, stream_error, counted_output = _NO_USAGE, None, None, None
     translation: tuple[str, ...] = ()
@@ -97,6 +99,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         attempt_body_seconds=_seconds(tags, contract.ATTEMPT_BODY_TAG),
         translation=translation,
         counted_output=counted_output,
+        holder=holder,
     )
     return LoggedRequest(outcome, owner)
 

@@ -17,6 +17,8 @@ class Announcement(msgspec.Struct, frozen=True):
 
     id: str
     address: str
+    holder: str = ""
+    """Whose it is: `Identity.holder`."""
 
 
 def announcement_service(take: Callable[[Announcement], None]) -> Service:

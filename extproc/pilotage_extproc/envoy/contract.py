@@ -97,6 +97,8 @@ STRIP_USAGE: Final = "strip_usage"
 it and takes it out."""
 ANNOUNCE_RESPONSE: Final = "announce_response"
 """Key: there (with `FLAG`) for a background Responses stream: Envoy announces its id with its first event."""
+HOLDER: Final = "holder"
+"""Key: `Identity.holder` of who asks, where a server may store the answer. An announcement has it too."""
 OWN_ROUTE: Final = "route"
 """Key: there where the pick's own headers say which failures lead on: no condition of the usual route holds.
 Its value is the longest silence in seconds, one of `timeouts.IDLE_STEPS_SECONDS`, or `USUAL_IDLE`."""

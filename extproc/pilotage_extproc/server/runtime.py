@@ -252,7 +252,7 @@ class Runtime:
 
     def take_announcement(self, announced: Announcement) -> None:
         """An Envoy says where a response is being made."""
-        self.settler.response_began(announced.id, announced.address)
+        self.settler.response_began(announced.id, announced.address, announced.holder)
 
     def _endpoints_changed(self) -> None:
         self.reconciler.endpoints_changed()

@@ -69,7 +69,7 @@ class Settler:
             self._peers.propagate(outcome)
         self.settle(outcome)
 
-    def response_began(self, response_id: str, address: str) -> None:
+    def response_began(self, response_id: str, address: str, holder: str = "") -> None:
         """A stored response is being made at an endpoint: calls on it can be routed from now on."""
         began = Outcome(
             decision_id="",
@@ -79,6 +79,7 @@ class Settler:
             duration_seconds=None,
             ttft_seconds=None,
             response_id=response_id,
+            holder=holder or None,
         )
         self._learn(began)
         self._peers.propagate(began)

@@ -1,7 +1,7 @@
 """The server that holds a stored response: calls on it, and what follows on it, must go there."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
@@ -15,8 +15,15 @@ WAIT_SECONDS: Final = 1.0
 may be on its way."""
 
 
+_NOT_KEPT_APART: Final = {
+    "conversation": "send `previous_response_id`, or the whole conversation",
+    "request_id": "the server names its responses",
+}
+"""Fields that would read or replace what another tenant has stored, and what to do without them."""
+
+
 class FindResponse(Step):
-    """Binds a request to the server of the stored response that it names."""
+    """Binds a request to the server of the stored response that it names, if that is its tenant's."""
 
     name = "stored response"
 
@@ -27,12 +34,14 @@ class FindResponse(Step):
         self._read_body = read_body
 
     def apply(self, exchange: Exchange) -> Awaitable[None] | None:
-        """Find it, waiting a little. Raises RequestRefused (404)."""
+        """Find it, waiting a little. Raises RequestRefused (400, 404)."""
         call = exchange.call
         if call.forward_pool is not None:
             return None
         if call.kind is CallKind.RESPONSE_OBJECT:
             return self._bind(exchange, call.response_id or "", "response_id")
+        if exchange.identity.tenant and call.kind is CallKind.RESPONSES:
+            _check_kept_apart(exchange.document.members)
         previous = exchange.document.previous_response_id
         return None if previous is None else self._follow(exchange, previous)
 
@@ -46,10 +55,17 @@ class FindResponse(Step):
 
     async def _bind(self, exchange: Exchange, response_id: str, param: str) -> None:
         owner = await self._owners.wait_for(response_id, WAIT_SECONDS)
-        if owner is None or not self._is_known(owner.address):
+        if owner is None or owner.holder != exchange.identity.holder() or not self._is_known(owner.address):
             raise RequestRefused(
                 Refusal.RESPONSE_NOT_FOUND,
                 f"No model server here is known to hold the response {response_id[:100]!r}.",
                 param=param,
             )
         exchange.bound_to(owner.address)
+
+
+def _check_kept_apart(members: Mapping[str, Any]) -> None:
+    for name, instead in _NOT_KEPT_APART.items():
+        if members.get(name) is not None:
+            message = f"`{name}` is not served where tenants share the model servers: {instead}."
+            raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)

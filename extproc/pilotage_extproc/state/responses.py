@@ -12,6 +12,8 @@ class ResponseOwner:
     """Where a response object lives."""
 
     address: str
+    holder: str = ""
+    """Whose it is: `Identity.holder`."""
 
 
 class ResponseOwners:
@@ -31,9 +33,10 @@ class ResponseOwners:
     def __len__(self) -> int:
         return len(self._owners)
 
-    def learn(self, response_id: str, address: str) -> None:
-        """This server made that response."""
-        owner = ResponseOwner(address)
+    def learn(self, response_id: str, address: str, holder: str = "") -> None:
+        """This server made that response. It stays whose it was first known to be."""
+        known = self._owners.get(response_id)
+        owner = ResponseOwner(address, (known.holder if known is not None else "") or holder)
         self._owners[response_id] = owner
         self._owners.move_to_end(response_id)
         if len(self._owners) > self._capacity:
@@ -45,7 +48,7 @@ class ResponseOwners:
     def learn_from(self, outcome: Outcome) -> None:
         """A stored response lives where it was made."""
         if outcome.response_id is not None and outcome.upstream_address is not None:
-            self.learn(outcome.response_id, outcome.upstream_address)
+            self.learn(outcome.response_id, outcome.upstream_address, outcome.holder or "")
 
     def find(self, response_id: str) -> ResponseOwner | None:
         """The server of a response, if known now."""

@@ -90,14 +90,14 @@ class StreamRig:
         self.journal = Journal()
         self.bodies = BodyBudget(max_bytes=MAX_BODY_BYTES, max_total_bytes=MAX_TOTAL_BYTES, wait_seconds=60)
         self.settled: list[Outcome] = []
-        self.began: list[tuple[str, str]] = []
+        self.began: list[tuple[str, str, str]] = []
         self.processor = Processor(
             Watched(pipeline, self.journal),
             Picks("p", tables.number),
             bodies=self.bodies,
             telemetry=Telemetry(),
             settle=self._settle,
-            response_began=lambda response_id, address: self.began.append((response_id, address)),
+            response_began=lambda *told: self.began.append(told),
         )
 
     def _settle(self, outcome: Outcome) -> None:

@@ -124,7 +124,7 @@ async def test_a_stored_response_is_announced_from_its_first_event_on(rig):
     )
     serving = asyncio.create_task(rig.serve(stream, FOREIGN))
     await stream.stalled.wait()
-    assert rig.began == [("resp_1", ADDRESSES[1])]
+    assert rig.began == [("resp_1", ADDRESSES[1], "")]
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     assert rig.settled[0].response_id == "resp_1"

@@ -118,6 +118,8 @@ def written_by_classes(
             ours["route"] = pick.limits.route
         if pick.limits is not None and "contextOverflow" in (pick.limits.leads_on or ()):
             ours["read_overflow"] = "1"
+        if pick.holder:
+            ours["holder"] = pick.holder
         if pick.later is not None:
             ours |= {
                 "snapshot": pick.later.snapshot,

@@ -121,3 +121,13 @@ def test_who_drains_is_set_one_by_one_or_all_at_once():
     table.drain_only(["c:1"])
     assert [bool(table.draining[table.row_of(one)]) for one in ("a:1", "b:1", "c:1")] == [False, False, True]
     assert table.draining_rows == 1
+
+
+def test_a_response_stays_whose_it_was_first_known_to_be():
+    owners = ResponseOwners()
+    owners.learn("one", "a:1")
+    owners.learn("one", "a:1", "acme")
+    owners.learn("one", "a:1", "globex")
+    found = owners.find("one")
+    assert found is not None
+    assert found.holder == "acme"

@@ -54,6 +54,8 @@ class Pick(NamedTuple):
     """Keys of our metadata that only say yes: what the bundled Envoy has to do with the response."""
     later: "LaterAttempts | None" = None
     """Where attempts are spoken to differently."""
+    holder: str = ""
+    """Whose the answer is, where it may be stored."""
     limits: RouterLimits | None = None
     """Where a rule or the kind of call bounds the attempts."""
 
@@ -112,6 +114,8 @@ class PickWriter:
             ours += _later(pick.later)
         for flag in pick.flags:
             ours += struct_entry(flag, string_value(names.FLAG))
+        if pick.holder:
+            ours += struct_entry(names.HOLDER, string_value(pick.holder))
         for name, text in pick.shown.items():
             ours += struct_entry(name, string_value(text))
         metadata = self._destinations[pick.destination] + self._before_ours[len(ours)] + ours

@@ -51,6 +51,7 @@ class Picks:
             path=exchange.call.path_to_send(),
             shown=shown,
             flags=_flags(exchange),
+            holder=exchange.identity.holder() if exchange.call.kind is CallKind.RESPONSES else "",
             later=self._later(exchange, contract) if exchange.attempts else None,
             limits=None
             if exchange.limits is USUAL

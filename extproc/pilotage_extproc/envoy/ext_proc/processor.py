@@ -50,7 +50,7 @@ class Processor:
         bodies: BodyBudget,
         telemetry: Telemetry,
         settle: Callable[[Outcome], None],
-        response_began: Callable[[str, str], None],
+        response_began: Callable[[str, str, str], None],
         clock: Callable[[], float] = time.monotonic,
         identity: IdentitySettings | None = None,
         message_timeout_seconds: float = 5.0,

@@ -107,7 +107,8 @@ class RequestStream:
             mode = BodyMode(first.protocol_config.response_body_mode)
             self._drop_head()
             del first, head
-            await self._follow_response(exchange.decision.id, began_at, shown, mode)
+            holder = exchange.identity.holder()
+            await self._follow_response(exchange.decision.id, began_at, shown, mode, holder)
         return self._outcome
 
     def close(self, outcome: Outcome) -> None:
@@ -218,7 +219,7 @@ class RequestStream:
         )
 
     async def _follow_response(
-        self, decision_id: str, began_at: float, shown: dict[str, str], mode: BodyMode
+        self, decision_id: str, began_at: float, shown: dict[str, str], mode: BodyMode, holder: str
     ) -> None:
         processor = self._processor
         response = ResponseFollower(
@@ -228,6 +229,7 @@ class RequestStream:
             full_duplex=mode is BodyMode.FULL_DUPLEX_STREAMED,
             headers=shown,
             clock=processor.clock,
+            holder=holder,
             on_response_began=processor.response_began,
         )
         try:

@@ -22,9 +22,12 @@ class ResponseFollower:
         full_duplex: bool,
         headers: Mapping[str, str],
         clock: Callable[[], float],
-        on_response_began: Callable[[str, str], None],
+        holder: str,
+        on_response_began: Callable[[str, str, str], None],
     ) -> None:
-        """`on_response_began` gets the id of a stored response and its endpoint, once both are known."""
+        """`on_response_began` gets the id of a stored response and its endpoint, once both are known, and
+        `holder`: whose it is.
+        """
         self.seen = False
         """Whether the gateway sent response headers at all."""
         self._stream = stream
@@ -33,6 +36,7 @@ class ResponseFollower:
         self._full_duplex = full_duplex
         self._told = headers
         self._clock = clock
+        self._holder = holder
         self._on_response_began = on_response_began
         self._began = False
         self._http_status = 0
@@ -78,7 +82,7 @@ class ResponseFollower:
             self._reader.feed(body.body)
             if not self._began and self._reader.response_id is not None and self._served is not None:
                 self._began = True
-                self._on_response_began(self._reader.response_id, self._served)
+                self._on_response_began(self._reader.response_id, self._served, self._holder)
         end_of_stream = bool(body.end_of_stream)
         if self._full_duplex:
             for chunk in messages.streamed_chunks(body.body, end_of_stream=end_of_stream, response=True):
@@ -105,4 +109,5 @@ class ResponseFollower:
             usage=usage,
             response_id=response_id,
             stream_error=stream_error,
+            holder=self._holder or None,
         )

@@ -12,12 +12,12 @@ end
 
 -- Tells the picker where a background response is being made, once, as soon as its id is known: a unary gRPC
 -- call whose answer nobody waits for. The access log says the same when the stream ends.
-local function announce(handle, id)
+local function announce(handle, id, holder)
   local served = (handle:streamInfo():dynamicMetadata():get(LB_NAMESPACE) or {})[DESTINATION_SERVED]
   if not served then
     return
   end
-  local message = string.format('{"id":"%s","address":"%s"}', id, served)
+  local message = string.format('{"id":"%s","address":"%s","holder":"%s"}', id, served, holder or "")
   handle:httpCall(EXTPROC_CLUSTER, {
     [":method"] = "POST",
     [":path"] = ANNOUNCE_PATH,
@@ -77,7 +77,7 @@ function envoy_on_response(handle)
     publish(handle, published, seen)
     if seen.id and not announced then
       announced = true
-      announce(handle, seen.id)
+      announce(handle, seen.id, pick[HOLDER])
     end
   end
   if feed == scan and state.depth > 0 then -- it has ended, and its object has not

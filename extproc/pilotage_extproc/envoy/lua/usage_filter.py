@@ -36,6 +36,7 @@ _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "PILOTAGE_NAMESPACE": contract.PILOTAGE_NAMESPACE,
     "STRIP_USAGE": contract.STRIP_USAGE,
     "ANNOUNCE_RESPONSE": contract.ANNOUNCE_RESPONSE,
+    "HOLDER": contract.HOLDER,
     "COUNT_OUTPUT": contract.COUNT_OUTPUT,
     "FLAG": contract.FLAG,
     "TRANSLATION_HEADER": contract.TRANSLATION_HEADER,
