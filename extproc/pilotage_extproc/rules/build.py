@@ -32,10 +32,11 @@ from pilotage_extproc.rules.routing_index import PolicyEntry, RoutingIndex
 from pilotage_extproc.rules.rule import Policy, Rule
 from pilotage_extproc.rules.tenant import TenantRules
 from pilotage_extproc.scheduling.abilities import abilities_of
+from pilotage_extproc.scheduling.candidates import CandidateSet
 from pilotage_extproc.scheduling.objective import rule_objective
 from pilotage_extproc.scheduling.profile import Profile, ProfileBook
 from pilotage_extproc.scheduling.route import Route
-from pilotage_extproc.scheduling.shaping import fallback_of
+from pilotage_extproc.scheduling.shaping import fallback_of, spread_of
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_kube.turns import Turns
 
@@ -194,7 +195,7 @@ class _Builder:
         """The policy of one way into it; all its ways have the same."""
         known = self._policies.get(route.policy)
         if known is None:
-            instead = tuple([self._route(route.policy, rule) for rule in route.instead])
+            instead = tuple([self._route(route, rule) for rule in route.instead])
             by_model = self._by_model(route)
             rules = tuple([self._rule(route, rule, instead, by_model) for rule in route.rules])
             overrides = route.overrides
@@ -227,7 +228,7 @@ class _Builder:
         by_model: Mapping[str, Transform],
     ) -> Rule:
         condition = None if rule.when is None else self._conditions[rule.when]
-        route = self._route(of.policy, rule)
+        route = self._route(of, rule)
         objective = route.objective
         plan = self._plans.placing if objective is None else self._plans.choosing(objective.reads)
         if by_model and any(model in by_model for way in (route, *instead) for model in way.models):
@@ -274,7 +275,8 @@ class _Builder:
         pools = [self.pools[one.pool] for model in named for one in model.bindings if one.pool in self.pools]
         return frozenset(pool.labels.get(TRUST, OWN if pool.external is None else PROVIDER) for pool in pools)
 
-    def _route(self, policy: str, rule: RuleSnapshot) -> Route:
+    def _route(self, of: PolicyRoute, rule: RuleSnapshot) -> Route:
+        policy = of.policy
         candidates, fallback = rule.candidates, rule.fallback
         weights = tuple(candidate.weight for candidate in candidates if candidate.weight is not None)
         named = candidates if fallback is None else (*candidates, *fallback.to)
@@ -309,6 +311,8 @@ class _Builder:
                 len(candidates),
                 abilities_of(found, [one for tier in tiers for one in tier], self.pools),
             ),
+            tier_pools=tuple([frozenset([one.pool for one in tier]) for tier in tiers]),
+            spread=spread_of(len(candidates)) if of.queue is not None and _spreads(rule, found) else None,
             timeouts=rule.timeouts,
         )
 
@@ -338,6 +342,12 @@ class _Builder:
             pools = (self.pools.get(binding.pool) for bindings in tiers for binding in bindings)
             own = next((pool.scheduling for pool in pools if pool is not None), ProfileSnapshot())
         return self._profiles.profile(own)
+
+
+def _spreads(rule: RuleSnapshot, candidates: CandidateSet) -> bool:
+    """Whether a full model may be passed over: none that a request has to stay with."""
+    stays = rule.sticky_by is not None or rule.stickiness is not None
+    return len(rule.candidates) > 1 and candidates.admission is not None and not stays
 
 
 def _stays_here(route: PolicyRoute) -> bool:

@@ -31,5 +31,14 @@ class Route:
     """Compares all candidates; None tries models in order."""
     fallback: Fallback | None = None
     """Which of its tiers are fallbacks, and when requests go there; None is that of no rule."""
+    spread: Fallback | None = None
+    """Where its requests wait for room at any of its models: those without any come after the others."""
+    tier_pools: tuple[frozenset[str], ...] = ()
+    """Keys of each tier's pools, with servers or without."""
     timeouts: TimeoutsSnapshot | None = None
     """How long its requests may take; None is no bound of its own."""
+
+    @property
+    def shaping(self) -> Fallback | None:
+        """What moves models of its list; None leaves them as they stand."""
+        return self.spread if self.fallback is None else self.fallback

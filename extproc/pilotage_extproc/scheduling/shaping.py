@@ -42,6 +42,11 @@ def fallback_of(snapshot: FallbackSnapshot, own_tiers: int, abilities: Abilities
     return Fallback(own_tiers, reasons & AT_DECISION, reasons & AT_ATTEMPT, abilities)
 
 
+def spread_of(tiers: int) -> Fallback:
+    """Of a rule whose requests wait for room at any of its models, with no fallback."""
+    return Fallback(tiers, frozenset({FallbackReason.SATURATED}), frozenset())
+
+
 class Shape(NamedTuple):
     """What shapes one request's list."""
 

@@ -60,7 +60,7 @@ class Choose(Step):
     def apply(self, exchange: Exchange) -> None:
         """Decide. Raises RequestRefused where no candidate is available, or none keeps the rule's bounds."""
         route, now = exchange.route, self._clock()
-        objective, fallback = route.objective, route.fallback
+        objective, fallback = route.objective, route.shaping
         if objective is None:
             raise LookupError("the rule has no objective")
         conversation = None if objective.minimum_gain is None else conversation_of(exchange)

@@ -42,7 +42,7 @@ class Decide(Step):
     def apply(self, exchange: Exchange) -> None:
         """Decide. Raises RequestRefused where no candidate is available."""
         route, now = exchange.route, self._clock()
-        fallback = route.fallback
+        fallback = route.shaping
         ranking = self._scheduler.rank(
             route.candidates,
             route.profile,

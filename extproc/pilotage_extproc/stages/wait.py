@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from pilotage_api.fallback import FallbackReason
 from pilotage_api.queue_snapshot import QueueSnapshot
 from pilotage_extproc.dialects.call import max_tokens
 from pilotage_extproc.dialects.looking import UnknownFactError
@@ -16,6 +17,7 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.room import PoolRoom
+from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.state.fair_shares import service
 from pilotage_extproc.state.objectives import Objectives
 from pilotage_extproc.state.waiter import Standing, Waiter
@@ -88,17 +90,19 @@ class Wait(Step):
         self._line.room_changed()
 
     def _waits_for(self, exchange: Exchange) -> frozenset[str]:
-        """Pools that may have room for it: of its rule's choice, or all that its rule may turn to."""
+        """Pools that may have room for it: of all its rule's models, or of those up to the first in its list.
+
+        The latter where the rule says that a full model is not passed over.
+        """
         decision = exchange.decision
         if not decision.targets:
             return self._pools
         route = exchange.route
-        groups = route.candidates.targets.groups
-        if route.candidates.tier_count == 1 or route.objective is not None or route.fallback is not None:
-            return frozenset([group.pool for group in groups])
-        first = decision.targets[0].pool
-        tiers = {group.tier for group in groups if group.pool == first}
-        return frozenset([group.pool for group in groups if group.tier in tiers])
+        tiers, first = route.tier_pools, decision.targets[0].pool
+        if len(tiers) == 1 or _passes_full_over(route):
+            return frozenset().union(*tiers)
+        last = max((tier for tier, pools in enumerate(tiers) if first in pools), default=0)
+        return frozenset().union(*tiers[: last + 1])
 
     def _priority(self, exchange: Exchange, standing: Standing, pools: frozenset[str]) -> int:
         """The tenant's and the policy's; an InferenceObjective stands for the latter.
@@ -186,6 +190,11 @@ class Went(Step):
         served = None if waiter is None else self._line.went(waiter)
         if served is not None:
             exchange.keep(_SERVED, served)
+
+
+def _passes_full_over(route: Route) -> bool:
+    shaping = route.shaping
+    return shaping is not None and FallbackReason.SATURATED in shaping.at_decision
 
 
 def _expected_cost(exchange: Exchange) -> float:

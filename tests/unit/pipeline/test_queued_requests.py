@@ -39,15 +39,23 @@ kind: RoutePolicy
 metadata: {name: auto}
 spec:
   match: {models: [auto]}
-  rules: [{candidates: [{model: small}]}]
+  rules: [%s]
   %s
 """
+SMALL = "{candidates: [{model: small}]}"
+LARGE = (POOL % ("[{address: 10.0.0.9, port: 80}]", "admission: {queueDepth: 1}")).replace("small", "large")
+LARGE_AT = "10.0.0.9:80"
+EITHER = "{candidates: [{model: small}, {model: large}]}"
 QUEUE = "queue: {maxWait: 30s, maxRequests: 3}"
 REDACTING = QUEUE + "\n  governance: {content: {request: [{detectors: [email], action: redact}]}}"
 
 
-def compiled(policy=QUEUE, endpoints=ONE, admission=ADMISSION):
-    texts = [("a.yaml", POOL % (endpoints, admission)), ("b.yaml", POLICY % policy)]
+def compiled(policy=QUEUE, endpoints=ONE, admission=ADMISSION, rule=SMALL):
+    texts = [
+        ("a.yaml", POOL % (endpoints, admission)),
+        ("b.yaml", POLICY % (rule, policy)),
+        ("c.yaml", LARGE),
+    ]
     found = compile_resources(load_texts(texts), GatewaySettings())
     assert [one for one in found.findings if one.severity == "error"] == []
     return found
@@ -56,7 +64,7 @@ def compiled(policy=QUEUE, endpoints=ONE, admission=ADMISSION):
 class Gateway:
     """A pipeline over engines whose figures the test sets."""
 
-    async def start(self, policy=QUEUE, endpoints=ONE, admission=ADMISSION):
+    async def start(self, policy=QUEUE, endpoints=ONE, admission=ADMISSION, rule=SMALL):
         self.settings = GatewaySettings()
         self.table = EndpointTable()
         self.state = new_state(self.settings, self.table, HealthLedger(self.table))
@@ -65,11 +73,11 @@ class Gateway:
         )
         self.line = self.deciding.line
         self.asked_for: list[float] = []
-        await self.follow(policy, endpoints, admission)
+        await self.follow(policy, endpoints, admission, rule)
         return self
 
-    async def follow(self, policy=QUEUE, endpoints=ONE, admission=ADMISSION):
-        snapshot = compiled(policy, endpoints, admission).snapshot
+    async def follow(self, policy=QUEUE, endpoints=ONE, admission=ADMISSION, rule=SMALL):
+        snapshot = compiled(policy, endpoints, admission, rule).snapshot
         discovery = Discovery(lambda: None, resolve=None)
         await discovery.follow(snapshot)
         self.table.sync(discovery.wanted())
@@ -209,6 +217,53 @@ async def test_a_model_without_servers_holds_requests_until_one_is_there():
     assert exchange.decision.targets[0].address == "10.0.0.1:80"
 
 
+async def test_a_full_model_is_passed_over_for_another_of_the_rule_that_has_room():
+    gate = await Gateway().start(rule=EITHER)
+    gate.fill()
+    exchange = await gate.ask()
+    assert [target.address for target in exchange.decision.targets] == [LARGE_AT, "10.0.0.1:80"]
+    assert exchange.new_body is not None
+    assert json.loads(exchange.new_body)["model"] == "large"
+
+
+@pytest.mark.parametrize("where", ["10.0.0.1:80", LARGE_AT])
+async def test_a_request_waits_until_any_of_its_models_has_room(where):
+    gate = await Gateway().start(rule=EITHER)
+    gate.fill()
+    gate.fill(LARGE_AT)
+    [task] = await gate.asked()
+    gate.report(3, address=where)
+    exchange = await asyncio.wait_for(task, 5)
+    assert exchange.decision.targets[0].address == where
+    assert gate.inflight(where) == 1
+
+
+async def test_a_request_waits_until_any_of_its_models_has_a_server():
+    gate = await Gateway().start(endpoints="[]", rule=EITHER)
+    gate.fill(LARGE_AT)
+    [task] = await gate.asked()
+    await gate.follow(endpoints=ONE, rule=EITHER)
+    exchange = await asyncio.wait_for(task, 5)
+    assert exchange.decision.targets[0].address == "10.0.0.1:80"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{candidates: [{model: small}], fallback: {reasons: [unavailable], to: [{model: large}]}}",
+        "{candidates: [{model: small, weight: 1}, {model: large, weight: 0}], stickyBy: x-user}",
+    ],
+)
+async def test_a_request_that_has_to_stay_with_its_model_waits_for_that(rule):
+    gate = await Gateway().start(rule=rule)
+    gate.fill()
+    [task] = await gate.asked(**{"x-user": "ann"})
+    assert not task.done()
+    gate.report(3)
+    exchange = await asyncio.wait_for(task, 5)
+    assert exchange.decision.targets[0].address == "10.0.0.1:80"
+
+
 async def test_without_a_queue_a_model_without_servers_is_refused_at_once():
     gate = await Gateway().start(policy="", endpoints="[]")
     assert (await refused(gate.ask())).reason is Refusal.NO_ENDPOINTS
@@ -304,7 +359,9 @@ async def test_a_policy_with_a_queue_has_it_in_its_plan_only_between_deciding_an
 
 def test_an_admission_bound_on_servers_that_show_no_load_is_said_to_do_nothing():
     pool = (POOL % (ONE, ADMISSION)).replace("vllm", "openai")
-    found = compile_resources(load_texts([("a.yaml", pool), ("b.yaml", POLICY % QUEUE)]), GatewaySettings())
+    found = compile_resources(
+        load_texts([("a.yaml", pool), ("b.yaml", POLICY % (SMALL, QUEUE))]), GatewaySettings()
+    )
     codes = [(one.code, one.path) for one in found.findings]
     assert ("no-effect", "spec.admission") in codes
     assert ("no-admission", "spec.queue") in codes
