@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from pilotage_api.guards_snapshot import ContentRuleSnapshot, OwnDetectorSnapshot
+from pilotage_api.guards_snapshot import AnswerRuleSnapshot, ContentRuleSnapshot, OwnDetectorSnapshot
 from pilotage_api.resource import (
     DNS_LABEL,
     UNIQUE,
@@ -39,6 +39,7 @@ _RESERVED: Final = (*BUILT_IN, "placeholder")
 DetectorName = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"\S")]
 ONE_OF_BOTH: Final = "a detector has a pattern or words, not both"
+ONLY_REPLACED: Final = "only what is replaced can be put back"
 NOT_AVAILABLE: Final = (
     "content rules need the package google-re2, which has no build for this platform "
     "(there are builds for Linux and macOS on x86-64 and arm64, and for Windows on x86-64)"
@@ -95,6 +96,10 @@ def _refused(pattern: str) -> str | None:
 class ContentRule(Block):
     """What becomes of requests in which some kinds of values stand."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(("!has(self.restore) || self.action == 'redact'", ONLY_REPLACED))
+    )
+
     detectors: list[DetectorName] = Field(min_length=1, max_length=64, json_schema_extra=UNIQUE)
     """Built-in ones (docs/content.md) and those of `own`."""
     action: Literal["block", "redact", "flag"]
@@ -105,6 +110,14 @@ class ContentRule(Block):
     `trust`; a pool without it is `provider` where it is external, else `own`. Empty is always."""
     on_error: Literal["refuse", "pass"] = "refuse"
     """When a request cannot be looked at (a form, too much to check): `refuse` answers 400."""
+    restore: Literal["text"] | None = None
+    """`text`: where the answer's text has a placeholder of this request, the client gets the value. Never in
+    arguments of tools or in URLs. Of several rules that replace a value all must say so."""
+
+    def problems(self) -> Iterable[Problem]:
+        """What is put back was replaced."""
+        if self.restore is not None and self.action != "redact":
+            yield Problem("invalid-value", "restore", ONLY_REPLACED, "remove it, or set action: redact")
 
     def snapshot(self) -> ContentRuleSnapshot:
         """What extproc needs of it."""
@@ -112,6 +125,31 @@ class ContentRule(Block):
             detectors=tuple(self.detectors),
             action=self.action,
             when_trust=tuple(self.when_trust),
+            refuses=self.on_error == "refuse",
+            restores=self.restore is not None,
+        )
+
+
+class AnswerRule(Block):
+    """What becomes of answers in which some kinds of values stand."""
+
+    detectors: list[DetectorName] = Field(min_length=1, max_length=64, json_schema_extra=UNIQUE)
+    """Built-in ones (docs/content.md) and those of `own`."""
+    action: Literal["block", "redact", "flag"]
+    """`block` ends the answer there as filtered; `redact` puts a placeholder in its place; `flag` shows it in
+    records. Where several rules name a detector, the strictest counts."""
+    window: int = Field(default=1024, ge=64, le=16384)
+    """Bytes of a streamed text that are held back at most while a value may go on. A pattern of `own`
+    always holds back so many."""
+    on_error: Literal["refuse", "pass"] = "refuse"
+    """When an answer cannot be looked at: `refuse` ends it as `block` does."""
+
+    def snapshot(self) -> AnswerRuleSnapshot:
+        """What extproc needs of it."""
+        return AnswerRuleSnapshot(
+            detectors=tuple(self.detectors),
+            action=self.action,
+            window=self.window,
             refuses=self.on_error == "refuse",
         )
 
@@ -123,7 +161,7 @@ class Content(Block):
     """Of requests: all their text, tool definitions, arguments and results included."""
     own: list[OwnDetector] = Field(default=[], max_length=32, json_schema_extra=unique_by("name"))
     """Detectors beside the built-in ones."""
-    response: ReservedObject
-    """Of answers."""
+    response: list[AnswerRule] = Field(default=[], max_length=16)
+    """Of answers, streamed or not: their text, reasoning, and arguments of tools."""
     remote: ReservedObject
     """Guardrails of your own over HTTP."""

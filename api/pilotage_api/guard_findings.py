@@ -15,10 +15,11 @@ def compile_guards(
 ) -> GuardsSnapshot | None:
     """What extproc is to enforce; None where the policy asks for nothing."""
     rules = [] if content is None else content.request
-    if not rules and not tools:
+    answers = [] if content is None else content.response
+    if not rules and not answers and not tools:
         return None
     unkept = None
-    if content is not None and rules:
+    if content is not None and (rules or answers):
         unkept = _find_in_content(content, key, find)
     made = []
     for index, rule in enumerate(tools):
@@ -37,6 +38,7 @@ def compile_guards(
         content=tuple(rule.snapshot() for rule in rules),
         own=() if content is None else tuple(one.snapshot() for one in content.own),
         tools=tuple(made),
+        answers=tuple(rule.snapshot() for rule in answers),
         unenforceable=unkept,
     )
 
@@ -45,20 +47,21 @@ def _find_in_content(content: Content, key: ResourceKey, find: Find) -> str | No
     """Tell detectors that do not exist, and that nothing can be looked for here; why rules cannot be kept."""
     at = "spec.governance.content"
     if not available():
-        find(Severity.ERROR, "not-available", NOT_AVAILABLE, key, f"{at}.request", "run on another platform")
+        find(Severity.ERROR, "not-available", NOT_AVAILABLE, key, at, "run on another platform")
         return NOT_AVAILABLE
     known = (*BUILT_IN, *(one.name for one in content.own))
-    used = {name for rule in content.request for name in rule.detectors}
+    rules = [(f"{at}.request[{index}]", rule.detectors) for index, rule in enumerate(content.request)]
+    rules += [(f"{at}.response[{index}]", rule.detectors) for index, rule in enumerate(content.response)]
+    used = {name for _, detectors in rules for name in detectors}
     unkept = None
-    for index, rule in enumerate(content.request):
-        for place, name in enumerate(rule.detectors):
+    for path, detectors in rules:
+        for place, name in enumerate(detectors):
             if name not in known:
                 near = get_close_matches(name, known, n=1)
                 fix = f"did you mean {near[0]!r}?" if near else "declare it in content.own"
                 unkept = f"there is no detector {name!r}"
-                path = f"{at}.request[{index}].detectors[{place}]"
                 message = f"{unkept}: until then the policy's requests are answered 503"
-                find(Severity.ERROR, "no-such-detector", message, key, path, fix)
+                find(Severity.ERROR, "no-such-detector", message, key, f"{path}.detectors[{place}]", fix)
     for index, one in enumerate(content.own):
         if one.name not in used:
             message, fix = "has no effect: no rule names it", "name it in a rule, or remove it"

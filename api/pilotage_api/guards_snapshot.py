@@ -24,6 +24,19 @@ class ContentRuleSnapshot(Part):
     """Values of the label `trust`; empty is always."""
     refuses: bool = True
     """Whether requests that cannot be looked at are refused."""
+    restores: bool = False
+    """Whether values come back in the answer's text in the place of their placeholders."""
+
+
+class AnswerRuleSnapshot(Part):
+    """What becomes of answers in which some kinds of values stand."""
+
+    detectors: tuple[str, ...]
+    action: Action
+    window: int
+    """Bytes."""
+    refuses: bool = True
+    """Whether answers that cannot be looked at are ended."""
 
 
 class ToolRuleSnapshot(Part):
@@ -44,5 +57,11 @@ class GuardsSnapshot(Part):
     content: tuple[ContentRuleSnapshot, ...] = ()
     own: tuple[OwnDetectorSnapshot, ...] = ()
     tools: tuple[ToolRuleSnapshot, ...] = ()
+    answers: tuple[AnswerRuleSnapshot, ...] = ()
     unenforceable: str | None = None
     """Why it cannot be kept: requests are refused instead of served without it."""
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether answers of its requests are to be looked at or changed."""
+        return bool(self.answers) or any(rule.restores for rule in self.content)

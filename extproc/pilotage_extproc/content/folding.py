@@ -63,6 +63,11 @@ class Folding:
         """UTF-8 as detectors read it."""
         return text.decode("utf-8", "replace").translate(self._folds).encode("utf-8", "replace")
 
+    def chars(self, text: str) -> tuple[str, list[int]]:
+        """The text as detectors read it, and which character of the text each of its own comes from."""
+        folded = [(fold, place) for place, char in enumerate(text) for fold in self._folds[ord(char)]]
+        return "".join([fold for fold, _ in folded]), [place for _, place in folded]
+
     def offsets(self, text: bytes, start: int, end: int) -> tuple[int, int]:
         """Where the bytes `start` to `end` of a folded text come from in the text."""
         at, came_from, begin = 0, 0, 0

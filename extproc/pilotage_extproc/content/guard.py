@@ -49,18 +49,22 @@ class ContentGuard:
         self, rules: Sequence[ContentRuleSnapshot], own: Sequence[OwnDetectorSnapshot], toolbox: Toolbox
     ) -> None:
         """Raises KeyError for a detector that there is not, `re2.error` for a pattern that RE2 refuses."""
-        self.actions: dict[str, Action] = {}
+        self.actions = strictest([(rule.detectors, rule.action) for rule in rules])
         """By detector: the strictest."""
-        for rule in rules:
-            for name in rule.detectors:
-                known = self.actions.get(name, "flag")
-                self.actions[name] = max(known, rule.action, key=_STRICTNESS.index)
         self.refuses = any(rule.refuses for rule in rules)
         """Whether a body that cannot be looked at is refused."""
         by_name = {one.name: one for one in own}
         detectors = [
-            _own(by_name[name]) if name in by_name else toolbox.catalogue.get(name) for name in self.actions
+            own_detector(by_name[name]) if name in by_name else toolbox.catalogue.get(name)
+            for name in self.actions
         ]
+        self.restored = frozenset(
+            name
+            for name in self.actions
+            if all(one.restores for one in rules if name in one.detectors and one.action == "redact")
+            and any(one.restores for one in rules if name in one.detectors)
+        )
+        """Detectors whose values come back in the text of the answer."""
         self._redacted = frozenset(name for name, action in self.actions.items() if action == "redact")
         self._scanner = toolbox.scanner([*detectors, LookAlikes()] if self._redacted else detectors)
 
@@ -87,7 +91,17 @@ class ContentGuard:
         kept.body = changed.body
 
 
-def _own(detector: OwnDetectorSnapshot) -> Detector:
+def strictest(rules: Iterable[tuple[Iterable[str], Action]]) -> dict[str, Action]:
+    """By detector: the strictest of what rules say."""
+    actions: dict[str, Action] = {}
+    for detectors, action in rules:
+        for name in detectors:
+            actions[name] = max(actions.get(name, "flag"), action, key=_STRICTNESS.index)
+    return actions
+
+
+def own_detector(detector: OwnDetectorSnapshot) -> Detector:
+    """A policy's own, ready. Raises `re2.error` for a pattern that RE2 refuses."""
     if detector.pattern is not None:
         return CustomDetector(detector.name, detector.pattern)
     return word_list(detector.name, detector.words)

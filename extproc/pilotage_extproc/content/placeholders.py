@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from pilotage_extproc.content.patterns import compiled
@@ -27,17 +27,24 @@ class Placeholders:
         self._key = key
         self._scope = b"%d %b%d %b" % (len(tenant), tenant, len(session), session)
         self._values: dict[str, tuple[str, bytes]] = {}
+        self._originals: dict[str, tuple[str, str]] = {}
 
-    def name(self, kind: str, value: bytes) -> str:
-        """The placeholder of a value."""
+    def name(self, kind: str, value: bytes, original: str | None = None) -> str:
+        """The placeholder of a value; `original` is what stands in the body, where that is one text."""
         found = hashlib.blake2b(key=self._key, digest_size=32)
         found.update(b"%b%b\x00%b" % (self._scope, kind.encode(), value))
         digest = base64.b32encode(found.digest()).decode().rstrip("=").lower()
         for letters in range(_LETTERS, len(digest) + 1):
             name = f"[{kind.upper()}_{digest[:letters]}]"
             if self._values.setdefault(name, (kind, value)) == (kind, value):
+                if original is not None:
+                    self._originals.setdefault(name, (kind, original))
                 return name
         raise AssertionError("two values have one digest")
+
+    def originals(self, kinds: Collection[str]) -> dict[str, str]:
+        """What stood in the body first in the place of each placeholder of these kinds."""
+        return {name: text for name, (kind, text) in self._originals.items() if kind in kinds}
 
     def made(self, name: str) -> bool:
         """Whether it stands for a value of this request."""

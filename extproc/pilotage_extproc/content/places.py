@@ -19,16 +19,23 @@ class Place:
     __slots__ = ("_outer", "_raw", "_table", "depth", "is_number", "start", "text")
 
     def __init__(
-        self, raw: bytes, start: int, outer: "Place | None" = None, *, is_number: bool = False
+        self,
+        raw: bytes,
+        start: int,
+        outer: "Place | None" = None,
+        *,
+        is_number: bool = False,
+        is_plain: bool = False,
     ) -> None:
-        """`raw` stands at `start` of the body, or of the text of `outer`."""
+        """`raw` stands at `start` of the body, or of the text of `outer`; a plain one is no JSON."""
         self._raw = raw
         self.start = start
         self._outer = outer
         self.is_number = is_number
         self.depth: int = 0 if outer is None else outer.depth + 1
         """Strings that it is within."""
-        self.text: bytes = orjson.loads(b'"%b"' % raw).encode() if b"\\" in raw else raw
+        escaped = not is_plain and b"\\" in raw
+        self.text: bytes = orjson.loads(b'"%b"' % raw).encode() if escaped else raw
         self._table: tuple[list[int], list[int]] | None = None
 
     @property

@@ -53,6 +53,8 @@ class _Cut(NamedTuple):
     place: Place
     at: int
     """Where it begins in the text of the place."""
+    stop: int
+    """Where it ends there."""
 
 
 def redaction(
@@ -87,7 +89,7 @@ def _cuts(found: Found, into: list[_Cut]) -> Iterator[None]:
     for index, (place, start, end) in enumerate(found.pieces):
         yield from place.prepared()
         begin, stop = place.written(start, end)
-        into.append(_Cut(begin, stop, found, index == 0, place, start))
+        into.append(_Cut(begin, stop, found, index == 0, place, start, end))
 
 
 def _edits(cuts: Iterable[_Cut], names: Placeholders) -> list[Edit]:
@@ -116,8 +118,15 @@ def _edit(group: list[_Cut], names: Placeholders) -> Edit:
     )
     if leading.end - leading.start < end - start:
         values = sorted({one.found.value for one in group})
-    name = names.name(leading.found.kind, b"\x00".join(values)).encode()
-    return Edit(start, end, _quoted(name, leading))
+    name = names.name(leading.found.kind, b"\x00".join(values), _original(group, leading, start, end))
+    return Edit(start, end, _quoted(name.encode(), leading))
+
+
+def _original(group: list[_Cut], leading: _Cut, start: int, end: int) -> str | None:
+    """The text that goes, where it is of one place and nothing of it stands elsewhere."""
+    if (leading.start, leading.end) != (start, end) or any(len(one.found.pieces) > 1 for one in group):
+        return None
+    return leading.place.text[leading.at : leading.stop].decode("utf-8", "replace")
 
 
 def _quoted(name: bytes, cut: _Cut) -> bytes:

@@ -126,6 +126,12 @@ class Scanner:
         yield from self._read(chunk, scan)
         yield from self._across(run, scan)
 
+    def text_steps(self, text: bytes, scan: Scan) -> Iterator[None]:
+        """Scan a text that is no JSON; pieces found are of it. Raises TooMuchToCheckError."""
+        chunk = _Chunk()
+        chunk.add(Place(text, 0, is_plain=True))
+        yield from self._read(chunk, scan)
+
     def _across(self, run: list[Place], scan: Scan) -> Iterator[None]:
         """What stands partly in one part of text and partly in the next."""
         if len(run) < 2:

@@ -61,6 +61,8 @@ class RequestHead:
     """Which hosted providers the gateway that asks can send it to."""
     received_at: float = 0.0
     """Monotonic seconds."""
+    answer_passes: bool = True
+    """Whether the gateway sends the answer through the picker, should a policy ask for that."""
     vouched: Vouched = NOT_VOUCHED
     """What the gateway itself says of the client."""
 

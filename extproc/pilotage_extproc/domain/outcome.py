@@ -61,6 +61,8 @@ class Outcome:
     """Digest of a conversation that is with `upstream_model` now; of an outcome that says only that."""
     translation: tuple[str, ...] = ()
     """What a translation for the provider that answered left out: names of fields, never their text."""
+    answer_content: tuple[str, ...] = ()
+    """What rules on content found in the answer: `detector:action:count`, never values."""
     counted_output: int | None = None
     """Pieces of output that Envoy counted in a stream; asked for where the answer is paid for."""
     holder: str | None = None

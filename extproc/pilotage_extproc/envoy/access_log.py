@@ -59,9 +59,12 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     ours = metadata.get(contract.PILOTAGE_NAMESPACE)
     decision = owner = ""
     holder = None
+    answer_content: tuple[str, ...] = ()
     if ours is not None:
         decision, owner = _text(ours.fields, contract.DECISION), _text(ours.fields, contract.OWNER)
         holder = _text(ours.fields, contract.HOLDER) or None
+        if contract.ANSWER_CONTENT in ours.fields:
+            answer_content = tuple(_text(ours.fields, contract.ANSWER_CONTENT).split(","))
     read = metadata.get(contract.USAGE_NAMESPACE)
     usage, response_id, stream_error, counted_output = _NO_USAGE, None, None, None
     translation: tuple[str, ...] = ()
@@ -100,6 +103,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         translation=translation,
         counted_output=counted_output,
         holder=holder,
+        answer_content=answer_content,
     )
     return LoggedRequest(outcome, owner)
 

@@ -106,6 +106,8 @@ USUAL_IDLE: Final = "0"
 READ_OVERFLOW: Final = "read_overflow"
 """Key: there (with `FLAG`) where the next is tried after a prompt that is too long: Envoy looks for it in
 answers of 400 and 413."""
+ANSWER_CONTENT: Final = "answer"
+"""Key, written behind an answer that was looked at: what was found, `detector:action:count`, with commas."""
 COUNT_OUTPUT: Final = "count_output"
 """Key: there (with `FLAG`) where the answer is counted or paid for: Envoy counts the pieces of output in a
 stream, for when it is cut before it says its usage."""

@@ -6,12 +6,14 @@ from typing import Final
 
 from pilotage_api import content_rules
 from pilotage_api.guards_snapshot import (
+    AnswerRuleSnapshot,
     ContentRuleSnapshot,
     GuardsSnapshot,
     OwnDetectorSnapshot,
     ToolRuleSnapshot,
 )
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.content.answers.rules import AnswerRules
 from pilotage_extproc.content.guard import ContentGuard, Toolbox
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.request.plan import Plan
@@ -21,6 +23,7 @@ from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.rules.tool_bounds import ToolBounds
 from pilotage_extproc.stages.check_content import CheckContent
 from pilotage_extproc.stages.check_tools import CheckTools
+from pilotage_extproc.stages.guard_answer import GuardAnswer
 from pilotage_extproc.stages.refuse import Refuse
 from pilotage_extproc.state.tool_sets import ToolSets
 
@@ -50,6 +53,10 @@ class Guarding:
             tuple[tuple[ContentRuleSnapshot, ...], tuple[OwnDetectorSnapshot, ...]], CheckContent
         ] = {}
         self._tool_stages: dict[tuple[str, tuple[ToolRuleSnapshot, ...]], CheckTools] = {}
+        self._answer_stages: dict[
+            tuple[tuple[AnswerRuleSnapshot, ...], tuple[OwnDetectorSnapshot, ...], frozenset[str]],
+            GuardAnswer,
+        ] = {}
         self._floor = tuple(rule.snapshot() for rule in settings.governance.content.request)
         self.floor: tuple[Stage, ...] = self._content(self._floor, None, _GATEWAY)
         """What is kept for every request."""
@@ -64,9 +71,10 @@ class Guarding:
             if not rule.when_trust or not set(rule.when_trust).isdisjoint(trusts)
         )
         content = self._content((*self._floor, *own), guards, policy) if own else self.floor
+        answer = self._answer(content, guards, policy)
         tools = self._tools(guards.tools, policy)
         rest = tuple(stage for stage in plan.governance if stage not in self.floor)
-        return replace(plan, governance=(*content, *tools, *rest))
+        return replace(plan, governance=(*content, *answer, *tools, *rest))
 
     def _content(
         self, rules: tuple[ContentRuleSnapshot, ...], guards: GuardsSnapshot | None, policy: str
@@ -83,6 +91,23 @@ class Guarding:
             self._content_stages[rules, own] = known
         return (known,)
 
+    def _answer(self, content: tuple[Stage, ...], guards: GuardsSnapshot, policy: str) -> tuple[Stage, ...]:
+        """What looks at answers, or puts back what these stages replace; nothing where none is asked for."""
+        restored = frozenset(
+            name for stage in content if isinstance(stage, CheckContent) for name in stage.restored
+        )
+        if not guards.answers and not restored:
+            return ()
+        if not content_rules.available():
+            return (Refuse(policy, content_rules.NOT_AVAILABLE),)
+        key = guards.answers, guards.own, restored
+        known = self._answer_stages.get(key)
+        if known is None:
+            self._forget_if_many()
+            rules = AnswerRules(guards.answers, guards.own, self._toolbox) if guards.answers else None
+            known = self._answer_stages[key] = GuardAnswer(rules, restored, self._key)
+        return (known,)
+
     def _tools(self, rules: tuple[ToolRuleSnapshot, ...], policy: str) -> tuple[Stage, ...]:
         if not rules:
             return ()
@@ -96,6 +121,8 @@ class Guarding:
 
     def _forget_if_many(self) -> None:
         """Indexes are built anew with each change of endpoints: what rules ask for is kept, and bounded."""
-        if len(self._content_stages) + len(self._tool_stages) >= _MOST_KEPT:
-            self._content_stages.clear()
-            self._tool_stages.clear()
+        content, tools, answers = self._content_stages, self._tool_stages, self._answer_stages
+        if len(content) + len(tools) + len(answers) >= _MOST_KEPT:
+            content.clear()
+            tools.clear()
+            answers.clear()

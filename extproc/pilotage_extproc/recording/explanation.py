@@ -211,6 +211,10 @@ def _outcome(record: DecisionRecord) -> dict[str, Any] | None:
         "flags": list(outcome.response_flags),
         "streamError": outcome.stream_error,
         "translation": list(outcome.translation),
+        "content": [
+            {"detector": detector, "action": action, "count": int(count)}
+            for detector, action, count in (one.split(":") for one in outcome.answer_content)
+        ],
         "usage": {
             "inputTokens": usage.input_tokens,
             "cachedInputTokens": usage.cached_input_tokens,

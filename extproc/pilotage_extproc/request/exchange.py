@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar, cast
 
+from pilotage_extproc.content.answers.work import AnswerWork
+from pilotage_extproc.content.placeholders import Placeholders
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
 from pilotage_extproc.dialects.splice import Edit
 from pilotage_extproc.dialects.stream_usage import UsageEdit
@@ -59,6 +61,7 @@ class Exchange:
         "_patience",
         "_ranking",
         "_route",
+        "answer",
         "attempts",
         "body",
         "budget_edits",
@@ -78,6 +81,7 @@ class Exchange:
         "new_body",
         "outcome",
         "output_counted",
+        "placeholders",
         "plan",
         "received_at",
         "skipped",
@@ -98,6 +102,10 @@ class Exchange:
         """Whether the body is not the client's any more."""
         self.handled: tuple[Handled, ...] = ()
         """What rules on content found in it."""
+        self.placeholders: Placeholders | None = None
+        """Of what was replaced in it."""
+        self.answer: AnswerWork | None = None
+        """What its policy asks of its answer: until the pick, whose stream takes it along."""
         self.document = NO_DOCUMENT
         self.identity = ANONYMOUS
         self.cache_salt: str | None = None
@@ -207,6 +215,14 @@ class Exchange:
         """Rules on content have been kept."""
         self.handled = handled
 
+    def named(self, placeholders: Placeholders) -> None:
+        """Values in it have names."""
+        self.placeholders = placeholders
+
+    def answered_by(self, work: AnswerWork) -> None:
+        """Its answer is to be looked at, or changed."""
+        self.answer = work
+
     def bound_to(self, address: str) -> None:
         """Only this server can answer."""
         self.fixed_address = address
@@ -270,6 +286,8 @@ class Exchange:
         self.budget_edits = ()
         self.new_body = None
         self.attempts = ()
+        self.placeholders = None
+        self.answer = None
 
     def chosen(self, choice: Choice, conversation: int | None, edits: tuple[Edit, ...]) -> None:
         """Why it goes there, by its rule's objective."""
@@ -322,6 +340,8 @@ class Exchange:
         self.call = _UNREAD
         self.body = b""
         self._arrived = None
+        self.placeholders = None
+        self.answer = None
         self.document = NO_DOCUMENT
         self.features = NO_FEATURES
         self._ranking = None

@@ -116,9 +116,12 @@ class IndexBuilder:
         exact: dict[str, list[PolicyEntry]] = {}
         globs: list[PolicyEntry] = []
         any_model: list[PolicyEntry] = []
+        reads_answers: list[PolicyEntry] = []
         for route in snapshot.routes:
             pattern = glob_pattern(route.model) if route.glob and route.model is not None else None
             entry = PolicyEntry(make.policy(route), route.path, route.headers, pattern)
+            if route.guards is not None and route.guards.reads_answers:
+                reads_answers.append(entry)
             if route.model is None:
                 any_model.append(entry)
             elif route.glob:
@@ -151,6 +154,7 @@ class IndexBuilder:
             fixed_plan=make.plan(self._plans.in_pool),
             keywords=KeywordSets({one.name: one.words for one in snapshot.keywords}),
             tenants={one.name: TenantRules.of(one) for one in snapshot.tenants},
+            answer_ways=tuple(reads_answers),
         )
 
 

@@ -72,6 +72,8 @@ class RoutingIndex:
     """Of all policies together; names are `namespace/policy/set`."""
     tenants: dict[str, TenantRules] = field(default_factory=dict)
     """By name; empty where no resource says which there are."""
+    answer_ways: tuple[PolicyEntry, ...] = ()
+    """Ways into policies that look at answers, or change them."""
     _fixed: dict[tuple[str, str, bool], Rule] = field(default_factory=dict)
     """Rules within a pool, by model as the request names it."""
     _laxer: dict[tuple[Policy, Policy], bool] = field(default_factory=dict)
@@ -98,6 +100,11 @@ class RoutingIndex:
             if entry.matches(path, headers) and entry.policy not in given:
                 yield entry.policy
                 given.add(entry.policy)
+
+    def may_read_answer(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a policy that looks at answers may match a request, whatever its body says."""
+        ways = self.answer_ways
+        return bool(ways) and any(entry.matches(path, headers) for entry in ways)
 
     def outranks(self, policy: Policy, stricter: Policy) -> bool:
         """Whether a policy lets anything through that one which comes after it would not."""
@@ -145,6 +152,10 @@ class CurrentIndex:
     def index(self) -> RoutingIndex:
         """The index in force."""
         return self._index
+
+    def may_read_answer(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Of the index in force."""
+        return self._index.may_read_answer(path, headers)
 
     def install(self, index: RoutingIndex) -> None:
         """Follow this index from the next request on."""

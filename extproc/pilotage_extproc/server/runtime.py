@@ -138,6 +138,7 @@ class Runtime:
             settle=self.settler.stream_end,
             response_began=self.settler.response_began,
             clock=clock,
+            may_read_answer=self.deciding.current.may_read_answer,
             identity=identity,
             message_timeout_seconds=settings.message_timeout_seconds,
         )

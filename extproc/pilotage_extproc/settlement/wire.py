@@ -11,7 +11,7 @@ _FIELDS: Final = frozenset(field.name for field in fields(Outcome))
 _USAGE_FIELDS: Final = frozenset(field.name for field in fields(TokenUsage))
 _OPTIONAL: Final = tuple([field.name for field in fields(Outcome) if field.default is not MISSING])
 _REQUIRED: Final = tuple([field.name for field in fields(Outcome) if field.default is MISSING])
-_LISTS: Final = frozenset({"response_flags", "translation"})
+_LISTS: Final = frozenset({"answer_content", "response_flags", "translation"})
 
 
 def encode_outcomes(outcomes: list[Outcome]) -> bytes:

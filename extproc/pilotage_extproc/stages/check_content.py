@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Iterator
 from typing import ClassVar, Final
 
 from pilotage_extproc.content.guard import ContentGuard, Kept
-from pilotage_extproc.content.placeholders import Placeholders
 from pilotage_extproc.content.redaction import StillThereError
 from pilotage_extproc.content.scan import TooMuchToCheckError
 from pilotage_extproc.dialects.call import BodyForm
@@ -13,8 +12,8 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.handled import MOST_PLACES, Handled
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.stages.conversation import conversation_of
 from pilotage_extproc.stages.parse import read_body
+from pilotage_extproc.stages.placeholders import placeholders_of
 from pilotage_extproc.stages.turns import in_turns
 
 _STEP: Final = "content"
@@ -30,6 +29,11 @@ class CheckContent(Step):
         self._guard = guard
         self._key = key
 
+    @property
+    def restored(self) -> frozenset[str]:
+        """Detectors whose values come back in the text of the answer."""
+        return self._guard.restored
+
     def apply(self, exchange: Exchange) -> Awaitable[None] | None:
         """Look at all of its text. Raises RequestRefused (400), which says what was found and no more."""
         dialect = DIALECTS.get(exchange.call.kind)
@@ -40,17 +44,15 @@ class CheckContent(Step):
         return in_turns(self._work(exchange, kept), lambda: self._take(exchange, kept))
 
     def _work(self, exchange: Exchange, kept: Kept) -> Iterator[None]:
+        names = placeholders_of(exchange, self._key, changes=self._guard.changes)
+        if self._guard.restored:
+            exchange.named(names)
         try:
-            yield from self._guard.steps(kept, self._names(exchange))
+            yield from self._guard.steps(kept, names)
         except TooMuchToCheckError:
             self._cannot(exchange, "has more that looks like a value than is checked")
         except StillThereError:
             self._cannot(exchange, "has values that overlap too often to be replaced")
-
-    def _names(self, exchange: Exchange) -> Placeholders:
-        tenant = exchange.identity.tenant.encode("utf-8", "surrogatepass")
-        conversation = conversation_of(exchange) if self._guard.changes else None
-        return Placeholders(self._key, tenant, b"" if conversation is None else b"%d" % conversation)
 
     def _cannot(self, exchange: Exchange, why: str) -> None:
         if self._guard.refuses:

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from envoy.config.core.v3 import base_pb2
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from google.protobuf.message import DecodeError
 
@@ -112,6 +113,7 @@ def read_head(
     envoy: str | None,
     pool: str | None = None,
     reach: Reach = Reach.SERVERS,
+    answer_passes: bool = True,
     received_at: float,
     vouched: Vouched = NOT_VOUCHED,
 ) -> RequestHead:
@@ -126,6 +128,7 @@ def read_head(
         pool=pool,
         reach=reach,
         received_at=received_at,
+        answer_passes=answer_passes,
         vouched=vouched,
     )
 
@@ -239,6 +242,18 @@ def request_headers_continue(remove: Sequence[str] = ()) -> bytes:
     return _serialized(response)
 
 
+def _with_answer() -> bytes:
+    """Added to an answer to request headers: the response passes here too, unless the stream has ended."""
+    response = ext_proc_pb2.ProcessingResponse()
+    mode, override = processing_mode_pb2.ProcessingMode, response.mode_override
+    override.request_header_mode = override.response_header_mode = mode.SEND
+    override.request_body_mode = mode.BUFFERED
+    override.request_trailer_mode = mode.SKIP
+    override.response_body_mode = mode.FULL_DUPLEX_STREAMED
+    override.response_trailer_mode = mode.SEND
+    return _serialized(response)
+
+
 def _constant(field: str) -> bytes:
     response = ext_proc_pb2.ProcessingResponse()
     getattr(response, field).SetInParent()
@@ -254,6 +269,7 @@ def wait_for(seconds: float) -> bytes:
     return _serialized(response)
 
 
+WITH_ANSWER = _with_answer()
 CONTINUE_REQUEST_HEADERS = request_headers_continue()
 CONTINUE_ATTEMPT_HEADERS = _constant("request_headers")
 CONTINUE_REQUEST_TRAILERS = _constant("request_trailers")

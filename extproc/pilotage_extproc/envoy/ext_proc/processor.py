@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from pilotage_api.identity_settings import IdentitySettings
@@ -52,6 +52,7 @@ class Processor:
         settle: Callable[[Outcome], None],
         response_began: Callable[[str, str, str], None],
         clock: Callable[[], float] = time.monotonic,
+        may_read_answer: Callable[[str, Mapping[str, str]], bool] = lambda _path, _headers: False,
         identity: IdentitySettings | None = None,
         message_timeout_seconds: float = 5.0,
     ) -> None:
@@ -62,6 +63,8 @@ class Processor:
         self.settle = settle
         self.response_began = response_began
         self.clock = clock
+        self.may_read_answer = may_read_answer
+        """Whether a policy that looks at answers may match a request of this path and these headers."""
         self.vouching = Vouching(identity)
         self.stripped = stripped(identity)
         """Request headers that no server sees, beside those that none ever does."""

@@ -1,6 +1,7 @@
 """One ext_proc stream: a request in, the pick out, and its response where the gateway sends that too.
 
-The bundled Envoy sends its body buffered and never its response; its stream ends with the pick.
+The bundled Envoy sends its body buffered, and its response only where a policy looks at answers: else its
+stream ends with the pick.
 Third-party gateways send full-duplex or buffered bodies and may send the response too.
 """
 
@@ -9,13 +10,18 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
+
+from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.dialects.table import error_shape
 from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
+from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.answer_filter import AnswerFilter
 from pilotage_extproc.envoy.ext_proc.messages import BodyMode
 from pilotage_extproc.envoy.ext_proc.pieces import Pieces
 from pilotage_extproc.envoy.ext_proc.response import ResponseFollower
@@ -49,6 +55,7 @@ class RequestStream:
         self._processor = processor
         self._stream = stream
         self._asker = asker
+        self._passes = False
         self._mode = BodyMode.FULL_DUPLEX_STREAMED if asker.envoy is None else BodyMode.BUFFERED
         self._held_bytes = 0
         self._expected_bytes = 0
@@ -57,6 +64,8 @@ class RequestStream:
         self._error_shape = ErrorShape.OPENAI
         self._request_id: str | None = None
         self._outcome = Outcome.abandoned()
+        self._work: AnswerWork | None = None
+        """What is done about the answer."""
 
     def refusal(self, refused: RequestRefused) -> bytes:
         """The answer to a refused request, as its client's API has errors."""
@@ -83,11 +92,14 @@ class RequestStream:
             self._mode = BodyMode(first.protocol_config.request_body_mode)
         processor, asker = self._processor, self._asker
         began_at = processor.clock()
+        response_mode = BodyMode(first.protocol_config.response_body_mode)
+        self._passes = self._answer_passes(first, response_mode)
         head = messages.read_head(
             first,
             envoy=asker.envoy,
             pool=asker.pool,
             reach=asker.reach,
+            answer_passes=self._passes,
             received_at=began_at,
             vouched=processor.vouching.read(first, bundled=asker.envoy is not None),
         )
@@ -103,13 +115,21 @@ class RequestStream:
         if shown is None:
             return self._outcome
         self._exchange = None  # from here on its outcome settles it
-        if asker.envoy is None:
-            mode = BodyMode(first.protocol_config.response_body_mode)
+        if asker.envoy is None or self._work is not None:
             self._drop_head()
             del first, head
             holder = exchange.identity.holder()
-            await self._follow_response(exchange.decision.id, began_at, shown, mode, holder)
+            await self._follow_response(exchange.decision.id, began_at, shown, response_mode, holder)
         return self._outcome
+
+    def _answer_passes(self, first: ext_proc_pb2.ProcessingRequest, mode: BodyMode) -> bool:
+        """Whether the response comes here, should a policy look at it."""
+        if self._asker.envoy is None:
+            return mode is BodyMode.FULL_DUPLEX_STREAMED
+        if self._asker.contract != contract.CONTRACT or first.request_headers.end_of_stream:
+            return False
+        headers = messages.header_map(first.request_headers.headers.headers)
+        return self._processor.may_read_answer(headers.get(":path", "").partition("?")[0], headers)
 
     def close(self, outcome: Outcome) -> None:
         """Give back what the stream held; a request without a pick ends with this outcome."""
@@ -137,11 +157,13 @@ class RequestStream:
         headers = exchange.head.headers
         self._expected_bytes = await self._processor.bodies.expect(headers)
         further = messages.further_inputs(headers) if self._asker.envoy is None else None
-        await self._stream.write(
+        answer = (
             messages.request_headers_continue((*self._processor.stripped, *further))
             if further
             else self._processor.continues
         )
+        with_response = self._passes and self._asker.envoy is not None
+        await self._stream.write(answer + messages.WITH_ANSWER if with_response else answer)
         raw = await self._stream.read()
         if raw is None:
             return None  # the client left while it sent its body
@@ -196,6 +218,7 @@ class RequestStream:
         else:
             message = picks.bundled(exchange, shown, on_body=on_body, contract=self._asker.contract)
         sent = exchange.body if exchange.new_body is None else exchange.new_body
+        self._work = exchange.answer
         exchange.release()
         await self._stream.write(message)
         del message
@@ -221,21 +244,32 @@ class RequestStream:
     async def _follow_response(
         self, decision_id: str, began_at: float, shown: dict[str, str], mode: BodyMode, holder: str
     ) -> None:
-        processor = self._processor
+        processor, foreign = self._processor, self._asker.envoy is None
         response = ResponseFollower(
             self._stream,
             decision_id,
             began_at=began_at,
             full_duplex=mode is BodyMode.FULL_DUPLEX_STREAMED,
-            headers=shown,
+            headers=shown if foreign else {},
             clock=processor.clock,
             holder=holder,
             on_response_began=processor.response_began,
+            answer=None if self._work is None else AnswerFilter(self._work, self._has_room),
+            reads=foreign,
         )
+        self._work = None
         try:
             await response.run()
         finally:
-            processor.response_ended(response.outcome(), seen=response.seen)
+            if foreign:
+                processor.response_ended(response.outcome(), seen=response.seen)
+
+    def _has_room(self, more_bytes: int) -> bool:
+        try:
+            self._hold(more_bytes)
+        except RequestRefused:
+            return False
+        return True
 
     async def _ask_patience(self, seconds: float) -> None:
         """The gateway's timeout begins anew, and is as long as the wait and the usual one together."""

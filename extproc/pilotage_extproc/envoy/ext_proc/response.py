@@ -6,12 +6,16 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.envoy.ext_proc.answer_filter import AnswerFilter
 from pilotage_extproc.envoy.ext_proc.usage_reader import ResponseReader
 from pilotage_extproc.transport.contract import Stream
 
 
 class ResponseFollower:
-    """Passes a response through unchanged and reads status, served endpoint and usage out of it."""
+    """Passes a response through and reads status, served endpoint and usage out of it.
+
+    It goes on unchanged, unless a policy looks at it.
+    """
 
     def __init__(
         self,
@@ -24,9 +28,13 @@ class ResponseFollower:
         clock: Callable[[], float],
         holder: str,
         on_response_began: Callable[[str, str, str], None],
+        answer: AnswerFilter | None = None,
+        reads: bool = True,
     ) -> None:
         """`on_response_began` gets the id of a stored response and its endpoint, once both are known, and
         `holder`: whose it is.
+
+        `reads` says whether usage and ids are read: the bundled Envoy does that itself.
         """
         self.seen = False
         """Whether the gateway sent response headers at all."""
@@ -38,6 +46,8 @@ class ResponseFollower:
         self._clock = clock
         self._holder = holder
         self._on_response_began = on_response_began
+        self._answer = answer
+        self._reads = reads
         self._began = False
         self._http_status = 0
         self._served: str | None = None
@@ -58,6 +68,8 @@ class ResponseFollower:
                 ended = await self._body(message)
             elif message.HasField("response_trailers"):
                 ended = True
+                if self._answer is not None and await self._pass(b"", last=True, trailers=True):
+                    return
                 await self._stream.write(messages.CONTINUE_RESPONSE_TRAILERS)
             # anything of the request after its end is a duplicate: ignored
 
@@ -68,7 +80,13 @@ class ResponseFollower:
         self._http_status = int(status) if status.isdigit() else 0
         self._served = messages.served_endpoint(message)
         content_type = headers.get("content-type", "")
-        self._reader = ResponseReader(event_stream=content_type.startswith("text/event-stream"))
+        if self._reads:
+            self._reader = ResponseReader(event_stream=content_type.startswith("text/event-stream"))
+        if self._answer is not None and not message.response_headers.end_of_stream:
+            instead = self._answer.begin(self._http_status, headers)
+            if instead is not None:
+                await self._stream.write(instead)
+                return True
         await self._stream.write(
             messages.response_headers_with(self._told) if self._told else messages.CONTINUE_RESPONSE_HEADERS
         )
@@ -84,12 +102,31 @@ class ResponseFollower:
                 self._began = True
                 self._on_response_began(self._reader.response_id, self._served, self._holder)
         end_of_stream = bool(body.end_of_stream)
+        if self._answer is not None:
+            return await self._pass(body.body, last=end_of_stream)
         if self._full_duplex:
             for chunk in messages.streamed_chunks(body.body, end_of_stream=end_of_stream, response=True):
                 await self._stream.write(chunk)
         else:
             await self._stream.write(messages.CONTINUE_RESPONSE_BODY)
         return end_of_stream
+
+    async def _pass(self, body: bytes, *, last: bool, trailers: bool = False) -> bool:
+        """Send on what of the next bytes may go on; whether the response has ended with that."""
+        answer, out = self._answer, list[bytes]()
+        assert answer is not None
+        work = answer.passed(body, out, last=last)
+        if work is not None:
+            await work
+        ended = answer.ended or (last and not trailers)
+        if not ended and not any(out):
+            return False
+        sent = list(messages.streamed_chunks(b"".join(out), end_of_stream=ended, response=True))
+        if last or ended:
+            sent[-1] += answer.metadata()
+        for chunk in sent:
+            await self._stream.write(chunk)
+        return ended
 
     def outcome(self) -> Outcome:
         """What became of the request, as far as it was seen."""
@@ -110,4 +147,5 @@ class ResponseFollower:
             response_id=response_id,
             stream_error=stream_error,
             holder=self._holder or None,
+            answer_content=() if self._answer is None else self._answer.said(),
         )

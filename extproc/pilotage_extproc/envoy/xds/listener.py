@@ -180,6 +180,8 @@ def _picker(settings: GatewaySettings, envoy_name: str) -> Fields:
                 "responseTrailerMode": "SKIP",
             },
             "mutationRules": {"allowAllRouting": True, "allowEnvoy": True},
+            # of requests whose policy looks at the answer
+            "allowModeOverride": True,
             "metadataOptions": metadata,
             **({"requestAttributes": [names.SOURCE_ADDRESS]} if trusts else {}),
         },
