@@ -22,6 +22,7 @@ from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.prompt_findings import find_unfound_features
 from pilotage_api.queue_findings import find_idle_queues
+from pilotage_api.remote_guard_findings import find_in_remote_guards
 from pilotage_api.require import labels_of
 from pilotage_api.residency import find_in_labels
 from pilotage_api.routepolicy import RoutePolicy
@@ -109,6 +110,7 @@ def compile_resources(
     )
     _find_in_settings(settings, pools, find)
     find_in_identity(settings.governance.identity, in_cluster=in_cluster, find=find)
+    find_in_remote_guards(policies, settings, in_cluster=in_cluster, find=find)
     find_unfound_features(routes, settings.prompt_features, find)
     find_unlabelled_gains(policies, settings, find)
     find_idle_queues(pools, policies, routes, find)

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from pilotage_api.guards_snapshot import AnswerRuleSnapshot, ContentRuleSnapshot, OwnDetectorSnapshot
+from pilotage_api.remote_guard import RemoteGuard
 from pilotage_api.resource import (
     DNS_LABEL,
     UNIQUE,
     Block,
     LabelValue,
     Problem,
-    ReservedObject,
     cel,
     unique_by,
 )
@@ -163,5 +163,5 @@ class Content(Block):
     """Detectors beside the built-in ones."""
     response: list[AnswerRule] = Field(default=[], max_length=16)
     """Of answers, streamed or not: their text, reasoning, and arguments of tools."""
-    remote: ReservedObject
-    """Guardrails of your own over HTTP."""
+    remote: list[RemoteGuard] = Field(default=[], max_length=4, json_schema_extra=unique_by("url"))
+    """Guardrails of your own over HTTP; asked about each request behind the rules above and `tools`."""

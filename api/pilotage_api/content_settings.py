@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from pilotage_api.content_rules import BUILT_IN
+from pilotage_api.guard_hosts import GuardHost
 from pilotage_api.guards_snapshot import ContentRuleSnapshot
 from pilotage_api.settings_part import SettingsPart
 
@@ -40,3 +41,6 @@ class ContentSettings(SettingsPart):
     placeholder_key_file: str | None = None
     """File with at least 32 bytes: all pickers that have it give a value the same placeholder. Without it
     each process has a key of its own."""
+    guards: tuple[GuardHost, ...] = ()
+    """Hosts of remote guards that policies may name, with their labels. In a cluster none but these; outside
+    one, empty is any, without labels."""

@@ -76,10 +76,8 @@ def ip_problem(ip: Ip, settings: ProviderSettings, *, in_cluster: bool) -> str:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     inner = _inner(ip)
-    if in_cluster and any(one.is_loopback or one.is_link_local for one in (ip, inner or ip)):
-        return f"{ip} is a loopback or link-local address"
-    if in_cluster and (ip in _METADATA or inner in _METADATA):
-        return f"{ip} is a cloud's metadata service"
+    if in_cluster and (forbidden := _forbidden(ip, inner)):
+        return forbidden
     if any(ip in network for network in map(ipaddress.ip_network, settings.networks)):
         return ""
     outside = ip.is_global and not ip.is_multicast and ip not in _METADATA
@@ -87,6 +85,23 @@ def ip_problem(ip: Ip, settings: ProviderSettings, *, in_cluster: bool) -> str:
         outside = outside and ip in _UNICAST
     if inner is not None or not outside:
         return f"{ip} is not an address of the public internet, nor in one of providers.networks"
+    return ""
+
+
+def never_in_cluster(address: str) -> str:
+    """Why nothing a cluster's user names may be asked at an IP address; empty where it may, and for names."""
+    ip = _ip(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return "" if ip is None else _forbidden(ip, _inner(ip))
+
+
+def _forbidden(ip: Ip, inner: ipaddress.IPv4Address | None) -> str:
+    for one in (ip, inner or ip):
+        if one.is_loopback or one.is_link_local or one.is_unspecified or one.is_multicast:
+            return f"{ip} is a loopback or link-local address"
+        if one in _METADATA:
+            return f"{ip} is a cloud's metadata service"
     return ""
 
 

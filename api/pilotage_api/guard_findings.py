@@ -16,10 +16,11 @@ def compile_guards(
     """What extproc is to enforce; None where the policy asks for nothing."""
     rules = [] if content is None else content.request
     answers = [] if content is None else content.response
-    if not rules and not answers and not tools:
+    remote = [] if content is None else content.remote
+    if not rules and not answers and not tools and not remote:
         return None
     unkept = None
-    if content is not None and (rules or answers):
+    if content is not None and (rules or answers or any(guard.receives == "redacted" for guard in remote)):
         unkept = _find_in_content(content, key, find)
     made = []
     for index, rule in enumerate(tools):
@@ -39,6 +40,7 @@ def compile_guards(
         own=() if content is None else tuple(one.snapshot() for one in content.own),
         tools=tuple(made),
         answers=tuple(rule.snapshot() for rule in answers),
+        remote=tuple(guard.snapshot() for guard in remote),
         unenforceable=unkept,
     )
 

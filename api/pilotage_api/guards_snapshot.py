@@ -51,6 +51,19 @@ class ToolRuleSnapshot(Part):
     one_call: bool = False
 
 
+class RemoteGuardSnapshot(Part):
+    """A service that is asked about each request."""
+
+    url: str
+    timeout_seconds: float
+    refuses: bool = True
+    """Whether requests that it says nothing of are refused."""
+    redacted: bool = True
+    """Whether values that detectors find are replaced in what it is sent."""
+    max_bytes: int
+    max_concurrent: int
+
+
 class GuardsSnapshot(Part):
     """What a policy asks for beside limits and budgets."""
 
@@ -58,6 +71,7 @@ class GuardsSnapshot(Part):
     own: tuple[OwnDetectorSnapshot, ...] = ()
     tools: tuple[ToolRuleSnapshot, ...] = ()
     answers: tuple[AnswerRuleSnapshot, ...] = ()
+    remote: tuple[RemoteGuardSnapshot, ...] = ()
     unenforceable: str | None = None
     """Why it cannot be kept: requests are refused instead of served without it."""
 

@@ -49,6 +49,7 @@ class Refusal(Enum):
     COST_NOT_BOUNDED = (400, "invalid_request_error", "cost_not_bounded")
     NOT_ISOLATED = (400, "invalid_request_error", "not_isolated")
     LIMITS_AWAY = (503, "server_error", "limits_unavailable")
+    GUARD_AWAY = (503, "server_error", "guard_unavailable")
     NO_ENDPOINTS = (503, "server_error", "no_endpoints")
     SUBSET_EMPTY = (503, "server_error", "no_endpoints_in_subset")
     OUT_OF_BOUNDS = (503, "server_error", "no_candidate_within_bounds")

@@ -1,6 +1,6 @@
 """The stages that keep rules on content and tools, of the gateway and of policies."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -10,6 +10,7 @@ from pilotage_api.guards_snapshot import (
     ContentRuleSnapshot,
     GuardsSnapshot,
     OwnDetectorSnapshot,
+    RemoteGuardSnapshot,
     ToolRuleSnapshot,
 )
 from pilotage_api.settings import GatewaySettings
@@ -21,6 +22,7 @@ from pilotage_extproc.request.stage import Stage
 from pilotage_extproc.rules.readings import ReadingSources
 from pilotage_extproc.rules.routing_index import CurrentIndex
 from pilotage_extproc.rules.tool_bounds import ToolBounds
+from pilotage_extproc.stages.ask_guards import AskGuards, Guards
 from pilotage_extproc.stages.check_content import CheckContent
 from pilotage_extproc.stages.check_tools import CheckTools
 from pilotage_extproc.stages.guard_answer import GuardAnswer
@@ -41,8 +43,10 @@ class Guarding:
         current: CurrentIndex,
         sources: ReadingSources,
         clock: Clock,
+        remote: Guards | None,
     ) -> None:
-        """`key` keys placeholders."""
+        """`key` keys placeholders; without `remote` no guard is asked."""
+        self._remote = remote
         self._key = key
         self._toolbox = Toolbox()
         self._current = current
@@ -57,12 +61,24 @@ class Guarding:
             tuple[tuple[AnswerRuleSnapshot, ...], tuple[OwnDetectorSnapshot, ...], frozenset[str]],
             GuardAnswer,
         ] = {}
+        self._remote_stages: dict[
+            tuple[tuple[RemoteGuardSnapshot, ...], tuple[OwnDetectorSnapshot, ...], tuple[object, ...]],
+            AskGuards,
+        ] = {}
         self._floor = tuple(rule.snapshot() for rule in settings.governance.content.request)
         self.floor: tuple[Stage, ...] = self._content(self._floor, None, _GATEWAY)
         """What is kept for every request."""
 
-    def guarded(self, plan: Plan, policy: str, guards: GuardsSnapshot, trusts: Collection[str]) -> Plan:
-        """A rule's plan where its policy asks for more; `trusts` is whom its requests may go to."""
+    def guarded(
+        self,
+        plan: Plan,
+        policy: str,
+        guards: GuardsSnapshot,
+        trusts: Collection[str],
+        required: Mapping[str, str],
+    ) -> Plan:
+        """A rule's plan where its policy asks for more; `trusts` is whom its requests may go to, `required`
+        are labels that its rule requires."""
         if guards.unenforceable is not None:
             return Plan((Refuse(policy, guards.unenforceable),), (), ())
         own = tuple(
@@ -74,7 +90,8 @@ class Guarding:
         answer = self._answer(content, guards, policy)
         tools = self._tools(guards.tools, policy)
         rest = tuple(stage for stage in plan.governance if stage not in self.floor)
-        return replace(plan, governance=(*content, *answer, *tools, *rest))
+        remote = self._asking(guards, required)
+        return replace(plan, governance=(*content, *answer, *tools, *remote, *rest))
 
     def _content(
         self, rules: tuple[ContentRuleSnapshot, ...], guards: GuardsSnapshot | None, policy: str
@@ -108,6 +125,22 @@ class Guarding:
             known = self._answer_stages[key] = GuardAnswer(rules, restored, self._key)
         return (known,)
 
+    def _asking(self, guards: GuardsSnapshot, required: Mapping[str, str]) -> tuple[Stage, ...]:
+        if not guards.remote:
+            return ()
+        key = (guards.remote, guards.own, tuple(sorted(required.items())))
+        known = self._remote_stages.get(key)
+        if known is None:
+            self._forget_if_many()
+            hiding = None
+            if any(guard.redacted for guard in guards.remote):
+                names = (*content_rules.BUILT_IN, *(one.name for one in guards.own))
+                rule = ContentRuleSnapshot(detectors=names, action="redact")
+                hiding = ContentGuard((rule,), guards.own, self._toolbox)
+            known = AskGuards(guards.remote, required, self._remote, hiding, self._key)
+            self._remote_stages[key] = known
+        return (known,)
+
     def _tools(self, rules: tuple[ToolRuleSnapshot, ...], policy: str) -> tuple[Stage, ...]:
         if not rules:
             return ()
@@ -121,8 +154,12 @@ class Guarding:
 
     def _forget_if_many(self) -> None:
         """Indexes are built anew with each change of endpoints: what rules ask for is kept, and bounded."""
-        content, tools, answers = self._content_stages, self._tool_stages, self._answer_stages
-        if len(content) + len(tools) + len(answers) >= _MOST_KEPT:
-            content.clear()
-            tools.clear()
-            answers.clear()
+        if self._kept() >= _MOST_KEPT:
+            self._content_stages.clear()
+            self._tool_stages.clear()
+            self._answer_stages.clear()
+            self._remote_stages.clear()
+
+    def _kept(self) -> int:
+        checks = len(self._content_stages) + len(self._answer_stages)
+        return checks + len(self._tool_stages) + len(self._remote_stages)

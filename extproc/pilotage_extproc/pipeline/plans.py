@@ -36,6 +36,7 @@ from pilotage_extproc.scheduling.feedback import Learner
 from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.stages.admit import Admit
+from pilotage_extproc.stages.ask_guards import Guards
 from pilotage_extproc.stages.authorize import Authorize
 from pilotage_extproc.stages.bound import Bound
 from pilotage_extproc.stages.bound_cost import BoundCost
@@ -96,6 +97,8 @@ class StageParts:
     experience: Experience = field(default_factory=lambda: Experience(LengthBook(), LatencyBook()))
     conversations: Conversations = field(default_factory=Conversations)
     placeholder_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    guards: Guards | None = None
+    """Guardrails over HTTP; None asks nobody."""
     features: tuple[Stage, ...] = ()
     """Stages that find out slow features, in the order they may be applied."""
     older_about: Callable[[], bool] = lambda: False
@@ -134,7 +137,9 @@ class PlanBook:
             chance=parts.chance,
             budget=parts.budget,
         )
-        self._guarding = Guarding(settings, parts.placeholder_key, current, parts.sources, parts.clock)
+        self._guarding = Guarding(
+            settings, parts.placeholder_key, current, parts.sources, parts.clock, parts.guards
+        )
         floor = self._floor = self._guarding.floor
         committing = (Count(parts.learner, parts.clock), Record(parts.decisions, parts.utc_now))
         bound = Bound()
@@ -196,9 +201,16 @@ class PlanBook:
         )
         return replace(plan, committing=(*plan.committing, self._went), waiting=(wait,))
 
-    def guarded(self, plan: Plan, policy: str, guards: GuardsSnapshot, trusts: Collection[str]) -> Plan:
+    def guarded(
+        self,
+        plan: Plan,
+        policy: str,
+        guards: GuardsSnapshot,
+        trusts: Collection[str],
+        required: Mapping[str, str],
+    ) -> Plan:
         """A rule's plan where its policy has rules on content or tools."""
-        return self._guarding.guarded(plan, policy, guards, trusts)
+        return self._guarding.guarded(plan, policy, guards, trusts, required)
 
     def governed(
         self,

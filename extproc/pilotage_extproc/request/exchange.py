@@ -280,6 +280,7 @@ class Exchange:
         """It has waited: what was decided before holds no longer, and policies look at what arrived again."""
         if self._arrived is not None:
             self.body, self._arrived = self._arrived, None
+        self.handled = ()
         self._ranking = None
         self.decision = _UNDECIDED
         self.choice = None

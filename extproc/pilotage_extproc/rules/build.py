@@ -62,7 +62,14 @@ class Plans(Protocol):
     def queued(self, plan: Plan, policy: str, bounds: QueueSnapshot, pools: frozenset[str]) -> Plan:
         """A rule's plan where its policy's requests wait for room at these pools."""
 
-    def guarded(self, plan: Plan, policy: str, guards: GuardsSnapshot, trusts: Collection[str]) -> Plan:
+    def guarded(
+        self,
+        plan: Plan,
+        policy: str,
+        guards: GuardsSnapshot,
+        trusts: Collection[str],
+        required: Mapping[str, str],
+    ) -> Plan:
         """A rule's plan where its policy has rules on content or tools."""
 
     def governed(
@@ -245,7 +252,8 @@ class _Builder:
         leaves_spent = fallback is not None and FallbackReason.BUDGET in fallback.at_decision
         plan = self.plan(plan, of, instead, clamp_at, leaves_spent=leaves_spent)
         if of.guards is not None:
-            plan = self._plans.guarded(plan, of.policy, of.guards, self._trusts((rule, *of.instead)))
+            trusts = self._trusts((rule, *of.instead))
+            plan = self._plans.guarded(plan, of.policy, of.guards, trusts, rule.require)
         return Rule(route, plan, condition)
 
     def plan(

@@ -20,6 +20,7 @@ from pilotage_extproc.server.placeholder_key import placeholder_key
 from pilotage_extproc.server.prompt_features import feature_stages, remote_classifier
 from pilotage_extproc.server.state import ProcessState
 from pilotage_extproc.sources.remote_classifier import RemoteClassifier
+from pilotage_extproc.sources.remote_guards import RemoteGuards
 from pilotage_extproc.stages.find_safety import FindSafety
 from pilotage_extproc.state.waiting_line import WaitingLine
 from pilotage_extproc.telemetry.queueing import QueueTelemetry
@@ -49,10 +50,12 @@ def new_deciding(
     process_id: str,
     clock: Clock,
     older_about: Callable[[], bool] = lambda: False,
+    guards: RemoteGuards | None = None,
 ) -> Deciding:
     """A pipeline over some state; it follows an empty index until one is installed.
 
-    `older_about` says whether processes of the version before may serve Envoy.
+    `older_about` says whether processes of the version before may serve Envoy. Without `guards` no guardrail
+    over HTTP is asked.
     """
     current = CurrentIndex()
     remote = remote_classifier(settings.prompt_features, clock)
@@ -83,6 +86,7 @@ def new_deciding(
             prices=state.accounting.prices,
             alerts=state.accounting.alerts,
             older_about=older_about,
+            guards=guards,
             keys=state.keys,
             salt_key=_salt_key(settings.governance.kv_salt_file),
             room=room,

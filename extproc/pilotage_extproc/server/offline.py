@@ -16,6 +16,7 @@ from pilotage_extproc.server.admin_view import read_request
 from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.state import ProcessState, new_state
 from pilotage_extproc.sources.discovery import Discovery
+from pilotage_extproc.sources.remote_guards import RemoteGuards
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.health import HealthLedger
 
@@ -36,7 +37,10 @@ async def explain_offline(
 
 
 async def offline_pipeline(
-    snapshot: RoutingSnapshot, settings: GatewaySettings, accounting: Accounting | None = None
+    snapshot: RoutingSnapshot,
+    settings: GatewaySettings,
+    accounting: Accounting | None = None,
+    guards: RemoteGuards | None = None,
 ) -> tuple[Pipeline, ProcessState]:
     """A pipeline that knows what the snapshot says and nothing else, and its state."""
     discovery = Discovery(lambda: None, resolve=_as_written)
@@ -47,7 +51,9 @@ async def offline_pipeline(
     table.admit(table.rows())
     forgetful = settings.model_copy(update={"decision_history_bytes": 0})
     state = new_state(forgetful, table, HealthLedger(table), accounting=accounting)
-    deciding = new_deciding(settings, state, ProfileBook(), process_id=_PROCESS, clock=monotonic)
+    deciding = new_deciding(
+        settings, state, ProfileBook(), process_id=_PROCESS, clock=monotonic, guards=guards
+    )
     deciding.current.install(await deciding.builder.build(snapshot, discovery.membership()))
     return deciding.pipeline, state
 

@@ -51,6 +51,7 @@ from pilotage_extproc.sources.pod_selection import Effect
 from pilotage_extproc.sources.pod_watch import PodWatch
 from pilotage_extproc.sources.provider_credentials import CredentialFiles
 from pilotage_extproc.sources.provider_secrets import ProviderSecretWatch
+from pilotage_extproc.sources.remote_guards import RemoteGuards
 from pilotage_extproc.sources.scrape import Scraper
 from pilotage_extproc.state.breakers import Breakers, Circuit
 from pilotage_extproc.state.endpoints import EndpointTable
@@ -86,6 +87,8 @@ class Runtime:
         self.telemetry.expose(state.accounting.spending.instruments())
         profiles = ProfileBook(clock=clock, on_plugin_trouble=self.telemetry.plugin_trouble.add)
         self.older_peers = OlderPeers(clock)
+        in_cluster = cluster is not None
+        self._guards = RemoteGuards(settings.governance.content, clock, in_cluster=in_cluster)
         self.deciding = new_deciding(
             settings,
             state,
@@ -93,6 +96,7 @@ class Runtime:
             process_id=self.process_id,
             clock=clock,
             older_about=self.older_peers.about,
+            guards=self._guards,
         )
         pipeline = self.deciding.pipeline
         self.certificate = port_certificate(settings.tls)
@@ -159,7 +163,7 @@ class Runtime:
             LocalSecrets(self._credential_files)
             if self.secrets is None
             else ClusterSecrets(self.secrets, settings),
-            in_cluster=cluster is not None,
+            in_cluster=in_cluster,
             on_change=self._endpoints_changed,
         )
         self.discovery = Discovery(self._endpoints_changed, resolve, self.pods, self.providers)
@@ -216,6 +220,7 @@ class Runtime:
         await self.peers.stop()
         await self.state.accounting.close()
         self._credential_files.close()
+        await self._guards.close()
         if self.deciding.remote is not None:
             await self.deciding.remote.close()
 

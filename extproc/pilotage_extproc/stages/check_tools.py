@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import ClassVar, Final
 
+from pilotage_extproc.content.repeated_members import repeated_members
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import DIALECTS
@@ -60,28 +61,40 @@ class CheckTools(Step):
         self._clock = clock
 
     def apply(self, exchange: Exchange) -> Awaitable[None] | None:
-        """Choose the tools. Raises RequestRefused (400) where the request insists on one that goes."""
-        members, kind = exchange.document.members, exchange.call.kind
-        if kind not in KINDS or not any(members.get(name) for name in (*LISTS, WEB_SEARCH_OPTIONS)):
+        """Choose the tools.
+
+        Raises RequestRefused (400) where the request insists on one that goes, or lists tools twice.
+        """
+        if exchange.call.kind not in KINDS:
             return None
+        changed = Changed(exchange.body)
+        gone: list[Offered] = []
+        return in_turns(self._keep(exchange, changed, gone), lambda: _take(exchange, changed, gone))
+
+    def _keep(self, exchange: Exchange, changed: Changed, gone: list[Offered]) -> Iterator[None]:
+        """Steps that take out what goes."""
+        members = exchange.document.members
+        if (yield from repeated_members(exchange.body, members)):
+            message = "A member of the request stands twice: a server may read the tools of either."
+            raise RequestRefused(Refusal.INVALID_FIELD, message)
+        if not any(members.get(name) for name in (*LISTS, WEB_SEARCH_OPTIONS)):
+            return
         values = Readings(exchange, self._current.index, self._sources)
         bounds = [one for one in self._bounds if one.holds(values)]
         if not bounds:
-            return None
+            return
         tools = list(offered(members))
         allowed = [one for one in tools if _is_allowed(one, bounds)]
         stay = self._within_maximum(exchange, allowed, bounds)
-        gone = [one for one in tools if one not in stay]
+        gone += [one for one in tools if one not in stay]
         web_search_gone = bool(members.get(WEB_SEARCH_OPTIONS)) and not all(
             one.allows_type(_WEB_SEARCH) for one in bounds
         )
         self._refuse_forced(members, gone, stay)
         if gone and not any(one.member == "tools" for one in stay):
             self._refuse_orphans(exchange)
-        changed = Changed(exchange.body)
         one_call = any(one.one_call for one in bounds) and any(one.member == "tools" for one in stay)
-        work = self._edit(exchange, changed, gone, web_search_gone=web_search_gone, one_call=one_call)
-        return in_turns(work, lambda: _take(exchange, changed, gone))
+        yield from self._edit(exchange, changed, gone, web_search_gone=web_search_gone, one_call=one_call)
 
     def _within_maximum(
         self, exchange: Exchange, allowed: list[Offered], bounds: list[ToolBounds]

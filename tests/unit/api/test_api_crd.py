@@ -82,7 +82,7 @@ def test_reserved_fields_are_opaque_and_refused_by_a_rule():
         path.partition(".spec.")[2]: one for path, one in OURS if "Reserved" in one.get("description", "")
     }
     assert set(reserved) == {
-        "governance.content.remote", "governance.records", "rollout",
+        "governance.records", "rollout",
     }  # fmt: skip
     for one in reserved.values():
         assert one["x-kubernetes-validations"] == [
@@ -120,6 +120,11 @@ FILLED_IN = {
     "ModelPool.spec.streamUsage",
     "RoutePolicy.spec.governance.budgets[].timeZone",
     "RoutePolicy.spec.governance.content.request[].onError",
+    "RoutePolicy.spec.governance.content.remote[].maxBytes",
+    "RoutePolicy.spec.governance.content.remote[].maxConcurrent",
+    "RoutePolicy.spec.governance.content.remote[].onError",
+    "RoutePolicy.spec.governance.content.remote[].receives",
+    "RoutePolicy.spec.governance.content.remote[].timeout",
     "RoutePolicy.spec.governance.content.response[].onError",
     "RoutePolicy.spec.governance.content.response[].window",
     "RoutePolicy.spec.match.paths[].type",

@@ -12,6 +12,7 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.server.offline import offline_pipeline
+from pilotage_extproc.sources.remote_guards import RemoteGuards
 
 POOLS = """
 apiVersion: pilotage.dev/v1alpha1
@@ -77,10 +78,13 @@ async def gateway(
     governance: str = "{}",
     rules: str = "[{candidates: [{model: small}]}]",
     settings: GatewaySettings | None = None,
+    guards: RemoteGuards | None = None,
+    *,
+    faultless: bool = True,
 ) -> Gateway:
     settings = settings or GatewaySettings()
     found = compiled(f"{{match: {{models: [auto]}}, rules: {rules}, governance: {governance}}}", settings)
     errors = [one for one in found.findings if one.severity == "error"]
-    assert errors == []
-    pipeline, _ = await offline_pipeline(found.snapshot, settings)
+    assert errors == [] or not faultless
+    pipeline, _ = await offline_pipeline(found.snapshot, settings, guards=guards)
     return Gateway(pipeline, found)

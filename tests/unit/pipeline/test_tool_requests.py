@@ -269,3 +269,17 @@ def test_items_of_any_list_are_taken_out(items: list, data: st.DataObject, space
     assert spans[-1] == (0, len(text))
     left = edited(text, removals(spans[:-1], gone))
     assert orjson.loads(left) == [one for index, one in enumerate(items) if index not in gone]
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+@pytest.mark.parametrize("name", ['"tools"', '"t\\u006fols"'])
+async def test_tools_that_stand_twice_are_refused_since_a_server_may_read_either(
+    path: str, name: str
+) -> None:
+    gate = await gateway("{tools: [{deny: [gone]}]}")
+    hidden = orjson.dumps(offer(path, "gone")["tools"])
+    written = orjson.dumps(offer(path))
+    twice = b"{%b:%b,%b" % (name.encode(), hidden, written[1:])
+    with pytest.raises(RequestRefused) as caught:
+        await gate.ask(twice, path)
+    assert caught.value.reason is Refusal.INVALID_FIELD

@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 
 from pilotage_api import settings
-from pilotage_extproc.sources.remote_classifier import FAILURES_TO_OPEN, OPEN_SECONDS, RemoteClassifier
+from pilotage_extproc.sources.json_service import FAILURES_TO_OPEN, OPEN_SECONDS
+from pilotage_extproc.sources.remote_classifier import RemoteClassifier
 
 
 class Server:
