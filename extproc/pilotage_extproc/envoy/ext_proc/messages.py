@@ -107,32 +107,6 @@ def _plain_chunk(raw: bytes) -> Chunk | None:
     return Chunk(raw[at:end], last=True) if raw[end:after] == _END_OF_STREAM else None
 
 
-def read_head(
-    message: ext_proc_pb2.ProcessingRequest,
-    *,
-    envoy: str | None,
-    pool: str | None = None,
-    reach: Reach = Reach.SERVERS,
-    answer_passes: bool = True,
-    received_at: float,
-    vouched: Vouched = NOT_VOUCHED,
-) -> RequestHead:
-    """The request's head out of a `request_headers` message."""
-    headers = header_map(message.request_headers.headers.headers)
-    return RequestHead(
-        method=headers.get(":method", ""),
-        path=headers.get(":path", ""),
-        headers=headers,
-        subset=subset_hint(message),
-        envoy=envoy,
-        pool=pool,
-        reach=reach,
-        received_at=received_at,
-        answer_passes=answer_passes,
-        vouched=vouched,
-    )
-
-
 def further_inputs(headers: Mapping[str, str]) -> list[str]:
     """Headers of a request that are stripped by their beginning: destinations, and what is ours to set.
 
@@ -192,6 +166,37 @@ def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
         value = header.raw_value or header.value.encode()
         raw[key] = raw[key] + b"," + value if key in raw else value
     return Headers(raw)
+
+
+def request_headers(message: ext_proc_pb2.ProcessingRequest) -> Headers:
+    """The headers of a `request_headers` message."""
+    return header_map(message.request_headers.headers.headers)
+
+
+def read_head(
+    message: ext_proc_pb2.ProcessingRequest,
+    headers: Headers,
+    *,
+    envoy: str | None,
+    pool: str | None = None,
+    reach: Reach = Reach.SERVERS,
+    answer_passes: bool = True,
+    received_at: float,
+    vouched: Vouched = NOT_VOUCHED,
+) -> RequestHead:
+    """The request's head out of a `request_headers` message, whose headers have been read."""
+    return RequestHead(
+        method=headers.get(":method", ""),
+        path=headers.get(":path", ""),
+        headers=headers,
+        subset=subset_hint(message),
+        envoy=envoy,
+        pool=pool,
+        reach=reach,
+        received_at=received_at,
+        answer_passes=answer_passes,
+        vouched=vouched,
+    )
 
 
 def subset_hint(message: ext_proc_pb2.ProcessingRequest) -> tuple[str, ...] | None:

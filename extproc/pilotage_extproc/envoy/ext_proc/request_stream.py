@@ -7,6 +7,7 @@ Third-party gateways send full-duplex or buffered bodies and may send the respon
 
 import logging
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,11 @@ class RequestStream:
         processor, asker = self._processor, self._asker
         began_at = processor.clock()
         response_mode = BodyMode(first.protocol_config.response_body_mode)
-        self._passes = self._answer_passes(first, response_mode)
+        headers = messages.request_headers(first)
+        self._passes = self._answer_passes(first, headers, response_mode)
         head = messages.read_head(
             first,
+            headers,
             envoy=asker.envoy,
             pool=asker.pool,
             reach=asker.reach,
@@ -117,18 +120,19 @@ class RequestStream:
         self._exchange = None  # from here on its outcome settles it
         if asker.envoy is None or self._work is not None:
             self._drop_head()
-            del first, head
+            del first, head, headers
             holder = exchange.identity.holder()
             await self._follow_response(exchange.decision.id, began_at, shown, response_mode, holder)
         return self._outcome
 
-    def _answer_passes(self, first: ext_proc_pb2.ProcessingRequest, mode: BodyMode) -> bool:
+    def _answer_passes(
+        self, first: ext_proc_pb2.ProcessingRequest, headers: Mapping[str, str], mode: BodyMode
+    ) -> bool:
         """Whether the response comes here, should a policy look at it."""
         if self._asker.envoy is None:
             return mode is BodyMode.FULL_DUPLEX_STREAMED
         if self._asker.contract != contract.CONTRACT or first.request_headers.end_of_stream:
             return False
-        headers = messages.header_map(first.request_headers.headers.headers)
         return self._processor.may_read_answer(headers.get(":path", "").partition("?")[0], headers)
 
     def close(self, outcome: Outcome) -> None:
