@@ -91,7 +91,7 @@ def test_more_than_is_sent_is_told(members: dict[str, Any]) -> None:
 
 WORD = st.text(st.sampled_from("abcdef"), min_size=6, max_size=8)
 VALUE = st.recursive(
-    WORD | st.integers() | st.none() | st.booleans(),
+    WORD | st.integers(-(2**63), 2**64 - 1) | st.none() | st.booleans(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORD, inner, max_size=3),
     max_leaves=12,
 )

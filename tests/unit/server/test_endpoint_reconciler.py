@@ -149,7 +149,9 @@ async def test_changes_among_thousands_hold_the_event_loop_only_briefly(fleet):
         fleet.tell(number, leaving=True)
         fleet.tell(COUNT + number)
     await fleet.rolled_out()
-    await asyncio.sleep(1.1)  # until those that left are taken from Envoy too
+    async with asyncio.timeout(30):
+        while len(fleet.runtime.state.table) > COUNT:  # those that left are taken from Envoy too
+            await asyncio.sleep(0.05)
     beating.cancel()
     gc.unfreeze()
     assert len(fleet.runtime.state.table) == COUNT
