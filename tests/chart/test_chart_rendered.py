@@ -307,6 +307,8 @@ def test_pickers_and_envoy_get_their_own_certificate_and_not_the_others(helm):
     assert mounted["pilotage-extproc"] == ["picker-tls"]
     assert mounted["pilotage-envoy"] == ["envoy-tls"]
     assert mounted["pilotage-operator"] == []
+    written = pods(objects)["pilotage-envoy"]["spec"]
+    assert {"name": "tmp", "mountPath": "/tmp"} in written["containers"][0]["volumeMounts"]
 
 
 def test_all_namespaces_means_cluster_roles_with_the_same_rules(helm):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ from pilotage_api.snapshot import (
     StreamUsage,
 )
 from pilotage_cli.gateway.envoy import EnvoyProcess
+from pilotage_cli.gateway.identity import written_identity
 from pilotage_extproc.dialects.translation.translator import ProviderTranslator
 from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.refusals import RequestRefused
@@ -185,6 +187,7 @@ class Rig:
         self.port = 0
         self.extproc_port = 0
         self.envoy: EnvoyProcess | None = None
+        self.identity: str | None = None
         self.session: aiohttp.ClientSession | None = None
 
     async def serve(self, addresses: list[str], fail_open: tuple[str, ...] = (), port: int = 0) -> None:
@@ -207,6 +210,7 @@ class Rig:
     ) -> None:
         """Start extproc, and an Envoy that asks it."""
         await self.serve(addresses, fail_open)
+        self.identity = written_identity(self.settings.tls)
         bootstrap = build_bootstrap(
             self.settings,
             envoy_name="envoy-1",
@@ -214,6 +218,7 @@ class Rig:
             peers=peers,
             gateway=("127.0.0.1", 0),
             admin=("127.0.0.1", 0),
+            identity=self.identity,
         )
         self.envoy = EnvoyProcess(bootstrap, concurrency=1)
         await self.envoy.start()
@@ -229,6 +234,8 @@ class Rig:
         if self.envoy is not None:
             print(*self.envoy.last_lines, sep="\n")  # pytest shows it where a test failed
             await self.envoy.stop()
+        if self.identity is not None:
+            shutil.rmtree(self.identity)
         await self.extproc.stop(None)
 
     async def _process(self, stream: Stream) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import aiohttp
 import pytest
 from certificates import Authority
-from envoy_rig import TRANSPORT, pick
+from envoy_rig import TRANSPORT, Rig, fixed, pick
 from provider_stub import ProviderStub
 from test_envoy_providers import POOL, PROVIDER, external, provided, until
 
@@ -97,3 +98,42 @@ async def test_an_envoy_over_plaintext_is_told_nothing(start_rig, stub):
     await until(lambda: len(rig.replies) >= 3)
     assert PROVIDER not in rig.acknowledged
     assert (await rig.chat())[0] == 503
+
+
+def replaced(settings: GatewaySettings, folder) -> None:
+    """Certificates and authority of both sides are others from now on, put there as `mv` does."""
+    issuer = Authority()
+    tls = settings.tls
+    for name, own in (("pilotage-envoy", tls.envoy), ("pilotage-extproc", tls.extproc)):
+        beside = folder / f"renewed-{name}"
+        beside.mkdir()
+        renewed = files(beside, issuer, name)
+        Path(renewed["keyFile"]).replace(own.key_file)
+        Path(renewed["certFile"]).replace(own.cert_file)
+    (folder / "renewed.pem").write_text(issuer.certificate)
+    (folder / "renewed.pem").replace(tls.envoy.ca_file)
+
+
+async def test_certificates_renewed_by_another_authority_are_used_without_a_restart(
+    start_rig, start_server, tmp_path
+):
+    server = await start_server(fixed(200, b'"ok"'))
+
+    def choose(head, body):
+        return pick(server.address)
+
+    settings = mutual(tmp_path)
+    rig = await start_rig(choose, [server.address], settings=settings)
+    assert (await rig.chat())[0] == 200
+    replaced(settings, tmp_path)
+    await rig.extproc.stop(None)
+    later = Rig(settings, choose)
+    await later.serve([server.address], port=rig.extproc_port)
+    try:
+        await until(lambda: later.xds.connected == ["envoy-1"] and server.address in later.acknowledged)
+        async with asyncio.timeout(10):
+            while (await rig.chat())[0] != 200:
+                await asyncio.sleep(0.05)
+        assert later.picker_metadata
+    finally:
+        await later.stop()

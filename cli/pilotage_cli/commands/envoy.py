@@ -43,7 +43,8 @@ def envoy(
 
 
 def _bootstrap(settings: GatewaySettings, pickers: list[str], name: str) -> str:
-    from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap  # noqa: PLC0415 - heavy
+    from pilotage_cli.gateway.identity import written_identity  # noqa: PLC0415 - heavy
+    from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap  # noqa: PLC0415
     from pilotage_extproc.server.addresses import AddressError, split_address  # noqa: PLC0415
 
     listen = settings.listen
@@ -61,9 +62,12 @@ def _bootstrap(settings: GatewaySettings, pickers: list[str], name: str) -> str:
             gateway=split_address(listen.gateway),
             admin=admin,
             probes=probes,
+            identity=written_identity(settings.tls),
         )
     except AddressError as error:
         raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"cannot write {error.filename}: {error.strerror}") from None
 
 
 def envoy_drain(

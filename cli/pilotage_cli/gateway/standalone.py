@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_cli.event_loop import until
 from pilotage_cli.folder import FolderError, FolderSource
 from pilotage_cli.gateway.envoy import EnvoyProcess
+from pilotage_cli.gateway.identity import written_identity
 from pilotage_cli.gateway.ports import check_free
 from pilotage_cli.gateway.simulated import SimulatedPools
 from pilotage_extproc.envoy.xds.bootstrap import build_bootstrap
@@ -121,6 +123,7 @@ class Gateway(Picker):
         super().__init__(folder, settings, on_compiled=on_compiled, on_trouble=on_trouble)
         self.simulated = SimulatedPools(time_scale=sim_time_scale) if simulate else None
         self.envoy: EnvoyProcess | None = None
+        self._identity: str | None = None
         self._stopped = False
         self.address = settings.listen.gateway
         """Where clients connect; with the real port once started."""
@@ -133,6 +136,7 @@ class Gateway(Picker):
             check_free(f"listen.{name}", address)
         try:
             await super().start()
+            self._identity = written_identity(self.settings.tls)
             host, port = split_address(listen.gateway)
             bootstrap = build_bootstrap(
                 self.settings,
@@ -140,6 +144,7 @@ class Gateway(Picker):
                 extproc=split_address(self.server.address),
                 gateway=(host, port),
                 admin=split_address(listen.envoy_admin),
+                identity=self._identity,
             )
             self.envoy = EnvoyProcess(bootstrap)
             await self.envoy.start()
@@ -199,6 +204,8 @@ class Gateway(Picker):
         if self.envoy is not None:
             await until(at_once or asyncio.Event(), self.envoy.drain(self.settings.drain_seconds))
             await self.envoy.stop()
+        if self._identity is not None:
+            shutil.rmtree(self._identity, ignore_errors=True)
         await super().stop(at_once)
         if self.simulated is not None:
             await self.simulated.stop()

@@ -1,9 +1,12 @@
 """What the gRPC ports serve TLS with: a self-signed certificate made at start, or PEM files read again."""
 
+import contextlib
 import datetime as dt
 import logging
+import os
 import ssl
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -226,6 +229,19 @@ def _for_clients(certificate: x509.Certificate) -> bool:
     return any(purpose in allowed for purpose in purposes)
 
 
+@contextlib.contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """The path of a file that holds this meanwhile: on Linux in memory, where pods may have no other."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("pilotage-tls"), "wb", buffering=0) as file:
+            file.write(content)
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
+    with tempfile.NamedTemporaryFile(prefix="pilotage-tls-", buffering=0) as file:  # of mode 0600
+        file.write(content)
+        yield file.name
+
+
 def _context(key: bytes, chain: bytes, clients: str = "", *, required: bool = False) -> ssl.SSLContext:
     """HTTP/2 over TLS 1.2 or later, with this certificate. Raises ssl.SSLError.
 
@@ -235,10 +251,7 @@ def _context(key: bytes, chain: bytes, clients: str = "", *, required: bool = Fa
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")  # what RFC 9113 9.2.2 leaves of TLS 1.2
     context.set_alpn_protocols(["h2"])
-    with tempfile.TemporaryDirectory(prefix="pilotage-tls-") as folder:  # the ssl module reads files only
-        file = Path(folder, "pair.pem")
-        file.touch(0o600)
-        file.write_bytes(key + b"\n" + chain)
+    with _as_file(key + b"\n" + chain) as file:  # the ssl module reads files only
         context.load_cert_chain(file)
     if clients:
         context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL

@@ -37,17 +37,21 @@ def build_bootstrap(
     admin: tuple[str, int],
     peers: Sequence[tuple[str, int]] = (),
     probes: tuple[str, int] | None = None,
+    identity: str | None = None,
 ) -> str:
     """The bootstrap as JSON for `envoy -c`. Addresses are `(host, port)`; port 0 takes a free one.
 
     `peers` are further extproc processes: requests are balanced over all of them, and over all
     addresses of a DNS name. `probes` shows `/ready` and `/stats/prometheus` of `admin`, whose port must
-    be known then.
+    be known then. `identity` is the folder of `own_identity.identity_files`: needed, and used, only where
+    Envoy and pickers verify each other (`tls.envoy`). Raises ValueError without it there.
     """
+    if settings.tls.envoy is not None and identity is None:
+        raise ValueError("tls.envoy: Envoy needs files that tell it which certificate is its own")
     listeners = [listener(settings, envoy_name=envoy_name, host=gateway[0], port=gateway[1])]
-    clusters = [extproc_cluster(settings, [extproc, *peers])]
+    clusters = [extproc_cluster(settings, [extproc, *peers], identity)]
     if logs_twice(settings):
-        clusters.append(extproc_cluster(settings, [extproc, *peers], names.LOG_CLUSTER))
+        clusters.append(extproc_cluster(settings, [extproc, *peers], identity, names.LOG_CLUSTER))
     if probes is not None:
         listeners.append(probe_listener(*probes))
         clusters.append(admin_cluster(*admin))

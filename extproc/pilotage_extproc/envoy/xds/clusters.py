@@ -20,11 +20,12 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import UpstreamT
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOptions
 from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 
-from pilotage_api.settings import EnvoyTls, GatewaySettings
+from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.lua.overflow_filter import overflow_filter
 from pilotage_extproc.envoy.xds.answer_headers import of_servers
 from pilotage_extproc.envoy.xds.header_hold import header_hold_filter
+from pilotage_extproc.envoy.xds.own_identity import by_identity_files
 from pilotage_extproc.envoy.xds.typed import (
     FROM_EXTPROC,
     Fields,
@@ -56,9 +57,16 @@ _READINESS: Fields = {
 
 
 def extproc_cluster(
-    settings: GatewaySettings, addresses: Sequence[tuple[str, int]], name: str = names.EXTPROC_CLUSTER
+    settings: GatewaySettings,
+    addresses: Sequence[tuple[str, int]],
+    identity: str | None = None,
+    name: str = names.EXTPROC_CLUSTER,
 ) -> Fields:
-    """Where extproc processes are, `(host, port)`; static, since all else comes from there."""
+    """Where extproc processes are, `(host, port)`; static, since all else comes from there.
+
+    `identity` is the folder of Envoy's identity files. Without it the picker's certificate is not verified:
+    self-signed ones are allowed, as the endpoint-picker protocol does.
+    """
     hosts = [{"endpoint": {"address": socket_address(host, port)}} for host, port in addresses]
     made: Fields = {
         "name": name,
@@ -98,32 +106,14 @@ def extproc_cluster(
         made["transportSocket"] = extension(
             "envoy.transport_sockets.tls",
             UpstreamTlsContext,
-            {"commonTlsContext": {"alpnProtocols": ["h2"], **_proven(settings.tls.envoy)}},
+            {
+                "commonTlsContext": {
+                    "alpnProtocols": ["h2"],
+                    **({} if identity is None else by_identity_files(identity)),
+                }
+            },
         )
     return made
-
-
-def _proven(mutual: EnvoyTls | None) -> Fields:
-    """How Envoy and picker prove to each other who they are.
-
-    Without it the picker's certificate is not verified: self-signed ones are allowed, as the endpoint-picker
-    protocol does.
-    """
-    if mutual is None:
-        return {}
-    name = {"sanType": "DNS", "matcher": {"exact": mutual.picker_name}}
-    return {
-        "tlsCertificates": [
-            {
-                "certificateChain": {"filename": mutual.cert_file},
-                "privateKey": {"filename": mutual.key_file},
-            }
-        ],
-        "validationContext": {
-            "trustedCa": {"filename": mutual.ca_file},
-            "matchTypedSubjectAltNames": [name],
-        },
-    }
 
 
 def models_cluster(settings: GatewaySettings, *, providers: bool = True) -> Fields:
