@@ -1,4 +1,4 @@
-"""What an explanation says of a list of attempts: who was passed over, what leads on, and what failed."""
+"""What an explanation says of a list of attempts: their shape, who was passed over, and what failed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 
 def attempt_lines(explanation: dict[str, Any]) -> Iterator[str]:
     """Lines for people; none where nothing is out of the ordinary. Also of a picker of the version before."""
+    for number, one in enumerate(explanation.get("attempts", ()), 1):
+        yield from _shape(number, one)
     for one in explanation.get("passedOver", ()):
         where = "left out" if one["leftOut"] else "put last"
         yield f"passed   {one['model']}: {one['reason']}, {where}"
@@ -27,3 +29,17 @@ def attempt_lines(explanation: dict[str, Any]) -> Iterator[str]:
         if one["stayAwaySeconds"] is not None:
             parts.append(f"asks for {one['stayAwaySeconds']:g} s")
         yield f"failed   attempt {one['attempt'] or '?'} at {one['address']}: {', '.join(parts)}"
+
+
+def _shape(number: int, attempt: dict[str, Any]) -> Iterator[str]:
+    """How one attempt differs from what the client sent, beside the model's name."""
+    parts = []
+    transform = attempt.get("transform")
+    if transform is not None:
+        changed = ", ".join(transform["changed"]) or "nothing"
+        parts.append(f"{transform['name']} changes {changed}")
+    if attempt.get("translatedTo") is not None:
+        parts.append(f"translated to {attempt['translatedTo']}")
+    if parts:
+        result = f" ({attempt['result']})" if attempt.get("result") else ""
+        yield f"shape    attempt {number} at {attempt['address']}{result}: {'; '.join(parts)}"

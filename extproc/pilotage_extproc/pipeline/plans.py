@@ -46,6 +46,7 @@ from pilotage_extproc.stages.decide import Decide
 from pilotage_extproc.stages.describe import Describe
 from pilotage_extproc.stages.find_response import FindResponse
 from pilotage_extproc.stages.follow_spent import FollowSpent
+from pilotage_extproc.stages.foresee import Foresee
 from pilotage_extproc.stages.identify_caller import IdentifyCaller
 from pilotage_extproc.stages.isolate import KeepSalted, Salt
 from pilotage_extproc.stages.learn import Learn
@@ -270,6 +271,7 @@ class PlanBook:
 
     def transforming(self, plan: Plan, by_model: Mapping[str, Transform]) -> Plan:
         """The plan of a rule whose policy changes its requests for some models."""
+        plan = replace(plan, deciding=(Foresee(by_model), *plan.deciding))
         return _preparing(plan, PrepareTransformed(by_model, self._parts.older_about))
 
     def features(self, wanted: frozenset[FeatureKey], *, local: bool = False) -> tuple[Stage, ...]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.recording.choice_explanation import explain_choice
+from pilotage_extproc.recording.explained_list import explained_list
 from pilotage_extproc.recording.record import DecisionRecord
 from pilotage_extproc.request.limits import attempt_share
 from pilotage_extproc.scheduling.chooser import OUT_OF_BOUNDS
@@ -54,14 +55,7 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
             {"detector": one.detector, "action": one.action, "count": one.times, "at": list(one.at)}
             for one in record.handled
         ],
-        "attempts": [
-            {
-                "address": route.candidates.targets[index].address,
-                "pool": route.candidates.targets[index].pool,
-                "model": route.candidates.targets[index].upstream_model,
-            }
-            for index in record.order
-        ],
+        "attempts": explained_list(record),
         "passedOver": [
             {"model": route.models[one.tier], "reason": one.reason, "leftOut": one.left_out}
             for one in record.passed_over

@@ -30,6 +30,8 @@ _TRIAL_BYTES = 200
 _FEATURE_BYTES = 160
 _HANDLED_BYTES = 700
 """Of one kind of values, with its places."""
+_SHAPE_BYTES = 200
+"""Of one attempt that a policy changes."""
 _MOST_PATH = 256
 """Characters of a path that are kept: paths of calls are shorter, and others are the client's own."""
 
@@ -79,6 +81,8 @@ class DecisionRecord:
     """`prompt.…` by name, as rules read them: topics and figures, no text of the prompt."""
     handled: tuple[Handled, ...] = ()
     """What rules on content and tools found; no value."""
+    shapes: tuple[tuple[str, tuple[str, ...]] | None, ...] = ()
+    """For each attempt the transform of its policy, and the names of what it changes; empty without one."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -112,6 +116,9 @@ class DecisionRecord:
             exchange.limits,
             choice=None if exchange.choice is None else exchange.choice.packed(),
             handled=exchange.handled,
+            shapes=tuple(
+                [None if one is None else (one.transform.name, one.changed) for one in exchange.shapings]
+            ),
             prompt_features=_prompt_features(exchange),
         )
 
@@ -142,6 +149,7 @@ class DecisionRecord:
             + (0 if self.choice is None else self.choice.nbytes)
             + len(self.prompt_features) * _FEATURE_BYTES
             + len(self.handled) * _HANDLED_BYTES
+            + len(self.shapes) * _SHAPE_BYTES
             + sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
         )
 

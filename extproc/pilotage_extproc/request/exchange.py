@@ -20,6 +20,7 @@ from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.handled import Handled
 from pilotage_extproc.request.limits import USUAL, AttemptLimits
 from pilotage_extproc.request.plan import NO_PLAN, Plan
+from pilotage_extproc.request.shaping import Shapings
 from pilotage_extproc.request.stage import FeatureKey, Stage
 from pilotage_extproc.request.trial import Trial
 from pilotage_extproc.scheduling.objective_choice import Choice
@@ -84,6 +85,7 @@ class Exchange:
         "placeholders",
         "plan",
         "received_at",
+        "shapings",
         "skipped",
         "snapshot_version",
         "transformed_bytes",
@@ -138,6 +140,8 @@ class Exchange:
         """Whether Envoy counts the pieces of its answer."""
         self.attempts: tuple[Attempt, ...] = ()
         """One for each target of the decision, where they differ in how they are spoken to; else none."""
+        self.shapings: Shapings = ()
+        """What its policy changes for each target; until the pick."""
         self.transformed_bytes = 0
         """Of the largest body that an attempt may get, where its policy changes requests; else 0."""
         self.transformed_each = False
@@ -289,6 +293,7 @@ class Exchange:
         self.attempts = ()
         self.placeholders = None
         self.answer = None
+        self.shapings = ()
 
     def chosen(self, choice: Choice, conversation: int | None, edits: tuple[Edit, ...]) -> None:
         """Why it goes there, by its rule's objective."""
@@ -305,6 +310,7 @@ class Exchange:
         usage_added: bool = False,
         transformed_each: bool = False,
         transformed_bytes: int = 0,
+        shapings: Shapings = (),
     ) -> None:
         """What changes in it for the first attempt, and what tells the others from it."""
         self.new_body = body
@@ -313,6 +319,7 @@ class Exchange:
         self.attempts = attempts
         self.transformed_each = transformed_each
         self.transformed_bytes = transformed_bytes
+        self.shapings = shapings
 
     def attempt_failed(self, address: str) -> None:
         """An attempt there has failed; another may follow."""
@@ -350,6 +357,7 @@ class Exchange:
         self.budget_edits = ()
         self.new_body = None
         self.attempts = ()
+        self.shapings = ()
         self.plan = NO_PLAN
         self.trials = ()
         self._learned = None

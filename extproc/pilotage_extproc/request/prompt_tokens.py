@@ -7,6 +7,7 @@ from pilotage_extproc.request.exchange import Exchange
 
 CONTEXT_TOKENS: Final = "request.contextTokens"
 """The feature; conditions name it so."""
+_BYTES_PER_TOKEN: Final = 4
 
 
 def prompt_tokens(exchange: Exchange) -> int:
@@ -24,8 +25,11 @@ def prompt_tokens(exchange: Exchange) -> int:
 
 
 def expected_input(exchange: Exchange) -> int:
-    """The same; by its bytes where that cannot be told."""
+    """About how many tokens its prompt has as it is sent; by its bytes where that cannot be told."""
     try:
-        return prompt_tokens(exchange)
+        tokens = prompt_tokens(exchange)
     except (TypeError, ValueError, LookupError):
-        return len(exchange.body) // 4
+        tokens = len(exchange.body) // _BYTES_PER_TOKEN
+    if exchange.shapings:  # what its policy puts into the prompt, or takes out of it
+        tokens += (exchange.transformed_bytes - len(exchange.body)) // _BYTES_PER_TOKEN
+    return max(0, tokens)

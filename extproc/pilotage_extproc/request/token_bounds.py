@@ -15,6 +15,7 @@ from pilotage_extproc.dialects.splice import MemberName, check_single
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange, Note
+from pilotage_extproc.request.shaping import limit_sent
 
 TEMPLATE_TOKENS: Final = 2048
 """Most that a chat template adds around messages and tools: headers, dates, instructions for tools."""
@@ -86,8 +87,8 @@ class Bounds:
         self._check_tools()
         self.prompts, self._ranked = _prompts(self._dialect, self._members)
         self.choices = self.prompts * self._choices()
-        self.own_limit = self._own_limit()
-        """Output tokens that the client lets each choice have at most; None where it says nothing."""
+        self.own_limit = limit_sent(exchange.shapings, self._own_limit())
+        """Output tokens that the client, and then its policy, let each choice have; None is no bound."""
         self._whole = self._is_whole()
 
     def most_input(self, context_window: int | None) -> int:

@@ -8,6 +8,7 @@ from pilotage_extproc.dialects.call import max_tokens
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.shape import capabilities_needed
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.request.context_needs import CONTEXT_NEEDS
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.prompt_tokens import prompt_tokens
 from pilotage_extproc.request.spent_models import SPENT_MODELS
@@ -29,7 +30,8 @@ def misfits_of(exchange: Exchange, fallback: Fallback) -> Misfits:
         return found
     abilities = fallback.abilities
     if FallbackReason.CONTEXT_OVERFLOW in asked and abilities.windows is not None:
-        tokens = _tokens(exchange)
+        needs = exchange.kept(CONTEXT_NEEDS)
+        tokens = _tokens(exchange) if needs is None else np.array(needs)[exchange.route.candidates.tiers]
         over = None if tokens is None else abilities.too_long(tokens)
         if over is not None:
             found[FallbackReason.CONTEXT_OVERFLOW] = over

@@ -26,8 +26,8 @@ class Abilities:
     lacks: Mapping[str, NDArray[np.bool_]]
     """By capability: True where a candidate does not have it; none where all may have it."""
 
-    def too_long(self, tokens: float) -> NDArray[np.bool_] | None:
-        """True where so many tokens do not fit; None where they fit everywhere."""
+    def too_long(self, tokens: float | NDArray[np.float64]) -> NDArray[np.bool_] | None:
+        """True where so many tokens (of all, or of each) do not fit; None where they fit everywhere."""
         if self.windows is None:
             return None
         over = self.windows < tokens

@@ -19,6 +19,7 @@ from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.prompt_tokens import expected_input
+from pilotage_extproc.request.shaping import limit_sent
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.request.token_bounds import MOST_COST
 
@@ -140,6 +141,7 @@ class Admit(Step):
             own = max_tokens(dialect, exchange.document.members)
         except UnknownFactError:
             own = None
+        own = limit_sent(exchange.shapings, own)
         most = terms.output_bound(self._clamp_at)
         bounds = [one for one in (own, most) if one is not None]
         return max(0, min(bounds)) if bounds else UNBOUNDED_OUTPUT_TOKENS

@@ -25,11 +25,12 @@ from pilotage_extproc.dialects.stream_usage import (
     usage_unasked,
 )
 from pilotage_extproc.dialects.table import DIALECTS
-from pilotage_extproc.dialects.transform.transform import Transform, transforms
+from pilotage_extproc.dialects.transform.transform import Transform, Transformed, transforms
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.shaping import Shaping
 from pilotage_extproc.request.stage import Step
 
 
@@ -80,12 +81,15 @@ class PrepareTransformed(Step):
         wanted = {attempt.transform for attempt in attempts}
         each = len(wanted) > 1 and exchange.head.envoy is not None and not self._older_about()
         largest = 0
+        shaped: dict[Transform | None, Shaping | None] = {None: None}
         for transform in wanted if each else (attempts[0].transform,):
-            made = body if transform is None else transform.applied(kind, body)
-            largest = max(largest, len(made))
+            made = Transformed(body, ()) if transform is None else transform.made(kind, body)
+            largest = max(largest, len(made.body))
+            if transform is not None:
+                shaped[transform] = Shaping(transform, made.changed)
             # where each attempt is changed on its own, this only finds out in time what has to be refused
-            if not each and made != body:
-                changed = made
+            if not each and made.body != body:
+                changed = made.body
         exchange.prepared(
             changed,
             how,
@@ -93,6 +97,10 @@ class PrepareTransformed(Step):
             usage_added=added,
             transformed_each=each,
             transformed_bytes=largest,
+            # other gateways, and Envoys of the version before, send what the first attempt gets to all
+            shapings=tuple(
+                [shaped[attempt.transform if each else attempts[0].transform] for attempt in attempts]
+            ),
         )
 
 

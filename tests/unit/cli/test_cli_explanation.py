@@ -149,3 +149,18 @@ async def test_what_was_passed_over_what_leads_on_and_what_failed_is_told():
     assert "leads on connect, rateLimited" in text
     assert "at most  first token 5 s, all of it 59.5 s" in text
     assert "failed   attempt 1 at 10.0.0.1:80: rateLimited, status 429, asks for 7 s" in text
+
+
+async def test_the_shape_of_each_attempt_is_told_where_it_is_not_the_clients():
+    explanation = await explained()
+    assert "shape" not in printed(explanation, 100)
+    first = explanation["attempts"][0]
+    first["transform"] = {"name": "default/p/0", "changed": ["systemPrompt", "top_k"]}
+    second = {**first, "transform": {"name": "default/p/1", "changed": []}, "translatedTo": "messages"}
+    explanation["attempts"] = [{**first, "result": "failed"}, second]
+    text = printed(explanation, 200)
+    assert f"attempt 1 at {first['address']} (failed): default/p/0 changes systemPrompt, top_k" in text
+    assert "default/p/1 changes nothing; translated to messages" in text
+    for one in explanation["attempts"]:  # as a picker of the version before says it
+        del one["transform"], one["translatedTo"]
+    assert "shape" not in printed(explanation, 200)

@@ -19,13 +19,14 @@ class Bound:
     """Bounds of one number, ready to be kept."""
 
     def __init__(self, given: BoundSnapshot) -> None:
+        self.name = given.name
         self._default = given.default
         self._maximum = given.maximum
         self._low = _limit(given.minimum, -math.inf)
         self._high = _limit(given.maximum, math.inf)
         self._low_text, self._high_text = given.minimum or "", given.maximum or ""
         self._fact = NUMBERS[given.name]
-        self._limits_output = given.name == OUTPUT_LIMIT
+        self.limits_output = given.name == OUTPUT_LIMIT
         self._own = MemberName(member_of(given.name))
 
     def edits(self, body: bytes, members: Members, dialect: Dialect) -> list[Edit]:
@@ -33,13 +34,20 @@ class Bound:
 
         Raises RequestRefused (400) where it is no number, or stands more than once.
         """
-        if self._limits_output:
+        if self.limits_output:
             return self._of_output(body, members, dialect)
         if members.get(self._own.name) is not None:
             return self._kept(body, self._own, members[self._own.name])
         if self._default is None or dialect.kind.value not in self._fact.calls:
             return []
         return [put(body, members, self._own, self._default.encode())]
+
+    def kept_limit(self, own: int | None) -> int | None:
+        """What becomes of a limit of the output; None is none."""
+        if own is not None:
+            return int(min(max(own, self._low), self._high))
+        text = self._default or self._maximum
+        return None if text is None else int(float(text))
 
     def _of_output(self, body: bytes, members: Members, dialect: Dialect) -> list[Edit]:
         """All members that bound the output; one is put in where none stands."""
