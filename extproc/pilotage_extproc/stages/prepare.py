@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from pilotage_api.external_snapshot import ProviderDialect
 from pilotage_api.snapshot import StreamUsage
 from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.document import Document
@@ -26,6 +27,7 @@ from pilotage_extproc.dialects.stream_usage import (
 )
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.transform.transform import Transform, Transformed, transforms
+from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.attempt import Attempt
@@ -126,9 +128,23 @@ def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...]) -> tuple[bytes
         asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
         # first in the body, where a later attempt looks for it
         edits = [*asked, *edits]
+    if exchange.call.kind is CallKind.MESSAGES and _asks_anthropic(exchange):
+        unsigned = unsigned_thinking(body, document.members)
+        if unsigned:
+            edits += unsigned
+            exchange.skip("thinking", "left out: it has no signature, and Anthropic takes back only its own")
     if exchange.cache_salt is not None:
         edits.append(_salted(body, document, exchange.cache_salt))
     return edited(body, edits) if edits or exchange.altered else None, how, added
+
+
+def _asks_anthropic(exchange: Exchange) -> bool:
+    """Whether any of its attempts is at a provider that speaks Anthropic's API."""
+    pools = exchange.route.pools
+    return any(
+        external is not None and external.dialect is ProviderDialect.ANTHROPIC
+        for external in [pools[target.pool].external for target in exchange.decision.targets]
+    )
 
 
 def model_edits(body: bytes, document: Document, upstream_model: str) -> list[Edit]:

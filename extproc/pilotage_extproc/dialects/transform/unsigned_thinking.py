@@ -1,0 +1,60 @@
+"""Thinking blocks without a signature, taken out of a request for Anthropic's API.
+
+Clients of that API send the thinking of earlier answers back as they got it. Anthropic takes back only what
+it has signed, and refuses the request otherwise; what another provider's model thought has no signature.
+"""
+
+import re
+from typing import Any, Final
+
+from pilotage_extproc.dialects.call import Members
+from pilotage_extproc.dialects.splice import Edit, MemberName, value_start
+from pilotage_extproc.dialects.transform.walk import Span, Walk, without
+from pilotage_extproc.domain.refusals import RequestRefused
+
+_UNSIGNED: Final = re.compile(rb'"signature"[ \t\r\n]*+:[ \t\r\n]*+""')
+_MESSAGES: Final = MemberName("messages")
+
+
+def unsigned_thinking(body: bytes, members: Members) -> list[Edit]:
+    """Edits that take such blocks out, and messages that hold nothing else; none where there are none.
+
+    A body of too many parts is left as it is.
+    """
+    if _UNSIGNED.search(body) is None:
+        return []
+    messages = members.get("messages")
+    if not isinstance(messages, list):
+        return []
+    gone = [_unsigned(message) for message in messages]
+    if not any(map(any, gone)):
+        return []
+    try:
+        return [Edit(start, end, b"") for start, end in _cuts(body, gone)]
+    except RequestRefused:
+        return []
+
+
+def _unsigned(message: Any) -> list[bool]:
+    """By block of an answer: whether it goes."""
+    if not isinstance(message, dict) or message.get("role") != "assistant":
+        return []
+    content = message.get("content")
+    return [_is_unsigned(block) for block in content] if isinstance(content, list) else []
+
+
+def _is_unsigned(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "thinking" and block.get("signature") == ""
+
+
+def _cuts(body: bytes, gone: list[list[bool]]) -> list[Span]:
+    walk, cuts = Walk(body), list[Span]()
+    spans = list(walk.items(value_start(body, _MESSAGES)))
+    empty = [bool(blocks) and all(blocks) for blocks in gone]
+    cuts += without(spans, empty)
+    for span, blocks, goes in zip(spans, gone, empty, strict=True):
+        if any(blocks) and not goes:
+            # of members of one name the last counts, as it does where the body was parsed
+            [*_, content] = [one.value for one in walk.members(span.start) if one.name == "content"]
+            cuts += without(list(walk.items(content.start)), blocks)
+    return cuts

@@ -1,0 +1,65 @@
+"""Thinking that nobody has signed is cut out of the bytes of a request for Anthropic, and nothing else."""
+
+import json
+
+import orjson
+import pytest
+from effort import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotage_extproc.dialects.splice import edited
+from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
+
+UNSIGNED = {"type": "thinking", "thinking": 'hm " ]}', "signature": ""}
+SIGNED = {"type": "thinking", "thinking": "hm", "signature": "EqQB"}
+TEXT = {"type": "text", "text": '{"type":"thinking","signature":""}'}
+CALL = {"type": "tool_use", "id": "t", "name": "f", "input": {"signature": ""}}
+USER = {"role": "user", "content": "hi"}
+
+
+def made(messages, **dumps) -> dict:
+    body = json.dumps({"model": "m", "messages": messages, "max_tokens": 9}, **dumps).encode()
+    return orjson.loads(edited(body, unsigned_thinking(body, orjson.loads(body))))
+
+
+def expected(messages) -> list:
+    kept = []
+    for message in messages:
+        content = message["content"]
+        if message["role"] == "assistant" and isinstance(content, list):
+            left = [one for one in content if one != UNSIGNED]
+            if left or not content:
+                kept.append({**message, "content": left})
+        else:
+            kept.append(message)
+    return kept
+
+
+blocks = st.lists(st.sampled_from([UNSIGNED, SIGNED, TEXT, CALL]), max_size=4)
+messages = st.lists(
+    st.builds(dict, role=st.sampled_from(["user", "assistant"]), content=blocks | st.just("text")), max_size=5
+)
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(messages, st.sampled_from([None, 1]), st.sampled_from([(",", ":"), (" , ", " : ")]))
+def test_what_is_unsigned_goes_and_all_else_stays(said, indent, separators):
+    assert made(said, indent=indent, separators=separators)["messages"] == expected(said)
+
+
+@pytest.mark.parametrize("kept", [SIGNED, TEXT, CALL, {"type": "redacted_thinking", "data": ""}])
+def test_a_body_without_unsigned_thinking_is_not_touched(kept):
+    body = json.dumps({"messages": [USER, {"role": "assistant", "content": [kept]}]}).encode()
+    assert unsigned_thinking(body, orjson.loads(body)) == []
+
+
+def test_what_a_user_says_is_not_touched():
+    said = [{"role": "user", "content": [UNSIGNED]}]
+    assert made(said)["messages"] == said
+
+
+@pytest.mark.parametrize("odd", [{}, {"messages": 1}, {"messages": [1, {"role": "assistant"}, "x"]}])
+def test_what_is_no_conversation_is_left_to_the_server(odd):
+    body = json.dumps({**odd, "signature": ""}).encode()
+    assert unsigned_thinking(body, orjson.loads(body)) == []
