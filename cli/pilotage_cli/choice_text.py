@@ -20,6 +20,10 @@ def print_choice(console: Console, choice: dict[str, Any]) -> None:
         say("", _terms(one))
     if choice["outputBudget"] is not None:
         say("budget", f"{choice['outputBudget']} tokens, by {choice['enforce']}")
+    for one in choice["attempts"][1:]:
+        if one["outputBudget"] != choice["outputBudget"]:
+            own = "none" if one["outputBudget"] is None else f"{one['outputBudget']} tokens"
+            say("", f"a later attempt at {one['model']} at {one['address']}: {own}")
     if choice["held"]:
         say("held", f"the conversation stays with its model: {choice['held']}")
     if not choice["withinBounds"]:

@@ -174,6 +174,7 @@ class PlanBook:
                 max_attempts=parts.settings.max_attempts,
                 clock=parts.clock,
                 budget=parts.budget,
+                older_about=parts.older_about,
             )
             learn = Learn(parts.experience, parts.conversations, parts.scheduler.table)
             plan = self._choosing[reads] = Plan(

@@ -1,6 +1,7 @@
 """A choice by an objective in words and figures: features read, terms in their units, what would flip it."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,13 +16,13 @@ _MOST_SHOWN: Final = 60
 
 
 def explain_choice(
-    choice: Choice, targets: GroupTargets, pick: int, alive: NDArray[np.bool_]
+    choice: Choice, targets: GroupTargets, order: Sequence[int], alive: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """The choice as JSON-ready data; `pick` is the first attempt's candidate, `alive` who could serve."""
+    """The choice as JSON-ready data; `order` are the candidates of its attempts, `alive` who could serve."""
     own, asked = choice.objective, choice.asked
     worth = choice.worth()
     keeps = np.broadcast_to(choice.keeps_bounds(), worth.shape)
-    chosen = Place(choice.level, pick)
+    chosen = Place(choice.level, order[0])
     best = _best_of_ways(choice, worth, alive)
     rivals = [
         place
@@ -49,6 +50,14 @@ def explain_choice(
         },
         "outputBudget": choice.budget,
         "enforce": None if own.budget is None or choice.budget is None else own.budget.enforce,
+        "attempts": [
+            {
+                "model": targets[candidate].upstream_model,
+                "address": targets[candidate].address,
+                "outputBudget": choice.budget_at(candidate),
+            }
+            for candidate in order
+        ],
         "held": choice.held or None,
         "withinBounds": choice.within_bounds,
         "candidates": [_candidate(choice, targets, place, worth, keeps, place == chosen) for place in shown],

@@ -105,7 +105,7 @@ def _choice(record: DecisionRecord) -> dict[str, Any] | None:
     for reason, mask in record.dropped().items():
         if reason != OUT_OF_BOUNDS:
             alive &= ~mask
-    return explain_choice(choice, targets, record.order[0], alive)
+    return explain_choice(choice, targets, record.order, alive)
 
 
 def _shares(record: DecisionRecord) -> list[float | None]:

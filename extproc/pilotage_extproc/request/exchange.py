@@ -8,7 +8,6 @@ from typing import Any, Final, Generic, TypeVar, cast
 from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.content.placeholders import Placeholders
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
-from pilotage_extproc.dialects.splice import Edit
 from pilotage_extproc.dialects.stream_usage import UsageEdit
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
@@ -65,7 +64,6 @@ class Exchange:
         "answer",
         "attempts",
         "body",
-        "budget_edits",
         "cache_salt",
         "call",
         "choice",
@@ -126,7 +124,6 @@ class Exchange:
         """What its decision by an objective was made of; until the pick."""
         self.conversation: int | None = None
         """Digest of its conversation, where its rule keeps conversations with their model."""
-        self.budget_edits: tuple[Edit, ...] = ()
         """What keeps its answer within the chosen output budget."""
         self.new_body: bytes | None = None
         """The body as the first attempt gets it; None where it goes on unchanged."""
@@ -288,18 +285,16 @@ class Exchange:
         self._ranking = None
         self.decision = _UNDECIDED
         self.choice = None
-        self.budget_edits = ()
         self.new_body = None
         self.attempts = ()
         self.placeholders = None
         self.answer = None
         self.shapings = ()
 
-    def chosen(self, choice: Choice, conversation: int | None, edits: tuple[Edit, ...]) -> None:
+    def chosen(self, choice: Choice, conversation: int | None) -> None:
         """Why it goes there, by its rule's objective."""
         self.choice = choice
         self.conversation = conversation
-        self.budget_edits = edits
 
     def prepared(
         self,
@@ -354,7 +349,6 @@ class Exchange:
         self.features = NO_FEATURES
         self._ranking = None
         self.choice = None
-        self.budget_edits = ()
         self.new_body = None
         self.attempts = ()
         self.shapings = ()

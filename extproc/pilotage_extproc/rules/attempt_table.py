@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from pilotage_api.snapshot import Binding, RoutingSnapshot
+from pilotage_extproc.dialects.output_budget import OutputBudget
 from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.rules.output_budgets import levels_of
 
 _MOST_VERSIONS: Final = 16
 """Versions kept: requests that were decided under an older one cannot be rewritten any more."""
@@ -21,12 +23,15 @@ class AttemptTable:
 
     def __init__(self, snapshot: RoutingSnapshot) -> None:
         pools = {pool.key: pool for pool in snapshot.pools}
-        ways = sorted({way for way in _ways(snapshot) if way[0] in pools})
+        ways = sorted({way for way in _ways(snapshot) if way[0] in pools}, key=_in_order)
         self.version = snapshot.version
         self.transforms = {one.name: Transform(one) for one in snapshot.transforms}
         """By name, ready to be applied."""
         self.attempts = tuple(
-            [Attempt.at(pools[pool], model, self.transforms.get(name)) for pool, model, name in ways]
+            [
+                Attempt.at(pools[pool], model, self.transforms.get(name), budget)
+                for pool, model, name, budget in ways
+            ]
         )
         self._numbers = {_way_of(one): at for at, one in enumerate(self.attempts)}
 
@@ -63,27 +68,35 @@ class AttemptTables:
         return table.attempts[number]
 
 
-_Way = tuple[str, str, str]
-"""Pool, upstream model, and the name of a transform or nothing."""
+_Way = tuple[str, str, str, OutputBudget | None]
+"""Pool, upstream model, the name of a transform or nothing, an output budget or none."""
 
 
 def _way_of(attempt: Attempt) -> _Way:
     transform = attempt.transform
-    return attempt.pool, attempt.upstream_model, "" if transform is None else transform.name
+    return attempt.pool, attempt.upstream_model, "" if transform is None else transform.name, attempt.budget
+
+
+def _in_order(way: _Way) -> tuple[str, str, str, tuple[int, bool, int]]:
+    pool, model, transform, budget = way
+    level = (0, False, 0) if budget is None else (budget.tokens, budget.instructs, budget.clamp_at or 0)
+    return pool, model, transform, level
 
 
 def _ways(snapshot: RoutingSnapshot) -> Iterable[_Way]:
-    """Each way untransformed, as calls go that no policy changes, and as its rules transform it."""
+    """Each way unchanged, as calls go that no policy changes, and as its rules change it."""
     for bindings in snapshot.names.values():
-        yield from _untransformed(bindings)
+        yield from _unchanged(bindings)
     for route in snapshot.routes:
         for rule in (*route.rules, *route.instead):
             for candidate in (*rule.candidates, *(() if rule.fallback is None else rule.fallback.to)):
-                yield from _untransformed(candidate.bindings)
-                name = rule.transforms.get(candidate.model)
-                if name is not None:
-                    yield from ((one.pool, one.upstream_model, name) for one in candidate.bindings)
+                names = {"", rule.transforms.get(candidate.model, "")}
+                for name in names:
+                    for budget in (None, *levels_of(rule.output_budget)):
+                        yield from (
+                            (one.pool, one.upstream_model, name, budget) for one in candidate.bindings
+                        )
 
 
-def _untransformed(bindings: Iterable[Binding]) -> Iterable[_Way]:
-    return ((one.pool, one.upstream_model, "") for one in bindings)
+def _unchanged(bindings: Iterable[Binding]) -> Iterable[_Way]:
+    return ((one.pool, one.upstream_model, "", None) for one in bindings)

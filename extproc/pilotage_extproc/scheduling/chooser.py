@@ -33,6 +33,9 @@ NEAR: Final = 0.002
 EXPLORED_SHARE: Final = 0.02
 """Of requests: they go to the replica of which least is known, where it is hardly worse."""
 HARDLY_WORSE: Final = 0.02
+WORTH_A_HOP: Final = 0.01
+"""A later attempt has a budget of its own where that is better by more: attempts that differ in it are made
+ready one by one, at the price of one more exchange with the gateway."""
 _THOUSAND: Final = 1000.0
 HELD_BY_LOOP: Final = "a tool loop runs"
 HELD_BY_GAIN: Final = "the gain is below minimumGain"
@@ -105,8 +108,11 @@ class Chooser:
         limit: int,
         now: float,
         shape: Shape | None = None,
+        own_budgets: bool = True,
     ) -> Chosen:
-        """Order the best `limit` candidates: the first is the pick, the rest have its output budget.
+        """Order the best `limit` candidates: the first is the pick.
+
+        With `own_budgets` attempts at other models have the output budget that suits them, else the pick's.
 
         With `shape` the rule has a fallback. Its own models are compared; those of the fallback that stand in
         the list come after them, in order, one place each. Where none of its own serves, the first of the
@@ -135,9 +141,11 @@ class Chooser:
                 able[members] = False
         alive = able if first is None else able & np.isin(candidates.tiers, first)
         choice = self._choice(view, objective, asked)
-        order, choice = self._order(choice, candidates, alive, total, dropped, limit)
+        order, choice = self._order(choice, candidates, alive, total, dropped, limit, own_budgets)
         if order and later:
             order = with_later(order, later, candidates, able, total)
+        if order and own_budgets and len(choice.budgets) > 1:
+            choice = _with_own_budgets(choice, order)
         cached = 0.0
         if order and request.prompt is not None:
             cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
@@ -209,6 +217,7 @@ class Chooser:
         total: NDArray[np.float64],
         dropped: dict[str, NDArray[np.bool_]],
         limit: int,
+        own_budgets: bool,
     ) -> tuple[list[int], Choice]:
         objective, worth = choice.objective, choice.worth()
         if not alive.all():
@@ -236,8 +245,13 @@ class Chooser:
             return [], choice
         pick = self._explored(choice, keys[level], pick)
         # a conversation that is only better off where it is may go on elsewhere when its model fails
-        others = allowed[level] + told_apart if held == HELD_BY_GAIN else keys[level]
-        order = _distinct(candidates, others, pick, limit)
+        others = allowed + told_apart if held == HELD_BY_GAIN else keys
+        if own_budgets and len(others) > 1:
+            same = objective.way_of == objective.way_of[pick]
+            of_each = np.where(same, others[level], others.max(axis=0))
+        else:
+            of_each = others[level]
+        order = _distinct(candidates, of_each, pick, limit)
         return order, replace(choice, level=level, held=held, within_bounds=within_bounds)
 
     def _stayed(
@@ -275,6 +289,20 @@ class Chooser:
             way.pool, way.upstream_model, rows, self._table.generation[rows]
         )
         return int(near[seen.argmin()])
+
+
+def _with_own_budgets(choice: Choice, order: list[int]) -> Choice:
+    """Each attempt at another model with the budget that it is worth most with, within the rule's bounds."""
+    way_of, worth = choice.objective.way_of, choice.worth_of(order)
+    if choice.objective.bounded and choice.within_bounds:
+        kept = np.where(choice.keeps_bounds()[:, order], worth, -np.inf)
+        worth = np.where(np.isfinite(kept).any(axis=0), kept, worth)
+    own: dict[int, int] = {}
+    for at, candidate in enumerate(order):
+        best = int(worth[:, at].argmax())
+        if way_of[candidate] != way_of[order[0]] and worth[best, at] > worth[choice.level, at] + WORTH_A_HOP:
+            own[candidate] = best
+    return replace(choice, later_levels=own) if own else choice
 
 
 def _distinct(candidates: CandidateSet, keys: NDArray[np.float64], pick: int, limit: int) -> list[int]:

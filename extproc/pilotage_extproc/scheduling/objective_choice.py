@@ -1,6 +1,7 @@
 """What a choice by an objective was made of: every candidate's quality, money and time, in their units."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -160,6 +161,8 @@ class Choice:
     """Why the conversation stays with its model; empty where nothing held it."""
     within_bounds: bool = True
     """Whether any candidate keeps floor and ceilings."""
+    later_levels: Mapping[int, int] = field(default_factory=dict)
+    """By candidate of the list: the index of its budget, where that is not the pick's."""
 
     def packed(self) -> "Choice":
         """The same for keeping: in single precision, without what times were predicted by."""
@@ -183,6 +186,10 @@ class Choice:
         """The output budget that was chosen, in tokens."""
         return self.budgets[self.level]
 
+    def budget_at(self, candidate: int) -> int | None:
+        """The output budget of a candidate of the list."""
+        return self.budgets[self.later_levels.get(candidate, self.level)]
+
     def usd(self, level: int) -> NDArray[np.float64]:
         """Expected dollars by candidate."""
         usd: NDArray[np.float64] = self.output_usd * self.tokens[level]
@@ -198,22 +205,36 @@ class Choice:
 
         Depends on no other candidate.
         """
+        return self._worth(self.objective.way_of, self.input_usd, self.ttft, self.tpot)
+
+    def worth_of(self, candidates: list[int]) -> NDArray[np.float64]:
+        """The same of some candidates, in their order."""
+        way_of, at = self.objective.way_of, candidates
+        return self._worth(way_of[at], self.input_usd[at], self.ttft[at], self.tpot[at])
+
+    def _worth(
+        self,
+        way_of: NDArray[np.intp],
+        input_usd: NDArray[np.float64],
+        ttft: NDArray[np.float64],
+        tpot: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
         own = self.objective
         by_way = np.where(np.isnan(self.quality), -np.inf, own.quality_weight * self.quality)
         flat: NDArray[np.float64] | None = None
         if own.cost_weight:
             scale = own.cost_weight / own.usd
             by_way -= scale * self.output_usd * self.tokens
-            flat = -scale * self.input_usd
+            flat = -scale * input_usd
         if not own.latency_weight:
-            worth: NDArray[np.float64] = by_way.take(own.way_of, axis=1)
+            worth: NDArray[np.float64] = by_way.take(way_of, axis=1)
         else:
             scale = own.latency_weight / own.seconds
-            late = scale * self.ttft
+            late = scale * ttft
             flat = -late if flat is None else flat - late
-            worth = (-scale * self.tokens).take(own.way_of, axis=1)
-            worth *= self.tpot
-            worth += by_way.take(own.way_of, axis=1)
+            worth = (-scale * self.tokens).take(way_of, axis=1)
+            worth *= tpot
+            worth += by_way.take(way_of, axis=1)
         if flat is not None:
             worth += flat
         return worth

@@ -40,8 +40,7 @@ class BoundCost(Step):
             return
         body = exchange.body if exchange.new_body is None else exchange.new_body
         # what keeps an output budget, or the policy's transform, has changed these members already
-        changed = exchange.budget_edits or exchange.transformed_bytes
-        members = orjson.loads(body) if changed else exchange.document.members
+        members = orjson.loads(body) if exchange.transformed_bytes else exchange.document.members
         edits = limits.lowered(body, members, output)
         if edits:
             exchange.clamped(edited(body, edits))

@@ -1,17 +1,17 @@
 """Where a request goes by its rule's objective: model, output budget and server in one decision."""
 
+from collections.abc import Callable
 from typing import Final
 
-from pilotage_extproc.dialects.brevity import instructed, may_be_instructed
-from pilotage_extproc.dialects.call import BodyForm, Dialect, max_tokens
-from pilotage_extproc.dialects.limits import OutputLimits
+from pilotage_extproc.dialects.brevity import may_be_instructed
+from pilotage_extproc.dialects.call import BodyForm, Dialect
 from pilotage_extproc.dialects.looking import UnknownFactError
+from pilotage_extproc.dialects.output_budget import limit_of
 from pilotage_extproc.dialects.shape import capabilities_needed, is_plain
-from pilotage_extproc.dialects.splice import Edit
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.decision import Decision
-from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import FeatureKey, Step
@@ -19,7 +19,7 @@ from pilotage_extproc.rules.misfits import misfits_of
 from pilotage_extproc.rules.prompt_features import domain_of, gain_of
 from pilotage_extproc.scheduling.chooser import Chooser
 from pilotage_extproc.scheduling.objective import RuleObjective
-from pilotage_extproc.scheduling.objective_choice import Asked, Choice
+from pilotage_extproc.scheduling.objective_choice import Asked
 from pilotage_extproc.scheduling.shaping import Shape
 from pilotage_extproc.scheduling.shortened import shortened
 from pilotage_extproc.stages.conversation import conversation_of
@@ -46,8 +46,13 @@ class Choose(Step):
         max_attempts: int,
         clock: Clock,
         budget: RetryBudget,
+        older_about: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`needs` are the features that the objectives of its rules read."""
+        """`needs` are the features that the objectives of its rules read.
+
+        While processes of the version before may still serve Envoy its clusters (`older_about`), all
+        attempts have the first one's output budget.
+        """
         self.needs = needs
         self._chooser = chooser
         self._conversations = conversations
@@ -55,7 +60,7 @@ class Choose(Step):
         self._max_attempts = max_attempts
         self._clock = clock
         self._budget = budget
-        self._limits: dict[CallKind, OutputLimits] = {}
+        self._older_about = older_about
 
     def apply(self, exchange: Exchange) -> None:
         """Decide. Raises RequestRefused where no candidate is available, or none keeps the rule's bounds."""
@@ -77,6 +82,8 @@ class Choose(Step):
             limit=self._max_attempts,
             now=now,
             shape=None if fallback is None else Shape(fallback, misfits_of(exchange, fallback)),
+            # other gateways, and Envoys of the version before, send one body to all attempts
+            own_budgets=exchange.head.reach is not Reach.SERVERS and not self._older_about(),
         )
         ranking, choice = chosen.ranking, chosen.choice
         if not ranking.order:
@@ -99,7 +106,7 @@ class Choose(Step):
                 decided_at=now,
             ),
         )
-        exchange.chosen(choice, conversation, self._edits(exchange, choice))
+        exchange.chosen(choice, conversation)
 
     def _asked(
         self, exchange: Exchange, objective: RuleObjective, conversation: int | None, now: float
@@ -108,7 +115,7 @@ class Choose(Step):
         last = None if conversation is None else self._conversations.model_of(conversation, now)
         return Asked(
             prompt_tokens=exchange.features.prompt_tokens,
-            limit=_limit(dialect, exchange),
+            limit=limit_of(exchange.call.kind, members),
             plain=objective.budget is not None and _may_be_budgeted(dialect, exchange, objective),
             needs=capabilities_needed(dialect, members),
             domain=domain_of(exchange),
@@ -116,28 +123,6 @@ class Choose(Step):
             last_tier=objective.models.index(last) if last in objective.models else None,
             in_tool_loop=last is not None and _in_tool_loop(dialect, exchange),
         )
-
-    def _edits(self, exchange: Exchange, choice: Choice) -> tuple[Edit, ...]:
-        """What keeps the answer within the chosen budget."""
-        stated, tokens = choice.objective.budget, choice.budget
-        if stated is None or tokens is None:
-            return ()
-        body, members = exchange.body, exchange.document.members
-        if stated.enforce == "clamp":
-            return tuple(self._limits_of(exchange.call.kind).lowered(body, members, tokens))
-        edits: list[Edit] = []
-        asked = instructed(body, members, tokens)
-        if asked is not None:
-            edits.append(asked)
-        if stated.clamp_at is not None:
-            edits += self._limits_of(exchange.call.kind).lowered(body, members, stated.clamp_at)
-        return tuple(edits)
-
-    def _limits_of(self, kind: CallKind) -> OutputLimits:
-        found = self._limits.get(kind)
-        if found is None:
-            found = self._limits[kind] = OutputLimits(DIALECTS[kind])
-        return found
 
 
 class NextId:
@@ -161,14 +146,6 @@ def _may_be_budgeted(dialect: Dialect, exchange: Exchange, objective: RuleObject
     if budget.enforce == "instruct" and not may_be_instructed(members):
         return False
     return is_plain(dialect, members)
-
-
-def _limit(dialect: Dialect, exchange: Exchange) -> int | None:
-    try:
-        limit = max_tokens(dialect, exchange.document.members)
-    except UnknownFactError:
-        return None
-    return limit if limit is None or limit > 0 else None
 
 
 def _in_tool_loop(dialect: Dialect, exchange: Exchange) -> bool:

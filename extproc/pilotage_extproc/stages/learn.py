@@ -11,6 +11,7 @@ from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.stage import OnError, Step
 from pilotage_extproc.scheduling.chooser import Experience
+from pilotage_extproc.scheduling.objective_choice import Choice
 from pilotage_extproc.state.conversations import Conversations
 from pilotage_extproc.state.endpoints import EndpointTable
 
@@ -24,8 +25,8 @@ class _Lesson:
     generations: tuple[int, ...]
     features: NDArray[np.float64]
     """Of each target at the decision, [features, targets]."""
-    most_tokens: int | None
-    """Output tokens that it was bound to."""
+    most_tokens: tuple[int | None, ...]
+    """Output tokens that each target was bound to."""
     stream: bool
 
 
@@ -53,7 +54,6 @@ class Learn(Step):
         if exchange.conversation is not None:
             model = choice.objective.models[int(exchange.route.candidates.tiers[first])]
             self._conversations.placed(exchange.conversation, model, decision.decided_at)
-        bounds = [one for one in (choice.budget, choice.asked.limit) if one is not None]
         exchange.keep(
             _LESSON,
             _Lesson(
@@ -61,7 +61,7 @@ class Learn(Step):
                 decision.targets,
                 tuple(int(self._table.generation[target.row]) for target in decision.targets),
                 choice.features[:, exchange.ranking.order],
-                min(bounds, default=None),
+                tuple([_bound(choice, candidate) for candidate in exchange.ranking.order]),
                 exchange.document.stream,
             ),
         )
@@ -83,7 +83,9 @@ class Learn(Step):
     def _teach(self, lesson: _Lesson, position: int, outcome: Outcome) -> None:
         target, tokens = lesson.targets[position], outcome.usage.output_tokens
         if tokens:
-            self._experience.lengths.observe(lesson.rule, target.upstream_model, tokens, lesson.most_tokens)
+            self._experience.lengths.observe(
+                lesson.rule, target.upstream_model, tokens, lesson.most_tokens[position]
+            )
         self._teach_writes(lesson.rule, target.upstream_model, outcome.usage)
         ttft, body = outcome.attempt_ttft_seconds, outcome.attempt_body_seconds
         if ttft is None and outcome.attempts == 1:
@@ -107,3 +109,8 @@ class Learn(Step):
         if written is not None and usage.input_tokens is not None:
             uncached = usage.input_tokens - (usage.cached_input_tokens or 0)
             self._experience.writes.observe(rule, upstream_model, uncached, written)
+
+
+def _bound(choice: Choice, candidate: int) -> int | None:
+    bounds = (choice.budget_at(candidate), choice.asked.limit)
+    return min([one for one in bounds if one is not None], default=None)

@@ -9,6 +9,7 @@ from pilotage_api.snapshot import StreamUsage
 from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.document import Document
 from pilotage_extproc.dialects.forms import Form, read_form, text_added, text_set
+from pilotage_extproc.dialects.output_budget import OutputBudget
 from pilotage_extproc.dialects.splice import (
     CACHE_SALT,
     MODEL,
@@ -30,22 +31,21 @@ from pilotage_extproc.dialects.transform.transform import Transform, Transformed
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.request.attempt import Attempt, Shape
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.shaping import Shaping
 from pilotage_extproc.request.stage import Step
+from pilotage_extproc.rules.output_budgets import level_for
 
 
 class Prepare(Step):
-    """Splices the first attempt's model name into the body, and asks its stream for usage."""
+    """Splices the first attempt's model name and budget into the body, and asks its stream for usage."""
 
     name = "prepare"
 
     def apply(self, exchange: Exchange) -> None:
         """Edit the body. Raises RequestRefused (400) where a member to change stands more than once."""
-        attempts = _attempts(exchange)
-        body, how, added = _for_first(exchange, attempts)
-        exchange.prepared(body, how, attempts if _differ(attempts) else (), usage_added=added)
+        _prepare(exchange, _attempts(exchange))
 
 
 class PrepareTransformed(Step):
@@ -74,50 +74,85 @@ class PrepareTransformed(Step):
                     route.pools[target.pool],
                     target.upstream_model,
                     self._by_model.get(route.models[tiers[index]]) if known else None,
+                    budget_of(exchange, index),
                 )
                 for target, index in zip(exchange.decision.targets, exchange.ranking.order, strict=True)
             ]
         )
-        changed, how, added = _for_first(exchange, attempts)
-        body = exchange.body if changed is None else changed
-        wanted = {attempt.transform for attempt in attempts}
-        each = len(wanted) > 1 and exchange.head.envoy is not None and not self._older_about()
-        largest = 0
-        shaped: dict[Transform | None, Shaping | None] = {None: None}
-        for transform in wanted if each else (attempts[0].transform,):
-            made = Transformed(body, ()) if transform is None else transform.made(kind, body)
+        _prepare(exchange, attempts, each=not self._older_about())
+
+
+def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = True) -> None:
+    """With `each`, attempts whose budgets or transforms differ are left to be shaped one by one.
+
+    Other gateways, and Envoys of the version before, send what the first attempt gets to all.
+    """
+    wanted, kind = {attempt.shape for attempt in attempts}, exchange.call.kind
+    each = each and len(wanted) > 1 and exchange.head.envoy is not None
+    budget, transform = (None, None) if each else attempts[0].shape
+    changed, how, added = _for_first(exchange, attempts, budget)
+    body = exchange.body if changed is None else changed
+    largest = 0 if budget is None else len(body)
+    known: dict[Shape, Shaping | None] = {}
+    if each:  # only to find out in time what has to be refused
+        for shape in wanted:
+            made = _made(body, kind, shape)
             largest = max(largest, len(made.body))
-            if transform is not None:
-                shaped[transform] = Shaping(transform, made.changed)
-            # where each attempt is changed on its own, this only finds out in time what has to be refused
-            if not each and made.body != body:
-                changed = made.body
-        exchange.prepared(
-            changed,
-            how,
-            attempts if _differ(attempts) else (),
-            usage_added=added,
-            transformed_each=each,
-            transformed_bytes=largest,
-            # other gateways, and Envoys of the version before, send what the first attempt gets to all
-            shapings=tuple(
-                [shaped[attempt.transform if each else attempts[0].transform] for attempt in attempts]
-            ),
-        )
+            known[shape] = None if shape[1] is None else Shaping(shape[1], made.changed)
+    elif transform is not None:
+        made = transform.made(kind, body)
+        largest, changed = len(made.body), changed if made.body == body else made.body
+        known = dict.fromkeys(wanted, Shaping(transform, made.changed))
+    exchange.prepared(
+        changed,
+        how,
+        attempts if _differ(attempts) else (),
+        usage_added=added,
+        transformed_each=each,
+        transformed_bytes=largest,
+        shapings=tuple([known[attempt.shape] for attempt in attempts]) if any(known.values()) else (),
+    )
+
+
+def shaped(body: bytes, kind: CallKind, shape: Shape) -> bytes:
+    """The body as one attempt is to get it, the output budget before what the policy changes.
+
+    Raises RequestRefused (400); KeyError, TypeError or ValueError for what is no body of this kind.
+    """
+    return _made(body, kind, shape).body
+
+
+def _made(body: bytes, kind: CallKind, shape: Shape) -> Transformed:
+    budget, transform = shape
+    if budget is not None:
+        body = budget.applied(kind, body)
+    return Transformed(body, ()) if transform is None else transform.made(kind, body)
+
+
+def budget_of(exchange: Exchange, candidate: int) -> OutputBudget | None:
+    """The output budget that the rule's objective gave a candidate of the list."""
+    choice = exchange.choice
+    if choice is None or choice.objective.budget is None:
+        return None
+    return level_for(choice.objective.budget, choice.budget_at(candidate))
 
 
 def _differ(attempts: tuple[Attempt, ...]) -> bool:
     return len(attempts) > 1 and len(set(attempts)) > 1
 
 
-def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...]) -> tuple[bytes | None, UsageEdit, bool]:
+def _for_first(
+    exchange: Exchange, attempts: tuple[Attempt, ...], budget: OutputBudget | None
+) -> tuple[bytes | None, UsageEdit, bool]:
     """The body for the first attempt, None where it goes on unchanged, how it asks for usage, and whether
     any of them may ask for usage that the client did not.
 
     Raises RequestRefused (400) where a member to change stands more than once.
     """
     document, body, first = exchange.document, exchange.body, attempts[0]
-    edits = [*model_edits(body, document, first.upstream_model), *exchange.budget_edits]
+    edits = model_edits(body, document, first.upstream_model)
+    if budget is not None:
+        edits += budget.edits(exchange.call.kind, body, document.members)
     how, added = UsageEdit.NONE, False
     # other gateways could not take out again what was added: their clients get what they ask for
     if document.stream and exchange.head.envoy is not None:
@@ -204,10 +239,15 @@ def _salted(body: bytes, document: Document, salt: str) -> Edit:
 
 def _attempts(exchange: Exchange) -> tuple[Attempt, ...]:
     """One for each target; a single one where all are alike."""
-    pools, targets = exchange.route.pools, exchange.decision.targets
+    pools, targets, order = exchange.route.pools, exchange.decision.targets, exchange.ranking.order
     if exchange.route.candidates.one_way:
-        targets = targets[:1]
-    return tuple([Attempt.at(pools[target.pool], target.upstream_model) for target in targets])
+        targets, order = targets[:1], order[:1]
+    return tuple(
+        [
+            Attempt.at(pools[target.pool], target.upstream_model, None, budget_of(exchange, index))
+            for target, index in zip(targets, order, strict=True)
+        ]
+    )
 
 
 def later_attempt(

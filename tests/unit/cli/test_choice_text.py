@@ -24,7 +24,7 @@ CANDIDATE = {
 }
 
 
-def printed(*candidates, latency=0.25):
+def printed(*candidates, latency=0.25, later=256):
     out = io.StringIO()
     choice = {
         "weights": {"quality": 0.5, "cost": 0.25, "latency": latency},
@@ -39,6 +39,10 @@ def printed(*candidates, latency=0.25):
         "candidates": candidates,
         "outputBudget": 256,
         "enforce": "clamp",
+        "attempts": [
+            {"model": "big", "address": "127.0.0.1:1", "outputBudget": 256},
+            {"model": "small", "address": "127.0.0.1:2", "outputBudget": later},
+        ],
         "held": None,
         "withinBounds": True,
         "counterfactual": None,
@@ -62,3 +66,9 @@ def test_what_is_not_known_is_said_beside_what_it_is_taken_for():
 def test_a_term_without_weight_has_no_reference():
     assert "latency 0.25 per 2 s" in printed(CANDIDATE)
     assert "latency 0.00\n" in printed(CANDIDATE, latency=0.0)
+
+
+def test_a_later_attempt_with_a_budget_of_its_own_is_named():
+    assert "later attempt" not in printed(CANDIDATE)
+    assert "a later attempt at small at 127.0.0.1:2: 64 tokens" in printed(CANDIDATE, later=64)
+    assert "a later attempt at small at 127.0.0.1:2: none" in printed(CANDIDATE, later=None)

@@ -22,7 +22,7 @@ from objective_fleet import (
 )
 
 from pilotage_api.objective_snapshot import WhenNone
-from pilotage_extproc.scheduling.chooser import HELD_BY_GAIN, HELD_BY_LOOP, OUT_OF_BOUNDS
+from pilotage_extproc.scheduling.chooser import HELD_BY_GAIN, HELD_BY_LOOP, OUT_OF_BOUNDS, WORTH_A_HOP
 from pilotage_extproc.scheduling.objective import Gain
 from pilotage_extproc.state.lengths import LengthBook
 
@@ -215,9 +215,52 @@ def test_a_model_without_a_curve_is_offered_the_highest_level_alone():
     assert np.isnan(choice.quality[0]).all()
 
 
-def test_attempts_after_the_first_have_its_budget():
+def unlike(usd=5, **facts):
+    """A strong model that needs tokens, and a weak one that gains nothing by them."""
+    flat, steep = (curve("clamp", *points) for points in (((64, 0.7), (1024, 0.7)), ((64, 0.1), (1024, 0.9))))
+    return ObjectiveFleet((model("weak", 0.5, usd, flat, **facts), model("strong", 0.8, 10, steep)))
+
+
+def budgets_of(fleet, chosen):
+    targets, choice = fleet.candidates.targets, chosen.choice
+    return {targets[at].upstream_model: choice.budget_at(at) for at in chosen.ranking.order}
+
+
+def test_an_attempt_at_another_model_has_the_budget_that_suits_it():
+    fleet = unlike()
+    chosen = fleet.choose(fleet.objective(weighing(quality=100, cost=30), levels(64, 1024)))
+    assert list(budgets_of(fleet, chosen).items()) == [("strong", 1024), ("weak", 64)]
+
+
+def test_a_budget_that_is_hardly_better_is_not_worth_another_exchange():
+    fleet = unlike(usd=0.2)
+    chosen = fleet.choose(fleet.objective(weighing(quality=100, cost=30), levels(64, 1024)))
+    worth = chosen.choice.worth()[:, 0]
+    assert 0 < worth[0] - worth[1] < WORTH_A_HOP
+    assert budgets_of(fleet, chosen) == {"strong": 1024, "weak": 1024}
+
+
+def test_a_model_that_is_offered_no_budget_is_a_fallback_without_one():
+    fleet = unlike(capabilities=("reasoning",))
+    objective = fleet.objective(weighing(quality=100, cost=30), levels(64, 1024))
+    assert budgets_of(fleet, fleet.choose(objective)) == {"strong": 1024, "weak": None}
+    assert budgets_of(fleet, fleet.choose(objective, own_budgets=False)) == {"strong": 1024}
+
+
+def test_a_later_attempts_own_budget_keeps_the_ceilings():
+    fleet = unlike()
+    stated = bounded(weighing(quality=100, cost=30), usd_per_request=Decimal("0.004"))
+    chosen = fleet.choose(fleet.objective(stated, levels(64, 1024)))
+    keeps = chosen.choice.keeps_bounds()
+    assert all(
+        keeps[chosen.choice.later_levels.get(at, chosen.choice.level), at] for at in chosen.ranking.order
+    )
+
+
+def test_attempts_have_the_budget_of_the_first_where_one_body_serves_all():
     fleet, objective = budgeted(64, 256, 1024)
-    chosen = fleet.choose(objective())
+    chosen = fleet.choose(objective(), own_budgets=False)
+    assert chosen.choice.later_levels == {}
     assert np.isfinite(chosen.choice.worth()[chosen.choice.level, chosen.ranking.order]).all()
 
 

@@ -219,7 +219,7 @@ async def test_a_rule_without_an_objective_keeps_its_plan():
     exchange = await decided(pipeline)
     assert exchange.choice is not None
     served = await decided(pipeline, {"model": "weak"})
-    assert (served.choice, served.conversation, served.budget_edits) == (None, None, ())
+    assert (served.choice, served.conversation) == (None, None)
 
 
 async def test_a_choice_is_explained_with_its_terms_and_what_would_flip_it():

@@ -16,14 +16,13 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.splice import splice_model
 from pilotage_extproc.dialects.stream_usage import UsageEdit
-from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
-from pilotage_extproc.request.attempt import Attempt
+from pilotage_extproc.request.attempt import Attempt, Shape
 from pilotage_extproc.stages.identify import identify
-from pilotage_extproc.stages.prepare import later_attempt
+from pilotage_extproc.stages.prepare import later_attempt, shaped
 from pilotage_extproc.transport.contract import Stream
 
 log = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class _Rewriting:
         self._content_type: str = headers.get("content-type", "")
         self._how = how
         self._attempt = attempt
-        self._transform = attempt.transform if transformed else None
+        self._shape = attempt.shape if transformed else None
 
     def __call__(self, body: bytes) -> bytes:
         try:
@@ -124,13 +123,13 @@ class _Rewriting:
         except (RequestRefused, KeyError, TypeError, orjson.JSONDecodeError):
             changed = None  # a body that is not ours goes on as it is
         rewritten = body if changed is None else changed
-        return rewritten if self._transform is None else _transformed(self._transform, self._kind, rewritten)
+        return rewritten if self._shape is None else _shaped(self._shape, self._kind, rewritten)
 
 
-def _transformed(transform: Transform, kind: CallKind, body: bytes) -> bytes:
+def _shaped(shape: Shape, kind: CallKind, body: bytes) -> bytes:
     """As the policy wants it for the model of this attempt; never as it does not (RequestRefused)."""
     try:
-        return transform.applied(kind, body)
+        return shaped(body, kind, shape)
     except (KeyError, TypeError, ValueError) as error:
         message_text = "The request cannot be changed as its policy asks for."
         raise RequestRefused(Refusal.INVALID_FIELD, message_text) from error
