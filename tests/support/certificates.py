@@ -37,7 +37,7 @@ class Authority:
     ) -> tuple[str, str]:
         """Certificate and key, as PEM, for a user of a group; also for a server at 127.0.0.1.
 
-        `hosts` are DNS names it is for instead of that address; `valid_from` is relative to now.
+        `hosts` are names or addresses it is for instead of that one; `valid_from` is relative to now.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         subject = [
@@ -45,7 +45,7 @@ class Authority:
             x509.NameAttribute(NameOID.COMMON_NAME, name),
         ]
         here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        places: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts] or [here]
+        places = [_place(host) for host in hosts] or [here]
         found = (
             self._builder(x509.Name(subject), lifetime, valid_from)
             .public_key(key.public_key())
@@ -69,3 +69,10 @@ class Authority:
             .not_valid_before(now - timedelta(minutes=1))
             .not_valid_after(now + lifetime)
         )
+
+
+def _place(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

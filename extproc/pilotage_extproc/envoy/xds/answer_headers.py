@@ -14,13 +14,16 @@ from pilotage_extproc.envoy.xds.typed import Fields, extension
 _ENVOYS: Final = "x-envoy-"
 
 
-def of_servers() -> Fields:
-    """The filter for the cluster of all endpoints. A provider's hop, which is one of them, keeps its word."""
+def of_endpoints() -> Fields:
+    """The filter for all endpoints, providers' hops too, which are a listener of Envoy's own."""
     return _without({"prefix": _ENVOYS}, {"exact": names.OVERFLOWS})
 
 
-def of_providers() -> Fields:
-    """The filter for a provider's own cluster."""
+def of_servers() -> Fields:
+    """The filter for what a server itself says, own ones and providers alike: nothing of it is for us.
+
+    A provider's hop answers with names of ours, so it is not for the endpoint of a hop.
+    """
     return _without({"prefix": _ENVOYS}, {"prefix": names.OWN_PREFIX})
 
 

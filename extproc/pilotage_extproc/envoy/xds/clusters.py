@@ -21,9 +21,10 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import HttpProtocolOpti
 from envoy_data_plane.envoy.type.matcher.v3 import HttpRequestHeaderMatchInput
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.domain.providers import ADDRESS_PREFIX
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.lua.overflow_filter import overflow_filter
-from pilotage_extproc.envoy.xds.answer_headers import of_servers
+from pilotage_extproc.envoy.xds.answer_headers import of_endpoints, of_servers
 from pilotage_extproc.envoy.xds.header_hold import header_hold_filter
 from pilotage_extproc.envoy.xds.own_identity import by_identity_files
 from pilotage_extproc.envoy.xds.typed import (
@@ -145,7 +146,8 @@ def models_cluster(settings: GatewaySettings, *, providers: bool = True) -> Fiel
     hold = _skipped(header_hold_filter(), _with(names.ANNOUNCE_RESPONSE))
     held = [hold] if settings.upstream.hold_headers else []
     overflow = _skipped(overflow_filter(), _without(names.READ_OVERFLOW))
-    filters = [_attempt_rewrite(settings), overflow, *held, of_servers(), codec]
+    answered = [of_endpoints(), _skipped(of_servers(), _is_hop())]
+    filters = [_attempt_rewrite(settings), overflow, *held, *answered, codec]
     cluster = _eds_cluster(settings, names.MODELS_CLUSTER, _policies(override), filters)
     if providers:
         cluster["transportSocketMatches"] = [_to_listener_inside()]
@@ -167,16 +169,16 @@ def _to_listener_inside() -> Fields:
 def fail_open_cluster(settings: GatewaySettings) -> Fields:
     """Endpoints of the one pool that serves requests without a pick."""
     least = extension("envoy.load_balancing_policies.least_request", LeastRequest)
-    return _eds_cluster(settings, names.FAIL_OPEN_CLUSTER, _policies(least), [])
+    codec = extension("envoy.filters.http.upstream_codec", UpstreamCodec)
+    return _eds_cluster(settings, names.FAIL_OPEN_CLUSTER, _policies(least), [of_servers(), codec])
 
 
 def _eds_cluster(settings: GatewaySettings, name: str, policies: Fields, filters: list[Fields]) -> Fields:
     options: Fields = {
         "explicitHttpConfig": {"httpProtocolOptions": {}},
         "commonHttpProtocolOptions": {"idleTimeout": seconds(_UPSTREAM_IDLE_SECONDS)},
+        "httpFilters": filters,
     }
-    if filters:
-        options["httpFilters"] = filters
     return {
         "name": name,
         "type": "EDS",
@@ -275,11 +277,17 @@ def _without(key: str) -> Fields:
     return _key(key, {"value": {"presentMatch": True}, "invert": True})
 
 
-def _key(key: str, fits: Fields) -> Fields:
+def _is_hop() -> Fields:
+    """The endpoint that was chosen for this attempt is a provider's hop."""
+    fits = {"value": {"stringMatch": {"prefix": ADDRESS_PREFIX}}}
+    return _key(names.DESTINATION_SERVED, fits, namespace=names.LB_NAMESPACE)
+
+
+def _key(key: str, fits: Fields, namespace: str = names.PILOTAGE_NAMESPACE) -> Fields:
     value = extension(
         "envoy.matching.inputs.dynamic_metadata",
         DynamicMetadataInput,
-        {"filter": names.PILOTAGE_NAMESPACE, "path": [{"key": key}]},
+        {"filter": namespace, "path": [{"key": key}]},
     )
     matched = extension("envoy.matching.matchers.metadata_matcher", Metadata, fits)
     return {"singlePredicate": {"input": value, "customMatch": matched}}

@@ -25,7 +25,7 @@ from pilotage_extproc.dialects.translation.translator import TRANSLATED_TO
 from pilotage_extproc.domain.providers import provider_address, provider_listener
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.lua.translation_filter import translation_filter
-from pilotage_extproc.envoy.xds.answer_headers import of_providers
+from pilotage_extproc.envoy.xds.answer_headers import of_servers
 from pilotage_extproc.envoy.xds.assignment import AddressBook, provider_locality
 from pilotage_extproc.envoy.xds.local_replies import provider_reply_config
 from pilotage_extproc.envoy.xds.provider_resources import ProviderResources
@@ -164,7 +164,7 @@ def _cluster(
         # HTTP/2 where the provider offers it
         "autoConfig": {"httpProtocolOptions": {}, "http2ProtocolOptions": {}},
         "commonHttpProtocolOptions": {"idleTimeout": seconds(_IDLE_SECONDS)},
-        "httpFilters": [*injected, of_providers(), codec],
+        "httpFilters": [*injected, of_servers(), codec],
     }
     limits = {
         "maxConnections": upstream.max_connections,
