@@ -66,7 +66,8 @@ class Discovery:
     """Follows a snapshot's endpoints; tells a listener when the set of addresses changes.
 
     Without `pods` (outside a cluster) a pool that selects pods has no endpoints. `pods` tells of its
-    changes by itself.
+    changes by itself. With it hosts of providers are asked for as absolute names: a pod's resolver tries its
+    search domains first, so that `example.com` could be the service `example` of a namespace `com`.
     """
 
     def __init__(
@@ -169,8 +170,8 @@ class Discovery:
         return 1 if pool.external is not None else max(len(self._members(pool)), len(pool.endpoints))
 
     def addresses_of(self, host: str) -> list[str]:
-        """The IP addresses that a host of the snapshot stands for, as known now."""
-        return self._addresses(canonical_host(host))
+        """The IP addresses that a provider's host stands for, as known now."""
+        return self._addresses(self._provider_name(host))
 
     def _members(self, pool: PoolSnapshot) -> tuple[str, ...]:
         if pool.external is not None:
@@ -200,8 +201,12 @@ class Discovery:
     def _names(self) -> set[str]:
         pools = self._snapshot.pools
         hosts = {canonical_host(one.address) for pool in pools for one in pool.endpoints}
-        hosts |= {canonical_host(pool.external.host) for pool in pools if pool.external is not None}
+        hosts |= {self._provider_name(pool.external.host) for pool in pools if pool.external is not None}
         return {host for host in hosts if not is_ip(host)}
+
+    def _provider_name(self, host: str) -> str:
+        name = canonical_host(host)
+        return name if self._pods is None or is_ip(name) else f"{name}."
 
     def _addresses(self, address: str) -> list[str]:
         return [address] if is_ip(address) else self._resolved.get(address, [])

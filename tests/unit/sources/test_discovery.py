@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from pilotage_api.external_snapshot import ExternalSnapshot, ProviderDialect
 from pilotage_api.snapshot import (
     EndpointSnapshot,
     Engine,
@@ -14,6 +15,7 @@ from pilotage_api.snapshot import (
 )
 from pilotage_extproc.sources import discovery as discovery_module
 from pilotage_extproc.sources.discovery import Discovery, system_resolve
+from pilotage_extproc.sources.pod_selection import PodSelection
 
 LONG_LABEL = "a" * 64 + ".test"
 
@@ -137,3 +139,61 @@ async def test_stopping_does_not_wait_for_answers():
     await asyncio.wait_for(discovery.stop(), 5)
     assert time.monotonic() - began < 1
     assert names.under_way == 0
+
+
+class PodsResolver:
+    """As a pod of the namespace `models` has it: what is not absolute is first looked for in the cluster."""
+
+    search = ("models.svc.cluster.local", "svc.cluster.local", "cluster.local")
+
+    def __init__(self, **zone: str) -> None:
+        """Absolute names, `_` for `.`, without the last dot."""
+        self._zone = {name.replace("_", "."): address for name, address in zone.items()}
+
+    async def resolve(self, name: str) -> list[str]:
+        tried = [name[:-1]] if name.endswith(".") else [*(f"{name}.{one}" for one in self.search), name]
+        for one in tried:
+            if one in self._zone:
+                return [self._zone[one]]
+        raise OSError(f"{name} is not known")
+
+
+class NoPods:
+    """A cluster whose pools select no pods."""
+
+    def __init__(self) -> None:
+        self.selection = PodSelection()
+
+    async def follow(self, pools: object) -> None:
+        """There are none."""
+
+    async def stop(self) -> None:
+        """There is nothing to stop."""
+
+
+def hosted(host: str) -> RoutingSnapshot:
+    external = ExternalSnapshot(host=host, port=443, dialect=ProviderDialect.OPENAI)
+    [pool] = snapshot().pools
+    return RoutingSnapshot(pools=(pool.model_copy(update={"external": external}),))
+
+
+async def test_in_a_cluster_a_service_does_not_stand_in_for_a_providers_host():
+    resolver = PodsResolver(
+        api_example_com="8.8.8.8", api_example_com_svc_cluster_local="10.96.0.7", cluster_local="10.96.0.1"
+    )
+    discovery = Discovery(lambda: None, resolver.resolve, NoPods())
+    await discovery.follow(hosted("api.example.com"))
+    assert discovery.addresses_of("API.example.com") == ["8.8.8.8"]
+    await discovery.follow(hosted("other.example.com"))
+    assert discovery.addresses_of("other.example.com") == []
+    await discovery.follow(hosted("10.1.2.3"))
+    assert discovery.addresses_of("10.1.2.3") == ["10.1.2.3"]
+    await discovery.stop()
+
+
+async def test_names_of_own_servers_are_looked_for_in_the_cluster_as_before():
+    resolver = PodsResolver(llama_models_svc_cluster_local="10.0.0.4")
+    discovery = Discovery(lambda: None, resolver.resolve, NoPods())
+    await discovery.follow(snapshot("llama"))
+    assert discovery.membership() == {"default/a": ("10.0.0.4:80",)}
+    await discovery.stop()
