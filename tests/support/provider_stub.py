@@ -1,7 +1,7 @@
 """A hosted provider over TLS: OpenAI's answers from a script, and every request it got.
 
-`script` is consumed one answer a request; when it is empty the provider answers 200 with `TEXT`. Each answer
-is a `scripted_server.Answer`, so a test may also write its own bytes, stall, or reset the connection.
+`script` is consumed one answer a request; when it is empty the provider answers `otherwise`: 200 with `TEXT`.
+Each answer is a `scripted_server.Answer`, so a test may also write its own bytes, stall, or reset.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ class ProviderStub:
     ) -> None:
         """Its certificate is for `hosts`, issued by `authority`."""
         self.script: list[Answer] = []
+        self.otherwise: Answer = answered()
+        """What it answers when the script is empty."""
         self.authority = authority
         self._hosts = hosts
         self._expired = expired
@@ -61,7 +63,7 @@ class ProviderStub:
         await self._server.stop()
 
     async def _answer(self, request: Received, writer: asyncio.StreamWriter) -> None:
-        answer = self.script.pop(0) if self.script else answered()
+        answer = self.script.pop(0) if self.script else self.otherwise
         await answer(request, writer)
 
 
