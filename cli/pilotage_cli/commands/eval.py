@@ -48,13 +48,18 @@ def run(
     from pilotage_extproc.features.weights_files import SHIPPED  # noqa: PLC0415
 
     answers = paired(read_rows(data), weak, strong)
+    if answers.strong.mean() <= answers.weak.mean():
+        raise CommandError(
+            f"{strong!r} is no better than {weak!r} in these answers ({answers.strong.mean():.3f},"
+            f" {answers.weak.mean():.3f}): there is no gap to recover; are --weak and --strong the right way?"
+        )
     read, shipped = _predictor(predictor or SHIPPED), _predictor(SHIPPED)
     if not read.predicts_gain:
         raise CommandError(f"{predictor}: has no weights for the gain")
     domains = np.array([shipped.predict(buckets_of(text)).domain for text in answers.texts()])
     found = evaluate(of_predictor(read, answers), answers, domains)
     if svg is not None:
-        svg.write_text(curves_svg(found), encoding="utf-8")
+        _write(svg, curves_svg(found).encode())
     if output == "json":
         typer.echo(_json(found.as_json()))
     else:
@@ -88,7 +93,7 @@ def train(
         answers = paired(read_rows(labels), weak, strong)
         made = training.own(_predictor(SHIPPED), answers, f"{weak}-vs-{strong}")
     content = made.packed()
-    out.write_bytes(content)
+    _write(out, content)
     typer.echo(f"{out}: {len(content):,} bytes, trained on {made.header.trained_on:,} labels")
 
 
@@ -100,7 +105,7 @@ def figures(
     from pilotage_cli.evaluation.quality import all_figures  # noqa: PLC0415
 
     found = all_figures(routellm, lambda what: typer.echo(what, err=True))
-    out.write_text(_json(found) + "\n", encoding="utf-8")
+    _write(out, _json(found).encode() + b"\n")
 
 
 def export(
@@ -120,14 +125,23 @@ def export(
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
-        raise CommandError(f"is no JSON: {error}") from None
+        raise CommandError(f"{decisions}, or a line of the labels, is no JSON: {error}") from None
     found = read.get("decisions", [read]) if isinstance(read, dict) else read
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in [*found, *given]):
+    rows = [*found, *given] if isinstance(found, list) else [None]
+    if not all(isinstance(one, dict) and "decision" in one for one in rows):
         raise CommandError(
-            f"{decisions}: has no decisions: save what /decisions of the admin address answers"
+            f"{decisions}: has no decisions, or labels name none: save what /decisions of the admin address"
+            " answers, and label rows by `decision`"
         )
     for row in exported(found, {str(one.get("decision")): one for one in given}):
         typer.echo(orjson.dumps(row).decode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _predictor(path: Path) -> Any:

@@ -1,7 +1,9 @@
 """`pilotage models`: facts of models."""
 
+import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -34,35 +36,62 @@ def import_facts(
     Facts a model has already are never changed. Quality is in no price file: state it yourself.
     """
     entries, named = read_price_file(prices), _named(same or [])
+    for name, entry in named.items():
+        if entry not in entries:
+            near = difflib.get_close_matches(entry, entries, n=1)
+            raise CommandError(
+                f"--as {name}={entry}: the price file has no entry {entry!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
     unused = set(named)
+    told: list[str] = []
+    texts: dict[Path, str] = {}
     for path in _files(manifests):
         text = _read(path)
         wanted: list[tuple[WrittenModel, Facts]] = []
         for model in _models(path, text):
             unused -= set(model.names)
-            asked = [named[name] for name in model.names if name in named]
-            entry = entry_of(entries, asked or model.names)
-            where = f"{path}: {model.pool}: {model.name}"
-            if entry is None:
-                typer.echo(f"# {where}: no entry in the price file; name it by --as {model.name}=ENTRY")
-                continue
-            known = facts_of(entry, entries[entry])
-            facts = {name: fact for name, fact in known.items() if name not in model.fields}
-            if not facts:
-                typer.echo(f"# {where}: nothing is missing that the entry {entry!r} has")
-            elif write and model.line < 0:
-                typer.echo(f"# {where}: written in one line; add these by hand")
-                typer.echo("\n".join(as_yaml(facts, 0)))
-            elif write:
-                wanted.append((model, facts))
-                typer.echo(f"# {where}: {', '.join(facts)} added, from the entry {entry!r}")
-            else:
-                typer.echo(f"# {where}, from the entry {entry!r}")
-                typer.echo("\n".join(as_yaml(facts, 0)))
+            told += _told(path, model, entries, named, wanted if write else None)
         if wanted:
-            path.write_text(added(text, wanted), encoding="utf-8")
+            texts[path] = added(text, wanted)
     if unused:
         raise CommandError(f"--as names a model that no ModelPool has: {', '.join(sorted(unused))}")
+    # nothing is written where anything is wrong
+    for path, text in texts.items():
+        _write(path, text)
+    typer.echo("\n".join(told) if told else "# no ModelPool has models there")
+
+
+def _told(
+    path: Path,
+    model: WrittenModel,
+    entries: Mapping[str, Mapping[str, Any]],
+    named: Mapping[str, str],
+    wanted: list[tuple[WrittenModel, Facts]] | None,
+) -> list[str]:
+    """What to say of one model. What is to be written goes to `wanted`; None prints it instead."""
+    asked = [named[name] for name in model.names if name in named]
+    entry = entry_of(entries, asked or model.names)
+    where = f"{path}: {model.pool}: {model.name}"
+    if entry is None:
+        return [f"# {where}: no entry in the price file; name it by --as {model.name}=ENTRY"]
+    known = facts_of(entry, entries[entry])
+    facts = {name: fact for name, fact in known.items() if name not in model.fields}
+    if not facts:
+        return [f"# {where}: nothing is missing that the entry {entry!r} has"]
+    if wanted is None:
+        return [f"# {where}, from the entry {entry!r}", *as_yaml(facts, 0)]
+    if model.line < 0:
+        return [f"# {where}: written in one line; add these by hand", *as_yaml(facts, 0)]
+    wanted.append((model, facts))
+    return [f"# {where}: {', '.join(facts)} added, from the entry {entry!r}"]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _named(same: list[str]) -> dict[str, str]:

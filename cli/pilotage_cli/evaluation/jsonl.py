@@ -21,6 +21,10 @@ _KNOWN: Final = frozenset(
 )
 
 
+_FEWEST: Final = 20
+"""Prompts: fewer say nothing, in folds least of all."""
+
+
 @dataclass(slots=True, frozen=True)
 class Row:
     """One answer."""
@@ -57,6 +61,8 @@ def read_rows(path: Path) -> list[Row]:
 
 def paired(rows: Iterable[Row], weak: str, strong: str) -> Answers:
     """The prompts that both models answered; the last answer of each counts. Raises CommandError."""
+    if weak == strong:
+        raise CommandError(f"--weak and --strong are both {weak!r}: name two models")
     of: dict[str, dict[str, Row]] = {weak: {}, strong: {}}
     models = set()
     for row in rows:
@@ -67,9 +73,10 @@ def paired(rows: Iterable[Row], weak: str, strong: str) -> Answers:
         if not found:
             raise CommandError(f"no answers of {name!r}: the file has those of {', '.join(sorted(models))}")
     prompts = [prompt for prompt in of[weak] if prompt in of[strong]]
-    if len(prompts) < 2:
+    if len(prompts) < _FEWEST:
         raise CommandError(
-            f"{weak!r} and {strong!r} answered {len(prompts)} prompts in common: at least 2 are needed"
+            f"{weak!r} and {strong!r} answered {len(prompts)} prompts in common:"
+            f" at least {_FEWEST} are needed, and a few hundred to learn from"
         )
     pairs = [(of[weak][prompt], of[strong][prompt]) for prompt in prompts]
     unit, costs = _costs(pairs)

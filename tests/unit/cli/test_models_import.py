@@ -112,7 +112,23 @@ def test_what_is_no_price_file_is_refused(files, text):
 
 
 def test_a_name_for_a_model_that_is_nowhere_is_refused(files):
-    assert imported(*files, "--as", "gpt-z=gpt-x").exit_code != 0
+    result = imported(*files, "--as", "gpt-z=gpt-x", "--write")
+    assert "--as names a model that no ModelPool has: gpt-z" in str(result.exception)
+    assert files[1].read_text() == MANIFEST
+
+
+def test_an_entry_that_the_price_file_does_not_have_is_refused_with_the_nearest(files):
+    result = imported(*files, "--as", "gpt-x=gpt-xx")
+    assert "no entry 'gpt-xx'; did you mean 'gpt-x'?" in str(result.exception)
+
+
+def test_nothing_is_written_or_told_to_be_where_one_entry_is_wrong(files):
+    prices, manifest = files
+    prices.write_text(json.dumps(ENTRIES | {"llama-8b": {"max_input_tokens": -5}}))
+    result = imported(prices, manifest, "--write")
+    assert "entry 'llama-8b': max_input_tokens" in str(result.exception)
+    assert "added" not in result.output
+    assert manifest.read_text() == MANIFEST
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_table_is_printed(data):
 )
 def test_costs_are_dollars_else_tokens_else_calls(tmp_path, more, unit):
     path = tmp_path / "a.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows(4, **more)))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows(20, **more)))
     shown = run("run", str(path), "--weak", "weak", "--strong", "strong", "--output", "json")
     assert json.loads(shown)["costUnit"] == unit
 
@@ -94,6 +94,37 @@ def test_a_wrong_line_is_told_with_its_field(tmp_path, line, told):
     path.write_text(line)
     with pytest.raises(CommandError, match=told):
         run("run", str(path), "--weak", "weak", "--strong", "strong")
+
+
+def test_two_models_are_told_apart_and_the_better_one_is_the_strong_one(data):
+    with pytest.raises(CommandError, match="both 'weak': name two models"):
+        run("run", str(data), "--weak", "weak", "--strong", "weak")
+    with pytest.raises(CommandError, match=r"'weak' is no better than 'strong' .* \(0.500, 1.000\)"):
+        run("run", str(data), "--weak", "strong", "--strong", "weak")
+
+
+@pytest.mark.parametrize("command", [("run",), ("train", "--out", "x", "--labels")])
+def test_a_handful_of_prompts_is_refused(tmp_path, command):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows(4)))
+    with pytest.raises(CommandError, match="4 prompts in common: at least 20"):
+        run(*command, str(path), "--weak", "weak", "--strong", "strong")
+
+
+@pytest.mark.parametrize("command", [("run", "--svg"), ("train", "--out")])
+def test_a_file_that_cannot_be_written_is_named(data, tmp_path, command):
+    nowhere = tmp_path / "missing" / "file"
+    labels = ("--labels", str(data)) if command[0] == "train" else (str(data),)
+    with pytest.raises(CommandError, match="missing/file cannot be written"):
+        run(*command, str(nowhere), *labels, "--weak", "weak", "--strong", "strong")
+
+
+@pytest.mark.parametrize("text", ['{"x": 1}', "3", "[3]", "{"])
+def test_what_holds_no_decisions_is_not_exported(tmp_path, text):
+    path = tmp_path / "d.json"
+    path.write_text(text)
+    with pytest.raises(CommandError, match=r"d\.json"):
+        run("export", str(path))
 
 
 @pytest.mark.parametrize(
