@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
+from pilotage_api.decimal_texts import MONEY
 from pilotage_api.facts_snapshot import (
     BudgetQualitySnapshot,
     PriceTierSnapshot,
@@ -16,7 +17,7 @@ from pilotage_api.facts_snapshot import (
 from pilotage_api.resource import UNIQUE, Block, Problem, unique_by
 from pilotage_api.scheduling import Share
 
-Money = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?$", max_length=19)]
+Money = Annotated[str, StringConstraints(pattern=MONEY, max_length=19)]
 """An amount of US dollars as decimal text: `"0.05"`."""
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 Domain = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)]

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from pilotage_api.decimal_texts import QUANTILE
 from pilotage_api.facts_snapshot import Enforcement
 from pilotage_api.model_facts import Money
 from pilotage_api.objective_snapshot import (
@@ -19,7 +20,7 @@ from pilotage_api.objective_snapshot import (
 from pilotage_api.resource import Block, ModelName, Problem, cel
 from pilotage_api.scheduling import Duration, Share, seconds
 
-Quantile = Annotated[str, StringConstraints(pattern=r"^0\.[0-9]{1,6}$", max_length=8)]
+Quantile = Annotated[str, StringConstraints(pattern=QUANTILE, max_length=8)]
 """Decimal text above "0.0" and below "1"."""
 Weight = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
+from pilotage_api.decimal_texts import DURATION, SHARE
 from pilotage_api.resource import Block, ShortText, unique_by
 from pilotage_api.snapshot import (
     HealthSnapshot,
@@ -15,9 +16,9 @@ from pilotage_api.snapshot import (
 
 StepType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9./]*[a-z0-9])?$", max_length=63)]
 """Name of a filter, scorer or picker: built in, or of a plug-in."""
-Share = Annotated[str, StringConstraints(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$", max_length=8)]
+Share = Annotated[str, StringConstraints(pattern=SHARE, max_length=8)]
 """Decimal text from "0" to "1"."""
-Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(ms|s|m|h)$", max_length=8)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION, max_length=8)]
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 BUILT_IN_SCORERS: Final = frozenset(

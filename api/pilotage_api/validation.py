@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_snake
 
+from pilotage_api.decimal_texts import IN_WORDS
 from pilotage_api.document import Origin
 from pilotage_api.findings import Finding, ResourceKey, Severity, shown
 from pilotage_api.resource import LIST_KEYS, LIST_TYPE, RESERVED, Block, Problem, marks
@@ -26,7 +27,7 @@ def validated(
     try:
         return model.model_validate(raw), []
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)[:_MAX_FINDINGS]
+        details = error.errors(include_url=False)[:_MAX_FINDINGS]
         return None, [_finding(model, detail, resource, origin, below) for detail in details]
 
 
@@ -40,9 +41,20 @@ def _finding(
     if detail["type"] == "missing":
         message, fix = "required field is missing", f"add {path}"
         return Finding(Severity.ERROR, "missing-field", message, resource, path, fix, origin.at(path))
-    message = f"{detail['msg']}, not {shown(detail.get('input'))}"
-    fix = "correct the value"
+    expected, fix = _expected(detail)
+    message = f"{expected}, not {shown(detail.get('input'))}"
     return Finding(Severity.ERROR, "invalid-value", message, resource, path, fix, origin.at(path))
+
+
+def _expected(detail: Any) -> tuple[str, str]:
+    """What a value should have been, and the fix."""
+    pattern, value = detail.get("ctx", {}).get("pattern"), detail.get("input")
+    if pattern in IN_WORDS:
+        what, fix = IN_WORDS[pattern]
+        return f"must be {what}", fix
+    if detail["type"] == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
+        return detail["msg"], f'write it in quotes: "{value}"'
+    return detail["msg"], "correct the value"
 
 
 def unknown_field(

@@ -166,3 +166,37 @@ def test_a_gain_that_nobody_tells_for_these_models_is_told(features, code):
 
 def test_an_objective_cannot_be_said_to_pickers_of_the_version_before():
     assert lowered(found(rule()).snapshot).policies == ("default/auto",)
+
+
+def test_a_level_of_more_tokens_than_any_candidate_makes_is_told():
+    budget = {"levels": [256, 1024, 4096], "enforce": "clamp"}
+    curve = {"enforce": "clamp", "points": [{"tokens": 256, "quality": "0.5"}]}
+    bounded = [
+        {**one, "maxOutputTokens": most, "quality": {"default": "0.6", "byBudget": [curve]}}
+        for one, most in ((SMALL, 512), (STRONG, 1024))
+    ]
+    one = only(found(rule(outputBudget=budget), *bounded).findings)
+    assert (one.code, one.path) == ("no-effect", "spec.rules[0].outputBudget.levels[2]")
+    assert one.message == "more than any candidate can make: 1024 at most"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "fix"),
+    [
+        (
+            {"pricing": {"inputPerMillion": "-1"}},
+            "must be an amount of dollars from 0 on, as decimal text, not '-1'",
+            'write it like "0.05"',
+        ),
+        ({"quality": {"default": "1.2"}}, "must be a number from 0 to 1, as decimal text, not '1.2'", None),
+        (
+            {"quality": {"default": 0.9}},
+            "Input should be a valid string, not 0.9",
+            'write it in quotes: "0.9"',
+        ),
+    ],
+)
+def test_a_number_that_is_none_is_told_in_words(fields, message, fix):
+    one = only(load(pool("p", [{"name": "m", **fields}])).findings)
+    assert one.message == message
+    assert fix is None or one.fix == fix
