@@ -231,6 +231,15 @@ class Store(SettingsPart):
     picker, and a rolling update, need `ReadWriteMany`."""
 
 
+class KvSalt(SettingsPart):
+    """What salts of `kvIsolation: tenant` are made with: the pickers' file `governance.kvSaltFile`."""
+
+    secret: str = ""
+    """Secret that holds it (`kubectl create secret generic NAME --from-literal=salt=…`)."""
+    key: str = Field(default="salt", pattern=r"^[-._a-zA-Z0-9]+$")
+    """Its key there."""
+
+
 class GainFile(SettingsPart):
     """Weights of your own labels for `prompt.strongGain`, made by `pilotage eval train`: the pickers' file
     `promptFeatures.gainFile`."""
@@ -264,6 +273,7 @@ class ChartValues(SettingsPart):
     gain_file: GainFile = GainFile()
     mutual_tls: MutualTls = MutualTls()
     store: Store = Store()
+    kv_salt: KvSalt = KvSalt()
     inference_pool_ports: tuple[PoolPort, ...] = ()
     """Ports that InferencePools name in their `endpointPickerRef`: each is opened on the pickers' Service.
     9002 and 9003 are the pickers' own."""

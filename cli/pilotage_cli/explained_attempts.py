@@ -6,6 +6,9 @@ from typing import Any
 
 def attempt_lines(explanation: dict[str, Any]) -> Iterator[str]:
     """Lines for people; none where nothing is out of the ordinary. Also of a picker of the version before."""
+    queued = explanation.get("queuedSeconds")
+    if queued is not None:
+        yield f"queued   {queued:g} s until a server had room"
     for number, one in enumerate(explanation.get("attempts", ()), 1):
         yield from _shape(number, one)
     for one in explanation.get("passedOver", ()):

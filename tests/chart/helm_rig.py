@@ -39,6 +39,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "settings": {"governance": {"store": {"valkey": {"address": "valkey:6379"}, "whenAway": "serve"}}},
         "store": {"valkeySecret": "valkey", "journalClaim": "journal"},
     },
+    "a salt beside a Valkey": {
+        "settings": {"governance": {"store": {"valkey": {"address": "valkey:6379"}}}},
+        "store": {"valkeySecret": "valkey"},
+        "kvSalt": {"secret": "salt", "key": "ours"},
+    },
     "own weights": {"gainFile": {"configMap": "gain"}},
     "own weights in a Secret": {"gainFile": {"secret": "gain", "key": "ours"}},
     "API keys": {

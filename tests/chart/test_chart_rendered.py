@@ -133,6 +133,10 @@ def test_changed_settings_restart_the_pods(helm):
         ({"mutualTls": {"envoySecret": "e"}}, "mutualTls"),
         ({"store": {"valkeySecret": "s"}}, "governance.store.valkey.address"),
         ({"settings": {"governance": {"store": {"journalDir": "/tmp"}}}}, "store.journalClaim"),
+        (
+            {"kvSalt": {"secret": "s"}, "settings": {"governance": {"kvSaltFile": "/own"}}},
+            "settings.governance.kvSaltFile",
+        ),
         ({"gainFile": {"secret": "s", "configMap": "c"}}, "gainFile"),
         (
             {"gainFile": {"secret": "s"}, "settings": {"promptFeatures": {"gainFile": "/own"}}},
@@ -180,6 +184,18 @@ def test_own_weights_are_mounted_where_the_settings_look_for_them(helm, values, 
     assert spec["promptFeatures"]["gainFile"] == f"{mount['mountPath']}/{file}"
     [volume] = [one for one in pod["volumes"] if one["name"] == "gain"]
     assert volume[source[0]][source[1]] == "gain"
+
+
+def test_the_salt_of_tenants_caches_is_mounted_where_the_settings_look_for_it(helm):
+    made = helm.render(VARIANTS["a salt beside a Valkey"])
+    [settings] = [one for one in made if one["kind"] == "ConfigMap" and "pilotage.yaml" in one["data"]]
+    governance = yaml.safe_load(settings["data"]["pilotage.yaml"])["spec"]["governance"]
+    pod = pods(made)["pilotage-extproc"]["spec"]
+    [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "kv-salt"]
+    assert governance["kvSaltFile"] == f"{mount['mountPath']}/ours"
+    assert governance["store"]["valkey"]["passwordFile"]
+    [volume] = [one for one in pod["volumes"] if one["name"] == "kv-salt"]
+    assert volume["secret"]["secretName"] == "salt"
 
 
 def test_services_and_network_policies_lead_to_ports_that_pods_have(rendered):

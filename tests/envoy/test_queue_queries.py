@@ -48,7 +48,7 @@ async def test_every_query_has_the_figures_of_a_gateway_whose_requests_wait(tmp_
         {"small": [server], "later": []},
         {"candidates": [{"model": "later"}]},
         pool={"engine": "vllm", "admission": {"queueDepth": 1}},
-        policy={"queue": {"maxWait": "30s"}},
+        spec={"queue": {"maxWait": "30s"}},
     )
     await gateway.start()
     [port] = free_ports(1)

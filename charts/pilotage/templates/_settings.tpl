@@ -38,8 +38,18 @@
 {{- fail "settings.governance.store.journalDir: pods write nothing elsewhere; set store.journalClaim instead" }}
 {{- end }}
 {{- $own := dict "listen" $listen "adminTokenFile" "/etc/pilotage-admin/token" "kubernetes" $kubernetes "tls" $tls }}
+{{- $governance := dict }}
 {{- if $store }}
-{{- $_ := set $own "governance" (dict "store" $store) }}
+{{- $_ := set $governance "store" $store }}
+{{- end }}
+{{- if .Values.kvSalt.secret }}
+{{- if dig "governance" "kvSaltFile" "" $given }}
+{{- fail "settings.governance.kvSaltFile: kvSalt names it already: leave one of the two out" }}
+{{- end }}
+{{- $_ := set $governance "kvSaltFile" (printf "/etc/pilotage-salt/%s" .Values.kvSalt.key) }}
+{{- end }}
+{{- if $governance }}
+{{- $_ := set $own "governance" $governance }}
 {{- end }}
 {{- if include "pilotage.gainFile" . }}
 {{- if dig "promptFeatures" "gainFile" "" .Values.settings }}

@@ -41,6 +41,7 @@ def explain(record: DecisionRecord, process_id: str) -> dict[str, Any]:
             "subset": None if record.subset is None else record.subset.split(","),
             "promptTokens": round(record.prompt_tokens) if record.prompt_tokens else None,
         },
+        "queuedSeconds": _figure(record.queued_seconds),
         "policy": route.policy,
         "rule": route.rule,
         "rulesTried": [

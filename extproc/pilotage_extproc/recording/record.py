@@ -83,6 +83,8 @@ class DecisionRecord:
     """What rules on content and tools found; no value."""
     shapes: tuple[tuple[str, tuple[str, ...]] | None, ...] = ()
     """For each attempt the transform of its policy, and the names of what it changes; empty without one."""
+    queued_seconds: float | None = None
+    """How long it has waited for room at servers; None where it did not have to."""
     outcome: Outcome | None = None
 
     @classmethod
@@ -119,6 +121,7 @@ class DecisionRecord:
             shapes=tuple(
                 [None if one is None else (one.transform.name, one.changed) for one in exchange.shapings]
             ),
+            queued_seconds=exchange.queued_seconds,
             prompt_features=_prompt_features(exchange),
         )
 

@@ -82,6 +82,7 @@ class Exchange:
         "output_counted",
         "placeholders",
         "plan",
+        "queued_seconds",
         "received_at",
         "shapings",
         "skipped",
@@ -120,6 +121,8 @@ class Exchange:
         self.features = NO_FEATURES
         self._ranking: Ranking | None = None
         self.decision = _UNDECIDED
+        self.queued_seconds: float | None = None
+        """How long it has waited for room; None where it did not have to."""
         self.choice: Choice | None = None
         """What its decision by an objective was made of; until the pick."""
         self.conversation: int | None = None
@@ -290,6 +293,10 @@ class Exchange:
         self.placeholders = None
         self.answer = None
         self.shapings = ()
+
+    def queued(self, seconds: float) -> None:
+        """It has waited so long for room, and goes."""
+        self.queued_seconds = seconds
 
     def chosen(self, choice: Choice, conversation: int | None) -> None:
         """Why it goes there, by its rule's objective."""

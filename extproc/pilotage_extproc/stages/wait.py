@@ -153,6 +153,7 @@ class Wait(Step):
                     self._line.left(waiter)
                     return answer
                 if self._has_room(exchange):
+                    exchange.queued(self._clock() - waiter.since)
                     break
                 exchange.unread()
                 self._line.returned(waiter)

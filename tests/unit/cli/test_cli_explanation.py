@@ -126,6 +126,8 @@ async def test_what_a_translation_left_out_is_shown():
 async def test_what_was_passed_over_what_leads_on_and_what_failed_is_told():
     explanation = await explained()
     assert "failed" not in printed(explanation, 100)
+    assert "queued" not in printed(explanation, 100)
+    explanation["queuedSeconds"] = 1.25
     explanation["passedOver"] = [{"model": "small", "reason": "saturated", "leftOut": False}]
     explanation["limits"] = {
         "leadsOn": ["connect", "rateLimited"],
@@ -145,6 +147,7 @@ async def test_what_was_passed_over_what_leads_on_and_what_failed_is_told():
         }
     ]
     text = printed(explanation, 100)
+    assert "queued   1.25 s until a server had room" in text
     assert "passed   small: saturated, put last" in text
     assert "leads on connect, rateLimited" in text
     assert "at most  first token 5 s, all of it 59.5 s" in text

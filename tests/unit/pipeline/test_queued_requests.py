@@ -13,6 +13,7 @@ from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.identity import Identity
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.server.deciding import new_deciding
@@ -156,12 +157,19 @@ async def test_a_request_waits_for_room_and_goes_when_there_is_some():
     exchange = await task
     assert exchange.decision.targets[0].address == "10.0.0.1:80"
     assert (gate.inflight(), len(gate.line)) == (1, 0)
+    record = gate.state.decisions.find(exchange.decision.id)
+    assert record is not None
+    assert explain(record, "x")["queuedSeconds"] == pytest.approx(record.queued_seconds, abs=1e-3)
+    assert record.queued_seconds > 0
 
 
 async def test_where_there_is_room_nobody_waits_or_asks_for_patience():
     gate = await Gateway().start()
-    await gate.ask()
+    exchange = await gate.ask()
     assert gate.asked_for == []
+    record = gate.state.decisions.find(exchange.decision.id)
+    assert record is not None
+    assert explain(record, "x")["queuedSeconds"] is None
 
 
 async def test_values_are_replaced_alike_in_a_request_that_is_decided_twice():
