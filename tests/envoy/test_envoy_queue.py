@@ -10,6 +10,9 @@ import pytest
 from envoy_rig import CHAT, CHAT_BODY, Received, fixed
 from whole_gateway import WholeGateway
 
+from pilotage_extproc.envoy.ext_proc import messages
+from pilotage_extproc.state.waiting_line import WaitingLine
+
 HIDDEN_TIMEOUT = {"messageTimeoutSeconds": 0.3}
 """Shorter than any wait here: Envoy would give up without being told to wait."""
 
@@ -135,6 +138,47 @@ async def test_one_that_has_waited_for_max_wait_is_answered_503_with_retry_after
     assert headers["x-pilotage-reason"] == "queue_timeout"
     assert int(headers["retry-after"]) >= 1
     assert json.loads(body)["error"]["code"] == "queue_timeout"
+
+
+async def test_a_picker_that_hangs_goes_unnoticed_for_max_wait_and_envoy_s_timeout(start, monkeypatch):
+    gateway, engine, _ = await start(max_wait="1s")
+    await fill(gateway, engine)
+    # as one that hangs: it says nothing any more to who waits
+    monkeypatch.setattr(WaitingLine, "expire", lambda line, waiter: None)
+    began = time.monotonic()
+    status, _, _ = await gateway.chat()
+    assert status in (500, 504)
+    assert 1.2 <= time.monotonic() - began < 3.0
+    monkeypatch.undo()
+    line = gateway.runtime.deciding.line
+    await gateway.until(lambda: not len(line), 5)
+
+
+async def test_envoy_is_asked_once_to_wait_however_often_a_request_has_its_turn(start, monkeypatch):
+    asked: list[float] = []
+    wait_for = messages.wait_for
+
+    def counted(seconds):
+        asked.append(seconds)
+        return wait_for(seconds)
+
+    monkeypatch.setattr(messages, "wait_for", counted)
+    gateway, engine, _ = await start(max_wait="20s")
+    tasks = await fill(gateway, engine)
+    line, room = gateway.runtime.deciding.line, gateway.runtime.deciding.room
+    queued = len(line)
+    monkeypatch.setattr(room, "_total", lambda pools: 1.0)  # turns that come to nothing
+    turns = line._round
+    await gateway.until(lambda: line._round > turns + 5)
+    assert len(asked) == queued == len(line)
+    assert asked[0] == pytest.approx(20.3)
+    monkeypatch.undo()
+    for _ in range(200):
+        if all(task.done() for task in tasks):
+            break
+        engine.end_all()
+        await asyncio.sleep(0.05)
+    assert {status for status, _, _ in await asyncio.gather(*tasks)} == {200}
 
 
 async def test_those_that_wait_when_the_picker_drains_are_answered_503_at_once(start):
