@@ -23,6 +23,7 @@ from pilotage_extproc.state.endpoints import EndpointFacts, EndpointTable
 from pilotage_extproc.state.engine_room import EngineRoom
 from pilotage_extproc.state.fair_shares import service
 from pilotage_extproc.state.inflight import Hold, InflightCounts
+from pilotage_extproc.state.peer_load import PeerLoad
 from pilotage_extproc.state.waiter import Waiter
 from pilotage_extproc.state.waiting_line import WaitingLine
 from pilotage_sim.config import SimConfig
@@ -67,6 +68,7 @@ class Gateway:
     queue_depth: int | None
     """None has no queue."""
     bounds: QueueSnapshot = BOUNDS
+    max_running: int = MAX_RUNNING
     now: float = 0.0
     fleet: VirtualFleet = field(init=False)
     table: EndpointTable = field(init=False)
@@ -76,13 +78,15 @@ class Gateway:
     longest_engine_queue: int = 0
 
     def __post_init__(self) -> None:
-        self.fleet = VirtualFleet(SERVERS, SimConfig(("m",), max_running=MAX_RUNNING, prefix_caching=False))
+        self.fleet = VirtualFleet(
+            SERVERS, SimConfig(("m",), max_running=self.max_running, prefix_caching=False)
+        )
         self.table = EndpointTable()
         facts = EndpointFacts(EngineKind.VLLM, tuple(POOLS))
         self.table.sync({f"10.0.0.{number}:80": facts for number in range(SERVERS)})
         self.rows = np.array([self.table.row_of(f"10.0.0.{number}:80") for number in range(SERVERS)])
         self.inflight = InflightCounts(self.table)
-        self.room = EngineRoom(self.table)
+        self.room = EngineRoom(self.table, PeerLoad(self.table, lambda: self.now))
         self.line = WaitingLine(self._free, lambda: self.now)
 
     def run(self, asked: list[Asked]) -> None:
@@ -181,9 +185,9 @@ def arrivals(rate: float, seconds: float, seed: int, tenant: str = "t") -> list[
     return found
 
 
-def capacity(seed: int) -> float:
+def capacity(seed: int, max_running: int = MAX_RUNNING) -> float:
     """Requests a second that the fleet finishes while it always has more to do."""
-    gateway, count = Gateway(None), 1500
+    gateway, count = Gateway(None, max_running=max_running), 1500
     asked = arrivals(10_000.0, count / 10_000.0, seed)
     gateway.run(asked)
     ends = sorted(one.served.finished_at for one in asked if one.served is not None)
