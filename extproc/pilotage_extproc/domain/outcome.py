@@ -86,6 +86,11 @@ class Outcome:
         return cls("", 0, None, 0, None, None)
 
     @property
+    def withheld(self) -> bool:
+        """Whether rules on content kept some of the answer from its client."""
+        return any(one.split(":")[1] in ("block", "redact") for one in self.answer_content)
+
+    @property
     def status(self) -> int:
         """HTTP status of the request as a whole: of an error event where a stream had one."""
         if self.stream_error is not None and self.http_status < 400:

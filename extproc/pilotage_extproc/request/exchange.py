@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar, cast
 
 from pilotage_extproc.content.answers.work import AnswerWork
-from pilotage_extproc.content.placeholders import Placeholders
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
 from pilotage_extproc.dialects.stream_usage import UsageEdit
 from pilotage_extproc.domain.decision import Decision
@@ -80,7 +79,6 @@ class Exchange:
         "new_body",
         "outcome",
         "output_counted",
-        "placeholders",
         "plan",
         "queued_seconds",
         "received_at",
@@ -103,8 +101,6 @@ class Exchange:
         """Whether the body is not the client's any more."""
         self.handled: tuple[Handled, ...] = ()
         """What rules on content found in it."""
-        self.placeholders: Placeholders | None = None
-        """Of what was replaced in it."""
         self.answer: AnswerWork | None = None
         """What its policy asks of its answer: until the pick, whose stream takes it along."""
         self.document = NO_DOCUMENT
@@ -219,12 +215,8 @@ class Exchange:
         """Rules on content have been kept."""
         self.handled = handled
 
-    def named(self, placeholders: Placeholders) -> None:
-        """Values in it have names."""
-        self.placeholders = placeholders
-
-    def answered_by(self, work: AnswerWork) -> None:
-        """Its answer is to be looked at, or changed."""
+    def answered_by(self, work: AnswerWork | None) -> None:
+        """What is to be done about its answer."""
         self.answer = work
 
     def bound_to(self, address: str) -> None:
@@ -290,7 +282,6 @@ class Exchange:
         self.choice = None
         self.new_body = None
         self.attempts = ()
-        self.placeholders = None
         self.answer = None
         self.shapings = ()
 
@@ -350,7 +341,6 @@ class Exchange:
         self.call = _UNREAD
         self.body = b""
         self._arrived = None
-        self.placeholders = None
         self.answer = None
         self.document = NO_DOCUMENT
         self.features = NO_FEATURES

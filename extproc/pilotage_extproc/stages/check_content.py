@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Iterator
 from typing import ClassVar, Final
 
+from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.content.guard import ContentGuard, Kept
 from pilotage_extproc.content.redaction import StillThereError
 from pilotage_extproc.content.scan import TooMuchToCheckError
@@ -46,7 +47,7 @@ class CheckContent(Step):
     def _work(self, exchange: Exchange, kept: Kept) -> Iterator[None]:
         names = placeholders_of(exchange, self._key, changes=self._guard.changes)
         if self._guard.restored:
-            exchange.named(names)
+            exchange.answered_by(AnswerWork(exchange.call.kind, None, names))
         try:
             yield from self._guard.steps(kept, names)
         except TooMuchToCheckError:

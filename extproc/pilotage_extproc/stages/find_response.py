@@ -8,7 +8,7 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.stages.read_body import LARGE_BODY_BYTES, ReadBody
-from pilotage_extproc.state.responses import ResponseOwners
+from pilotage_extproc.state.responses import ResponseOwner, ResponseOwners
 
 WAIT_SECONDS: Final = 1.0
 """How long a call on a stored response waits for its server to be known: the access-log entry that says so
@@ -55,13 +55,19 @@ class FindResponse(Step):
 
     async def _bind(self, exchange: Exchange, response_id: str, param: str) -> None:
         owner = await self._owners.wait_for(response_id, WAIT_SECONDS)
-        if owner is None or owner.holder != exchange.identity.holder() or not self._is_known(owner.address):
+        if owner is None or not self._may_reach(exchange, owner):
             raise RequestRefused(
                 Refusal.RESPONSE_NOT_FOUND,
                 f"No model server here is known to hold the response {response_id[:100]!r}.",
                 param=param,
             )
         exchange.bound_to(owner.address)
+
+    def _may_reach(self, exchange: Exchange, owner: ResponseOwner) -> bool:
+        """Whether it is the caller's, on a server of ours, and not fetched after a part of it was withheld."""
+        fetched = exchange.call.kind is CallKind.RESPONSE_OBJECT and exchange.head.method == "GET"
+        theirs = owner.holder == exchange.identity.holder()
+        return theirs and self._is_known(owner.address) and not (owner.withheld and fetched)
 
 
 def _check_kept_apart(members: Mapping[str, Any]) -> None:

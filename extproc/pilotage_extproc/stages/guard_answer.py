@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from pilotage_extproc.content.answers.restoring import Originals
 from pilotage_extproc.content.answers.rules import AnswerRules
-from pilotage_extproc.content.answers.work import NO_ORIGINALS, AnswerWork
+from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.dialects.answers.parts import WHOLE
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
@@ -30,7 +30,8 @@ class GuardAnswer(Step):
 
     def apply(self, exchange: Exchange) -> None:
         """Say what is to be done. Raises RequestRefused where the answer could not be looked at."""
-        kind = exchange.call.kind
+        kind, known = exchange.call.kind, exchange.answer
+        exchange.answered_by(None)
         unread = exchange.call.forward_pool is not None
         if kind not in _WITH_TEXT and not unread:
             return
@@ -47,12 +48,9 @@ class GuardAnswer(Step):
         if kind is CallKind.RESPONSES and exchange.document.members.get("background") is True:
             self._cannot(exchange, Refusal.CONTENT_NOT_CHECKED, "of a background response is fetched later")
             return
-        names, originals = exchange.placeholders, NO_ORIGINALS
-        if names is not None:
-            originals = Originals(names.originals(self._restored))
+        names = placeholders_of(exchange, self._key) if known is None else known.names
+        originals = Originals(names.originals(self._restored))
         if self._rules is not None or originals:
-            if names is None:
-                names = placeholders_of(exchange, self._key)
             exchange.answered_by(AnswerWork(kind, self._rules, names, originals))
 
     def _cannot(self, exchange: Exchange, reason: Refusal, why: str) -> None:

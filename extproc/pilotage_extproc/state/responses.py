@@ -14,6 +14,8 @@ class ResponseOwner:
     address: str
     holder: str = ""
     """Whose it is: `Identity.holder`."""
+    withheld: bool = False
+    """Whether its client got less of it than the server has: it may be followed, and not be fetched."""
 
 
 class ResponseOwners:
@@ -33,10 +35,12 @@ class ResponseOwners:
     def __len__(self) -> int:
         return len(self._owners)
 
-    def learn(self, response_id: str, address: str, holder: str = "") -> None:
-        """This server made that response. It stays whose it was first known to be."""
+    def learn(self, response_id: str, address: str, holder: str = "", *, withheld: bool = False) -> None:
+        """This server made that response. It stays whose it was first known to be, and withheld once it was."""
         known = self._owners.get(response_id)
-        owner = ResponseOwner(address, (known.holder if known is not None else "") or holder)
+        if known is not None:
+            holder, withheld = known.holder or holder, known.withheld or withheld
+        owner = ResponseOwner(address, holder, withheld)
         self._owners[response_id] = owner
         self._owners.move_to_end(response_id)
         if len(self._owners) > self._capacity:
@@ -48,7 +52,8 @@ class ResponseOwners:
     def learn_from(self, outcome: Outcome) -> None:
         """A stored response lives where it was made."""
         if outcome.response_id is not None and outcome.upstream_address is not None:
-            self.learn(outcome.response_id, outcome.upstream_address, outcome.holder or "")
+            holder, withheld = outcome.holder or "", outcome.withheld
+            self.learn(outcome.response_id, outcome.upstream_address, holder, withheld=withheld)
 
     def find(self, response_id: str) -> ResponseOwner | None:
         """The server of a response, if known now."""

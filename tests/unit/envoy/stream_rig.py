@@ -133,10 +133,11 @@ class StreamRig:
         return {name: count for name, count in held.items() if count}
 
 
-async def stream_rig(manifests: str = POOL) -> StreamRig:
-    """A rig whose process knows one pool of two servers, or these manifests."""
+async def stream_rig(manifests: str = POOL, policies: str = "") -> StreamRig:
+    """A rig whose process knows one pool of two servers, or these manifests, and these policies."""
     settings = GatewaySettings()
-    compiled = compile_resources(load_texts([("all.yaml", manifests)]), settings)
+    texts = [("all.yaml", manifests), *([("policies.yaml", policies)] if policies else ())]
+    compiled = compile_resources(load_texts(texts), settings)
     assert not compiled.has_errors, compiled.findings
     pipeline, state = await offline_pipeline(compiled.snapshot, settings)
     tables = AttemptTables()

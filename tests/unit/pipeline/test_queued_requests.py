@@ -183,6 +183,18 @@ async def test_values_are_replaced_alike_in_a_request_that_is_decided_twice():
     assert (await task).new_body == at_once.new_body
 
 
+async def test_what_comes_back_in_the_answer_is_known_anew_after_a_wait():
+    gate = await Gateway().start(REDACTING.replace("action: redact", "action: redact, restore: text"))
+    gate.fill()
+    [task] = await gate.asked(text="write to alice@mail.example")
+    gate.report(4)
+    decided = await task
+    name = decided.new_body[decided.new_body.index(b"[EMAIL_") :][:18].decode()
+    assert decided.answer.originals.get(name) == "alice@mail.example"
+    decided.release()
+    assert decided.answer is None
+
+
 async def test_no_more_go_than_there_is_room():
     gate = await Gateway().start()
     gate.fill()

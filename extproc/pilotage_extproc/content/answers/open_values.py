@@ -41,6 +41,8 @@ class OpenValues:
                 begin = min(begin, found.start())
         if self._phrases:
             begin = min(begin, self._phrase(text, begin))
+        if 0 < begin < len(text) and not text[begin - 1].isspace():
+            begin -= sum(map(len, text[:begin].rsplit(None, 1)[-1:]))
         return max(0, min(begin, len(text) - self._window))
 
     def _phrase(self, text: str, begin: int) -> int:

@@ -113,7 +113,7 @@ class StreamedAnswer:
         members = orjson.loads(data)
         if not isinstance(members, dict):
             raise TooMuchToCheckError
-        self._seen.saw(members)
+        self._seen.comes(members)
         were: list[Leaf] = []
         yield from marked(data, parts, were)
         pieces = [self._piece(members, leaf, data) for leaf in were]
@@ -141,6 +141,7 @@ class StreamedAnswer:
             elif parts[leaf.path] is Part.TEXT and self._work.originals:
                 edits += restored(skeleton, leaf, self._work.originals)
         out.append(event.with_data(edited(skeleton, edits)))
+        self._seen.went(members)
         if not ends.keys:
             self._learn(skeleton, now, pieces)
 

@@ -1,12 +1,14 @@
 """A text that comes in pieces, looked at through a window: what may become a value is held back."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from pilotage_extproc.content.answers.rules import AnswerRules, FoundInAnswer
 from pilotage_extproc.content.placeholders import Placeholders
+from pilotage_extproc.content.redaction import StillThereError
 from pilotage_extproc.content.scan import Found, Scan
 
+_MOST_PASSES: Final = 4
 _BEFORE_BYTES: Final = 128
 """Of what has gone on: words that say what a number is stand there."""
 
@@ -37,7 +39,7 @@ class TextWindow:
     def feed(self, text: str, out: list[str], *, last: bool = False) -> Iterator[None]:
         """Steps that put into `out` what may go on; behind the `last` piece nothing is held back.
 
-        Raises AnswerBlockedError, TooMuchToCheckError.
+        Raises AnswerBlockedError, TooMuchToCheckError, StillThereError.
         """
         self._held += text
         held, rules = self._held, self._rules
@@ -52,10 +54,29 @@ class TextWindow:
         spans = sorted(map(_span, scan.found))
         cut = before + len(held[:begin].encode("utf-8", "replace"))
         cut, too_long = self._cut(whole, before, cut, spans, last=last)
+        if cut == before:
+            return
         self._held = whole[cut:].decode("utf-8", "replace")
-        out.append(self._released(whole, before, cut, spans))
-        kept = whole[:cut][-_BEFORE_BYTES:] if too_long is None else whole[too_long:cut][: rules.window]
-        self._seen = kept.lstrip(_CONTINUED) if too_long is None else kept
+        released = self._released(whole, before, cut, spans)
+        # where a value that began before is over, what stood before it says nothing any more
+        seen = b"" if any(span.start < before < span.end <= cut for span in spans) else self._seen
+        if released != whole[before:cut]:
+            released = yield from self._again(seen, released)
+        out.append(released.decode("utf-8", "replace"))
+        if too_long is None:
+            self._seen = (seen + released)[-_BEFORE_BYTES:].lstrip(_CONTINUED)
+        else:
+            self._seen = whole[too_long:cut][: rules.window]
+
+    def _again(self, seen: bytes, released: bytes) -> Generator[None, None, bytes]:
+        """Without what a detector sees only when the value before it is gone. Raises StillThereError."""
+        for _ in range(_MOST_PASSES):
+            yield from self._rules.scanner.text_steps(whole := seen + released, scan := Scan())
+            changed = self._released(whole, len(seen), len(whole), sorted(map(_span, scan.found)))
+            if changed == released:
+                return released
+            released = changed
+        raise StillThereError
 
     def _begin(self, held: str) -> int:
         """The first character that may be of a value that goes on."""
@@ -85,7 +106,7 @@ class TextWindow:
                 too_long = span.start if cut == len(whole) else None
         return cut, too_long
 
-    def _released(self, whole: bytes, before: int, cut: int, spans: list[_Span]) -> str:
+    def _released(self, whole: bytes, before: int, cut: int, spans: list[_Span]) -> bytes:
         """What goes on, with placeholders in it."""
         parts: list[bytes] = []
         at = before
@@ -101,7 +122,7 @@ class TextWindow:
                 parts += (whole[at : span.start], name.encode())
             at = max(at, span.end)
         parts.append(whole[at:cut])
-        return b"".join(parts).decode("utf-8", "replace")
+        return b"".join(parts)
 
 
 def _span(found: Found) -> _Span:

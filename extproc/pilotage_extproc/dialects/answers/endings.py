@@ -42,37 +42,34 @@ class StreamSeen:
         self._number = 0
         self._pieces = 0
 
-    def saw(self, event: Members) -> None:
-        """The next event."""
+    def comes(self, event: Members) -> None:
+        """The next event, before it goes on."""
         kind = self._kind
         if kind is CallKind.CHAT or kind is CallKind.COMPLETIONS:
             self._head = self._head or {name: event[name] for name in _OF_CHUNK if name in event}
-            choices = event.get("choices")
-            for place, one in enumerate(choices if isinstance(choices, list) else ()):
-                if isinstance(one, dict):
-                    index = one.get("index", place)
-                    (self._open.add if one.get("finish_reason") is None else self._open.discard)(index)
-        elif kind is CallKind.MESSAGES:
-            self._saw_message(event)
-        else:
+            self._open |= _choices(event, finished=False)
+        elif kind is CallKind.RESPONSES:
             self._number = max(self._number, _number(event.get("sequence_number")))
             response = event.get("response")
             if isinstance(response, dict):
                 self._head = response
 
-    def saw_piece(self) -> None:
-        """An event that only goes a text on."""
-        self._pieces += 1
-        self._number += 1
-
-    def _saw_message(self, event: Members) -> None:
-        type_ = event.get("type")
-        if type_ == "content_block_start":
+    def went(self, event: Members) -> None:
+        """It has gone on."""
+        kind, type_ = self._kind, event.get("type")
+        if kind is CallKind.CHAT or kind is CallKind.COMPLETIONS:
+            self._open -= _choices(event, finished=True)
+        elif type_ == "content_block_start":
             self._open = {event.get("index")}
         elif type_ == "content_block_stop":
             self._open = set()
         elif type_ == "content_block_delta":
             self._pieces += 1
+
+    def saw_piece(self) -> None:
+        """An event that only goes a text on."""
+        self._pieces += 1
+        self._number += 1
 
     def filtered(self) -> bytes:
         """The events that end the stream."""
@@ -112,6 +109,15 @@ def filtered_answer(kind: CallKind, answer: Members) -> bytes:
     ]
     head = {name: answer[name] for name in _OF_CHUNK if name in answer}
     return orjson.dumps({**head, "choices": made, **usage})
+
+
+def _choices(event: Members, *, finished: bool) -> set[Any]:
+    choices = event.get("choices")
+    return {
+        one.get("index", place)
+        for place, one in enumerate(choices if isinstance(choices, list) else ())
+        if isinstance(one, dict) and (one.get("finish_reason") is not None) == finished
+    }
 
 
 def _incomplete(response: Members) -> Members:
