@@ -35,7 +35,9 @@ BUILT_IN: Final = (
     "secret",
 )
 """Names of the detectors that need no configuration."""
-_RESERVED: Final = (*BUILT_IN, "placeholder")
+PROMPT_ATTACK: Final = "prompt-attack"
+"""The detector that judges a whole text, and has no value that could be replaced."""
+_RESERVED: Final = (*BUILT_IN, PROMPT_ATTACK, "placeholder")
 DetectorName = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"\S")]
 ONE_OF_BOTH: Final = "a detector has a pattern or words, not both"
@@ -115,9 +117,12 @@ class ContentRule(Block):
     arguments of tools or in URLs. Of several rules that replace a value all must say so."""
 
     def problems(self) -> Iterable[Problem]:
-        """What is put back was replaced."""
+        """What is put back was replaced, and an attack is no value that could be."""
         if self.restore is not None and self.action != "redact":
             yield Problem("invalid-value", "restore", ONLY_REPLACED, "remove it, or set action: redact")
+        if self.action == "redact" and PROMPT_ATTACK in self.detectors:
+            message = f"{PROMPT_ATTACK} has no value that could be replaced"
+            yield Problem("invalid-value", "action", message, "name it in a rule with action: flag")
 
     def snapshot(self) -> ContentRuleSnapshot:
         """What extproc needs of it."""

@@ -1,13 +1,20 @@
 """A policy's content rules and tool rules, compiled, and what of them cannot be kept."""
 
 from difflib import get_close_matches
+from typing import Final
 
 from pilotage_api.conditions.check import check
 from pilotage_api.conditions.variables import keywords_of, pool_of
-from pilotage_api.content_rules import BUILT_IN, NOT_AVAILABLE, Content, available
+from pilotage_api.content_rules import BUILT_IN, NOT_AVAILABLE, PROMPT_ATTACK, Content, available
 from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.guards_snapshot import GuardsSnapshot
 from pilotage_api.tool_rules import ToolRule
+
+_WEAK: Final = (
+    f"{PROMPT_ATTACK} is a signal, not a block: it finds about 25% of attacks of kinds that it does not know,"
+    " and refuses benign requests too (0.5% of those it was judged on)"
+)
+_WEAK_FIX: Final = "set action: flag, and let a rule read safety.kinds or a guard of your own block"
 
 
 def compile_guards(
@@ -51,12 +58,18 @@ def _find_in_content(content: Content, key: ResourceKey, find: Find) -> str | No
     if not available():
         find(Severity.ERROR, "not-available", NOT_AVAILABLE, key, at, "run on another platform")
         return NOT_AVAILABLE
-    known = (*BUILT_IN, *(one.name for one in content.own))
-    rules = [(f"{at}.request[{index}]", rule.detectors) for index, rule in enumerate(content.request)]
-    rules += [(f"{at}.response[{index}]", rule.detectors) for index, rule in enumerate(content.response)]
-    used = {name for _, detectors in rules for name in detectors}
+    by_value = (*BUILT_IN, *(one.name for one in content.own))
+    known = (*by_value, PROMPT_ATTACK)
+    rules = [(f"{at}.request[{index}]", rule.detectors, known) for index, rule in enumerate(content.request)]
+    rules += [
+        (f"{at}.response[{index}]", rule.detectors, by_value) for index, rule in enumerate(content.response)
+    ]
+    used = {name for _, detectors, _ in rules for name in detectors}
     unkept = None
-    for path, detectors in rules:
+    for index, rule in enumerate(content.request):
+        if PROMPT_ATTACK in rule.detectors and rule.action == "block":
+            find(Severity.WARNING, "weak-signal", _WEAK, key, f"{at}.request[{index}].action", _WEAK_FIX)
+    for path, detectors, known in rules:
         for place, name in enumerate(detectors):
             if name not in known:
                 near = get_close_matches(name, known, n=1)

@@ -1,6 +1,6 @@
 """What a policy looks for in requests, and which tools it lets through, as extproc follows them."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pilotage_api.part import Part
 
@@ -26,6 +26,12 @@ class ContentRuleSnapshot(Part):
     """Whether requests that cannot be looked at are refused."""
     restores: bool = False
     """Whether values come back in the answer's text in the place of their placeholders."""
+
+    def without(self, detector: str) -> Self:
+        """The same for its other detectors."""
+        if detector not in self.detectors:
+            return self
+        return self.model_copy(update={"detectors": tuple(one for one in self.detectors if one != detector)})
 
 
 class AnswerRuleSnapshot(Part):

@@ -12,7 +12,8 @@ from pilotage_extproc.content.redaction import Redacted, Sighting, redaction, si
 from pilotage_extproc.content.scan import Scan, Scanner
 from pilotage_extproc.content.spans import Detector
 
-_STRICTNESS: Final[tuple[Action, ...]] = ("flag", "redact", "block")
+STRICTNESS: Final[tuple[Action, ...]] = ("flag", "redact", "block")
+"""What counts where several rules name a detector: the last."""
 
 
 class Toolbox:
@@ -96,7 +97,7 @@ def strictest(rules: Iterable[tuple[Iterable[str], Action]]) -> dict[str, Action
     actions: dict[str, Action] = {}
     for detectors, action in rules:
         for name in detectors:
-            actions[name] = max(actions.get(name, "flag"), action, key=_STRICTNESS.index)
+            actions[name] = max(actions.get(name, "flag"), action, key=STRICTNESS.index)
     return actions
 
 

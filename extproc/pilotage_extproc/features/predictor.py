@@ -46,6 +46,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Familiarity from which on confidence is above 0."""
     familiar: float = 1.0
     """Familiarity at which confidence is 1."""
+    attack_above: float = 1.0
+    """Score above which a text reads like an attack."""
     source: str = ""
     licence: str = ""
     trained_on: int = 0

@@ -6,6 +6,7 @@ from typing import Final
 
 from pilotage_api import content_rules
 from pilotage_api.guards_snapshot import (
+    Action,
     AnswerRuleSnapshot,
     ContentRuleSnapshot,
     GuardsSnapshot,
@@ -15,8 +16,9 @@ from pilotage_api.guards_snapshot import (
 )
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.content.answers.rules import AnswerRules
-from pilotage_extproc.content.guard import ContentGuard, Toolbox
+from pilotage_extproc.content.guard import STRICTNESS, ContentGuard, Toolbox
 from pilotage_extproc.domain.clock import Clock
+from pilotage_extproc.features.attack_signal import AttackSignal
 from pilotage_extproc.request.plan import Plan
 from pilotage_extproc.request.stage import Stage
 from pilotage_extproc.rules.readings import ReadingSources
@@ -25,6 +27,7 @@ from pilotage_extproc.rules.tool_bounds import ToolBounds
 from pilotage_extproc.stages.ask_guards import AskGuards, Guards
 from pilotage_extproc.stages.check_content import CheckContent
 from pilotage_extproc.stages.check_tools import CheckTools
+from pilotage_extproc.stages.find_attacks import FindAttacks
 from pilotage_extproc.stages.guard_answer import GuardAnswer
 from pilotage_extproc.stages.refuse import Refuse
 from pilotage_extproc.state.tool_sets import ToolSets
@@ -65,6 +68,7 @@ class Guarding:
             tuple[tuple[RemoteGuardSnapshot, ...], tuple[OwnDetectorSnapshot, ...], tuple[object, ...]],
             AskGuards,
         ] = {}
+        self._attack_stages: dict[Action, FindAttacks] = {}
         self._floor = tuple(rule.snapshot() for rule in settings.governance.content.request)
         self.floor: tuple[Stage, ...] = self._content(self._floor, None, _GATEWAY)
         """What is kept for every request."""
@@ -86,12 +90,14 @@ class Guarding:
             for rule in guards.content
             if not rule.when_trust or not set(rule.when_trust).isdisjoint(trusts)
         )
-        content = self._content((*self._floor, *own), guards, policy) if own else self.floor
+        found = [one for rule in own if (one := rule.without(content_rules.PROMPT_ATTACK)).detectors]
+        content = self._content((*self._floor, *found), guards, policy) if found else self.floor
+        attacks = self._attacks(own, policy)
         answer = self._answer(content, guards, policy)
         tools = self._tools(guards.tools, policy)
         rest = tuple(stage for stage in plan.governance if stage not in self.floor)
         remote = self._asking(guards, required)
-        return replace(plan, governance=(*content, *answer, *tools, *remote, *rest))
+        return replace(plan, governance=(*content, *attacks, *answer, *tools, *remote, *rest))
 
     def _content(
         self, rules: tuple[ContentRuleSnapshot, ...], guards: GuardsSnapshot | None, policy: str
@@ -123,6 +129,20 @@ class Guarding:
             self._forget_if_many()
             rules = AnswerRules(guards.answers, guards.own, self._toolbox) if guards.answers else None
             known = self._answer_stages[key] = GuardAnswer(rules, restored, self._key)
+        return (known,)
+
+    def _attacks(self, rules: tuple[ContentRuleSnapshot, ...], policy: str) -> tuple[Stage, ...]:
+        """What looks for attacks on prompts, where a rule names them."""
+        actions = {rule.action for rule in rules if content_rules.PROMPT_ATTACK in rule.detectors}
+        if not actions:
+            return ()
+        action = max(actions, key=STRICTNESS.index)
+        known = self._attack_stages.get(action)
+        if known is None:
+            signal = AttackSignal.shipped()
+            if signal is None:
+                return (Refuse(policy, "the weights for prompt-attack cannot be read"),)
+            known = self._attack_stages[action] = FindAttacks(signal, action)
         return (known,)
 
     def _asking(self, guards: GuardsSnapshot, required: Mapping[str, str]) -> tuple[Stage, ...]:

@@ -8,8 +8,10 @@ from pilotage_extproc.content.guard import Toolbox
 from pilotage_extproc.content.scan import Scan, Scanner, TooMuchToCheckError
 from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.features.attack_signal import AttackSignal
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import FeatureKey, OnError, Step
+from pilotage_extproc.stages.find_attacks import attack_steps
 from pilotage_extproc.stages.turns import in_turns
 
 KINDS: Final = "safety.kinds"
@@ -22,13 +24,14 @@ class FindSafety(Step):
     provides = frozenset((KINDS,))
     on_error: ClassVar[OnError] = OnError.SKIP
 
-    def __init__(self, scanner: Scanner | None = None) -> None:
-        """Without a scanner it finds out nothing; a plan's has one."""
+    def __init__(self, scanner: Scanner | None = None, signal: AttackSignal | None = None) -> None:
+        """Without both it finds out nothing; a plan's has them."""
         self._scanner = scanner
+        self._signal = signal
 
     def narrowed(self, wanted: frozenset[FeatureKey]) -> Self:  # noqa: ARG002 - there is but one
         """The stage with its detectors, loaded now; without, where this platform has none."""
-        return type(self)(Toolbox().built_in() if available() else None)
+        return type(self)(Toolbox().built_in(), AttackSignal.shipped()) if available() else type(self)()
 
     def apply(self, exchange: Exchange) -> Awaitable[None] | None:
         """Find them."""
@@ -42,4 +45,7 @@ class FindSafety(Step):
         except TooMuchToCheckError as error:
             exchange.skip(self.name, type(error).__name__)
             return
-        exchange.learned(KINDS, sorted({one.kind for one in scan.found}))
+        kinds = list({one.kind for one in scan.found})
+        if self._signal is not None:
+            yield from attack_steps(exchange, self._signal, kinds)
+        exchange.learned(KINDS, sorted(kinds))

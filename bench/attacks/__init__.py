@@ -1,0 +1,1 @@
+"""How well attacks on prompts are told, and the weights they are told by."""
