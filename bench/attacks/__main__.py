@@ -85,6 +85,7 @@ def main(words: Sequence[str] | None = None) -> None:
     all_benign = np.concatenate(list(scores.values()))
     threshold = float(np.quantile(all_benign, 1 - _FLAGGED))
     table: dict[str, object] = {
+        "benign": len(all_benign),
         "threshold": round(threshold, 3),
         "flagged": {name: round(float((one > threshold).mean()), 4) for name, one in scores.items()},
     }
