@@ -26,6 +26,7 @@ from pilotage_api.queue_findings import find_idle_queues
 from pilotage_api.remote_guard_findings import find_in_remote_guards
 from pilotage_api.require import labels_of
 from pilotage_api.residency import find_in_labels
+from pilotage_api.residency_proof import find_breaches
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import (
@@ -131,6 +132,7 @@ def compile_resources(
         transforms=used_transforms(((policy_key(one), one) for one in policies), routes),
         tenants=compile_tenants(tenants, loaded, in_force, names, settings, find),
     ).sealed()
+    find_breaches(snapshot, settings, find)
     return Compiled(snapshot, tuple(dict.fromkeys(findings)), in_force, frozenset(loaded.refused))
 
 

@@ -7,8 +7,9 @@ turns of the event loop: thousands of endpoints hold no request up.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
+from pilotage_api.residency_proof import kept_out_of_fail_open
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_extproc.domain.providers import is_provider
 from pilotage_extproc.envoy.xds.ads import XdsServer
@@ -93,6 +94,13 @@ class EndpointReconciler:
                         log.exception("changed endpoints could not be brought into force")
             await asyncio.sleep(min(_LONGEST_REST_SECONDS, _REST_SHARE * (clock() - began)))
 
+    def _spare(self, snapshot: RoutingSnapshot, membership: Mapping[str, Iterable[str]]) -> list[str]:
+        """Servers for requests while no picker is there; none where a rule keeps its requests elsewhere."""
+        pool = self._fail_open_pool
+        if pool is None or kept_out_of_fail_open(snapshot, pool):
+            return []
+        return [one for one in membership.get(pool, ()) if not is_provider(one)]
+
     async def _reconcile(self, snapshot: RoutingSnapshot) -> None:
         table = self._table
         self._providers.follow(snapshot.pools)
@@ -102,7 +110,7 @@ class EndpointReconciler:
         table.drain_only(table.rows().keys() - {one for found in membership.values() for one in found})
         await asyncio.sleep(0)
         hosts = sorted(address for address in wanted if not is_provider(address))
-        spare = [one for one in membership.get(self._fail_open_pool or "", ()) if not is_provider(one)]
+        spare = self._spare(snapshot, membership)
         self._xds.publish(hosts, spare, offered)
         await asyncio.sleep(0)
         deciding = self._deciding

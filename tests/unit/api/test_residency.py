@@ -77,3 +77,38 @@ def test_rules_without_the_requirement_go_where_they_went() -> None:
 def test_a_key_that_no_label_has_is_refused() -> None:
     found = compiled("{rules: [{candidates: [{model: small}], require: {poolLabels: {'a b': c}}}]}")
     assert "invalid-label" in codes(found)
+
+
+def settled(code: str, pools: list[str], spec: str, **settings: object) -> list[str]:
+    policy = f"\napiVersion: pilotage.dev/v1alpha1\nkind: RoutePolicy\nmetadata: {{name: p}}\nspec: {spec}\n"
+    found = compile_resources(
+        load_texts([("a.yaml", "---".join([*pools, policy]))]), GatewaySettings.model_validate(settings)
+    )
+    return [f"{one.severity.value} {one.path}" for one in found.findings if one.code == code]
+
+
+def test_a_pool_for_times_without_a_picker_needs_the_labels_of_all_rules() -> None:
+    spec = "{rules: [{candidates: [{model: small}], require: {poolLabels: {region: eu}}}]}"
+    outside = settled("fail-open-outside", POOLS, spec, failOpenPool="default/away")
+    assert outside == ["error spec.failOpenPool"]
+    assert settled("fail-open-outside", POOLS, spec, failOpenPool="default/home") == []
+    free = "{rules: [{candidates: [{model: small}]}]}"
+    assert settled("fail-open-outside", POOLS, free, failOpenPool="default/away") == []
+
+
+def test_a_server_of_two_pools_with_other_labels_is_told() -> None:
+    spec = "{rules: [{candidates: [{model: small}], require: {poolLabels: {region: eu}}}]}"
+    assert settled("labels-differ", POOLS, spec) == ["warning spec.endpoints"]
+    assert settled("labels-differ", POOLS, "{rules: [{candidates: [{model: small}]}]}") == []
+    assert settled("labels-differ", [POOLS[0], POOLS[2]], spec) == []
+
+
+@pytest.mark.parametrize("action", ["block", "redact", "flag"])
+def test_what_serves_requests_that_nobody_has_looked_at_is_told_where_content_matters(action: str) -> None:
+    rules = "rules: [{candidates: [{model: small}]}]"
+    spec = f"{{{rules}, governance: {{content: {{request: [{{detectors: [email], action: {action}}}]}}}}}}"
+    found = settled("gets-round", POOLS, spec, failOpenPool="default/home")
+    assert found == ([] if action == "flag" else ["warning spec.failOpenPool"])
+    forwarded = {"action": "forward", "pool": "default/home"}
+    found = settled("gets-round", POOLS, spec, otherBodies=forwarded)
+    assert found == ([] if action == "flag" else ["warning spec.otherBodies.pool"])

@@ -10,10 +10,14 @@ import pytest
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import (
     Binding,
+    CandidateModel,
+    EndpointSnapshot,
     Engine,
     NameKind,
+    PolicyRoute,
     PoolSnapshot,
     RoutingSnapshot,
+    RuleSnapshot,
     StreamUsage,
 )
 from pilotage_extproc.domain.head import RequestHead
@@ -156,3 +160,28 @@ async def test_changes_among_thousands_hold_the_event_loop_only_briefly(fleet):
     gc.unfreeze()
     assert len(fleet.runtime.state.table) == COUNT
     assert max(holds) < LONGEST_HOLD_SECONDS
+
+
+@pytest.mark.parametrize(("labels", "count"), [({"region": "eu"}, 1), ({"region": "us"}, 0), ({}, 0)])
+async def test_servers_for_times_without_a_picker_are_within_all_rules_labels(
+    labels: dict[str, str], count: int
+) -> None:
+    settings = GatewaySettings.model_validate({"publishHoldSeconds": 0, "failOpenPool": POOL})
+    runtime = Runtime(settings)
+    runtime.start()
+    pool = PoolSnapshot(
+        key=POOL,
+        engine=Engine.OPENAI,
+        endpoints=(EndpointSnapshot(address="10.0.0.1", port=80),),
+        stream_usage=StreamUsage.LEAVE,
+        models=("m",),
+        labels=labels,
+    )
+    candidate = CandidateModel(
+        model="m", weight=None, bindings=(Binding(pool=POOL, upstream_model="m", kind=NameKind.MODEL),)
+    )
+    rule = RuleSnapshot(name="r", candidates=(candidate,), require={"region": "eu"})
+    route = PolicyRoute(policy="ns/p", model="m", glob=False, path=None, headers=(), rules=(rule,))
+    await runtime.following.apply(RoutingSnapshot(pools=(pool,), routes=(route,)).sealed())
+    assert len(runtime.xds._spare) == count
+    await runtime.stop()
