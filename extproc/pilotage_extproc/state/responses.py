@@ -36,7 +36,7 @@ class ResponseOwners:
         return len(self._owners)
 
     def learn(self, response_id: str, address: str, holder: str = "", *, withheld: bool = False) -> None:
-        """This server made that response. It stays whose it was first known to be, and withheld once it was."""
+        """This server made that response. It stays its first holder's, and withheld once it was."""
         known = self._owners.get(response_id)
         if known is not None:
             holder, withheld = known.holder or holder, known.withheld or withheld
