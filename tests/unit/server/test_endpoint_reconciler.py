@@ -152,9 +152,9 @@ async def test_changes_among_thousands_hold_the_event_loop_only_briefly(fleet):
     for number in range(40):
         fleet.tell(number, leaving=True)
         fleet.tell(COUNT + number)
-    await fleet.rolled_out()
+    await fleet.until(lambda: len(fleet.runtime.state.table) > COUNT)
     async with asyncio.timeout(30):
-        while len(fleet.runtime.state.table) > COUNT:  # those that left are taken from Envoy too
+        while len(fleet.runtime.state.table) > COUNT:  # until those that left are taken from Envoy too
             await asyncio.sleep(0.05)
     beating.cancel()
     gc.unfreeze()
