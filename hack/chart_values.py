@@ -139,7 +139,7 @@ class Envoy(Part):
     replicas: Replicas = 2
     """Pods."""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
-    """How much it logs."""
+    """How much it logs; `debug` logs all headers of clients, their credentials too."""
     resources: dict[str, Any] = {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}
     """CPU and memory."""
     concurrency: Annotated[int, Field(ge=0, le=256)] = 0

@@ -1,13 +1,14 @@
 """Credentials told over mutually authenticated TLS, to an Envoy that proves who it is, and shown nowhere."""
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 from certificates import Authority
-from envoy_rig import TRANSPORT, Rig, fixed, pick
+from envoy_rig import CHAT, CHAT_BODY, TRANSPORT, Rig, fixed, pick
 from provider_stub import ProviderStub
 from test_envoy_providers import POOL, PROVIDER, external, provided, until
 
@@ -137,3 +138,41 @@ async def test_certificates_renewed_by_another_authority_are_used_without_a_rest
         assert later.picker_metadata
     finally:
         await later.stop()
+
+
+CLIENTS_OWN = (
+    ("Authorization", "Bearer theirs-1"),
+    ("AUTHORIZATION", "Bearer theirs-2"),
+    ("Proxy-Authorization", "Basic theirs"),
+    ("Cookie", "session=theirs"),
+    *((name, "theirs") for name in ("X-Api-Key", "api-key", "x_api_key", "x!key", "~key")),
+    *(
+        (name, "theirs")
+        for name in ("x-forwarded-client-cert", "forwarded", "via", "referer", "origin", "x-hop")
+    ),
+    ("Connection", "x-hop, authorization"),
+    ("baggage", "user=theirs"),
+    ("x-bytes", "\xe9theirs"),
+)
+
+
+async def test_however_a_client_spells_what_is_its_own_no_provider_gets_it(start_rig, stub, tmp_path):
+    rig = await start_rig(lambda head, body: pick(PROVIDER), [], settings=mutual(tmp_path))
+    rig.xds.publish([], (), [provided(rig, stub, external(stub, credential=BEARER), secrets=told("sk-1"))])
+    await until(lambda: PROVIDER in rig.acknowledged)
+    body = json.dumps(CHAT_BODY).encode()
+    fixed_part = (("host", "gateway.example"), ("content-type", "application/json"))
+    head = "".join(f"{name}: {value}\r\n" for name, value in (*fixed_part, *CLIENTS_OWN))
+    trailers = b"authorization: theirs\r\nx-api-key: theirs\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    writer.write(
+        f"POST {CHAT}?key=theirs HTTP/1.1\r\ntransfer-encoding: chunked\r\n{head}\r\n".encode("latin-1")
+        + b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers)
+    )
+    async with asyncio.timeout(10):
+        assert b"200" in await reader.readline()
+    writer.close()
+    [got] = stub.received
+    assert (got.path, got.body) == (CHAT, body)
+    assert sorted(got.headers) == ["authorization", "content-type", "host", "transfer-encoding"]
+    assert got.headers["authorization"] == "Bearer sk-1"

@@ -37,6 +37,8 @@ SPOKEN: Final[Mapping[ProviderDialect, frozenset[CallKind]]] = MappingProxyType(
     }
 )
 """The calls that an API has itself."""
+_PLAIN_IN_PATHS: Final = "/:@!$&'()*+,;="
+"""Beside letters, digits and `-._~`."""
 _ANTHROPIC_VERSION: Final = "2023-06-01"
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -104,11 +106,18 @@ def model_of(asked: Asked) -> str:
 
 
 def target_path(external: ExternalSnapshot, call: ProviderCall, upstream_model: str) -> str:
-    """The path and query that the provider is asked under. Raises RequestRefused (400) without a model."""
+    """The path and query that the provider is asked under. Raises RequestRefused (400) without a model.
+
+    A call's path is decoded, and may hold the client's id of a stored response: what it says must not lead
+    anywhere else, since the gateway's credential goes with it. Raises RequestRefused (404) for dot segments.
+    """
+    if any(segment in (".", "..") for segment in call.path.split("/")):
+        raise RequestRefused(Refusal.RESPONSE_NOT_FOUND, "There is no such response.", param="response_id")
+    path = quote(call.path, safe=_PLAIN_IN_PATHS)
     if external.dialect is not ProviderDialect.AZURE:
-        return f"{external.path_prefix}{call.path}"
+        return f"{external.path_prefix}{path}"
     version = f"?api-version={quote(external.api_version or '', safe='')}"
-    below = call.path.removeprefix("/v1")
+    below = path.removeprefix("/v1")
     if call.kind in (CallKind.RESPONSES, CallKind.RESPONSE_OBJECT):
         return f"{external.path_prefix}/openai{below}{version}"
     if not upstream_model or upstream_model in (".", ".."):
