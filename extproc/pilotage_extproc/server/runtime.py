@@ -61,6 +61,9 @@ from pilotage_kube.client import ApiClient
 
 log = logging.getLogger(__name__)
 
+_MOST_TASKS = 1000
+"""Past so many at once no more requests of processes that may be gone are looked up."""
+
 
 class Runtime:
     """All parts of a process but its ports. With `cluster` it finds pods by their labels."""
@@ -274,6 +277,8 @@ class Runtime:
 
     def _adopt(self, outcome: Outcome) -> None:
         """Nobody here has decided this request: its process may be gone, and its hold still there."""
+        if len(self._tasks) >= _MOST_TASKS:
+            return  # its hold expires
         waiting = self.state.accounting.books.adopt(outcome)
         if waiting is not None:
             self._spawn(waiting, "adopt")
