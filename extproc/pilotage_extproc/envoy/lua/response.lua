@@ -64,7 +64,9 @@ function envoy_on_response(handle)
   end
   local counter = pick[COUNT_OUTPUT] == FLAG and feed ~= scan and new_output_counter()
   local announced = pick[ANNOUNCE_RESPONSE] ~= FLAG
+  local last
   for chunk in handle:bodyChunks() do
+    last = chunk
     local text = chunk:getBytes(0, chunk:length())
     if counter then
       count_output(counter, text)
@@ -79,6 +81,12 @@ function envoy_on_response(handle)
       announced = true
       announce(handle, seen.id, pick[HOLDER])
     end
+  end
+  if feed == strip and last and state.held_bytes > 0 then -- the end came together with the last bytes
+    local unfinished = strip(state, "")
+    pcall(function() -- with trailers the last piece is gone; clients drop an unfinished event in any case
+      last:setBytes(last:getBytes(0, last:length()) .. unfinished)
+    end)
   end
   if feed == scan and state.depth > 0 then -- it has ended, and its object has not
     seen.error = BROKEN_OFF
