@@ -182,6 +182,57 @@ async def test_an_error_before_any_content_is_tried_again_and_is_the_status_wher
     assert (answered, body) == (529, ERROR_EVENT)
 
 
+@pytest.mark.parametrize("said", [b"", b": waiting\n\n", ROLE], ids=["nothing", "a comment", "a role"])
+async def test_a_stream_that_ends_without_content_is_tried_again(failover, said):
+    two = await failover(reasons=["serverError"])
+    two.failing.answer = fixed(200, said, "text/event-stream")
+    assert await two.ask(STREAM) == (200, True)
+    two.serving.answer = two.failing.answer
+    assert (await two.rig.chat(STREAM))[0] == 502
+
+
+HALF = b'{"choices":[{"message":{"content":"hi'
+
+
+def breaks_off_within(said: bytes):
+    async def answer(_request, writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 99999\r\n\r\n"
+        writer.write(head + said)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    return answer
+
+
+@pytest.mark.parametrize("half", [fixed(200, HALF), breaks_off_within(HALF)], ids=["ends", "breaks off"])
+async def test_half_an_object_is_tried_again(failover, half):
+    two = await failover(reasons=["serverError"])
+    two.failing.answer = half
+    assert await two.ask() == (200, True)
+    two.serving.answer = half
+    assert (await two.rig.chat())[0] == 502
+
+
+async def test_half_of_a_long_object_reaches_the_client_and_counts_as_a_failed_request(failover):
+    two = await failover(reasons=["serverError"])
+    two.failing.answer = fixed(200, HALF + b"x" * 20_000)
+    assert await two.ask() == (200, False)
+    [logged] = await two.rig.logged()
+    assert (logged.outcome.http_status, logged.outcome.stream_error) == (200, 502)
+    assert logged.outcome.status == 502
+
+
+async def test_whole_objects_of_any_length_pass(failover):
+    two = await failover(reasons=["serverError"])
+    strings = [b'{"a":"%b"}' % (b"x" * length) for length in (10, 16_376, 200_000)]
+    for said in (*strings, b"[1,2]", b"{}\n"):
+        two.failing.answer = fixed(200, said)
+        status, _, body = await two.rig.chat()
+        assert (status, body) == (200, said)
+    assert [logged.outcome.stream_error for logged in await two.rig.logged(5)] == [None] * 5
+
+
 async def test_what_has_begun_is_never_tried_again(failover):
     two = await failover(reasons=["serverError", "firstToken"], attempt_ms=150)
     two.failing.answer = stalls(EVENT, EVENT[:20], seconds=0.4)

@@ -122,6 +122,13 @@ def streams(dialect: str) -> dict[str, tuple[Answer, Seen]]:
             reset(head + chunk(begun)),
             Seen(200, CUT, None, 200, "server", False),
         ),
+        "ends before any content": (
+            raw(200, role, EVENTS),
+            # translated it ends with an error event, which has no status of its own
+            error(502, "serverError", "server")._replace(body=BODY)
+            if dialect == OPENAI
+            else error(500, "serverError", "server"),
+        ),
         "begins with an error": (
             raw(200, ERROR_EVENT[dialect], EVENTS),
             error(529, "rateLimited", "model"),

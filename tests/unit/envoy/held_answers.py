@@ -56,6 +56,14 @@ class HeldAnswers:
         self.status = int(self._memory.read(self._store, value, value + value_size))
         return 0
 
+    def answered_without_body(self, status: int, content_type: bytes) -> int | None:
+        """The status that an answer which is nothing but its headers is given; None is its own."""
+        self._streams += 1
+        self.status, self._began_with, self._content_type = None, status, content_type
+        headers = self._exports["proxy_on_response_headers"]
+        assert headers(self._store, self._streams, 3, 1) == CONTINUE
+        return self.status
+
     def answer(
         self, pieces: list[bytes], status: int = 200, content_type: bytes | None = None
     ) -> tuple[int, int | None]:

@@ -155,6 +155,30 @@ def test_an_object_that_is_an_error_becomes_its_status_however_it_is_spaced(held
         assert held.answer(pieces, content_type=JSON)[1] == status
 
 
+EVENTS = b"text/event-stream; charset=utf-8"
+
+
+@pytest.mark.parametrize("said", [b"", COMMENT, ROLE, BEGAN + BLOCK, CREATED, ROLE + b'data: {"choices":['])
+def test_a_stream_that_ends_before_any_content_is_a_failed_attempt(held, said):
+    for size in (1, max(1, len(said))):
+        pieces = [said[at : at + size] for at in range(0, len(said), size)] or [b""]
+        assert held.answer(pieces, content_type=EVENTS) == (len(said), 502)
+    assert held.answer([said], 500, EVENTS)[1] is None
+    assert held.answer([said or COMMENT])[1] is None, "what does not call itself a stream of events"
+
+
+def test_a_stream_that_is_nothing_but_headers_is_one_too(held):
+    assert held.answered_without_body(200, EVENTS) == 502
+    assert held.answered_without_body(503, EVENTS) is None
+    assert held.answered_without_body(200, JSON) is None
+
+
+@pytest.mark.parametrize("content", [CHAT, THINKS, CALLS, TEXT, DELTA, b"data: [DONE]\n\n"])
+def test_a_stream_with_any_content_is_none(held, content):
+    for said in ([content], [ROLE, content], [ROLE + content, b""]):
+        assert held.answer(said, content_type=EVENTS)[1] is None
+
+
 def test_a_list_and_what_is_compressed_pass(held):
     for said in (b"[1, 2", b"\x1f\x8b\x08" + bytes(40), b'"text"', b""):
         assert held.answer([said], content_type=JSON)[1] is None

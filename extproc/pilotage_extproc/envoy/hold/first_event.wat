@@ -4,7 +4,7 @@
 ;; server-sent events only what comes before the first content is looked at, at most 16 KiB. A JSON object is
 ;; held to its end, or 16 KiB: its client can read nothing of it before. Any other answer goes on with its first
 ;; bytes. An answer of status 200 that begins with an error gets the status that the error stands for; a JSON
-;; object that is not closed at its end gets 502. Texts in quotes cannot be forged by prompt or answer: inside a JSON string each quote is escaped.
+;; object that is not closed at its end gets 502, and so does a stream that ends before any content. Texts in quotes cannot be forged by prompt or answer: inside a JSON string each quote is escaped.
 ;; `python hack/first_event_module.py` makes first_event.wasm of this.
 (module
   (import "env" "proxy_get_buffer_bytes" (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
@@ -14,7 +14,7 @@
 
   ;; 0: where the host put bytes, 4: how many. 0x100: lists of texts, each ends with 0, a list with an empty one.
   ;; 0x1000: the bytes. 0x20000: 65536 ids of streams that have been let go, by their lowest 16 bits. 0x60000: by
-  ;; the same bits 1 where the stream is an answer of JSON.
+  ;; the same bits 1 where the stream is an answer of JSON, 2 where it is one of events.
   (memory (export "memory") 7)
   (data (i32.const 0x100) ":status")
   (data (i32.const 0x110) "200\00")
@@ -23,6 +23,7 @@
   (data (i32.const 0x560) "content-type")
   (data (i32.const 0x570) "application/json\00")
   (data (i32.const 0x590) "502")
+  (data (i32.const 0x5b0) "text/event-stream\00")
   (data (i32.const 0x5a0) "\22error\22\00")
   (data (i32.const 0x120) "id:\00retry:\00\00")
   ;; events that come before any content
@@ -234,7 +235,7 @@
   (func $slot (param $stream i32) (result i32)
     (i32.add (i32.const 0x20000) (i32.shl (i32.and (local.get $stream) (i32.const 0xffff)) (i32.const 2))))
 
-  (func $json (param $stream i32) (result i32)
+  (func $kind (param $stream i32) (result i32)
     (i32.add (i32.const 0x60000) (i32.and (local.get $stream) (i32.const 0xffff))))
 
   (func (export "proxy_abi_version_0_2_1"))
@@ -249,12 +250,22 @@
         (if (i32.eqz (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x110)))
           (then ;; an error has its status: it goes on with its first bytes
             (i32.store (call $slot (local.get $stream)) (local.get $stream))))))
-    (i32.store8 (call $json (local.get $stream)) (i32.const 0))
+    (i32.store8 (call $kind (local.get $stream)) (i32.const 0))
     (if (i32.eqz
         (call $get_header (i32.const 2) (i32.const 0x560) (i32.const 12) (i32.const 0) (i32.const 4)))
       (then
-        (i32.store8 (call $json (local.get $stream))
-          (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x570)))))
+        (i32.store8 (call $kind (local.get $stream))
+          (i32.or
+            (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x570))
+            (i32.shl
+              (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x5b0)) (i32.const 1))))))
+    (if (i32.and ;; a stream of no event
+        (i32.and (local.get $last) (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 2)))
+        (i32.ne (i32.load (call $slot (local.get $stream))) (local.get $stream)))
+      (then
+        (drop
+          (call $set_header
+            (i32.const 2) (i32.const 0x100) (i32.const 7) (i32.const 0x590) (i32.const 3)))))
     (i32.eqz (local.get $last)))
 
   (func (export "proxy_on_response_body") (param $stream i32) (param $size i32) (param $last i32) (result i32)
@@ -268,7 +279,13 @@
           (then
             (local.set $seen
               (call $look (i32.const 0x1000) (i32.load (i32.const 4))
-                (i32.load8_u (call $json (local.get $stream))) (local.get $last)))))))
+                (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 1)) (local.get $last)))))))
+    (if (i32.and ;; a stream of events has ended, and nothing in it is content
+        (i32.and (local.get $last) (i32.lt_u (local.get $size) (i32.const 0x4000)))
+        (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 2)))
+      (then
+        (if (i32.or (i32.eqz (local.get $size)) (i32.eqz (local.get $seen)))
+          (then (local.set $seen (i32.const 3))))))
     (if (i32.eq (local.get $seen) (i32.const 3))
       (then
         (drop ;; 2: the answer's headers
