@@ -1,8 +1,8 @@
 """One decision over model, output budget and replica, by a rule's objective."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import (
+    NONE_OF_THEIR_OWN,
     Asked,
     Choice,
     budgets_of,
@@ -49,6 +50,17 @@ class Experience:
     lengths: LengthBook
     latency: LatencyBook
     writes: CacheWriteBook = field(default_factory=CacheWriteBook)
+
+
+class _Picked(NamedTuple):
+    """An order of candidates, and how it came about."""
+
+    order: list[int]
+    worth: NDArray[np.float64]
+    """By budget and candidate; -inf where it was not to be taken."""
+    level: int = 0
+    held: str = ""
+    within_bounds: bool = True
 
 
 @dataclass(slots=True, frozen=True)
@@ -141,11 +153,20 @@ class Chooser:
                 able[members] = False
         alive = able if first is None else able & np.isin(candidates.tiers, first)
         choice = self._choice(view, objective, asked)
-        order, choice = self._order(choice, candidates, alive, total, dropped, limit, own_budgets)
+        picked = self._order(choice, candidates, alive, total, dropped, limit, own_budgets)
+        order = picked.order
         if order and later:
             order = with_later(order, later, candidates, able, total)
-        if order and own_budgets and len(choice.budgets) > 1:
-            choice = _with_own_budgets(choice, order)
+        own: Mapping[int, int] = NONE_OF_THEIR_OWN
+        if own_budgets and len(choice.budgets) > 1:
+            own = _own_levels(choice, order, picked)
+        choice = replace(
+            choice,
+            level=picked.level,
+            held=picked.held,
+            within_bounds=picked.within_bounds,
+            later_levels=own,
+        )
         cached = 0.0
         if order and request.prompt is not None:
             cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
@@ -218,7 +239,7 @@ class Chooser:
         dropped: dict[str, NDArray[np.bool_]],
         limit: int,
         own_budgets: bool,
-    ) -> tuple[list[int], Choice]:
+    ) -> _Picked:
         objective, worth = choice.objective, choice.worth()
         if not alive.all():
             worth[:, ~alive] = -np.inf
@@ -233,7 +254,7 @@ class Chooser:
             else:
                 within_bounds = False
                 if objective.refuses:
-                    return [], replace(choice, within_bounds=False)
+                    return _Picked([], worth, within_bounds=False)
         stayed, held = self._stayed(choice, candidates, worth, allowed)
         told_apart = self._random.random(len(total))
         told_apart *= NEAR / 4
@@ -242,7 +263,7 @@ class Chooser:
         flat = int(keys.argmax())
         level, pick = divmod(flat, len(total))
         if not np.isfinite(keys[level, pick]):
-            return [], choice
+            return _Picked([], allowed, within_bounds=within_bounds)
         pick = self._explored(choice, keys[level], pick)
         # a conversation that is only better off where it is may go on elsewhere when its model fails
         others = allowed + told_apart if held == HELD_BY_GAIN else keys
@@ -252,7 +273,7 @@ class Chooser:
         else:
             of_each = others[level]
         order = _distinct(candidates, of_each, pick, limit)
-        return order, replace(choice, level=level, held=held, within_bounds=within_bounds)
+        return _Picked(order, allowed, level, held, within_bounds)
 
     def _stayed(
         self,
@@ -291,18 +312,32 @@ class Chooser:
         return int(near[seen.argmin()])
 
 
-def _with_own_budgets(choice: Choice, order: list[int]) -> Choice:
-    """Each attempt at another model with the budget that it is worth most with, within the rule's bounds."""
-    way_of, worth = choice.objective.way_of, choice.worth_of(order)
-    if choice.objective.bounded and choice.within_bounds:
-        kept = np.where(choice.keeps_bounds()[:, order], worth, -np.inf)
-        worth = np.where(np.isfinite(kept).any(axis=0), kept, worth)
-    own: dict[int, int] = {}
-    for at, candidate in enumerate(order):
-        best = int(worth[:, at].argmax())
-        if way_of[candidate] != way_of[order[0]] and worth[best, at] > worth[choice.level, at] + WORTH_A_HOP:
-            own[candidate] = best
-    return replace(choice, later_levels=own) if own else choice
+def _own_levels(choice: Choice, order: list[int], picked: _Picked) -> Mapping[int, int]:
+    """By candidate at another model: the budget it is worth most with, within the rule's bounds."""
+    way_of = choice.objective.way_of
+    others = [candidate for candidate in order if way_of[candidate] != way_of[order[0]]]
+    if not others:
+        return NONE_OF_THEIR_OWN
+    found: dict[int, int] = {}
+    for candidate in others:
+        of_level = picked.worth[:, candidate].tolist()
+        most = max(of_level)
+        if most == -np.inf:  # of a fallback, which was not compared
+            of_level = _bounded_worth(choice, candidate, within=picked.within_bounds)
+            most = max(of_level)
+        if most > of_level[picked.level] + WORTH_A_HOP:
+            found[candidate] = of_level.index(most)
+    return found or NONE_OF_THEIR_OWN
+
+
+def _bounded_worth(choice: Choice, candidate: int, *, within: bool) -> list[float]:
+    """What a candidate is worth by budget; with `within` only those that keep the bounds, where any does."""
+    worth = choice.worth_of([candidate])[:, 0]
+    if choice.objective.bounded and within:
+        kept = np.where(choice.keeps_bounds_of([candidate])[:, 0], worth, -np.inf)
+        worth = kept if np.isfinite(kept).any() else worth
+    found: list[float] = worth.tolist()
+    return found
 
 
 def _distinct(candidates: CandidateSet, keys: NDArray[np.float64], pick: int, limit: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from pilotage_extproc.state.lengths import LengthBook
 _NONE: Final[NDArray[np.float64]] = np.empty(0)
 _MOST_KEPT: Final = 128
 """Tables of quality that one objective keeps: requests without a gain have few different ones."""
+NONE_OF_THEIR_OWN: Final[Mapping[int, int]] = MappingProxyType({})
+"""All attempts have the pick's output budget."""
 _OWN_BYTES: Final = 2048
 """Of a choice that is kept, beside its columns."""
 
@@ -161,7 +164,7 @@ class Choice:
     """Why the conversation stays with its model; empty where nothing held it."""
     within_bounds: bool = True
     """Whether any candidate keeps floor and ceilings."""
-    later_levels: Mapping[int, int] = field(default_factory=dict)
+    later_levels: Mapping[int, int] = field(default_factory=lambda: NONE_OF_THEIR_OWN)
     """By candidate of the list: the index of its budget, where that is not the pick's."""
 
     def packed(self) -> "Choice":
@@ -244,14 +247,28 @@ class Choice:
 
         One row stands for all budgets where no bound depends on them. What is not offered keeps them.
         """
-        own, way_of = self.objective, self.objective.way_of
+        return self._keeps_bounds(self.objective.way_of, self.input_usd, self.ttft, self.tpot)
+
+    def keeps_bounds_of(self, candidates: list[int]) -> NDArray[np.bool_]:
+        """The same of some candidates, in their order."""
+        way_of, at = self.objective.way_of, candidates
+        return self._keeps_bounds(way_of[at], self.input_usd[at], self.ttft[at], self.tpot[at])
+
+    def _keeps_bounds(
+        self,
+        way_of: NDArray[np.intp],
+        input_usd: NDArray[np.float64],
+        ttft: NDArray[np.float64],
+        tpot: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        own = self.objective
         keeps: NDArray[np.bool_] = np.ones((1, len(way_of)), np.bool_)
         if own.least_quality > 0:
             keeps = ~(self.quality < own.least_quality).take(way_of, axis=1)
         if own.most_usd < np.inf:
             output = np.where(self.priced, self.output_usd * self.long_tokens, -np.inf)
-            keeps = keeps & (self.input_usd + output.take(way_of, axis=1) <= own.most_usd)
-        for times, most, of in ((self.ttft, own.most_ttft, 0), (self.tpot, own.most_tpot, 1)):
+            keeps = keeps & (input_usd + output.take(way_of, axis=1) <= own.most_usd)
+        for times, most, of in ((ttft, own.most_ttft, 0), (tpot, own.most_tpot, 1)):
             if most < np.inf:
                 factors = np.where(self.timed[of], self.factors[of], 0.0)
                 keeps &= times * factors.take(way_of) <= most
