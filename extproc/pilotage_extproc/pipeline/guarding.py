@@ -72,6 +72,8 @@ class Guarding:
         self._floor = tuple(rule.snapshot() for rule in settings.governance.content.request)
         self.floor: tuple[Stage, ...] = self._content(self._floor, None, _GATEWAY)
         """What is kept for every request."""
+        self.keeps_text = any(rule.action != "flag" for rule in self._floor)
+        """Whether no request may be shown to others before content rules have looked at it."""
 
     def guarded(
         self,

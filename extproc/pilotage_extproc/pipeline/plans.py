@@ -284,7 +284,8 @@ class PlanBook:
         for stage in reversed(self._features):
             if stage.provides & wanted:
                 narrowed = stage.narrowed(wanted)
-                chosen.append(narrowed.kept_here() if local else narrowed)
+                kept = local or self._guarding.keeps_text
+                chosen.append(narrowed.kept_here() if kept else narrowed)
                 wanted |= stage.needs
         return tuple(reversed(chosen))
 

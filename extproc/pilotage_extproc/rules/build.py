@@ -13,6 +13,7 @@ from pilotage_api.require import OWN, PROVIDER, TRUST
 from pilotage_api.snapshot import (
     Binding,
     NameKind,
+    Otherwise,
     PolicyRoute,
     PoolSnapshot,
     ProfileSnapshot,
@@ -196,6 +197,7 @@ class _Builder:
         self._conditions = conditions
         self._transforms = transforms
         self._policies: dict[str, Policy] = {}
+        self._some_stay = any(map(_stays_here, snapshot.routes))
         self._tenants = {
             one.name: SpendingRules.of(f"tenant {one.name}", one.governance)
             for one in snapshot.tenants
@@ -218,10 +220,14 @@ class _Builder:
                 {}
                 if overrides is None
                 else {rule.route.rule: rule for rule in rules if rule.route.rule in overrides.rules},
-                self._plans.features(frozenset().union(*map(_wanted, rules)), local=_stays_here(route)),
+                self._plans.features(frozenset().union(*map(_wanted, rules)), local=self._local(route)),
                 route.governance,
             )
         return known
+
+    def _local(self, route: PolicyRoute) -> bool:
+        """Whether its requests, or those that it leaves to the next policy, are to be shown to nobody."""
+        return _stays_here(route) or (self._some_stay and route.otherwise is Otherwise.NEXT)
 
     def _by_model(self, of: PolicyRoute) -> dict[str, Transform]:
         """What models of a policy get, by the names that its rules and spent budgets have for them."""

@@ -1,7 +1,7 @@
 """What users wrote in a prompt, read for rules: topic, expected gain, language, code, keywords."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import ClassVar, Final, Protocol, Self
 
 from pilotage_extproc.dialects.user_text import user_text
@@ -30,15 +30,6 @@ def tenant_of(exchange: Exchange) -> bytes:
     return exchange.identity.tenant.encode("utf-8", "surrogatepass")
 
 
-def may_receive(exchange: Exchange, text: bytes) -> bytes | None:  # noqa: ARG001 - the hook for residency
-    """What of a text a remote classifier may be sent, redacted where a policy says so; None is nothing.
-
-    A policy's residency and content rules decide here; where there are none, all of it: the operator has
-    configured the classifier.
-    """
-    return text
-
-
 class FindPromptFeatures(Step):
     """Reads the features that a plan asks for, each text once. What it cannot find out stays unknown."""
 
@@ -53,13 +44,11 @@ class FindPromptFeatures(Step):
         current: CurrentIndex,
         *,
         remote: Classifier | None = None,
-        allowed: Callable[[Exchange, bytes], bytes | None] = may_receive,
     ) -> None:
         self._reader = reader
         self._cache = cache
         self._current = current
         self._remote = remote
-        self._allowed = allowed
         self._wanted: frozenset[str] = frozenset()
         self._of_text: frozenset[str] = frozenset()
         self._of_remote: frozenset[str] = frozenset()
@@ -78,14 +67,13 @@ class FindPromptFeatures(Step):
             self._cache,
             self._current,
             remote=self._remote,
-            allowed=self._allowed,
         )
         made._ask_for(wanted)
         return made
 
     def kept_here(self) -> Self:
         """The same without the classifier: what it alone finds out stays unknown."""
-        made = type(self)(self._reader, self._cache, self._current, allowed=self._allowed)
+        made = type(self)(self._reader, self._cache, self._current)
         made._ask_for(self._wanted)
         return made
 
@@ -127,12 +115,9 @@ class FindPromptFeatures(Step):
             features = dict(self._reader.read(text, self._of_text))
         whole = True
         if self._of_remote and self._remote is not None:
-            allowed = self._allowed(exchange, text)
-            said = {} if allowed is None else await self._remote.classify(allowed)
+            said = await self._remote.classify(text)
             features.update({name: said[name] for name in self._of_remote if name in said})
-            if allowed is None:
-                exchange.skip("remote", "the policy lets it receive nothing")
-            elif not said:
+            if not said:
                 exchange.skip("remote", "the classifier did not answer")
             whole = bool(said)
         if whole:

@@ -233,18 +233,6 @@ async def test_one_that_does_not_answer_leaves_the_feature_unknown_and_is_asked_
     assert len(remote.asked) == 2
 
 
-async def test_a_remote_classifier_gets_only_what_it_may():
-    remote = Remote({DOMAIN: "law"})
-    parts = (PromptReader(Weights), FeatureCache(), CurrentIndex())
-    stage = FindPromptFeatures(*parts, remote=remote, allowed=lambda _, text: None)
-    found = await find(stage.narrowed(frozenset([DOMAIN])), MATH)
-    assert remote.asked == []
-    assert found.skipped == ("remote: the policy lets it receive nothing",)
-    stage = FindPromptFeatures(*parts, remote=remote, allowed=lambda _, text: b"[redacted]")
-    await find(stage.narrowed(frozenset([DOMAIN])), MATH)
-    assert remote.asked == [b"[redacted]"]
-
-
 class Plugin:
     """An installed predictor."""
 
