@@ -191,6 +191,15 @@ async def test_conversations_are_told_apart_by_their_head_and_session_and_never_
     assert len(keys) == 4  # the second and third are the first one's
 
 
+@pytest.mark.parametrize(
+    "header", ["x-session-id", "session-id", "x-claude-code-session-id", "x-session-affinity"]
+)
+async def test_each_header_that_names_a_session_tells_conversations_apart(header):
+    pipeline, state = await gateway(stickiness={})
+    keys = await keys_of(pipeline, state, {}, *[{"headers": {header: one}} for one in ("1", "2", "1")])
+    assert len(keys) == 3
+
+
 async def test_answers_teach_how_long_they_are_and_take():
     pipeline, state = await gateway({"cost": 1}, outputBudget=CLAMP)
     exchange = await decided(pipeline, {"stream": True})

@@ -15,6 +15,7 @@ from pilotage_extproc.envoy.contract import TRANSFORM
 from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.token_bounds import MOST_COST
 from pilotage_extproc.rules.attempt_table import AttemptTables
 from pilotage_extproc.server.offline import offline_pipeline
 from pilotage_extproc.stages.choose import Choose
@@ -25,7 +26,7 @@ STEEP = [{"tokens": 64, "quality": "0.1"}, {"tokens": 1024, "quality": "0.9"}]
 SPARE = {"reasons": ["serverError"], "to": [{"model": "spare"}]}
 
 
-def pool(name, points, usd, **facts):
+def pool(name, points, usd, engine="openai", **facts):
     curves = [{"enforce": how, "points": points} for how in ("clamp", "instruct")]
     pricing = {"inputPerMillion": usd, "outputPerMillion": usd}
     known = {"quality": {"default": "0.5", "byBudget": curves}, "pricing": pricing, **facts}
@@ -35,10 +36,13 @@ def pool(name, points, usd, **facts):
         "metadata": {"name": name},
         "spec": {
             "endpoints": [{"address": f"10.0.{len(name)}.1", "port": 80}],
-            "engine": "openai",
+            "engine": engine,
             "models": [{"name": name, **known}],
         },
     }
+
+
+COUNTED = GatewaySettings(governance={"store": {"valkey": {"address": "127.0.0.1:1"}}})
 
 
 class Asking:
@@ -78,7 +82,9 @@ class Asking:
         return TRANSFORM.encode() in pick
 
 
-async def asking(enforce="clamp", facts=None, levels=(64, 1024), **more) -> Asking:
+async def asking(
+    enforce="clamp", facts=None, levels=(64, 1024), engine="openai", settings=None, **more
+) -> Asking:
     budget = {"levels": list(levels), "enforce": enforce, **more.pop("budget", {})}
     objective = {
         "weights": {"quality": 100, "cost": 30},
@@ -97,15 +103,15 @@ async def asking(enforce="clamp", facts=None, levels=(64, 1024), **more) -> Aski
         "spec": {"match": {"models": ["auto"]}, "rules": [rule], **more},
     }
     pools = [
-        pool("weak", FLAT, "0.5", **(facts or {})),
-        pool("strong", STEEP, "1"),
+        pool("weak", FLAT, "0.5", engine, **(facts or {})),
+        pool("strong", STEEP, "1", engine),
         pool("spare", FLAT, "0.5"),
     ]
-    compiled = compile_resources(
-        load_texts([("all.yaml", yaml.safe_dump_all([*pools, policy]))]), GatewaySettings()
-    )
+    settings = settings or GatewaySettings()
+    text = yaml.safe_dump_all([*pools, policy])
+    compiled = compile_resources(load_texts([("all.yaml", text)]), settings)
     assert not compiled.has_errors, compiled.findings
-    pipeline, _ = await offline_pipeline(compiled.snapshot, GatewaySettings())
+    pipeline, _ = await offline_pipeline(compiled.snapshot, settings)
     return Asking(compiled.snapshot, pipeline)
 
 
@@ -169,6 +175,45 @@ async def test_a_policys_own_changes_come_after_the_budget_of_each_attempt():
     got = gateway.at_each(exchange)
     assert {model: body["max_tokens"] for model, body in got.items()} == {"strong": 100, "weak": 64}
     assert all(body["messages"][0] == {"role": "system", "content": "Briefly."} for body in got.values())
+
+
+async def test_values_that_content_rules_replace_are_replaced_at_every_attempt():
+    rules = {"content": {"request": [{"detectors": ["email"], "action": "redact"}]}}
+    gateway = await asking("instruct", governance=rules)
+    exchange = await gateway.decided(messages=[{"role": "user", "content": "I am a@example.com"}])
+    assert gateway.is_asked_each_time(exchange)
+    told = {model: body["messages"][0]["content"] for model, body in gateway.at_each(exchange).items()}
+    assert not any("a@example.com" in text for text in told.values())
+    assert told["strong"].endswith(instruction(1024))
+    assert told["weak"].endswith(instruction(64))
+
+
+async def test_a_tenants_salt_goes_to_every_attempt():
+    gateway = await asking(engine="vllm", governance={"kvIsolation": "tenant"})
+    exchange = await gateway.decided()
+    got = gateway.at_each(exchange)
+    assert {model: body["max_tokens"] for model, body in got.items()} == {"strong": 1024, "weak": 64}
+    assert len({body["cache_salt"] for body in got.values()}) == 1
+
+
+async def test_the_bound_of_a_hard_budget_and_each_attempts_own_hold_both():
+    hard = {"per": "policy", "period": "day", "timeZone": "UTC", "usd": "50", "mode": "hard"}
+    gateway = await asking(settings=COUNTED, governance={"budgets": [hard]})
+    exchange = await gateway.decided(max_tokens=900)
+    assert exchange.kept(MOST_COST).output_tokens == 900
+    assert gateway.is_asked_each_time(exchange)
+    got = gateway.at_each(exchange)
+    assert {model: body["max_tokens"] for model, body in got.items()} == {"strong": 900, "weak": 64}
+
+
+async def test_what_has_waited_is_given_its_budgets_anew():
+    gateway = await asking()
+    exchange = await gateway.decided()
+    exchange.undecided()
+    for stage in exchange.plan.deciding:
+        stage.apply(exchange)
+    got = gateway.at_each(exchange)
+    assert {model: body["max_tokens"] for model, body in got.items()} == {"strong": 1024, "weak": 64}
 
 
 async def test_other_gateways_send_one_body_so_its_budget_is_that_of_all():
