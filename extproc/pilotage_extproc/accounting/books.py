@@ -2,18 +2,22 @@
 
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from pilotage_extproc.accounting.claims import Admission, Verdict
 from pilotage_extproc.accounting.note import SettlingNote
 from pilotage_extproc.accounting.store import Store, StoreAway
-from pilotage_extproc.accounting.used import Used, nothing, settlement, used
+from pilotage_extproc.accounting.used import Used, nothing, of_failed_attempt, settlement, used
+from pilotage_extproc.domain.failed_attempt import FailedAttempt
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.domain.providers import is_provider
 
 log = logging.getLogger(__name__)
 
 _UNSENT: Final = "unsent"
+_MOST_AT_PROVIDERS: Final = 8192
 LEASE_MARGIN_SECONDS: Final = 60.0
 """A hold outlives its request's own time to live: it expires only where its process is gone."""
 
@@ -61,7 +65,7 @@ class Books:
         """`serves_without` lets requests without a hard budget pass while the store is away.
 
         `keeps_notes` lets other processes settle what this one has admitted. `count` takes what a settlement
-        was: `exact`, `estimated`, `unsent`, `adopted`, `duplicate`.
+        was: `exact`, `estimated`, `unsent`, `adopted`, `failed_attempt`, `duplicate`.
         """
         self.store = store
         self.serves_without = serves_without
@@ -69,6 +73,8 @@ class Books:
         self._lease_seconds = lease_seconds
         self._journal: Journal = journal or NoJournal()
         self._count = count
+        self._at_providers: OrderedDict[str, SettlingNote] = OrderedDict()
+        """Of the last requests: entries of their failed attempts may come after they have been settled."""
         self._wall_clock = wall_clock
 
     def utc_now(self) -> float:
@@ -84,6 +90,22 @@ class Books:
     def admitted(self, note: SettlingNote) -> None:
         """All that it claims is held."""
         self._journal.held(note)
+        if any(is_provider(address) for address, _, _ in note.prices):
+            self._at_providers[note.hold.id] = note
+            if len(self._at_providers) > _MOST_AT_PROVIDERS:
+                self._at_providers.popitem(last=False)
+
+    def attempt_failed(self, attempt: FailedAttempt) -> None:
+        """An attempt of a request has failed. Providers may charge for one that they took and did not answer.
+
+        Of one that answered with an error, or got nothing, nothing is booked.
+        """
+        address = attempt.address
+        note = self._at_providers.get(attempt.decision_id)
+        if note is None or address is None or not is_provider(address) or not attempt.unanswered:
+            return
+        own, found = of_failed_attempt(note, attempt.number, address)
+        self._settle(own, found, "failed_attempt", unheld=True)
 
     def settle(self, note: SettlingNote, outcome: Outcome) -> None:
         """A request that was sent has ended."""
@@ -113,7 +135,7 @@ class Books:
             note = SettlingNote.decoded(data)
             self._settle(note, used(note, outcome), "adopted")
 
-    def _settle(self, note: SettlingNote, found: Used, kind: str) -> None:
+    def _settle(self, note: SettlingNote, found: Used, kind: str, *, unheld: bool = False) -> None:
         def told(changed: bool) -> None:
             if changed:
                 if kind == _UNSENT:
@@ -124,4 +146,4 @@ class Books:
             else:
                 self._count("duplicate")
 
-        self.store.settle(settlement(note, found), told)
+        self.store.settle(settlement(note, found)._replace(unheld=unheld), told)

@@ -112,6 +112,8 @@ class Settlement(NamedTuple):
     amounts: tuple[int, ...]
     exact: bool
     """False is an estimate: an exact one that comes later takes its place, once."""
+    unheld: bool = False
+    """Whether it was never admitted by itself: an attempt that failed, at first an estimate."""
 
 
 def bounds_fit(claims: Sequence[Claim]) -> Refused | None:

@@ -214,6 +214,10 @@ class MemoryStore:
             self._settle_open(held, settlement, now)
             return True
         ended = self._ended.get(identifier)
+        if ended is None and settlement.unheld and not settlement.exact:
+            ended = self._ended[identifier] = _Ended(
+                settlement.hold.claims, settlement.hold.slots, None, b"", now
+            )
         if ended is None or (ended.amounts is not None and not settlement.exact):
             return False
         del self._ended[identifier]

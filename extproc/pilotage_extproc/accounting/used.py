@@ -1,13 +1,14 @@
 """What a request has used, by how it ended; exactly, or as an estimate where its usage is not known."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from pilotage_extproc.accounting.claims import Settlement
+from pilotage_extproc.accounting.claims import Amount, Hold, Settlement
 from pilotage_extproc.accounting.note import SettlingNote
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 
 _NOTHING = TokenUsage(0, 0)
+_PAID: Final = frozenset({Amount.INPUT_TOKENS, Amount.OUTPUT_TOKENS, Amount.TOTAL_TOKENS, Amount.MONEY})
 
 
 class Used(NamedTuple):
@@ -37,6 +38,21 @@ def settlement(note: SettlingNote, found: Used) -> Settlement:
     figures = (1, read, made, read + made, 1, found.nano)  # in the order of `Amount`
     amounts = tuple([figures[claim.amount] for claim in note.hold.claims])
     return Settlement(note.hold, amounts, found.exact)
+
+
+def of_failed_attempt(note: SettlingNote, number: int, address: str) -> tuple[SettlingNote, Used]:
+    """What an attempt may cost that a provider took and did not answer: its input, as estimated.
+
+    It is an entry of its own, that holds nothing and is no request more.
+    """
+    model, price = note.priced(address)
+    usage = TokenUsage(note.input_tokens, 0)
+    found = Used(usage, 0 if price is None else price.cost(usage), model, exact=False)
+    hold = note.hold
+    counted = [place for place, claim in enumerate(hold.claims) if claim.amount in _PAID]
+    claims = tuple([hold.claims[place]._replace(held=0) for place in counted])
+    slots = tuple([hold.slots[place] for place in counted])
+    return note._replace(hold=Hold(f"{hold.id}.{number}", claims, slots)), found
 
 
 def nothing(note: SettlingNote) -> Used:

@@ -54,6 +54,11 @@ class FailedAttempt:
         return FallbackReason.SERVER_ERROR if known is None and self.http_status >= 500 else known
 
     @property
+    def unanswered(self) -> bool:
+        """Whether the server got the request, and no answer of it came."""
+        return self.http_status == 0 and not self.not_asked and UNREACHABLE not in self.flags
+
+    @property
     def owner(self) -> str:
         """The process that made the decision."""
         return self.decision_id.rpartition("-")[0]

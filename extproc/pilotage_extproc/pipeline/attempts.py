@@ -25,8 +25,10 @@ class FailedAttempts:
         budget: RetryBudget,
         clock: Clock,
         count: Callable[[str, str], None],
+        charge: Callable[[FailedAttempt], None] = lambda _: None,
     ) -> None:
-        """`count` is told the pool and the reason of each."""
+        """`count` is told the pool and the reason of each; `charge` books what it may cost."""
+        self._book = charge
         self._ledger = ledger
         self._decisions = decisions
         self._judge = judge
@@ -36,6 +38,7 @@ class FailedAttempts:
 
     def take(self, attempt: FailedAttempt) -> None:
         """One attempt has failed. Its entry may come before its request is settled, or just after."""
+        self._book(attempt)
         record = self._decisions.find(attempt.decision_id)
         if record is not None:
             record.attempt_failed(attempt)

@@ -31,7 +31,15 @@ def new_failures(
 
     judge = AttemptJudge(state.table, state.health, breakers, is_external=is_external)
     count = telemetry.failed_attempts.add
-    attempts = FailedAttempts(state.ledger, state.decisions, judge, state.budget, clock, count)
+    attempts = FailedAttempts(
+        state.ledger,
+        state.decisions,
+        judge,
+        state.budget,
+        clock,
+        count,
+        state.accounting.books.attempt_failed,
+    )
     return Failures(process_id, peers, attempts, breakers, state.health, clock)
 
 

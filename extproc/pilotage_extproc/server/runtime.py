@@ -104,7 +104,12 @@ class Runtime:
         pipeline = self.deciding.pipeline
         self.certificate = port_certificate(settings.tls)
         self.peers = Peers(
-            self.process_id, settings.peers, self.telemetry, self.own_certificate, shown=self._shown
+            self.process_id,
+            settings.peers,
+            self.telemetry,
+            self.own_certificate,
+            shown=self._shown,
+            undelivered=self._adopt,
         )
         state.peer_load.meet(self.peers.pickers)
         self.load_sharing = LoadSharing(

@@ -39,6 +39,8 @@ GATHER_SECONDS = 0.005
 """From the first outcome to its call, which takes all that came meanwhile: calls cost, not outcomes."""
 _NEWS_LENGTH = 1000
 HELLO_INTERVAL_SECONDS = 1.0
+_GONE_AFTER = 2
+"""Calls in turn without an answer, after which others may settle what waits for a peer."""
 
 
 class Peer:
@@ -56,8 +58,12 @@ class Peer:
         certificate: Callable[[], str],
         shown: Callable[[], OwnCertificate | None],
         hello_interval_seconds: float,
+        undelivered: Callable[[Outcome], None],
     ) -> None:
         self.address = address
+        self._undelivered = undelivered
+        self._fails = 0
+        """Calls in turn that it has not answered."""
         self.process_id: str | None = None
         self._telemetry = telemetry
         self._certificate = certificate
@@ -78,6 +84,8 @@ class Peer:
             self._telemetry.peer_drops.add()
         queue.append(outcome)
         self._wake.set()
+        if owned and self._fails >= _GONE_AFTER:
+            self._undelivered(outcome)
 
     def tell(self, news: News) -> None:
         """Queue news; past the bound the oldest is dropped: it is about the moment."""
@@ -92,9 +100,13 @@ class Peer:
             try:
                 link = await self._connect()
                 self.process_id = str(orjson.loads(await link.hello())["process"])
+                self._fails = 0
                 await self._deliver_until_hello(link)
             except (grpc.aio.AioRpcError, ValueError, TypeError, KeyError) as error:
                 log.debug("peer not reachable", extra={"peer": self.address, "error": str(error)})
+                self._fails += 1
+                if self._fails == _GONE_AFTER:
+                    self._offer()
                 await asyncio.sleep(self._hello_interval_seconds)
 
     async def _connect(self) -> PeerLink:
@@ -138,6 +150,14 @@ class Peer:
                 self._news.clear()  # what is not delivered now would be old when it is
                 await link.tell(encode_news(news))
 
+    def _offer(self) -> None:
+        """It may be gone: what waits for it can be settled by others, where money is counted for all.
+
+        It gets all the same what it can take later; the second to settle a request changes nothing.
+        """
+        for outcome in self._owned:
+            self._undelivered(outcome)
+
     async def explain(self, decision_id: str) -> bytes | None:
         """The explanation of a decision this peer holds, or None when it has none or cannot be asked."""
         if self._link is None:
@@ -154,6 +174,9 @@ class Peer:
         with contextlib.suppress(grpc.aio.AioRpcError):
             if self._owned and self.process_id is not None:
                 await _send(self._link, list(self._owned), "owned")
+                self._owned.clear()
+        if self._fails < _GONE_AFTER:
+            self._offer()
         await self._link.close()
 
 
@@ -176,7 +199,10 @@ class Peers:
         own_certificate: Callable[[], str],
         hello_interval_seconds: float = HELLO_INTERVAL_SECONDS,
         shown: Callable[[], OwnCertificate | None] = lambda: None,
+        undelivered: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
+        """`undelivered` gets outcomes whose owner is gone."""
+        self._undelivered = undelivered
         self._process_id = process_id
         self._own_certificate = own_certificate
         self._shown = shown
@@ -213,7 +239,8 @@ class Peers:
         for address in self._wanted:
             if address not in self._peers:
                 certificate = partial(self._certificate_of, address)
-                peer = Peer(address, self._telemetry, certificate, self._shown, self._hello_interval_seconds)
+                interval = self._hello_interval_seconds
+                peer = Peer(address, self._telemetry, certificate, self._shown, interval, self._undelivered)
                 self._peers[address] = peer
                 self._tasks[address] = asyncio.create_task(peer.run(), name=f"peer {address}")
 

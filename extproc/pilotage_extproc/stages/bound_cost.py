@@ -2,14 +2,15 @@
 
 import orjson
 
-from pilotage_extproc.accounting.prices import PriceBook
+from pilotage_extproc.accounting.prices import PriceBook, Terms
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
 from pilotage_extproc.dialects.limits import OutputLimits
 from pilotage_extproc.dialects.splice import edited
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.domain.providers import is_provider
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.request.token_bounds import MOST_COST, Bounds
+from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, MostCost
 from pilotage_extproc.stages.most_cost import most_cost
 
 
@@ -32,7 +33,10 @@ class BoundCost(Step):
         if not self._rules.of(exchange.identity).hard:
             return
         terms = self._prices.terms(exchange.snapshot_version, exchange.route.pools, exchange.decision.targets)
-        most = most_cost(Bounds(exchange), terms, self._clamp_at)
+        bounds = Bounds(exchange)
+        most = most_cost(bounds, terms, self._clamp_at)
+        if len(exchange.decision.targets) > 1:
+            most = MostCost(most.nano + _of_failed_attempts(exchange, terms, bounds), most.output_tokens)
         output = most.output_tokens
         exchange.keep(MOST_COST, most)
         limits = self._limits.get(exchange.call.kind)
@@ -44,3 +48,14 @@ class BoundCost(Step):
         edits = limits.lowered(body, members, output)
         if edits:
             exchange.clamped(edited(body, edits))
+
+
+def _of_failed_attempts(exchange: Exchange, terms: Terms, bounds: Bounds) -> int:
+    """Nano-dollars of what providers may read in vain before another attempt answers."""
+    tokens = max([bounds.most_input(window) for window, _ in terms.priced or ()])
+    targets = exchange.decision.targets
+    return sum(
+        price.most(tokens, 0)
+        for one, price in zip(targets, terms.prices, strict=True)
+        if price is not None and is_provider(one.address)
+    )

@@ -11,7 +11,7 @@ class Spending:
     def __init__(self) -> None:
         self.settlements = Count(
             "pilotage_ledger_settlements",
-            "Settlements of limits and budgets: exact, estimated, unsent, adopted, duplicate.",
+            "Settlements of limits, budgets: exact, estimated, failed_attempt, unsent, adopted, duplicate.",
             ("kind",),
         )
         self.alerts = Count(

@@ -173,3 +173,13 @@ def test_an_id_is_forgotten_after_a_day():
     store.expire(clock.now)
     store.settle(Settlement(hold, (500,), exact=True))
     assert store.figures() == (0, 300, 0)
+
+
+def test_what_was_never_held_by_itself_is_booked_once_and_corrected_once():
+    store = MemoryStore(ManualClock())
+    told = []
+    attempt = Hold("x-1.1", (money(0),), (0,))
+    for amount, exact in ((70, False), (70, False), (60, True), (60, True)):
+        store.settle(Settlement(attempt, (amount,), exact, unheld=True), told.append)
+    assert told == [True, False, True, False]
+    assert store.figures() == (60, 0, 0)

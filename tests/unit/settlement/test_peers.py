@@ -307,3 +307,34 @@ async def test_news_reach_all_others_or_the_one_they_are_for(start):
                 await asyncio.sleep(0.01)
     assert owner.heard == [BreakerNews("default/p", "m", 5.0)]
     assert other.heard == [BreakerNews("default/p", "m", 5.0), EjectionNews("10.0.0.1:80", 1.0)]
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_waits_for_a_peer_that_is_gone_may_be_settled_here_once(start, leaves):
+    peer = RunningPeer()
+    address = await start(peer)
+    offered: list[str] = []
+    peers = Peers(
+        "self",
+        () if leaves else (address,),
+        Telemetry(),
+        lambda: "",
+        HELLO_INTERVAL_SECONDS,
+        undelivered=lambda outcome: offered.append(outcome.decision_id),
+    )
+    peers.start()
+    if leaves:
+        peers.follow({address: ""})
+    await known(peers, address)
+    await peer.stop()
+    assert peers.deliver("owner", OUTCOME)
+    if leaves:
+        peers.follow({})
+    async with asyncio.timeout(SECONDS_TO_NOTICE):
+        while offered != ["owner-1"]:
+            await asyncio.sleep(0.01)
+    if not leaves:
+        await asyncio.sleep(3 * HELLO_INTERVAL_SECONDS)
+        assert peers.deliver("owner", replace(OUTCOME, decision_id="owner-2"))
+    await peers.stop()
+    assert offered == (["owner-1"] if leaves else ["owner-1", "owner-2"])

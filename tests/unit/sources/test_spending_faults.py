@@ -5,7 +5,8 @@ import random
 
 import pytest
 import redis
-from valkey_rig import Picker, ValkeyServer, today
+from valkey_rig import Picker, today
+from valkey_server import ValkeyServer
 
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import BudgetClaim, ConcurrentClaim, Granted, Hold

@@ -9,7 +9,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Connection
-from valkey_rig import Picker, ValkeyServer, money, today, until
+from valkey_rig import Picker, money, today, until
+from valkey_server import ValkeyServer
 
 from pilotage_extproc.accounting.claims import (
     Admission,
