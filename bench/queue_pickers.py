@@ -254,8 +254,9 @@ class Bench:
             await picker.start()
             self.every(self.now + picker.phase, SCRAPE_SECONDS, picker.scrape)
             if self.sharing:
-                shift = picker.phase / SCRAPE_SECONDS * INTERVAL_SECONDS
-                self.every(self.now + shift, INTERVAL_SECONDS, picker.sharing.tell)
+                interval = picker.sharing.interval_seconds or INTERVAL_SECONDS
+                shift = picker.phase / SCRAPE_SECONDS * interval
+                self.every(self.now + shift, interval, picker.sharing.tell)
         for number, picker in enumerate(self.pickers):
             for _ in range(BACKLOG):
                 if not (self.at_one and number):
@@ -304,7 +305,7 @@ def main() -> None:
     found = {
         "servers": SERVERS,
         "max_running": MAX_RUNNING,
-        "interval_seconds": INTERVAL_SECONDS,
+        "interval_seconds_for_each_other": INTERVAL_SECONDS,
         "delivery_seconds": DELIVERY_SECONDS,
         "pickers": asyncio.run(measure(given.seconds, given.seed)),
     }

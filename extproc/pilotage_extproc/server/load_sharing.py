@@ -1,7 +1,8 @@
 """Pickers tell each other what they have in flight, who waits at them, and what service they have given.
 
-Told every `INTERVAL_SECONDS` while there is something new, and in full every `FULL_INTERVALS` of these, so
-that what is lost heals. Where no pool has `admission`, or this is the only picker, nothing is told.
+Told after each interval in which there was something new, and in full every `FULL_SECONDS`, so that what is
+lost heals. The interval grows with the number of pickers: what a picker sends does not. Where no pool has
+`admission`, or this is the only picker, nothing is told.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from pilotage_extproc.state.peer_load import Demand, PeerLoad
 from pilotage_extproc.state.waiting_line import Charge, WaitingLine
 
 INTERVAL_SECONDS: Final = 0.02
-FULL_INTERVALS: Final = 10
+"""For each other picker."""
+FULL_SECONDS: Final = 0.2
 _QUIET_SECONDS: Final = 0.5
 
 
@@ -42,17 +44,23 @@ class LoadSharing:
         self._peers = peers
         self._told: NDArray[np.float64] = np.zeros(0)
         self._told_waiting: dict[str, tuple[int, float, dict[str, float]]] = {}
-        self._turn = 0
+        self._turns_to_full = 0
 
     async def run(self) -> NoReturn:
         """Until cancelled."""
         while True:
-            if self._load.alone() or not self._room.bounded():
+            if not self._load.others() or not self._room.bounded():
                 self._line.take_charges()
+                self._load.telling({})  # of those that have gone nothing is kept
                 await asyncio.sleep(_QUIET_SECONDS)
             else:
                 self.tell()
-                await asyncio.sleep(INTERVAL_SECONDS)
+                await asyncio.sleep(self.interval_seconds)
+
+    @property
+    def interval_seconds(self) -> float:
+        """Between two news to all others."""
+        return min(INTERVAL_SECONDS * self._load.others(), FULL_SECONDS)
 
     def tell(self) -> None:
         """Once."""
@@ -64,8 +72,10 @@ class LoadSharing:
 
     def news(self, demands: dict[str, Demand]) -> LoadNews | None:
         """What the others do not know yet, or all of it in its turn."""
-        everything = self._turn == 0
-        self._turn = (self._turn + 1) % FULL_INTERVALS
+        everything = self._turns_to_full <= 0
+        if everything:
+            self._turns_to_full = round(FULL_SECONDS / max(self.interval_seconds, INTERVAL_SECONDS))
+        self._turns_to_full -= 1
         now, before = self._table.inflight.copy(), self._told
         before = np.concatenate([before, np.zeros(len(now) - len(before))])
         self._told = now

@@ -68,9 +68,9 @@ class PeerLoad:
         """So many processes decide for these servers, this one included."""
         self._pickers = pickers
 
-    def alone(self) -> bool:
-        """Whether no other process decides."""
-        return self._pickers() <= 1
+    def others(self) -> int:
+        """Other processes that decide."""
+        return max(0, self._pickers() - 1)
 
     def hear(
         self,
@@ -120,8 +120,8 @@ class PeerLoad:
         Own requests that they cannot know of yet count once for each: they see the same figures and do
         alike. Of a silent one that is all since the scrape.
         """
-        others = self._pickers() - 1
-        if others <= 0:
+        others = self.others()
+        if not others:
             return 0.0
         table = self._table
         if not self._told:

@@ -246,6 +246,22 @@ async def test_a_full_model_is_passed_over_for_another_of_the_rule_that_has_room
     assert json.loads(exchange.new_body)["model"] == "large"
 
 
+async def test_a_request_that_goes_to_another_model_is_changed_and_counted_for_that_model():
+    more = """
+  transform: {perModel: [{model: large, parameters: {temperature: {default: "0.5"}}}]}
+  governance: {limits: [{per: model, window: 1m, requests: 1}]}"""
+    gate = await Gateway().start(policy=QUEUE + more, rule=EITHER)
+    gate.fill()
+    exchange = await gate.ask()
+    assert [one.upstream_model for one in exchange.attempts] == ["large", "small"]
+    assert exchange.transformed_each
+    with pytest.raises(RequestRefused) as caught:
+        await gate.ask()
+    assert caught.value.reason is Refusal.RATE_LIMITED
+    gate.report(1)
+    assert (await gate.ask()).decision.targets[0].address == "10.0.0.1:80"
+
+
 @pytest.mark.parametrize("where", ["10.0.0.1:80", LARGE_AT])
 async def test_a_request_waits_until_any_of_its_models_has_room(where):
     gate = await Gateway().start(rule=EITHER)

@@ -2,13 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.queue_snapshot import QueueSnapshot
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.scheduling.profile import ProfileBook
 from pilotage_extproc.server.deciding import new_deciding
-from pilotage_extproc.server.load_sharing import FULL_INTERVALS, LoadSharing
+from pilotage_extproc.server.load_sharing import FULL_SECONDS, INTERVAL_SECONDS, LoadSharing
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.settlement.news import LoadNews, decode_news, encode_news
 from pilotage_extproc.sources.discovery import Discovery
@@ -114,7 +116,7 @@ async def test_nothing_is_told_again_until_all_is():
     one, other = await two()
     one.place()
     one.tell_all(other)
-    for _ in range(FULL_INTERVALS):
+    for _ in range(round(FULL_SECONDS / INTERVAL_SECONDS)):
         one.sharing.tell()
     [news] = one.told
     assert news == LoadNews("a", True, {AT: 1}, {}, [])
@@ -164,3 +166,23 @@ async def test_where_no_pool_bounds_admission_nothing_is_told():
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert one.told == []
+
+
+@pytest.mark.parametrize(("pickers", "interval"), [(2, 0.02), (4, 0.06), (64, 0.2)])
+async def test_a_picker_tells_no_more_where_there_are_more_of_them(pickers, interval):
+    one = await Process("a").start()
+    one.state.peer_load.meet(lambda: pickers)
+    assert one.sharing.interval_seconds == pytest.approx(interval)
+
+
+async def test_when_all_others_have_gone_nothing_of_them_is_kept():
+    one, other = await two()
+    one.place(3)
+    one.tell_all(other)
+    other.state.peer_load.meet(lambda: 1)
+    other.now += 2
+    running = asyncio.create_task(other.sharing.run())
+    await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert other.room.free(POOLS) == 9
