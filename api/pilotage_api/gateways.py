@@ -126,6 +126,7 @@ FEATURES: Final = (
         _depends("its ext_proc filter must set max_message_timeout above maxWait"),
         _NO_POLICY,
     ),
+    Feature("room at servers (`admission`)", ("ModelPool.admission",), YES, _NO_POOL),
     Feature(
         "API keys",
         ("GatewaySettings.governance.identity.apiKeys",),
