@@ -1,5 +1,6 @@
 """The example with tenants, run: keys made by the command, and the typed errors of clients' libraries."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -123,3 +124,23 @@ async def test_a_revoked_key_is_refused(rig, made, file):
         await rig.until(lambda: rig.runtime.state.keys.find(key, 0.0) is None, 5.0)
         with pytest.raises(openai.AuthenticationError):
             await one.chat.completions.create(**CHAT)
+
+
+async def test_where_requests_wait_the_tenant_of_higher_priority_is_first(rig, made, monkeypatch):
+    line, room = rig.runtime.deciding.line, rig.runtime.deciding.room
+    monkeypatch.setattr(room, "at", lambda row, pool: False)
+    monkeypatch.setattr(room, "free", lambda pools: 0.0)
+    asked = []
+    for tenant in ("trial", "acme"):
+        key = made("--tenant", tenant)
+        await served(rig, key)
+        one = client(rig, key)
+        asked.append(asyncio.create_task(one.chat.completions.create(**CHAT)))
+        await rig.until(lambda: len(line) == len(asked))
+    order: list[str] = []
+    went = line.went
+    monkeypatch.undo()
+    monkeypatch.setattr(line, "went", lambda waiter: [order.append(waiter.tenant), went(waiter)][1])
+    line.room_changed()
+    await asyncio.gather(*asked)
+    assert order == ["acme", "trial"]
