@@ -50,6 +50,7 @@ def print_explanation(console: Console, explanation: dict[str, Any]) -> None:
     read = [f"{name.removeprefix('prompt.')} {_read(value)}" for name, value in _prompt_features(explanation)]
     if read:
         console.print(f"prompt   {', '.join(read)}", highlight=False, markup=False)
+    _print_content(console, "content ", explanation.get("content"))
     for step in explanation["skipped"]:
         console.print(f"skipped  {step}", highlight=False, markup=False)
     choice = explanation.get("choice")
@@ -202,6 +203,14 @@ def _print_outcome(console: Console, outcome: dict[str, Any] | None, *, given_up
     notes = outcome.get("translation")  # a picker of the version before tells none
     if notes:
         console.print(f"translated, without  {'; '.join(notes)}", highlight=False, markup=False)
+    _print_content(console, "answer  ", outcome.get("content"))
+
+
+def _print_content(console: Console, where: str, found: list[dict[str, Any]] | None) -> None:
+    """What rules on content found and did; never values."""
+    if found:
+        said = ", ".join(f"{one['detector']}: {one['action']} ({one['count']})" for one in found)
+        console.print(f"{where} {said}", highlight=False, markup=False)
 
 
 def _term(candidate: dict[str, Any], name: str) -> str:

@@ -57,6 +57,7 @@ class GatewayRig:
     settings: Mapping[str, Any] = field(default_factory=dict)
     time_scale: float = 0.1
     pool_spec: Mapping[str, Any] = field(default_factory=dict)
+    simulate: bool = True
 
     async def start(self) -> None:
         self.folder.mkdir()
@@ -68,7 +69,7 @@ class GatewayRig:
         self.gateway = Gateway(
             self.folder,
             settings,
-            simulate=True,
+            simulate=self.simulate,
             sim_time_scale=self.time_scale,
             on_compiled=self.compiled.append,
             on_trouble=print,

@@ -43,6 +43,12 @@ def test_every_detector_finds_its_value_cut_at_every_character(kind: str, value:
     assert "".join(windowed(list(text), ALL)) == whole
 
 
+@settings(max_examples=examples(400))
+@given(texts | st.text(alphabet="abcdefABCDEF ghs_-.:/+=", max_size=60))
+def test_the_quick_look_passes_nothing_that_a_detector_finds(text: str) -> None:
+    assert not kinds_in(text) or ALL.may_find(text.encode())
+
+
 def test_text_without_values_stays_as_it_is_and_waits_for_a_word_at_most() -> None:
     text = "The quick brown fox jumps over 13 lazy dogs; then it sleeps in the sun, all of the day. " * 5
     sent = 0

@@ -12,6 +12,8 @@ _ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}[A-Za-z0-9 -]{
 """IBANs: letters may stand anywhere."""
 _TWO_LETTERS: Final = re.compile(r"\b[A-Za-z]{2} \Z")
 _KEY: Final = re.compile(r"-----[A-Z0-9 -]{0,60}\Z")
+_ALL: Final = (_GROUPS, _ACCOUNT, _TWO_LETTERS, _KEY)
+_DIGIT: Final = re.compile("[0-9]")
 _TOKENS: Final = re.compile(r"\S+")
 
 
@@ -35,7 +37,8 @@ class OpenValues:
         if not text[-1:].isspace():
             begin -= sum(map(len, text.rsplit(None, 1)[-1:]))
         near = max(0, len(text) - _NEAR)
-        for pattern in (_GROUPS, _ACCOUNT, _TWO_LETTERS, _KEY):
+        patterns = (_TWO_LETTERS, _KEY) if _DIGIT.search(text, near) is None else _ALL
+        for pattern in patterns:
             found = pattern.search(text, near)
             if found is not None:
                 begin = min(begin, found.start())

@@ -1,5 +1,6 @@
 """Rules on what may stand in answers, ready for them, and what is found by them."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,6 +11,9 @@ from pilotage_extproc.content.scan import Scanner
 
 NOT_CHECKED: Final = "unread"
 """In the place of a detector: the answer could not be looked at."""
+
+_ANYTHING: Final = re.compile(rb"[0-9@:]|[A-Za-z0-9+/_.-]{11}|-----")
+"""Every value that a built-in detector finds has one of these: secrets are long, addresses have a colon."""
 
 
 class AnswerBlockedError(Exception):
@@ -37,7 +41,12 @@ class AnswerRules:
         self.redacted = frozenset(name for name, action in self.actions.items() if action == "redact")
         words = [word for one in by_name.values() for word in one.words]
         has_pattern = any(one.pattern is not None for one in by_name.values())
+        self._only_built_in = not by_name
         self.opens = OpenValues(words, self.window if has_pattern else 0)
+
+    def may_find(self, text: bytes) -> bool:
+        """False where no detector finds anything; a quick look, which most words of a text pass."""
+        return not self._only_built_in or not text.isascii() or _ANYTHING.search(text) is not None
 
 
 class FoundInAnswer:

@@ -50,7 +50,9 @@ class TextWindow:
             return
         raw = held.encode("utf-8", "replace")
         whole, before = self._seen + raw, len(self._seen)
-        yield from rules.scanner.text_steps(whole, scan := Scan())
+        scan = Scan()
+        if rules.may_find(whole):
+            yield from rules.scanner.text_steps(whole, scan)
         spans = sorted(map(_span, scan.found))
         cut = before + len(held[:begin].encode("utf-8", "replace"))
         cut, too_long = self._cut(whole, before, cut, spans, last=last)
