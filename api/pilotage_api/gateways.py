@@ -106,6 +106,12 @@ FEATURES: Final = (
     ),
     Feature("tools", ("RoutePolicy.governance.tools",), YES, _NO_POLICY),
     Feature("content of requests, of policies", ("RoutePolicy.governance.content.request",), YES, _NO_POLICY),
+    Feature(
+        "content of answers",
+        ("RoutePolicy.governance.content.response", "RoutePolicy.governance.content.request[].restore"),
+        _depends("it must send response bodies FULL_DUPLEX_STREAMED; else rules on answers refuse requests"),
+        _NO_POLICY,
+    ),
     Feature("content of requests, of the gateway", ("GatewaySettings.governance.content.request",), YES, YES),
     Feature("`kvIsolation`", ("RoutePolicy.governance.kvIsolation",), YES, _NO_POLICY),
     Feature(

@@ -1,8 +1,10 @@
-"""Recall and precision of each detector, CPU by size, and how long others wait: python -m bench.content.
+"""Recall and precision of each detector, CPU by size and by chunk of an answer, and how long others wait:
+python -m bench.content.
 
 The corpus is committed (`make_corpus.py` wrote it). `--prompts FILE` adds prompts of your own, one JSON
-string or object with `text` or `prompt` a line, of which the share that is flagged is shown. Times are CPU
-seconds of the thread, so a busy machine changes them little.
+string or object with `text` or `prompt` a line, of which the share that is flagged is shown. `--answers`
+measures answers alone, and keeps the other results. Times are CPU seconds of the thread, so a busy machine
+changes them little.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from bench.content.answers import measure
 from bench.content.make_corpus import CORPUS, KINDS
 from pilotage_api.guards_snapshot import ContentRuleSnapshot
 from pilotage_extproc.content.guard import ContentGuard, Kept, Toolbox
@@ -144,7 +147,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=Path, help="prompts of your own, JSON lines")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--answers", action="store_true", help="answers alone")
     options = parser.parse_args()
+    if options.answers:
+        write({**json.loads(options.out.read_text()), "answers": measure()}, options.out)
+        return
     flags, redacts = guard("flag"), guard("redact")
     results: dict[str, Any] = {"quality": quality(flags)}
     if options.prompts is not None:
@@ -160,8 +167,15 @@ def main() -> None:
         name: asyncio.run(stall(text, 1 << 20, redacts))
         for name, text in {"typical": _TYPICAL, **_HOSTILE}.items()
     }
-    print(json.dumps(results, indent=2, ensure_ascii=False))
-    options.out.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    results["answers"] = measure()
+    write(results, options.out)
+
+
+def write(results: dict[str, Any], out: Path) -> None:
+    """Print, and write down."""
+    text = json.dumps(results, indent=2, ensure_ascii=False)
+    print(text)
+    out.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
-"""What a streamed answer costs the picker a chunk: python -m bench.content.answers.
+"""What a streamed answer costs the picker a chunk.
 
 Messages as Envoy writes them, through what follows a response, without the gRPC server. Without rules on
 answers the bundled Envoy sends none of them.
 """
 
 import asyncio
-import json
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -24,7 +22,6 @@ from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.envoy.ext_proc.answer_filter import AnswerFilter
 from pilotage_extproc.envoy.ext_proc.response import ResponseFollower
 
-RESULTS: Final = Path(__file__).parents[1] / "results" / "content-answers.json"
 _CHUNKS: Final = 200
 _TRIES: Final = 15
 _TOKENS: Final = (
@@ -110,6 +107,7 @@ def per_chunk(of: AnswerWork | None) -> float:
             on_response_began=lambda _id, _address: None,
             answer=None if of is None else AnswerFilter(of, lambda _bytes: True),
             reads=False,
+            holder="",
         )
         began = time.thread_time()
         asyncio.run(follower.run())
@@ -130,9 +128,3 @@ def measure() -> dict[str, Any]:
             "window, all detectors, restore": per_chunk(work(BUILT_IN, values)),
         },
     }
-
-
-if __name__ == "__main__":
-    results = measure()
-    print(json.dumps(results, indent=2))
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
