@@ -269,6 +269,17 @@ async def test_what_was_replaced_in_the_request_comes_back_in_the_text_of_the_an
     assert answer.count(EMAIL.encode()) == (4 if path == RESPONSES and stream else 1)
 
 
+@pytest.mark.parametrize("path", [CHAT, RESPONSES])
+async def test_a_long_answer_is_looked_at_to_its_end(guarded: Guarded, path: str) -> None:
+    guarded.model.says = "so it goes on, and on. " * 20_000
+    status, answer = await guarded.ask(path, stream=False)
+    assert (status, said(path, answer, stream=False)) == (200, guarded.model.says)
+    guarded.model.says += SECRET
+    _, answer = await guarded.ask(path, stream=False)
+    assert b"content_filter" in answer
+    assert len(answer) < 1000
+
+
 async def test_requests_of_policies_that_ask_nothing_end_their_stream_with_the_pick(
     guarded: Guarded,
 ) -> None:

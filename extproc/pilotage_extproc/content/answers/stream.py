@@ -24,13 +24,14 @@ _DONE: Final = b"[DONE]"
 _SAYS_NOTHING: Final = frozenset((b"null", b"[]"))
 _MOST_TEXTS: Final = 1024
 _UNREADABLE: Final = (
-    orjson.JSONDecodeError,
     TooMuchToCheckError,
     StillThereError,
+    ValueError,
+    TypeError,
     LookupError,
     AttributeError,
 )
-"""What comes of events that are not as their API has them."""
+"""What comes of events that are not as their API has them: no JSON, or members of other types."""
 
 
 class StreamedAnswer:

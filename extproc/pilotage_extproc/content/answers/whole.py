@@ -48,7 +48,7 @@ class WholeAnswer:
         self._held.clear()
         try:
             yield from self._whole(body, out)
-        except (TooMuchToCheckError, StillThereError, orjson.JSONDecodeError):
+        except (TooMuchToCheckError, StillThereError, ValueError, TypeError, LookupError):
             self._cannot()
             out.append(body)
 

@@ -30,7 +30,15 @@ def _parts(prefix: str, parts: Mapping[str, Part]) -> dict[Path, Part]:
     return {tuple(f"{prefix}{path}".split(".")): part for path, part in parts.items()}
 
 
-_SAID: Final = {"content": _T, "reasoning_content": _T, "reasoning": _T, "refusal": _T}
+_SAID: Final = {
+    "content": _T,
+    "reasoning_content": _T,
+    "reasoning": _T,
+    "reasoning_details.*.text": _T,
+    "reasoning_details.*.summary": _T,
+    "thinking": _T,
+    "refusal": _T,
+}
 _OUTPUT: Final = {
     "content.*.text": _T,
     "content.*.refusal": _T,
