@@ -21,6 +21,7 @@ from pilotage_api.guards_snapshot import ContentRuleSnapshot
 from pilotage_extproc.content.guard import ContentGuard, Kept, Toolbox
 from pilotage_extproc.content.placeholders import Placeholders
 from pilotage_extproc.content.scan import TooMuchToCheckError
+from pilotage_extproc.server.garbage import tune_garbage_collection
 from pilotage_extproc.stages.turns import in_turns
 
 RESULTS = Path(__file__).parents[1] / "results" / "content.json"
@@ -28,6 +29,7 @@ _TYPICAL = (
     "The quick brown fox jumps over 12 lazy dogs; it costs 3.50 dollars since 2026-11-28, at 10:30.\n"
     "def total(items): return sum(one.price for one in items)  # see https://docs.example.org/a/b?c=1\n"
 )
+_MAIL = "and what else people write in a mail, with nothing to find in this line;\n"
 _HOSTILE = {
     "digits in groups": "4 1 1 1 ",
     "cards with a wrong check digit": "4111 1111 1111 1112, ",
@@ -37,6 +39,10 @@ _HOSTILE = {
     "tokens in base64": "QUJDREVGR0hJSktMTU5PUFFSU1Q ",
     "Chinese": "价格是多少钱呢，",
     "letters of other scripts": "а@е ",
+    "addresses, more than are checked": "a@b.example ",
+    "addresses, as many as are checked": "somebody@mail.example, " + _MAIL * 2,
+    "addresses beyond ASCII": "x@mail.exampl\u00e9.example, \u00fcber alles, " + _MAIL * 2,
+    "look-alikes of placeholders": "[EMAIL_aaaaaaaaaa] " + _MAIL * 2,
     "escapes": '\\"\\n',
 }
 
@@ -153,6 +159,7 @@ def main() -> None:
         write({**json.loads(options.out.read_text()), "answers": measure()}, options.out)
         return
     flags, redacts = guard("flag"), guard("redact")
+    tune_garbage_collection()  # as in a picker
     results: dict[str, Any] = {"quality": quality(flags)}
     if options.prompts is not None:
         results["ownPrompts"] = own_prompts(options.prompts, flags)

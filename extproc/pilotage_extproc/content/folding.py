@@ -4,7 +4,10 @@ Compatibility forms (NFKC: fullwidth and styled letters), digits of all scripts,
 ones, dashes and spaces of all widths become one; what is not seen (zero width, combining marks) goes.
 """
 
+import re
 import unicodedata
+from array import array
+from bisect import bisect_right
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +22,7 @@ _LOOK_ALIKES: Final = MappingProxyType(
     }
 )
 _MARKS: Final = MappingProxyType({**dict.fromkeys("‐‑‒–—―−﹘﹣－⁃", "-"), **dict.fromkeys("․。．｡", ".")})
+_BEYOND_ASCII: Final = re.compile("[^\\x00-\\x7f]+")
 _GONE: Final = frozenset(("Cf", "Mn", "Me"))
 
 
@@ -68,16 +72,46 @@ class Folding:
         folded = [(fold, place) for place, char in enumerate(text) for fold in self._folds[ord(char)]]
         return "".join([fold for fold, _ in folded]), [place for _, place in folded]
 
-    def offsets(self, text: bytes, start: int, end: int) -> tuple[int, int]:
-        """Where the bytes `start` to `end` of a folded text come from in the text."""
-        at, came_from, begin = 0, 0, 0
-        for char in text.decode("utf-8", "replace"):
-            size = len(char.encode("utf-8", "replace"))
-            made = len(self._folds[ord(char)].encode("utf-8", "replace"))
-            if at <= start < at + made:
-                begin = came_from
-            at += made
-            came_from += size
-            if at >= end:
-                return begin, came_from
-        return begin, came_from
+    def breaks(self, text: bytes) -> "Breaks":
+        """How bytes of a folded text come from the text."""
+        return Breaks(text.decode("utf-8", "replace"), self._folds)
+
+
+class Breaks:
+    """Where a folded text is not the text itself: one entry for each character beyond ASCII."""
+
+    __slots__ = ("_at", "_from", "_made", "_sizes")
+
+    def __init__(self, text: str, folds: dict[int, str]) -> None:
+        self._at, self._made = array("Q"), array("Q")
+        self._from, self._sizes = array("Q"), array("Q")
+        at = came_from = seen = 0
+        for found in _BEYOND_ASCII.finditer(text):
+            plain = found.start() - seen
+            at += plain
+            came_from += plain
+            seen = found.end()
+            for char in found.group():
+                made = len(folds[ord(char)].encode("utf-8", "replace"))
+                size = len(char.encode("utf-8", "replace"))
+                self._at.append(at)
+                self._made.append(made)
+                self._from.append(came_from)
+                self._sizes.append(size)
+                at += made
+                came_from += size
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Where the bytes `start` to `end` of the folded text come from; of a character all of it."""
+        return self._char(start)[0], self._char(end - 1)[1]
+
+    def _char(self, at: int) -> tuple[int, int]:
+        index = bisect_right(self._at, at) - 1
+        if index < 0:
+            return at, at + 1
+        beyond = at - self._at[index]
+        begin, size, made = self._from[index], self._sizes[index], self._made[index]
+        if beyond < made:
+            return begin, begin + size
+        begin += size + beyond - made
+        return begin, begin + 1

@@ -9,7 +9,7 @@ from pilotage_extproc.content.custom import CustomDetector, word_list
 from pilotage_extproc.content.folding import Folding
 from pilotage_extproc.content.placeholders import LookAlikes, Placeholders
 from pilotage_extproc.content.redaction import Redacted, Sighting, redaction, sightings
-from pilotage_extproc.content.scan import Scan, Scanner
+from pilotage_extproc.content.scan import Scan, Scanner, TooMuchToCheckError
 from pilotage_extproc.content.spans import Detector
 
 STRICTNESS: Final[tuple[Action, ...]] = ("flag", "redact", "block")
@@ -80,12 +80,17 @@ class ContentGuard:
         Raises TooMuchToCheckError, StillThereError.
         """
         scan = Scan()
-        yield from self._scanner.steps(kept.body, scan)
+        try:
+            yield from self._scanner.steps(kept.body, scan)
+        except TooMuchToCheckError:
+            yield from scan.forgotten()
+            raise
         yield from sightings(scan, kept.seen)
         kept.seen = [one for one in kept.seen if one.kind in self.actions]
         kinds = dict.fromkeys(one.kind for one in kept.seen)
         kept.blocked = tuple(kind for kind in kinds if self.actions[kind] == "block")
         if kept.blocked or not self._redacted:
+            yield from scan.forgotten()
             return
         changed = Redacted(kept.body)
         yield from redaction(scan, self._scanner, names, self._redacted, changed)

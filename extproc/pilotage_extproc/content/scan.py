@@ -9,25 +9,29 @@ import base64
 import binascii
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import orjson
 
-from pilotage_extproc.content.folding import Folding
-from pilotage_extproc.content.json_strings import json_texts
+from pilotage_extproc.content.folding import Breaks, Folding
+from pilotage_extproc.content.json_strings import is_json, json_texts
 from pilotage_extproc.content.patterns import compiled
-from pilotage_extproc.content.places import Place
+from pilotage_extproc.content.places import LONG_BYTES, Place, long_place
 from pilotage_extproc.content.spans import Detector
 
 _SLICE: Final = 16 * 1024
 _OVERLAP: Final = 1024
 _DEEPEST: Final = 3
-_PAUSE_STRINGS: Final = 512
+_PAUSE_STRINGS: Final = 256
 _LONGEST_WORD: Final = 16
 _EDGE: Final = 256
 """Bytes of each part's end that are read together with the next one's beginning."""
 _MOST_PAUSES: Final = 4000
 """Of one body, 32 candidates each: no text that people write has as many."""
+MOST_FOUND: Final = 8192
+"""Values of one body."""
+_PAUSE_FOUND: Final = 32
 _MOST_TOKEN: Final = 4096
 """Characters of one token in base64 that is decoded."""
 _SAME_PART: Final = frozenset((b"text", b"type", b"input_text", b"output_text"))
@@ -76,7 +80,16 @@ class Scan:
         key = (kind, id(place), start, end)
         if key not in self._seen:
             self._seen.add(key)
+            if len(self.found) >= MOST_FOUND:
+                raise TooMuchToCheckError
             self.found.append(Found(kind, pieces, value))
+
+    def forgotten(self) -> Iterator[None]:
+        """Steps that let go of what was found: freeing all of it at once would hold others up."""
+        self._seen.clear()
+        while self.found:
+            del self.found[-_PAUSE_STRINGS:]
+            yield
 
     def pause(self) -> None:
         """Some candidates have been checked. Raises TooMuchToCheckError where they become too many."""
@@ -112,7 +125,11 @@ class Scanner:
                     yield from self._across(run, scan)
                     run = []
                 continue
-            place = Place(body[one.start : one.end], one.start, is_number=one.is_number)
+            raw = body[one.start : one.end]
+            if len(raw) < LONG_BYTES:
+                place = Place(raw, one.start, is_number=one.is_number)
+            else:
+                place = yield from long_place(raw, one.start)
             chunk.add(place)
             if was_part:
                 run.append(place)
@@ -147,9 +164,7 @@ class Scanner:
         """JSON within a string, as far as it is written with escapes there again."""
         if place.depth >= _DEEPEST or b"\\" not in place.text or place.text[:1] not in (b"{", b"["):
             return
-        try:
-            orjson.loads(place.text)
-        except orjson.JSONDecodeError:
+        if not is_json(place.text):
             return
         yield
         chunk = _Chunk()
@@ -160,7 +175,14 @@ class Scanner:
                 continue
             raw = place.text[one.start : one.end]
             if b"\\" in raw:
-                inner = Place(raw, one.start, place)
+                try:
+                    inner = (
+                        Place(raw, one.start, place)
+                        if len(raw) < LONG_BYTES
+                        else (yield from long_place(raw, one.start, place))
+                    )
+                except orjson.JSONDecodeError:
+                    continue  # another parser took it
                 chunk.add(inner)
                 yield from self._nested(inner, scan)
         yield from self._read(chunk, scan)
@@ -172,8 +194,12 @@ class Scanner:
 
     def _detect(self, slice_: "_Slice", scan: Scan, *, across: bool = False) -> Iterator[None]:
         text = slice_.text
+        count = 0
         for detector in self._detectors:
             for span in detector.find(text):
+                count += 1
+                if count % _PAUSE_FOUND == 0:
+                    yield
                 if span is None:
                     scan.pause()
                     yield
@@ -245,6 +271,10 @@ def _part(at: int, piece: Piece, folding: Folding) -> _Part:
     return _Part(at, folding.folded(original), piece, original)
 
 
+def _begin(part: _Part) -> int:
+    return part.at
+
+
 class _Slice(NamedTuple):
     """A text to look at at once, folded, and what it is made of."""
 
@@ -252,17 +282,25 @@ class _Slice(NamedTuple):
     parts: "tuple[_Part, ...]"
     is_last: bool
     folding: Folding
+    breaks: dict[int, Breaks]
+    """Of parts that are folded, by where they begin: made when a value is found there."""
 
     def pieces_of(self, start: int, end: int) -> tuple[Piece, ...]:
         """Where bytes of the text stand."""
         found: list[Piece] = []
-        for at, text, piece, original in self.parts:
+        first = bisect_right(self.parts, start, key=_begin) - 1
+        for at, text, piece, original in islice(self.parts, max(0, first), None):
             stop = at + len(text)
-            if stop <= start or at >= end:
+            if at >= end:
+                break
+            if stop <= start:
                 continue
             begin, finish = max(start, at) - at, min(end, stop) - at
             if original is not None:
-                begin, finish = self.folding.offsets(original, begin, finish)
+                known = self.breaks.get(at)
+                if known is None:
+                    known = self.breaks[at] = self.folding.breaks(original)
+                begin, finish = known.span(begin, finish)
             if begin < finish:
                 found.append(Piece(piece.place, piece.start + begin, piece.start + finish))
         return tuple(found)
@@ -308,11 +346,11 @@ class _Chunk:
             size += len(text)
             fresh += len(text)
             if fresh >= _SLICE and index + 1 < len(self._pieces):
-                yield _Slice(b"".join(texts), tuple(parts), False, folding)
+                yield _Slice(b"".join(texts), tuple(parts), False, folding, {})
                 last = _part(0, piece._replace(start=max(piece.start, piece.end - _OVERLAP)), folding)
                 parts, texts, size, fresh = [last], [last.text], len(last.text), 0
         if texts:
-            yield _Slice(b"".join(texts), tuple(parts), True, folding)
+            yield _Slice(b"".join(texts), tuple(parts), True, folding, {})
 
 
 def _on_boundaries(piece: Piece) -> Piece:

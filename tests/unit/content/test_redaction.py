@@ -3,6 +3,7 @@
 import re
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scanning import chat, redacted, seen
@@ -10,6 +11,7 @@ from test_detectors import VALUES
 
 from pilotage_extproc.content.catalogue import BUILT_IN
 from pilotage_extproc.content.placeholders import Placeholders
+from pilotage_extproc.content.scan import MOST_FOUND, TooMuchToCheckError
 
 PLACEHOLDER = re.compile(r"\[[A-Z-]+_[a-z2-7]{10}\]")
 words = st.text(st.characters(codec="utf-8", exclude_characters="@[]"), max_size=30)
@@ -86,3 +88,27 @@ def test_only_the_kinds_that_are_asked_for_are_replaced() -> None:
     body = chat("a@b.example 4111111111111111")
     assert b"4111111111111111" in redacted(body, kinds={"email"})
     assert b"a@b.example" not in redacted(body, kinds={"email"})
+
+
+def test_values_in_json_within_strings_stay_json_however_many_there_are() -> None:
+    inner = [{"to": f"user{number}@mail.example", "card": 4111111111111111} for number in range(500)]
+    done = redacted(chat(orjson.dumps(inner).decode()))
+    [part] = orjson.loads(done)["messages"][0]["content"]
+    rows = orjson.loads(part["text"])
+    assert len({row["to"] for row in rows}) == 500
+    assert len({row["card"] for row in rows}) == 1
+    assert all(row["to"].startswith("[EMAIL_") and row["card"].startswith("[PAYMENT-CARD_") for row in rows)
+
+
+def test_look_alikes_beside_values_are_escaped_and_values_replaced() -> None:
+    text = "[EMAIL_aaaaaaaaaa]x@y.example [EMAIL_bbbbbbbbbb] " * 300
+    done = redacted(chat(text)).decode()
+    assert "x@y.example" not in done
+    assert "[EMAIL_bbbbbbbbbb]" not in done
+    assert done.count("(EMAIL_bbbbbbbbbb)") == 300
+
+
+def test_more_values_than_are_checked_are_told() -> None:
+    with pytest.raises(TooMuchToCheckError):
+        redacted(chat("a@b.example " * (MOST_FOUND + 1)))
+    assert "a@b.example" not in redacted(chat("a@b.example " * 2000)).decode()
