@@ -115,6 +115,9 @@ async def test_a_hard_budget_holds_what_the_changed_request_can_cost(each):
     # $1 a million of input, $1,000 a million of output
     assert most.nano - 50 * 1_000_000 >= 1000 * (min(1000, plain + 400 + TEMPLATE_TOKENS))
     assert sent(exchange).get("max_tokens") == 50
+    for shaping in exchange.shapings:  # whatever is done for each attempt keeps within what is held
+        made = shaping.transform.applied(exchange.call.kind, exchange.new_body) if each else exchange.new_body
+        assert json.loads(made)["max_tokens"] <= most.output_tokens
 
 
 def sent(exchange) -> dict:
