@@ -215,3 +215,18 @@ def test_what_cannot_work_under_the_gateway_that_is_named_is_refused(tmp_path):
     assert code == 1
     assert "no policy is asked where the gateway has chosen the pool" in output
     assert check(tmp_path, "--gateway", "bundled")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("example", "gateway"),
+    [
+        ("kubernetes", "other"),
+        ("envoy-gateway", "other"),
+        ("istio", "inferencePool"),
+        ("agentgateway", "inferencePool"),
+        ("gke", "inferencePool"),
+    ],
+)
+def test_examples_for_other_gateways_ask_for_nothing_that_does_not_work_there(example, gateway):
+    code, output = check(EXAMPLES / example, "--gateway", gateway)
+    assert code == 0, output
