@@ -218,6 +218,8 @@ class MutualTls(SettingsPart):
     `pilotage-extproc`."""
     envoy_secret: str = ""
     """The same for Envoy: of the same authority, for the DNS name `pilotage-envoy`."""
+    require_certificates: bool = False
+    """Let nobody without a certificate of that authority connect to the pickers, other gateways included."""
 
 
 class Store(SettingsPart):

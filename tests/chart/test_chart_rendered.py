@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import yaml
@@ -149,14 +150,14 @@ def test_wrong_values_are_refused_by_name(helm, values, told):
         helm.render(values)
 
 
+def settings_of(objects: list[dict[str, Any]]) -> GatewaySettings:
+    (found,) = (one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"].endswith("settings"))
+    return GatewaySettings.model_validate(yaml.safe_load(found["data"]["pilotage.yaml"])["spec"])
+
+
 def test_a_picker_finds_its_valkeys_password_and_its_journal_where_its_settings_say(helm):
     objects = helm.render(VARIANTS["limits at a Valkey"])
-    (settings,) = (
-        one for one in of_kind(objects, "ConfigMap") if one["metadata"]["name"].endswith("settings")
-    )
-    store = GatewaySettings.model_validate(
-        yaml.safe_load(settings["data"]["pilotage.yaml"])["spec"]
-    ).governance.store
+    store = settings_of(objects).governance.store
     (container,) = pods(objects)["pilotage-extproc"]["spec"]["containers"]
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert store.valkey.address == "valkey:6379"
@@ -308,6 +309,13 @@ def test_secrets_of_api_keys_are_read_in_their_namespace_alone(helm):
     assert not [
         one for one in of_kind(helm.render(VARIANTS["tokens"]), "Role") if "keys" in one["metadata"]["name"]
     ]
+
+
+def test_certificates_of_all_callers_can_be_required(helm):
+    mutual = {"pickerSecret": "p", "envoySecret": "e"}
+    for required in (False, True):
+        objects = helm.render({"mutualTls": {**mutual, "requireCertificates": required}})
+        assert settings_of(objects).tls.envoy.require_certificates is required
 
 
 def test_pickers_and_envoy_get_their_own_certificate_and_not_the_others(helm):

@@ -23,7 +23,7 @@
 {{- end }}
 {{- $pair := dict "certFile" "/etc/pilotage-mutual/tls.crt" "keyFile" "/etc/pilotage-mutual/tls.key" }}
 {{- $_ := set $tls "extproc" $pair }}
-{{- $_ := set $tls "envoy" (merge (dict "caFile" "/etc/pilotage-mutual/ca.crt") $pair) }}
+{{- $_ := set $tls "envoy" (merge (dict "caFile" "/etc/pilotage-mutual/ca.crt" "requireCertificates" .Values.mutualTls.requireCertificates) $pair) }}
 {{- end }}
 {{- $store := dict }}
 {{- if .Values.store.valkeySecret }}
