@@ -1,5 +1,7 @@
 """What is left when Pilotage goes."""
 
+import cluster_rig
+import pytest
 from cluster_rig import GATEWAY, MODELS, get, helm, kubectl, until
 
 KINDS = (
@@ -13,6 +15,15 @@ THE_CLUSTERS_OWN = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "defau
 def left(namespace: str) -> set[tuple[str, str]]:
     found = get(KINDS, "-n", namespace)["items"]
     return {(one["kind"], one["metadata"]["name"]) for one in found} - THE_CLUSTERS_OWN
+
+
+@pytest.fixture
+def gateway() -> None:
+    """A gateway, whatever its values: one that is there need not be made another for a moment."""
+    there = {one["metadata"]["name"] for one in get("namespaces")["items"]}
+    if GATEWAY not in there or not helm("list", "-q").strip():
+        cluster_rig.install()
+        cluster_rig.apply_examples()
 
 
 def test_uninstalling_leaves_the_crds_and_users_resources_and_deleting_those_leaves_nothing(gateway):
