@@ -1,5 +1,7 @@
 """CPU a request with limits and budgets off, in process, and at a Valkey: python -m bench.spending.
 
+In process two limits and a soft budget are counted, at a Valkey two limits and a hard one: what each may be.
+
 The pipeline alone, without gRPC: requests are decided and settled, 64 at a time. The three are run in turns,
 so that whatever else the machine does hits them alike; ratios are what to read. Of the whole picker (its
 services and its transport, all but sockets: `bench.replay`) off and in process are run; a Valkey is added to
@@ -51,13 +53,12 @@ spec:
 """
 _GOVERNED = """  governance:
     limits: [{per: tenant, window: 1m, requests: 100000000, totalTokens: 100000000000}]
-    budgets: [{per: tenant, period: day, usd: "9000000", mode: hard}]
+    budgets: [{per: tenant, period: day, usd: "9000000", mode: MODE}]
 """
+_SOFT, _HARD = (_GOVERNED.replace("MODE", mode) for mode in ("soft", "hard"))
 _AT_ONCE = 64
 _CASE = Case("2 KB", 2_000, bundled=True)
 _PRICE = ', pricing: {inputPerMillion: "1", outputPerMillion: "2"}, maxOutputTokens: 1000}]'
-_FOR_VALKEY = {"governance": {"store": {"valkey": {"address": "127.0.0.1:1"}}}}
-"""So that a hard budget is not refused; the picker counts in process all the same."""
 
 
 async def _pipeline(text: str, settings: GatewaySettings, store: ValkeyStore | None = None) -> Pipeline:
@@ -103,8 +104,8 @@ async def _measure(requests: int, rounds: int, port: int) -> dict[str, list[floa
     assert settings.governance.store.valkey is not None
     valkey = ValkeyStore(settings.governance.store.valkey, "bench", rebuild_seconds=0.05)
     off = await _pipeline(_RESOURCES, settings)
-    here = await _pipeline(_RESOURCES + _GOVERNED, settings)
-    there = await _pipeline(_RESOURCES + _GOVERNED, settings, valkey)
+    here = await _pipeline(_RESOURCES + _SOFT, settings)
+    there = await _pipeline(_RESOURCES + _HARD, settings, valkey)
     running = asyncio.create_task(valkey.run())
     while valkey.away:
         await asyncio.sleep(0.01)
@@ -122,12 +123,12 @@ async def _measure(requests: int, rounds: int, port: int) -> dict[str, list[floa
 
 async def _whole(rounds: int) -> dict[str, float]:
     """Seconds of one thread a request in the whole picker, the least of the rounds for each request."""
-    settings = GatewaySettings.model_validate(_FOR_VALKEY)
+    settings = GatewaySettings()
     text = manifest(_CASE.endpoints, 8000, engine="openai").replace("}]\n---", f"{_PRICE}\n---")
     text = text.replace("models: [auto]", f"models: [{MODEL}]")
     replays = {
         "off": Replay(_CASE, *await picker(_CASE.endpoints, text, settings)),
-        "in process": Replay(_CASE, *await picker(_CASE.endpoints, text + _GOVERNED, settings)),
+        "in process": Replay(_CASE, *await picker(_CASE.endpoints, text + _SOFT, settings)),
     }
     for replay in replays.values():
         await replay.run()

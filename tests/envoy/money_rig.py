@@ -187,7 +187,7 @@ class MoneyRig:
             while await self.ask() != 200:
                 await asyncio.sleep(0.1)
 
-    async def agrees(self, *, unsent: int = 0, seconds: float = 20.0) -> None:
+    async def agrees(self, *, unsent: int = 0, seconds: float = 40.0) -> None:
         """Wait until the store's books agree with the engine's: settled exactly, estimates within 5%.
 
         At most `unsent` requests may still hold something, under a lease: they were admitted and never sent.
@@ -208,7 +208,7 @@ class MoneyRig:
 
 
 def _settings(port: int) -> dict[str, Any]:
-    store = {"valkey": {"address": f"127.0.0.1:{port}", "timeoutSeconds": 0.4}, "whenAway": "refuse"}
+    store = {"valkey": {"address": f"127.0.0.1:{port}", "timeoutSeconds": 1.0}, "whenAway": "refuse"}
     return {"governance": {"store": store}, "body": {"maxBytes": 1 << 20}}
 
 

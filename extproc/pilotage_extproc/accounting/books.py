@@ -1,5 +1,6 @@
 """The books: what is held and settled, where it is counted, and who is told."""
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _UNSENT: Final = "unsent"
 _MOST_AT_PROVIDERS: Final = 8192
+_ASK_AGAIN_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)
+_MOST_ASKING: Final = 20_000
 LEASE_MARGIN_SECONDS: Final = 60.0
 """A hold outlives its request's own time to live: it expires only where its process is gone."""
 
@@ -61,6 +64,7 @@ class Books:
         keeps_notes: bool = False,
         count: Callable[[str], None] = lambda _: None,
         wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`serves_without` lets requests without a hard budget pass while the store is away.
 
@@ -76,6 +80,8 @@ class Books:
         self._at_providers: OrderedDict[str, SettlingNote] = OrderedDict()
         """Of the last requests: entries of their failed attempts may come after they have been settled."""
         self._wall_clock = wall_clock
+        self._sleep = sleep
+        self._asking = 0
 
     def utc_now(self) -> float:
         """Seconds since the epoch, as the store has them."""
@@ -125,10 +131,27 @@ class Books:
         return self._find(found, outcome)
 
     async def _find(self, found: Awaitable[bytes | None], outcome: Outcome) -> None:
-        try:
-            self._adopted(await found, outcome)
-        except StoreAway as away:
-            log.warning("a request of a process that is gone stays unsettled: %s", away)
+        """While the store is away it is asked again now and then: nobody else may have the entry."""
+        waits = iter(_ASK_AGAIN_SECONDS)
+        while True:
+            try:
+                self._adopted(await found, outcome)
+                return
+            except StoreAway as away:
+                seconds = next(waits, None)
+                if seconds is None or self._asking >= _MOST_ASKING:
+                    log.warning("a request of a process that is gone stays unsettled: %s", away)
+                    return
+            self._asking += 1
+            try:
+                await self._sleep(seconds)
+            finally:
+                self._asking -= 1
+            again = self.store.find(outcome.decision_id)
+            if again is None or isinstance(again, bytes):
+                self._adopted(again, outcome)
+                return
+            found = again
 
     def _adopted(self, data: bytes | None, outcome: Outcome) -> None:
         if data:

@@ -111,6 +111,9 @@ ANSWER_CONTENT: Final = "answer"
 COUNT_OUTPUT: Final = "count_output"
 """Key: there (with `FLAG`) where the answer is counted or paid for: Envoy counts the pieces of output in a
 stream, for when it is cut before it says its usage."""
+ALLOWANCE: Final = "allowance"
+"""Key: there for a stream of a hard budget: kind of call, choices, and tokens that all of them may have, with
+a space between. Envoy ends the stream past them."""
 FLAG: Final = "1"
 """Value of a key that only says yes; one that says no is left out."""
 CLAIMS_NAMESPACE: Final = "envoy.filters.http.jwt_authn"

@@ -67,6 +67,7 @@ class MostCost(NamedTuple):
     """Nano-dollars."""
     output_tokens: int
     """Of each of its choices."""
+    choices: int = 1
 
 
 MOST_COST: Final = Note[MostCost]("mostCost")

@@ -10,7 +10,7 @@ from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.providers import is_provider
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, MostCost
+from pilotage_extproc.request.token_bounds import MOST_COST, Bounds
 from pilotage_extproc.stages.most_cost import most_cost
 
 
@@ -36,7 +36,7 @@ class BoundCost(Step):
         bounds = Bounds(exchange)
         most = most_cost(bounds, terms, self._clamp_at)
         if len(exchange.decision.targets) > 1:
-            most = MostCost(most.nano + _of_failed_attempts(exchange, terms, bounds), most.output_tokens)
+            most = most._replace(nano=most.nano + _of_failed_attempts(exchange, terms, bounds))
         output = most.output_tokens
         exchange.keep(MOST_COST, most)
         limits = self._limits.get(exchange.call.kind)

@@ -11,7 +11,7 @@ def most_cost(bounds: Bounds, terms: Terms, clamp_at: int | None) -> MostCost:
     Raises RequestRefused (400) where nothing says.
     """
     output = bounds.most_output(terms.output_bound(clamp_at))
-    return MostCost(_most_nano(terms, bounds, output * bounds.choices), output)
+    return MostCost(_most_nano(terms, bounds, output * bounds.choices), output, bounds.choices)
 
 
 def _most_nano(terms: Terms, bounds: Bounds, output_tokens: int) -> int:

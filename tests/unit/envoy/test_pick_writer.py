@@ -128,6 +128,8 @@ def written_by_classes(
             }
             if pick.later.models:
                 ours["rebind"] = dict(pick.later.models)
+        if pick.allowance:
+            ours["allowance"] = pick.allowance
         metadata.update({contract.PILOTAGE_NAMESPACE: ours | dict(pick.shown)})
     return response
 

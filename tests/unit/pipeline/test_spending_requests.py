@@ -15,6 +15,7 @@ from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.domain.identity import ANONYMOUS, Identity
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.request.call import Call
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.prompt_tokens import prompt_tokens
@@ -354,3 +355,15 @@ def exchange_of(content: str) -> Exchange:
     exchange.received(body)
     exchange.read(read_body(CallKind.CHAT, body))
     return exchange
+
+
+@pytest.mark.parametrize(
+    ("budget", "stream"), [(DAILY, True), (DAILY, False), (DAILY.replace("hard", "soft"), True)]
+)
+async def test_envoy_is_told_where_a_stream_of_a_hard_budget_ends_at_the_latest(budget, stream):
+    gate = await gateway(budget)
+    exchange = await gate.ask(max_tokens=80, n=2, stream=stream)
+    picks = Picks("p", lambda _version, _attempt: 0, lambda: False)
+    written = picks.bundled(exchange, {}, on_body=True, contract="2")
+    expected = b"chat 2 178" if stream and budget is DAILY else b"allowance"
+    assert (expected in written) == (expected != b"allowance")

@@ -51,6 +51,7 @@ class Pick(NamedTuple):
     remove_headers: Sequence[str] = ()
     """Request headers to strip, beside `INPUT_HEADERS`."""
     flags: Sequence[str] = ()
+    allowance: str = ""
     """Keys of our metadata that only say yes: what the bundled Envoy has to do with the response."""
     later: "LaterAttempts | None" = None
     """Where attempts are spoken to differently."""
@@ -116,6 +117,8 @@ class PickWriter:
             ours += struct_entry(flag, string_value(names.FLAG))
         if pick.holder:
             ours += struct_entry(names.HOLDER, string_value(pick.holder))
+        if pick.allowance:
+            ours += struct_entry(names.ALLOWANCE, string_value(pick.allowance))
         for name, text in pick.shown.items():
             ours += struct_entry(name, string_value(text))
         metadata = self._destinations[pick.destination] + self._before_ours[len(ours)] + ours

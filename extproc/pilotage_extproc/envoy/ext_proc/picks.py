@@ -1,6 +1,7 @@
 """The pick of a decided exchange, for the bundled Envoy and for other gateways: one writer makes both."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.head import CallKind
@@ -17,6 +18,13 @@ from pilotage_extproc.envoy.ext_proc.retry_headers import router_limits
 from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.limits import USUAL
+from pilotage_extproc.request.token_bounds import MOST_COST
+
+_ENDED_BY_ENVOY: Final = frozenset(
+    {CallKind.CHAT, CallKind.COMPLETIONS, CallKind.MESSAGES, CallKind.RESPONSES}
+)
+_SLACK_TOKENS: Final = 8
+"""Beside a sixteenth: pieces are not quite tokens, and an answer that keeps its limit is not to be cut."""
 
 
 class Picks:
@@ -52,6 +60,7 @@ class Picks:
             shown=shown,
             flags=_flags(exchange),
             holder=exchange.identity.holder() if exchange.call.kind is CallKind.RESPONSES else "",
+            allowance=_allowance(exchange),
             later=self._later(exchange, contract) if exchange.attempts else None,
             limits=None
             if exchange.limits is USUAL
@@ -105,6 +114,15 @@ def _flags(exchange: Exchange) -> tuple[str, ...]:
     if exchange.output_counted:
         return (*_of_response(exchange), COUNT_OUTPUT)
     return _of_response(exchange)
+
+
+def _allowance(exchange: Exchange) -> str:
+    """What Envoy lets a stream of a hard budget say, where it is to end it."""
+    most = exchange.kept(MOST_COST)
+    if most is None or not exchange.document.stream or exchange.call.kind not in _ENDED_BY_ENVOY:
+        return ""
+    tokens = most.output_tokens * most.choices
+    return f"{exchange.call.kind} {most.choices} {tokens + tokens // 16 + _SLACK_TOKENS}"
 
 
 def _of_response(exchange: Exchange) -> tuple[str, ...]:

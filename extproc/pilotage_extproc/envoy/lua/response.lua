@@ -63,6 +63,10 @@ function envoy_on_response(handle)
     return
   end
   local counter = pick[COUNT_OUTPUT] == FLAG and feed ~= scan and new_output_counter()
+  local guard = pick[ALLOWANCE] and feed ~= scan and new_allowance(pick[ALLOWANCE])
+  if guard then
+    handle:headers():remove("content-length")
+  end
   local announced = pick[ANNOUNCE_RESPONSE] ~= FLAG
   local last
   for chunk in handle:bodyChunks() do
@@ -72,9 +76,12 @@ function envoy_on_response(handle)
       count_output(counter, text)
       seen.counted = math.max(0, counter.count)
     end
-    local changed = feed(state, text)
-    if changed and changed ~= text then
-      chunk:setBytes(changed)
+    local passed = feed(state, text) or text
+    if guard then
+      passed = allowed(guard, passed)
+    end
+    if passed ~= text then
+      chunk:setBytes(passed)
     end
     publish(handle, published, seen)
     if seen.id and not announced then

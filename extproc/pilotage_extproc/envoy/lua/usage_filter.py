@@ -17,7 +17,15 @@ from pilotage_extproc.envoy.lua.names import lua_names
 from pilotage_extproc.envoy.xds.typed import Fields, extension
 
 _FOLDER: Final = Path(__file__).parent
-_SCRIPTS: Final = ("json_scan.lua", "usage.lua", "events.lua", "strip.lua", "output.lua", "response.lua")
+_SCRIPTS: Final = (
+    "json_scan.lua",
+    "usage.lua",
+    "events.lua",
+    "strip.lua",
+    "output.lua",
+    "allowance.lua",
+    "response.lua",
+)
 """In this order one script: each uses what stands before."""
 _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "USAGE_NAMESPACE": contract.USAGE_NAMESPACE,
@@ -38,6 +46,7 @@ _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "ANNOUNCE_RESPONSE": contract.ANNOUNCE_RESPONSE,
     "HOLDER": contract.HOLDER,
     "COUNT_OUTPUT": contract.COUNT_OUTPUT,
+    "ALLOWANCE": contract.ALLOWANCE,
     "FLAG": contract.FLAG,
     "TRANSLATION_HEADER": contract.TRANSLATION_HEADER,
     "TRANSLATION_NOTES": contract.TRANSLATION_NOTES,
