@@ -28,6 +28,9 @@ class Model:
         self.server = ModelServer(self._answer)
 
     async def _answer(self, request: Received, writer: asyncio.StreamWriter) -> None:
+        if request.method == "GET":
+            await fixed(200, json.dumps(whole(RESPONSES, self.says)).encode())(request, writer)
+            return
         body = json.loads(request.body)
         if "[EMAIL_" in request.body.decode():
             start = request.body.decode().index("[EMAIL_")
@@ -278,6 +281,19 @@ async def test_a_long_answer_is_looked_at_to_its_end(guarded: Guarded, path: str
     _, answer = await guarded.ask(path, stream=False)
     assert b"content_filter" in answer
     assert len(answer) < 1000
+
+
+@pytest.mark.parametrize(("says", "status"), [("Nothing in it.", 200), ("It is 4111 1111 1111 1111.", 404)])
+async def test_a_stored_response_of_which_the_client_got_less_cannot_be_fetched(
+    guarded: Guarded, says: str, status: int
+) -> None:
+    guarded.model.says = says
+    await guarded.ask(RESPONSES, stream=True)
+    await guarded.gateway.explained()
+    url = f"http://{guarded.gateway.gateway.address}{RESPONSES}/resp_1"
+    async with guarded.gateway.session.get(url) as answer:
+        assert answer.status == status
+        assert b"4111" not in await answer.read()
 
 
 async def test_requests_of_policies_that_ask_nothing_end_their_stream_with_the_pick(

@@ -93,6 +93,19 @@ def test_texts_of_one_stream_are_read_apart() -> None:
     assert chat_text(got, "reasoning_content").startswith("[EMAIL_")
 
 
+def test_reasoning_is_over_before_the_text_begins() -> None:
+    stream = [
+        chat_chunk({"role": "assistant", "content": ""}),
+        *(chat_chunk({"reasoning_content": piece}) for piece in pieces("first I think")),
+        *(chat_chunk({"content": piece}) for piece in pieces("Then I say it.")),
+        chat_chunk({}, "stop"),
+    ]
+    deltas = [one["choices"][0]["delta"] for one in events_of(through(stream, work(REDACT)))]
+    said = [name for one in deltas for name in ("reasoning_content", "content") if one.get(name)]
+    assert said == sorted(said, reverse=True)
+    assert "".join(one.get("reasoning_content", "") for one in deltas) == "first I think"
+
+
 def test_the_last_piece_may_come_with_the_reason_why_it_ends() -> None:
     stream = [chat_chunk({"content": f"to {EMAIL[:7]}"}), chat_chunk({"content": EMAIL[7:]}, "stop")]
     got = events_of(through(stream, work(REDACT)))

@@ -21,7 +21,9 @@ class Channel:
     """A text goes through a window; arguments of a tool are looked at when they are complete."""
 
     def __init__(self, part: Part, work: AnswerWork, found: FoundInAnswer) -> None:
-        is_text = part is Part.TEXT
+        self.is_text = is_text = part is Part.TEXT
+        self.began = False
+        """Whether anything of it has come."""
         self._work = work
         self._found = found
         self._window = (
@@ -32,6 +34,10 @@ class Channel:
         self._arguments: list[str] = []
         self._size = 0
         self._carrier: tuple[bytes, bytes] | None = None
+
+    def begin(self) -> None:
+        """The first of it comes."""
+        self.began = True
 
     def carried_by(self, before: bytes, after: bytes) -> None:
         """An event that goes it on: what stands before and behind the piece."""

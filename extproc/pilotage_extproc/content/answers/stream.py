@@ -94,10 +94,22 @@ class StreamedAnswer:
         data = event.data
         self._seen.saw_piece()
         said = orjson.loads(data[start:end])
+        if said and not self._channels[key].began:
+            yield from self._begin(key, out)
         text = yield from self._through(self._channels[key], said)
         if text != said:
             data = b"%b%b%b" % (data[:start], orjson.dumps(text), data[end:])
         out.append(event.with_data(data))
+
+    def _begin(self, key: Key, out: list[bytes]) -> Iterator[None]:
+        """A text begins: what is held back of those beside it, such as reasoning, is over and goes first."""
+        self._channels[key].begin()
+        others = [
+            other
+            for other, channel in self._channels.items()
+            if other[:1] == key[:1] and other != key and channel.is_text
+        ]
+        yield from self._flush(others, out)
 
     def _through(self, channel: Channel, said: str, *, last: bool = False) -> Generator[None, None, str]:
         """What of a piece may go on."""
@@ -126,7 +138,7 @@ class StreamedAnswer:
             yield from marked(skeleton, parts, now)
         ends = ends_of(kind, members)
         here = {piece.key for piece in pieces if piece is not None}
-        ended = {key for key in self._channels if any(key[: len(end)] == end for end in ends.keys)}
+        ended = [key for key in self._channels if any(key[: len(end)] == end for end in ends.keys)]
         yield from self._flush([key for key in ended if ends.before or key not in here], out)
         ends_here = () if ends.before else ends.keys
         edits: list[Edit] = []
@@ -135,7 +147,10 @@ class StreamedAnswer:
                 channel = self._channel(piece)
                 last = any(piece.key[: len(end)] == end for end in ends_here)
                 channel.carried_by(event.before + skeleton[: leaf.start], skeleton[leaf.end :] + event.after)
-                text = yield from self._through(channel, orjson.loads(data[was.start : was.end]), last=last)
+                said = orjson.loads(data[was.start : was.end])
+                if said and not channel.began:
+                    yield from self._begin(piece.key, out)
+                text = yield from self._through(channel, said, last=last)
                 edits.append(Edit(leaf.start, leaf.end, orjson.dumps(text)))
             elif parts[leaf.path] is Part.ECHO:
                 edits.append(Edit(leaf.start, leaf.end, data[was.start : was.end]))

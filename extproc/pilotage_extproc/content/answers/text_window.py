@@ -115,7 +115,7 @@ class TextWindow:
         for span in spans:
             if span.end > cut or span.end <= before:
                 continue
-            if span.start >= before:
+            if span.start >= before or span.kind not in self._rules.redacted:
                 self._found.saw(span.kind)
             if span.kind not in self._rules.redacted:
                 continue
