@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import tempfile
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -101,32 +103,44 @@ async def test_an_envoy_over_plaintext_is_told_nothing(start_rig, stub):
     assert (await rig.chat())[0] == 503
 
 
-def replaced(settings: GatewaySettings, folder) -> None:
-    """Certificates and authority of both sides are others from now on, put there as `mv` does."""
-    issuer = Authority()
-    tls = settings.tls
-    for name, own in (("pilotage-envoy", tls.envoy), ("pilotage-extproc", tls.extproc)):
-        beside = folder / f"renewed-{name}"
-        beside.mkdir()
-        renewed = files(beside, issuer, name)
-        Path(renewed["keyFile"]).replace(own.key_file)
-        Path(renewed["certFile"]).replace(own.cert_file)
-    (folder / "renewed.pem").write_text(issuer.certificate)
-    (folder / "renewed.pem").replace(tls.envoy.ca_file)
+def mounted(folder: Path, files: Mapping[str, str]) -> None:
+    """A Secret's files as kubelet mounts and renews them: all at once, by one link."""
+    folder.mkdir(exist_ok=True)
+    version = Path(tempfile.mkdtemp(dir=folder, prefix="..version"))
+    for name, content in files.items():
+        (version / name).write_text(content)
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(Path("..data", name))
+    (folder / "..data_tmp").symlink_to(version.name)
+    (folder / "..data_tmp").replace(folder / "..data")
+
+
+def issued(authority: Authority, name: str) -> dict[str, str]:
+    certificate, key = authority.issue(name, "tests", timedelta(days=1), hosts=[name])
+    return {"ca.crt": authority.certificate, "tls.crt": certificate, "tls.key": key}
 
 
 async def test_certificates_renewed_by_another_authority_are_used_without_a_restart(
     start_rig, start_server, tmp_path
 ):
-    server = await start_server(fixed(200, b'"ok"'))
+    def from_now_on(authority: Authority) -> None:
+        for name in ("pilotage-envoy", "pilotage-extproc"):
+            mounted(tmp_path / name, issued(authority, name))
+
+    def pair(name: str) -> dict[str, str]:
+        folder = tmp_path / name
+        return {"certFile": str(folder / "tls.crt"), "keyFile": str(folder / "tls.key")}
 
     def choose(head, body):
         return pick(server.address)
 
-    settings = mutual(tmp_path)
+    server = await start_server(fixed(200, b'"ok"'))
+    from_now_on(Authority())
+    envoy = {"caFile": str(tmp_path / "pilotage-envoy" / "ca.crt"), **pair("pilotage-envoy")}
+    settings = GatewaySettings.model_validate({"tls": {"extproc": pair("pilotage-extproc"), "envoy": envoy}})
     rig = await start_rig(choose, [server.address], settings=settings)
     assert (await rig.chat())[0] == 200
-    replaced(settings, tmp_path)
+    from_now_on(Authority())
     await rig.extproc.stop(None)
     later = Rig(settings, choose)
     await later.serve([server.address], port=rig.extproc_port)
