@@ -28,6 +28,7 @@ class HeldAnswers:
         self._streams = 1
         self._buffer = b""
         self._began_with = 200
+        self.method = b"POST"
         self._content_type: bytes | None = None
         self.status: int | None = None
 
@@ -36,8 +37,11 @@ class HeldAnswers:
         return self._give(self._buffer[start : start + size], where, count)
 
     def _header(self, which: int, key: int, key_size: int, where: int, count: int) -> int:
-        assert which == 2
         name = self._memory.read(self._store, key, key + key_size)
+        if name == b":method":
+            assert which == 0
+            return self._give(self.method, where, count)
+        assert which == 2
         if name == b"content-type":
             return 1 if self._content_type is None else self._give(self._content_type, where, count)
         assert name == b":status"
@@ -56,10 +60,14 @@ class HeldAnswers:
         self.status = int(self._memory.read(self._store, value, value + value_size))
         return 0
 
+    def _asked(self) -> None:
+        assert self._exports["proxy_on_request_headers"](self._store, self._streams, 3, 0) == CONTINUE
+
     def answered_without_body(self, status: int, content_type: bytes) -> int | None:
         """The status that an answer which is nothing but its headers is given; None is its own."""
         self._streams += 1
         self.status, self._began_with, self._content_type = None, status, content_type
+        self._asked()
         headers = self._exports["proxy_on_response_headers"]
         assert headers(self._store, self._streams, 3, 1) == CONTINUE
         return self.status
@@ -71,6 +79,7 @@ class HeldAnswers:
         self._streams += 1
         self._buffer, self.status, self._began_with = b"", None, status
         self._content_type = content_type
+        self._asked()
         body = self._exports["proxy_on_response_body"]
         assert self._exports["proxy_on_response_headers"](self._store, self._streams, 3, 0) == PAUSE
         for number, piece in enumerate(pieces):

@@ -173,6 +173,15 @@ def test_a_stream_that_is_nothing_but_headers_is_one_too(held):
     assert held.answered_without_body(200, JSON) is None
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b""])
+def test_only_streams_that_were_asked_for_by_post_have_to_have_content(method):
+    held = HeldAnswers()
+    held.method = method
+    assert held.answered_without_body(200, EVENTS) is None
+    assert held.answer([COMMENT], content_type=EVENTS) == (len(COMMENT), None)
+    assert held.answer([b""], content_type=EVENTS)[1] is None
+
+
 @pytest.mark.parametrize("content", [CHAT, THINKS, CALLS, TEXT, DELTA, b"data: [DONE]\n\n"])
 def test_a_stream_with_any_content_is_none(held, content):
     for said in ([content], [ROLE, content], [ROLE + content, b""]):

@@ -14,7 +14,7 @@
 
   ;; 0: where the host put bytes, 4: how many. 0x100: lists of texts, each ends with 0, a list with an empty one.
   ;; 0x1000: the bytes. 0x20000: 65536 ids of streams that have been let go, by their lowest 16 bits. 0x60000: by
-  ;; the same bits 1 where the stream is an answer of JSON, 2 where it is one of events.
+  ;; the same bits 1 where the stream is an answer of JSON, 2 where it is one of events, to a POST.
   (memory (export "memory") 7)
   (data (i32.const 0x100) ":status")
   (data (i32.const 0x110) "200\00")
@@ -24,6 +24,8 @@
   (data (i32.const 0x570) "application/json\00")
   (data (i32.const 0x590) "502")
   (data (i32.const 0x5b0) "text/event-stream\00")
+  (data (i32.const 0x5d0) ":method")
+  (data (i32.const 0x5e0) "POST\00")
   (data (i32.const 0x5a0) "\22error\22\00")
   (data (i32.const 0x120) "id:\00retry:\00\00")
   ;; events that come before any content
@@ -242,14 +244,27 @@
   (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0x1000))
   (func (export "proxy_on_context_create") (param i32 i32))
 
+  ;; Until the answer comes its kind is 2 where the request is a POST: what is only read may have no event.
+  (func (export "proxy_on_request_headers") (param $stream i32) (param i32) (param i32) (result i32)
+    (i32.store8 (call $kind (local.get $stream)) (i32.const 0))
+    (if (i32.eqz ;; 0: the request's headers
+        (call $get_header (i32.const 0) (i32.const 0x5d0) (i32.const 7) (i32.const 0) (i32.const 4)))
+      (then
+        (i32.store8 (call $kind (local.get $stream))
+          (i32.shl
+            (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x5e0)) (i32.const 1)))))
+    (i32.const 0))
+
   ;; stream, number of headers, whether the answer ends with them: 1 pauses, 0 goes on.
   (func (export "proxy_on_response_headers") (param $stream i32) (param i32) (param $last i32) (result i32)
+    (local $posted i32)
     (if (i32.eqz ;; 2: the answer's headers
         (call $get_header (i32.const 2) (i32.const 0x100) (i32.const 7) (i32.const 0) (i32.const 4)))
       (then
         (if (i32.eqz (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x110)))
           (then ;; an error has its status: it goes on with its first bytes
             (i32.store (call $slot (local.get $stream)) (local.get $stream))))))
+    (local.set $posted (i32.load8_u (call $kind (local.get $stream))))
     (i32.store8 (call $kind (local.get $stream)) (i32.const 0))
     (if (i32.eqz
         (call $get_header (i32.const 2) (i32.const 0x560) (i32.const 12) (i32.const 0) (i32.const 4)))
@@ -257,8 +272,10 @@
         (i32.store8 (call $kind (local.get $stream))
           (i32.or
             (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x570))
-            (i32.shl
-              (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x5b0)) (i32.const 1))))))
+            (i32.and
+              (local.get $posted)
+              (i32.shl
+                (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x5b0)) (i32.const 1)))))))
     (if (i32.and ;; a stream of no event
         (i32.and (local.get $last) (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 2)))
         (i32.ne (i32.load (call $slot (local.get $stream))) (local.get $stream)))
