@@ -37,11 +37,15 @@ async def test_it_is_told_from_other_requests_that_are_wrong(two):
         assert "x-pilotage-context-overflow" not in headers
     assert len(serving.received) == len(SAID)
     assert [one.overflow for one in await rig.attempts_failed(len(SAID))] == [True] * len(SAID)
-    for code, said in ((400, WRONG), (400, b""), (422, SAID["vllm"]), (200, SAID["vllm"])):
+    for code, said in ((400, WRONG), (400, b""), (422, SAID["vllm"])):
         failing.answer = status(code, body=said)
         answered, _, body = await rig.chat()
         assert (answered, body) == (code, said)
     assert len(serving.received) == len(SAID)
+    # of a 200 that is an error object the status is what the error stands for
+    failing.answer = status(200, body=SAID["vllm"])
+    assert (await rig.chat())[0] == 200
+    assert len(serving.received) == len(SAID) + 1
 
 
 async def test_the_last_ones_words_reach_the_client_without_our_header(two):
