@@ -96,10 +96,12 @@ class Books:
     def admitted(self, note: SettlingNote) -> None:
         """All that it claims is held."""
         self._journal.held(note)
-        if any(is_provider(address) for address, _, _ in note.prices):
-            self._at_providers[note.hold.id] = note
-            if len(self._at_providers) > _MOST_AT_PROVIDERS:
-                self._at_providers.popitem(last=False)
+        for address, _, _ in note.prices:
+            if is_provider(address):
+                self._at_providers[note.hold.id] = note
+                if len(self._at_providers) > _MOST_AT_PROVIDERS:
+                    self._at_providers.popitem(last=False)
+                break
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
         """An attempt of a request has failed. Providers may charge for one that they took and did not answer.
