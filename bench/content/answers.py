@@ -38,7 +38,7 @@ _TOKENS: Final = (
     " it",
     " costs",
 )
-_NAME: Final = "[EMAIL_k3v9x2abq7]"
+_NAME: Final = "[EMAIL_k3v4x2abq7]"
 
 
 def event(text: str) -> bytes:

@@ -10,13 +10,14 @@ from pilotage_extproc.content.spans import Span
 
 _LETTERS: Final = 10
 """Of the digest, 50 bits."""
-_LOOKS: Final = r"\[[A-Z][A-Z0-9-]{0,62}_[a-z2-7]{10,52}\]"
+LOOKS: Final = r"\[[A-Z][A-Z0-9-]{0,62}_[a-z2-7]{10,52}\]"
+"""A pattern of all of them."""
 LOOK_ALIKE: Final = "placeholder"
 """What `LookAlikes` finds; no detector of a policy may be named so."""
 
 
 class Placeholders:
-    """Those of one request, such as `[EMAIL_k3v9x2abq7]`.
+    """Those of one request, such as `[EMAIL_k3v4x2abq7]`.
 
     A name is a keyed digest of tenant, session, kind and value: it says nothing of the value to those who
     have no key, and is another one for every tenant and session.
@@ -57,7 +58,7 @@ class LookAlikes:
     name = LOOK_ALIKE
 
     def __init__(self) -> None:
-        self._pattern = compiled(_LOOKS)
+        self._pattern = compiled(LOOKS)
 
     def find(self, text: bytes) -> Iterator[Span | None]:
         """Where they stand."""

@@ -101,10 +101,12 @@ class RoutingIndex:
                 yield entry.policy
                 given.add(entry.policy)
 
-    def may_read_answer(self, path: str, headers: Mapping[str, str]) -> bool:
+    def may_read_answer(self, headers: Mapping[str, str]) -> bool:
         """Whether a policy that looks at answers may match a request, whatever its body says."""
-        ways = self.answer_ways
-        return bool(ways) and any(entry.matches(path, headers) for entry in ways)
+        if not self.answer_ways:
+            return False
+        path = headers.get(":path", "").partition("?")[0]
+        return any(entry.matches(path, headers) for entry in self.answer_ways)
 
     def outranks(self, policy: Policy, stricter: Policy) -> bool:
         """Whether a policy lets anything through that one which comes after it would not."""
@@ -153,9 +155,9 @@ class CurrentIndex:
         """The index in force."""
         return self._index
 
-    def may_read_answer(self, path: str, headers: Mapping[str, str]) -> bool:
+    def may_read_answer(self, headers: Mapping[str, str]) -> bool:
         """Of the index in force."""
-        return self._index.may_read_answer(path, headers)
+        return self._index.may_read_answer(headers)
 
     def install(self, index: RoutingIndex) -> None:
         """Follow this index from the next request on."""

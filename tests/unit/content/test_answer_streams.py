@@ -25,7 +25,7 @@ EMAIL = "alice@mail.example"
 REDACT = rules("redact", ["email", "payment-card", "secret"])
 BLOCK = rules("block", ["secret"])
 FLAG = rules("flag", ["email"])
-MAIL = "[EMAIL_k3v9x2abq7]"
+MAIL = "[EMAIL_k3v4x2abq7]"
 
 
 def pieces(text: str, size: int = 3) -> list[str]:

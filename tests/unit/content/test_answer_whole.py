@@ -11,7 +11,7 @@ from pilotage_extproc.domain.head import CallKind
 
 SECRET = "AKIAIOSFODNN7EXAMPLE"
 EMAIL = "alice@mail.example"
-MAIL = "[EMAIL_k3v9x2abq7]"
+MAIL = "[EMAIL_k3v4x2abq7]"
 REDACT = rules("redact", ["email"])
 BLOCK = rules("block", ["secret"])
 USAGE = {"prompt_tokens": 3, "completion_tokens": 9}
@@ -110,6 +110,11 @@ def test_what_cannot_be_read_is_filtered_or_passes_as_the_rule_says(body: bytes)
     refused = through([body], work(REDACT), stream=False)
     assert orjson.loads(refused)["choices"][0]["finish_reason"] == "content_filter"
     assert through([body], work(rules("redact", ["email"], refuses=False)), stream=False) == body
+
+
+def test_an_answer_of_too_many_values_is_not_parsed() -> None:
+    body = b'{"choices":[' + b"[]," * 250_000 + b"[]]}"
+    assert b"content_filter" in through([body], work(REDACT), stream=False)
 
 
 def test_errors_of_servers_are_looked_at_and_stay_errors() -> None:

@@ -1,5 +1,6 @@
 """Values of a request back in the text of its answer, in the place of their placeholders."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Final
@@ -7,7 +8,9 @@ from typing import Final
 import orjson
 
 from pilotage_extproc.content.answers.url_watch import UrlWatch
+from pilotage_extproc.content.placeholders import LOOKS
 
+_NAME: Final = re.compile(LOOKS)
 _BEHIND: Final = 2
 """Characters that are looked at behind a placeholder: it may be the beginning of a host."""
 
@@ -18,8 +21,6 @@ class Originals:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
         self._names = sorted(values)
-        self.longest = max(map(len, self._names), default=0)
-        """Characters of the longest placeholder."""
 
     def __bool__(self) -> bool:
         return bool(self._names)
@@ -50,27 +51,26 @@ class Restoring:
         text, self._held = self._held + text, ""
         out: list[str] = []
         at = 0
-        while (bracket := text.find("[", at)) >= 0:
-            self._pass(text[at:bracket], out)
-            at = bracket
-            end = text.find("]", bracket, bracket + self._originals.longest)
-            value = self._originals.get(text[bracket : end + 1]) if end >= 0 else None
-            if value is not None:
-                if len(text) - end <= _BEHIND and not last:
-                    break
-                name, at = text[bracket : end + 1], end + 1
-                hidden = self._watch.in_url(text[at : at + _BEHIND])
-                out.append(name if hidden else self._written(value))
-                self._watch.saw(name)
-            elif end < 0 and not last and self._originals.begins(text[bracket:]):
-                break
-            else:
-                self._pass("[", out)
-                at += 1
-        else:
-            self._pass(text[at:], out)
-            at = len(text)
-        self._held = text[at:]
+        for found in _NAME.finditer(text):
+            name, (start, end) = found.group(), found.span()
+            value = self._originals.get(name)
+            if value is None:
+                continue
+            if len(text) - end < _BEHIND and not last:
+                self._held = text[start:]
+                self._pass(text[at:start], out)
+                return "".join(out)
+            self._pass(text[at:start], out)
+            hidden = self._watch.in_url(text[end : end + _BEHIND])
+            out.append(name if hidden else self._written(value))
+            self._watch.saw(name)
+            at = end
+        # a name has one bracket in front: only the last one may be of a name that goes on
+        bracket = text.rfind("[", at)
+        if bracket < 0 or last or not self._originals.begins(text[bracket:]):
+            bracket = len(text)
+        self._held = text[bracket:]
+        self._pass(text[at:bracket], out)
         return "".join(out)
 
     def _pass(self, text: str, out: list[str]) -> None:

@@ -6,17 +6,25 @@ from typing import Final
 from pilotage_extproc.content.answers.rules import AnswerRules, FoundInAnswer
 from pilotage_extproc.content.placeholders import Placeholders
 from pilotage_extproc.content.redaction import Redacted, Sighting, redaction, sightings
-from pilotage_extproc.content.scan import Scan
+from pilotage_extproc.content.scan import Scan, TooMuchToCheckError
 from pilotage_extproc.dialects.answers.leaves import Leaf, leaves
 from pilotage_extproc.dialects.answers.parts import Part, Parts
 from pilotage_extproc.dialects.splice import Edit, edited
 
 _EMPTY: Final = b'""'
+_LARGE: Final = 64 * 1024
+_MOST_VALUES: Final = 200_000
 
 
 def marked(text: bytes, parts: Parts, into: list[Leaf]) -> Iterator[None]:
     """Steps that find what an API's answers have that is more than members."""
     return leaves(text, parts.__contains__, into)
+
+
+def check_size(text: bytes) -> None:
+    """Raises TooMuchToCheckError for a JSON text of so many values that to parse it takes seconds."""
+    if len(text) > _LARGE and text.count(b",") + text.count(b"[") + text.count(b"{") > _MOST_VALUES:
+        raise TooMuchToCheckError
 
 
 def is_string(text: bytes, leaf: Leaf) -> bool:

@@ -8,7 +8,7 @@ import orjson
 from pilotage_extproc.content.answers.channel import Channel
 from pilotage_extproc.content.answers.rules import AnswerRules
 from pilotage_extproc.content.answers.shapes import Shapes
-from pilotage_extproc.content.answers.skeleton import checked, is_string, marked, without
+from pilotage_extproc.content.answers.skeleton import check_size, checked, is_string, marked, without
 from pilotage_extproc.content.answers.whole import restored
 from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.content.redaction import StillThereError
@@ -123,6 +123,7 @@ class StreamedAnswer:
 
     def _new_shape(self, event: Event, out: list[bytes]) -> Iterator[None]:
         kind, data, parts = self._work.kind, event.data, self._parts
+        check_size(data)
         members = orjson.loads(data)
         if not isinstance(members, dict):
             raise TooMuchToCheckError

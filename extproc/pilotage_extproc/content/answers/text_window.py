@@ -46,9 +46,9 @@ class TextWindow:
         if not held:
             return
         begin = len(held) if last else self._begin(held)
-        if begin == 0 and len(held) <= rules.window:
-            return
         raw = held.encode("utf-8", "replace")
+        if begin == 0 and len(raw) <= rules.window:
+            return
         whole, before = self._seen + raw, len(self._seen)
         scan = Scan()
         if rules.may_find(whole):

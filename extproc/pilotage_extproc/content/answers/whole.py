@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from pilotage_extproc.content.answers.restoring import Originals, Restoring
-from pilotage_extproc.content.answers.skeleton import checked, is_string, marked, without
+from pilotage_extproc.content.answers.skeleton import check_size, checked, is_string, marked, without
 from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.content.redaction import StillThereError
 from pilotage_extproc.content.scan import TooMuchToCheckError
@@ -59,6 +59,7 @@ class WholeAnswer:
     def _whole(self, body: bytes, out: list[bytes]) -> Iterator[None]:
         if not body:
             return
+        check_size(body)
         answer = orjson.loads(body)
         yield
         if isinstance(answer, dict):

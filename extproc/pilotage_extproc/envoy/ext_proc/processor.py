@@ -52,7 +52,7 @@ class Processor:
         settle: Callable[[Outcome], None],
         response_began: Callable[[str, str, str], None],
         clock: Callable[[], float] = time.monotonic,
-        may_read_answer: Callable[[str, Mapping[str, str]], bool] = lambda _path, _headers: False,
+        may_read_answer: Callable[[Mapping[str, str]], bool] = lambda _headers: False,
         identity: IdentitySettings | None = None,
         message_timeout_seconds: float = 5.0,
     ) -> None:
@@ -64,7 +64,7 @@ class Processor:
         self.response_began = response_began
         self.clock = clock
         self.may_read_answer = may_read_answer
-        """Whether a policy that looks at answers may match a request of this path and these headers."""
+        """Whether a policy that looks at answers may match a request of these headers."""
         self.vouching = Vouching(identity)
         self.stripped = stripped(identity)
         """Request headers that no server sees, beside those that none ever does."""

@@ -133,7 +133,7 @@ class RequestStream:
             return mode is BodyMode.FULL_DUPLEX_STREAMED
         if self._asker.contract != contract.CONTRACT or first.request_headers.end_of_stream:
             return False
-        return self._processor.may_read_answer(headers.get(":path", "").partition("?")[0], headers)
+        return self._processor.may_read_answer(headers)
 
     def close(self, outcome: Outcome) -> None:
         """Give back what the stream held; a request without a pick ends with this outcome."""
