@@ -1,16 +1,18 @@
 """A text through a window: no value gets out, wherever it is cut, and no more is held than the window."""
 
 import pytest
-from answering import rules, windowed
+from answering import rules, windowed, work
 from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanning import SCANNER
 from test_detectors import VALUES
 
-from pilotage_api.guards_snapshot import OwnDetectorSnapshot
-from pilotage_extproc.content.answers.rules import AnswerBlockedError
+from pilotage_api.guards_snapshot import AnswerRuleSnapshot, OwnDetectorSnapshot
+from pilotage_extproc.content.answers.rules import AnswerBlockedError, AnswerRules, FoundInAnswer
+from pilotage_extproc.content.answers.text_window import TextWindow
 from pilotage_extproc.content.catalogue import BUILT_IN
+from pilotage_extproc.content.guard import Toolbox
 from pilotage_extproc.content.scan import Scan
 
 ALL = rules()
@@ -94,6 +96,18 @@ def test_phrases_are_held_word_by_word_and_patterns_by_the_window() -> None:
     tickets = rules(detectors=["ticket"], own=own, window=64)
     got = "".join(windowed(list("see TCK-123456 please" + " and more" * 20), tickets))
     assert "TCK" not in got
+
+
+def test_what_is_flagged_beside_what_is_replaced_is_counted_once() -> None:
+    one = AnswerRuleSnapshot(detectors=("payment-card",), action="redact", window=1024)
+    two = AnswerRuleSnapshot(detectors=("ip-address",), action="flag", window=1024)
+    made = AnswerRules([one, two], (), Toolbox())
+    found = FoundInAnswer(made.actions)
+    window = TextWindow(made, work(made).names, found)
+    for piece in ("It is 4111 1111 1111 1111 on ", "10.1.2.3, as I said."):
+        list(window.feed(piece, []))
+    list(window.feed("", [], last=True))
+    assert set(found.said()) == {("payment-card", "redact", 1), ("ip-address", "flag", 1)}
 
 
 def test_a_blocked_value_raises_before_any_of_it_goes_on() -> None:

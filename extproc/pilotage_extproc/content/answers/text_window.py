@@ -74,7 +74,8 @@ class TextWindow:
         """Without what a detector sees only when the value before it is gone. Raises StillThereError."""
         for _ in range(_MOST_PASSES):
             yield from self._rules.scanner.text_steps(whole := seen + released, scan := Scan())
-            changed = self._released(whole, len(seen), len(whole), sorted(map(_span, scan.found)))
+            spans = [one for one in map(_span, scan.found) if self._rules.actions[one.kind] != "flag"]
+            changed = self._released(whole, len(seen), len(whole), sorted(spans))
             if changed == released:
                 return released
             released = changed
