@@ -91,11 +91,12 @@ class StreamRig:
         self.bodies = BodyBudget(max_bytes=MAX_BODY_BYTES, max_total_bytes=MAX_TOTAL_BYTES, wait_seconds=60)
         self.settled: list[Outcome] = []
         self.began: list[tuple[str, str, str]] = []
+        self.telemetry = Telemetry()
         self.processor = Processor(
             Watched(pipeline, self.journal),
             Picks("p", tables.number),
             bodies=self.bodies,
-            telemetry=Telemetry(),
+            telemetry=self.telemetry,
             settle=self._settle,
             response_began=lambda *told: self.began.append(told),
         )
