@@ -1,7 +1,8 @@
 """Text as detectors read it: other spellings of the same characters become ASCII.
 
 Compatibility forms (NFKC: fullwidth and styled letters), digits of all scripts, letters that look like Latin
-ones, dashes and spaces of all widths become one; what is not seen (zero width, combining marks) goes.
+ones, dashes and spaces of all widths become one; what is not seen (zero width, combining marks) goes, and tag
+characters, which models read, are shown.
 """
 
 import re
@@ -23,6 +24,8 @@ _LOOK_ALIKES: Final = MappingProxyType(
 )
 _MARKS: Final = MappingProxyType({**dict.fromkeys("‐‑‒–—―−﹘﹣－⁃", "-"), **dict.fromkeys("․。．｡", ".")})
 _BEYOND_ASCII: Final = re.compile("[^\\x00-\\x7f]+")
+_TAGS: Final = range(0xE0020, 0xE007F)
+"""Tag characters (Unicode 15, 23.9): ASCII that is not shown."""
 _GONE: Final = frozenset(("Cf", "Mn", "Me"))
 
 
@@ -38,6 +41,8 @@ def _fold(char: str) -> str:
     category = unicodedata.category(char)
     if char.isascii():
         return char
+    if ord(char) in _TAGS:  # seen by nobody, and read by models
+        return chr(ord(char) - _TAGS.start + 0x20)
     if category in _GONE:
         return ""
     if category == "Nd":

@@ -34,7 +34,10 @@ MOST_FOUND: Final = 8192
 _PAUSE_FOUND: Final = 32
 _MOST_TOKEN: Final = 4096
 """Characters of one token in base64 that is decoded."""
-_SAME_PART: Final = frozenset((b"text", b"type", b"input_text", b"output_text"))
+_SAME_PART: Final = frozenset(
+    (b"text", b"type", b"input_text", b"output_text", b"cache_control", b"ephemeral", b"ttl", b"5m", b"1h")
+)
+"""What stands in a part of text beside its text."""
 _SAYS_NOTHING: Final = _SAME_PART | {
     b"role", b"user", b"assistant", b"system", b"tool", b"developer", b"content", b"messages", b"model",
     b"function", b"name", b"description", b"parameters", b"properties", b"object", b"string", b"stream",

@@ -119,3 +119,21 @@ def test_a_body_with_too_many_candidates_is_given_up() -> None:
     with pytest.raises(TooMuchToCheckError):
         for _ in Scanner([Everywhere()], Folding()).steps(chat("x"), Scan()):
             pass
+
+
+def test_characters_that_nobody_sees_and_models_read_are_read() -> None:
+    hidden = "".join(chr(0xE0000 + ord(char)) for char in "alice@mail.example")
+    body = chat(f"a picture {hidden} of a cat")
+    assert [one.kind for one in seen(body)] == ["email"]
+    after = redacted(body).decode()
+    assert "\U000e0061" not in after
+    assert "a picture [EMAIL_" in after
+
+
+def test_a_value_over_parts_that_say_what_is_cached_is_found() -> None:
+    first = {"type": "text", "text": "AKIAIOSFOD", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    parts = [first, {"type": "text", "text": "NN7EXAMPLE"}]
+    for said in ({"messages": [{"role": "user", "content": parts}]}, {"system": parts, "messages": []}):
+        body = orjson.dumps({"model": "m", **said})
+        assert [one.kind for one in seen(body)] == ["secret"]
+        assert b"NN7EXAMPLE" not in redacted(body)
