@@ -230,7 +230,7 @@ class CandidateView:
         request: RequestFeatures,
         subset: frozenset[str] | None,
         now: float,
-        reach: Reach = Reach.SECRETS,
+        reach: Reach = Reach.SERVERS,
         call: CallKind = CallKind.OTHER,
     ) -> None:
         """`subset` is what the gateway allows (`domain.subset`), None is all; `now` is monotonic seconds."""

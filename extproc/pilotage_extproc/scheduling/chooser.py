@@ -115,7 +115,7 @@ class Chooser:
         *,
         request: RequestFeatures,
         subset: tuple[str, ...] | None,
-        reach: Reach = Reach.SECRETS,
+        reach: Reach = Reach.SERVERS,
         call: CallKind = CallKind.OTHER,
         limit: int,
         now: float,

@@ -63,7 +63,7 @@ class Scheduler:
         limit: int,
         tier_order: Sequence[int] | None,
         now: float,
-        reach: Reach = Reach.SECRETS,
+        reach: Reach = Reach.SERVERS,
         call: CallKind = CallKind.OTHER,
         shape: Shape | None = None,
     ) -> Ranking:

@@ -2,13 +2,16 @@
 
 import orjson
 import pytest
-from guarded_gateway import gateway
+from guarded_gateway import Gateway, gateway
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage_extproc.dialects.json_spans import removals, spans_within
 from pilotage_extproc.dialects.splice import edited
+from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.identity import Identity
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
@@ -283,3 +286,37 @@ async def test_tools_that_stand_twice_are_refused_since_a_server_may_read_either
     with pytest.raises(RequestRefused) as caught:
         await gate.ask(twice, path)
     assert caught.value.reason is Refusal.INVALID_FIELD
+
+
+async def offered_to(gate: Gateway, who: Identity, **members: object) -> list[str]:
+    """Tools that go on, of a request of somebody."""
+    exchange = Exchange(RequestHead("POST", CHAT, {}, envoy="e"))
+    exchange.identified(who)
+    await gate.pipeline.begin(exchange)
+    exchange.received(orjson.dumps({**offer(CHAT, "search", "pay", "delete"), **members}))
+    await gate.pipeline.decide(exchange)
+    return names_of(orjson.loads(exchange.new_body or exchange.body))
+
+
+async def test_tools_go_by_tenant_and_team() -> None:
+    gate = await gateway(
+        "{tools: [{deny: [delete]}, {when: 'identity.tenant != \"acme\"', deny: [pay]},"
+        " {when: 'identity.team == \"support\"', allow: [search]}]}"
+    )
+    assert await offered_to(gate, Identity("acme")) == ["search", "pay"]
+    assert await offered_to(gate, Identity("other")) == ["search"]
+    assert await offered_to(gate, Identity("acme", team="support")) == ["search"]
+
+
+async def test_tools_go_by_turn_and_domain() -> None:
+    gate = await gateway(
+        "{tools: [{when: 'request.turns < 2', deny: [pay]},"
+        " {when: 'prompt.domain == \"law\"', deny: [delete]}]}"
+    )
+    law = "Is a landlord liable in tort for negligence where a tenant breaches the covenant of a lease?"
+    first = [{"role": "user", "content": "hi"}]
+    later = [*first, {"role": "assistant", "content": "yes?"}, {"role": "user", "content": "pay it"}]
+    assert await offered_to(gate, Identity("acme"), messages=first) == ["search", "delete"]
+    assert await offered_to(gate, Identity("acme"), messages=later) == ["search", "pay", "delete"]
+    lawyer = [*later[:2], {"role": "user", "content": law}]
+    assert await offered_to(gate, Identity("acme"), messages=lawyer) == ["search", "pay"]

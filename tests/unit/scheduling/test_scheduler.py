@@ -291,28 +291,28 @@ def test_own_servers_come_before_providers_whatever_their_load():
     fleet.hosted(0)
     fleet.set("waiting", 0, 90, 95)
     for _ in range(20):
-        assert fleet.rank().order[2] == 0
+        assert fleet.rank(reach=Reach.SECRETS).order[2] == 0
 
 
 def test_a_provider_keeps_the_last_place_behind_more_servers_than_are_tried():
     fleet = Fleet(9)
     fleet.hosted(4)
-    order = fleet.rank(limit=3).order
+    order = fleet.rank(limit=3, reach=Reach.SECRETS).order
     assert order[2] == 4
-    assert fleet.rank(limit=1).order != [4]
+    assert fleet.rank(limit=1, reach=Reach.SECRETS).order != [4]
 
 
 def test_providers_alone_are_ordered_among_themselves():
     fleet = Fleet(3)
     fleet.hosted(0, 1, 2)
-    assert sorted(fleet.rank().order) == [0, 1, 2]
+    assert sorted(fleet.rank(reach=Reach.SECRETS).order) == [0, 1, 2]
 
 
 def test_a_provider_of_an_earlier_model_comes_first():
     fleet = Fleet(1, tiers=2)
     fleet.hosted(0)
-    assert fleet.rank().order == [0, 1]
-    assert fleet.rank(tier_order=[1, 0]).order == [1, 0]
+    assert fleet.rank(reach=Reach.SECRETS).order == [0, 1]
+    assert fleet.rank(tier_order=[1, 0], reach=Reach.SECRETS).order == [1, 0]
 
 
 def test_a_gateway_is_sent_to_no_provider_that_it_cannot_reach():
