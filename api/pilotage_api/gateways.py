@@ -112,6 +112,12 @@ FEATURES: Final = (
         _depends("it must send response bodies FULL_DUPLEX_STREAMED; else rules on answers refuse requests"),
         _NO_POLICY,
     ),
+    Feature(
+        "guards over HTTP",
+        ("RoutePolicy.governance.content.remote",),
+        _depends("its ext_proc filter's message_timeout must be above the guard's timeout"),
+        _NO_POLICY,
+    ),
     Feature("content of requests, of the gateway", ("GatewaySettings.governance.content.request",), YES, YES),
     Feature("`kvIsolation`", ("RoutePolicy.governance.kvIsolation",), YES, _NO_POLICY),
     Feature(
