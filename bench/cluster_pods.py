@@ -35,7 +35,7 @@ def pod(number: int) -> dict[str, Any]:
         "livenessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 10},
         "volumeMounts": [{"name": one, "mountPath": f"/{one}"} for one in ("cache", "shm", "models")],
     }
-    volumes = [{"name": one, "emptyDir": {}} for one in ("cache", "shm", "models")]
+    volumes: list[dict[str, Any]] = [{"name": one, "emptyDir": {}} for one in ("cache", "shm", "models")]
     labels = {"app": "vllm", "tier": "small", "pod-template-hash": "5d4c7b9f6d", "team": "search"}
     return PODS.object(
         name_of(number),

@@ -12,7 +12,7 @@ BEGIN, END = "<!-- request path: begin -->", "<!-- request path: end -->"
 
 def median(runs: list[dict[str, Any]], name: str) -> float:
     """Of one figure over runs."""
-    return statistics.median(run[name] for run in runs)
+    return float(statistics.median(run[name] for run in runs))
 
 
 def read(name: str) -> Any:

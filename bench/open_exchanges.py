@@ -89,7 +89,9 @@ def _snapshot() -> RoutingSnapshot:
         stream_usage=StreamUsage.INJECT,
         models=("model",),
     )
-    names = {"alias": (Binding(pool=pool.key, upstream_model="model", kind=NameKind.MODEL),)}
+    names: dict[str, tuple[Binding, ...]] = {
+        "alias": (Binding(pool=pool.key, upstream_model="model", kind=NameKind.MODEL),)
+    }
     return RoutingSnapshot(pools=(pool,), names=names).sealed()
 
 

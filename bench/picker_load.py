@@ -36,7 +36,7 @@ async def load(address: str, model: str, rate: float, seconds: float) -> dict[st
     taken: list[float] = []
     failed = 0
     async with grpc.aio.insecure_channel(address) as channel:
-        process = channel.stream_stream("/envoy.service.ext_proc.v3.ExternalProcessor/Process")
+        process: Any = channel.stream_stream("/envoy.service.ext_proc.v3.ExternalProcessor/Process")
 
         async def ask(due: float) -> None:
             nonlocal failed

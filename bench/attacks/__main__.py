@@ -69,10 +69,10 @@ def main(words: Sequence[str] | None = None) -> None:
     options.add_argument("--write", action="store_true", help=f"{SHIPPED.name} and {RESULTS.name}")
     given = options.parse_args(words)
     exams = [*mmlu(given.benign).texts(), *gsm8k(given.benign).texts()]
-    attacks, benign = map(list[bytes], zip(*map(read, given.fit), strict=True))
+    fit = [read(path) for path in given.fit]
     made = [text.encode() for text, *_ in topic_prompts()]
-    known = [text for texts in attacks for text in texts]
-    weights, design = fitted(known, [*(text for texts in benign for text in texts), *exams[::2], *made])
+    known = [text for attacks, _ in fit for text in attacks]
+    weights, design = fitted(known, [*(text for _, benign in fit for text in benign), *exams[::2], *made])
     unseen = {path.stem: read(path) for path in given.unseen}
     plain = [json.loads(line) for line in CORPUS.read_text().splitlines()]
     quiet: dict[str, _Texts] = {

@@ -8,9 +8,11 @@ answers at output budgets. `docs` writes their results
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.choice.answers import read_sample, split, write_sample
+from bench.choice.answers import Question, read_sample, split, write_sample
 from bench.choice.budgets import compare_budgets
 from bench.choice.decisions import time_choices
 from bench.choice.document import write_documents
@@ -52,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def _fleet(questions, load, seeds):  # type: ignore[no-untyped-def]
+def _fleet(questions: list[Question], load: Load, seeds: Sequence[int]) -> dict[str, Any]:
     runs = compare(questions, load, seeds)
     found = points(runs)
     print(f"{'router':<34}{'right in time':>24}{'USD per 1,000':>24}{'to the strong':>15}")
@@ -76,7 +78,7 @@ def _fleet(questions, load, seeds):  # type: ignore[no-untyped-def]
 SIZES = ((2, 3, 100), (2, 3, 1000), (5, 6, 1000), (5, 6, 5000))
 
 
-def _decisions():  # type: ignore[no-untyped-def]
+def _decisions() -> dict[str, Any]:
     rows = [time_choices(*size) for size in SIZES]
     for row in rows:
         print(
@@ -87,7 +89,7 @@ def _decisions():  # type: ignore[no-untyped-def]
     return {"rows": [row.as_dict() for row in rows]}
 
 
-def _latency(questions, load, seeds):  # type: ignore[no-untyped-def]
+def _latency(questions: list[Question], load: Load, seeds: Sequence[int]) -> dict[str, Any]:
     rows = []
     for seed in seeds:
         priors, replayed = split(questions, seed)

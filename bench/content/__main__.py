@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.content.answers import measure
 from bench.content.make_corpus import CORPUS, KINDS
-from pilotage_api.guards_snapshot import ContentRuleSnapshot
+from pilotage_api.guards_snapshot import Action, ContentRuleSnapshot
 from pilotage_extproc.content.guard import ContentGuard, Kept, Toolbox
 from pilotage_extproc.content.placeholders import Placeholders
 from pilotage_extproc.content.scan import TooMuchToCheckError
@@ -47,7 +47,7 @@ _HOSTILE = {
 }
 
 
-def guard(action: str) -> ContentGuard:
+def guard(action: Action) -> ContentGuard:
     """All built-in detectors."""
     return ContentGuard((ContentRuleSnapshot(detectors=KINDS, action=action),), (), Toolbox())
 

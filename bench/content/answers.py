@@ -104,7 +104,7 @@ def per_chunk(of: AnswerWork | None) -> float:
             full_duplex=True,
             headers={},
             clock=time.monotonic,
-            on_response_began=lambda _id, _address: None,
+            on_response_began=lambda _id, _address, _shown: None,
             answer=None if of is None else AnswerFilter(of, lambda _bytes: True),
             reads=False,
             holder="",

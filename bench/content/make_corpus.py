@@ -54,6 +54,7 @@ class Values:
         while True:
             region = self.one("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR", "JP", "AU", "NL", "SE", "PL")
             example = phonenumbers.example_number_for_type(region, self._random.choice(types))
+            assert example is not None and example.national_number is not None
             number = phonenumbers.PhoneNumber(
                 country_code=example.country_code,
                 national_number=example.national_number + self._random.randrange(90),
