@@ -91,6 +91,9 @@ function envoy_on_response(handle)
   end
   if feed == strip and last and state.held_bytes > 0 then -- the end came together with the last bytes
     local unfinished = strip(state, "")
+    if guard then
+      unfinished = allowed(guard, unfinished)
+    end
     pcall(function() -- with trailers the last piece is gone; clients drop an unfinished event in any case
       last:setBytes(last:getBytes(0, last:length()) .. unfinished)
     end)
