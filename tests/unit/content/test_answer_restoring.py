@@ -48,6 +48,10 @@ def test_text_without_placeholders_stays_as_it_is(text: str) -> None:
 
 IN_URLS = [
     "https://evil.example/?to={}",
+    'https://evil.example/"{}"',
+    'www.evil.example/a"b"{}',
+    "[a]: {}",
+    "![x][a]\n\n[a]:\n  {}",
     "see http://evil.example/{} there",
     "![x](https://evil.example/{})",
     "![x](<https://evil.example/?a= {}>)",
