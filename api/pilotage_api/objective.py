@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from pilotage_api.decimal_texts import QUANTILE
+from pilotage_api.decimal_texts import QUANTILE, SECONDS
 from pilotage_api.facts_snapshot import Enforcement
 from pilotage_api.model_facts import Money
 from pilotage_api.objective_snapshot import (
@@ -22,6 +22,8 @@ from pilotage_api.scheduling import Duration, Share, seconds
 
 Quantile = Annotated[str, StringConstraints(pattern=QUANTILE, max_length=8)]
 """Decimal text above "0.0" and below "1"."""
+Seconds = Annotated[str, StringConstraints(pattern=SECONDS, max_length=13)]
+"""Decimal text."""
 Weight = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 
 NO_WEIGHT: Final = "at least one weight must be above 0"
@@ -66,7 +68,7 @@ class References(Block):
 
     usd: Money | None = None
     """Dollars for one request that cost as much as the cost weight says, as decimal text: `"0.01"`."""
-    seconds: Money | None = None
+    seconds: Seconds | None = None
     """Seconds for one request that cost as much as the latency weight says, as decimal text: `"2"`."""
 
     def problems(self) -> Iterable[Problem]:

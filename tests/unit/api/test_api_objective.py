@@ -37,6 +37,11 @@ def problem(one):
     return only(load(policy("auto", rules=[one])).findings)
 
 
+def test_a_reference_that_is_no_time_is_told_as_a_time():
+    one = problem(rule({"weights": {"latency": 1}, "references": {"seconds": "1e400"}}))
+    assert "a number of seconds" in f"{one.message} {one.fix}"
+
+
 def test_an_objective_reaches_the_snapshot():
     bounds = {"usdPerRequest": "0.05", "ttft": "2s", "tpot": "60ms", "whenNone": "refuse"}
     one = rule(
