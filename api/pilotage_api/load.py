@@ -13,7 +13,14 @@ from pilotage_api.resource import API_VERSION, DEFAULT_NAMESPACE, GROUP
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.tenant import Tenant
-from pilotage_api.unidentified import SETTINGS_KIND, Meant, meant_for_us, meant_kind, other_version
+from pilotage_api.unidentified import (
+    SETTINGS_KIND,
+    Meant,
+    is_key_file,
+    meant_for_us,
+    meant_kind,
+    other_version,
+)
 from pilotage_api.validation import block_findings, field_path, unknown_field, validated
 from pilotage_api.yaml_text import read_documents
 
@@ -166,6 +173,8 @@ def _take_foreign(value: dict[str, Any], origin: Origin, loaded: Loaded) -> None
     if meant is not None:
         _take_meant(meant, origin, loaded)
         return
+    if is_key_file(value):
+        return  # the gateway that follows this folder reads it
     named = (shown(value.get("apiVersion")), shown(value.get("kind")))
     if named in loaded.foreign:
         return

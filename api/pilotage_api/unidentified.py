@@ -107,6 +107,11 @@ def _nameless(value: dict[str, Any], file: str) -> Meant | None:
     return Meant(near, "not-a-resource", "apiVersion and kind are missing", "", fix)
 
 
+def is_key_file(value: dict[str, Any]) -> bool:
+    """Whether a document is a list of keys that settings name: API keys, or the keys of JSON web tokens."""
+    return set(value) == {"keys"} and isinstance(value["keys"], list)
+
+
 def is_settings_file(file: str) -> bool:
     """Whether a file's name says that it holds the settings."""
     return PurePath(file).stem.lower() == SETTINGS_FILE

@@ -389,3 +389,8 @@ def test_a_resource_has_a_bounded_number_of_findings():
     endpoints = [{"address": "10.0.0.999", "port": 1}] * 4000
     assert len(load(pool("small", endpoints=endpoints)).findings) <= 50
     assert len(load(pool("small", endpoints=[{"port": "x"}] * 4000)).findings) <= 50
+
+
+def test_files_of_keys_that_settings_name_lie_in_the_folder_without_a_warning():
+    assert load({"keys": [{"id": "k1", "tenant": "acme"}]}).findings == []
+    assert brief(load({"keys": "none"}).findings) != []
