@@ -209,6 +209,25 @@ async def test_a_slow_server_is_away_and_its_late_answers_leave_no_hold(server, 
     await one.held("a-3", money(1000))
 
 
+async def test_two_hundred_holds_looked_up_at_once_do_not_make_the_server_look_away(pickers):
+    picker = await pickers("a")
+    await picker.held("r1", money(100))
+    found = await asyncio.gather(*(picker.store.find("r1") for _ in range(200)))
+    assert found == [b"note of r1"] * 200
+    assert picker.store.away == ""
+
+
+async def test_after_a_look_that_failed_requests_are_admitted_again_without_anything_to_settle(server, pickers):
+    picker = await pickers("a", timeout_seconds=0.2)
+    server.freeze()
+    with pytest.raises(StoreAway):
+        await picker.store.find("r1")
+    assert picker.store.away
+    server.thaw()
+    await picker.ready()
+    assert isinstance(await picker.admit("r2", money(100)), Granted)
+
+
 async def test_a_picker_that_is_cut_off_refuses_while_others_go_on(server, pickers):
     one = await pickers("a")
     cut = Picker(ValkeyServer(), "b")  # nobody listens there

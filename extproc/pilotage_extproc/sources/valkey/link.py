@@ -66,9 +66,7 @@ class Link:
         except self._faults as error:
             await self._lost(error)
             raise StoreAway(self.why_away) from error
-        if self.why_away:
-            log.info("the store of limits and budgets answers")
-        self.why_away = ""
+        self._answered()
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, Exception):
                 log.error("a script of the store failed: %s", reply)
@@ -87,6 +85,7 @@ class Link:
         except self._faults as error:
             await self._lost(error)
             raise StoreAway(self.why_away) from error
+        self._answered()
         return [value if isinstance(value, bytes) else b"" for value in values]
 
     async def run_waiting(self) -> None:
@@ -141,38 +140,52 @@ class Link:
         for script in ALL:
             await self._client.script_load(script.text)
 
+    def _answered(self) -> None:
+        if self.why_away:
+            log.info("the store of limits and budgets answers")
+        self.why_away = ""
+
     async def _lost(self, error: BaseException) -> None:
         why = str(error) or "no answer in time"
         if not self.why_away:
             log.warning("the store of limits and budgets is away: %s", why)
         self.why_away = why
+        self.wake()  # whoever waits for work asks whether it answers again
         await self._client.connection_pool.disconnect()  # an answer that comes late belongs to nobody
 
 
 def _client(settings: ValkeySettings) -> tuple["Redis", tuple[type[Exception], ...]]:
     """The client, and what it raises where the server is away."""
     try:
-        from redis.asyncio import Redis  # noqa: PLC0415 - only where it is used
+        from redis.asyncio import (  # noqa: PLC0415 - only where it is used
+            BlockingConnectionPool,
+            Connection,
+            Redis,
+            SSLConnection,
+        )
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.exceptions import RedisError  # noqa: PLC0415
     except ImportError:
         raise StoreAway("governance.store.valkey needs the redis package: install pilotage[valkey]") from None
     host, _, port = settings.address.rpartition(":")
-    client = Redis(
+    tls: dict[str, Any] = {"ssl_ca_certs": settings.ca_file} if settings.tls else {}
+    pool = BlockingConnectionPool(  # one that refuses a fifth caller would look like a server that is away
+        max_connections=4,
+        timeout=None,  # waits are bounded here: the client's own bounds can lose a cancellation
+        connection_class=SSLConnection if settings.tls else Connection,
         host=host.strip("[]"),
         port=int(port),
         db=settings.database,
         username=settings.username,
         password=_password(settings.password_file),
-        ssl=settings.tls,
-        ssl_ca_certs=settings.ca_file,
-        socket_timeout=None,  # waits are bounded here: the client's own bound can lose a cancellation
+        socket_timeout=None,
         socket_connect_timeout=None,
         retry=Retry(NoBackoff(), 0),
-        max_connections=4,
         protocol=2,
+        **tls,
     )
+    client = Redis.from_pool(pool)
     return client, (RedisError, OSError, TimeoutError)
 
 
