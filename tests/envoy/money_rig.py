@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +65,7 @@ class MoneyRig:
         self.url = f"http://127.0.0.1:{(await self.envoy.listener_ports())['gateway']}/v1/chat/completions"
         self.session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         await self.until_served_by_both()
+        await self.until_copied_apart()
 
     def _write(self, index: int, port: int) -> None:
         folder = self.folder / f"p{index}"
@@ -155,6 +157,27 @@ class MoneyRig:
         page = await self.metrics(index)
         placed = any(line.startswith('pilotage_requests_total{outcome="placed"') for line in page)
         return placed and "pilotage_ledger_store_away 0.0" in page
+
+    async def until_copied_apart(self) -> None:
+        """An entry and its copy come to different pickers, so that one may be killed."""
+        async with asyncio.timeout(60):
+            before = await self._copies()
+            while True:
+                await self.ask()
+                now = await self._copies()
+                if now["apart"] > before["apart"] and now["together"] == before["together"]:
+                    return
+                if now["together"] > before["together"]:
+                    before = now
+                await asyncio.sleep(0.1)
+
+    async def _copies(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for line in [line for index in range(2) for line in await self.metrics(index)]:
+            for kind in ("apart", "together"):
+                if line.startswith(f'pilotage_ledger_copies_total{{kind="{kind}"}}'):
+                    found[kind] += int(float(line.rpartition(" ")[2]))
+        return found
 
     async def metrics(self, index: int) -> list[str]:
         try:

@@ -128,7 +128,8 @@ class Runtime:
             adopt=self._adopt,
         )
         store = accounting.valkey
-        self.copies = None if store is None else Copies(store, self.take_log_entry, clock)
+        count = accounting.spending.copies.add
+        self.copies = None if store is None else Copies(store, self.take_log_entry, clock, count=count)
         """Second copies of access-log entries, where money is counted for all processes."""
         state.conversations.tell(self.settler.conversation_placed)
         self.bodies = BodyBudget(

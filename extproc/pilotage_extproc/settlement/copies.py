@@ -6,6 +6,7 @@ seconds later: only where its request still holds something, or was estimated, i
 
 import asyncio
 import logging
+import math
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, Generic, Protocol, TypeVar
@@ -21,8 +22,10 @@ LOOK_AFTER_SECONDS: Final = 2.0
 _MOST_WAITING: Final = 20_000
 _BATCH: Final = 500
 _MOST_SEEN: Final = 4096
-_MOVE_SECONDS: Final = 5.0
-"""Streams of copies that come to the same process as the first entries are ended at most this often."""
+_MOVE_SECONDS: Final = 0.05
+_LONGEST_MOVE_SECONDS: Final = 5.0
+"""Streams of copies that come to the same process as the first entries are ended so often: at first soon, for
+what both bring is lost with that process; then more seldom, since there may be no other one."""
 
 
 class Unsettled(Protocol):
@@ -51,17 +54,20 @@ class Copies(Generic[E]):
         clock: Clock,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        count: Callable[[str], None] = lambda _kind: None,
     ) -> None:
-        """`take` is what first entries go to."""
+        """`take` is what first entries go to.
+
+        `count` is told of each copy: `apart` from the first entry, `together` with it, or `taken` for it.
+        """
         self._store = store
         self._take = take
         self._clock = clock
         self._sleep = sleep
+        self._count = count
         self._waiting: deque[tuple[float, str, Callable[[], E]]] = deque()
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._moved_at = -_MOVE_SECONDS
-        self.taken = 0
-        """Copies that were needed."""
+        self._next_move, self._move_seconds = -math.inf, _MOVE_SECONDS
 
     def first(self, decision_id: str) -> None:
         """A first entry has come to this process."""
@@ -76,10 +82,14 @@ class Copies(Generic[E]):
         """
         now = self._clock()
         if decision_id in self._seen:
-            if now < self._moved_at + _MOVE_SECONDS:
+            self._count("together")
+            if now < self._next_move:
                 return True
-            self._moved_at = now
+            self._next_move = now + self._move_seconds
+            self._move_seconds = min(2 * self._move_seconds, _LONGEST_MOVE_SECONDS)
             return False
+        self._count("apart")
+        self._move_seconds = _MOVE_SECONDS
         if len(self._waiting) >= _MOST_WAITING:
             self._waiting.popleft()
         self._waiting.append((now, decision_id, read))
@@ -109,5 +119,5 @@ class Copies(Generic[E]):
             for identifier, estimated in needed.items():
                 entry = due[identifier]()
                 if not estimated or entry.outcome.usage.output_tokens is not None:
-                    self.taken += 1
+                    self._count("taken")
                     self._take(entry)

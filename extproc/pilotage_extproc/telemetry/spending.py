@@ -14,6 +14,11 @@ class Spending:
             "Settlements of limits, budgets: exact, estimated, failed_attempt, unsent, adopted, duplicate.",
             ("kind",),
         )
+        self.copies = Count(
+            "pilotage_ledger_copies",
+            "Second copies of access-log entries: apart from the first, together with it, taken for it.",
+            ("kind",),
+        )
         self.alerts = Count(
             "pilotage_budget_alerts",
             "Times that a budget passed one of its alertAt shares, once a period and party.",
@@ -24,7 +29,7 @@ class Spending:
 
     def instruments(self) -> list[Instrument]:
         """All of them."""
-        return [self.settlements, self.alerts, *self._readings]
+        return [self.settlements, self.copies, self.alerts, *self._readings]
 
     def watch(self, away: Callable[[], float], lost: Callable[[], float]) -> None:
         """Read at each scrape whether the store is away, and what was lost."""

@@ -1,6 +1,7 @@
 """Second copies of access-log entries: taken only where the first was lost."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 
@@ -32,8 +33,12 @@ class Books:
 class Receiver:
     def __init__(self):
         self.now, self.taken, self.books = 100.0, [], Books()
+        self.counted = []
         self.copies = Copies(
-            self.books, lambda entry: self.taken.append(entry.outcome.decision_id), self.clock
+            self.books,
+            lambda entry: self.taken.append(entry.outcome.decision_id),
+            self.clock,
+            count=self.counted.append,
         )
 
     def clock(self):
@@ -83,12 +88,30 @@ async def test_copies_wait_for_a_store_that_is_away(receiver):
     assert receiver.taken == ["lost"]
 
 
-async def test_a_stream_that_brings_what_this_process_has_seen_is_sent_elsewhere_now_and_then(receiver):
+async def test_a_stream_that_brings_what_this_process_has_seen_is_sent_elsewhere_soon_then_seldom(receiver):
     receiver.copies.first("a")
-    assert not receiver.second("a")
-    assert receiver.second("a"), "not at once again: there may be no other process"
-    receiver.now += 10
-    assert not receiver.second("a")
+    moved_at = []
+    for _ in range(2000):
+        if not receiver.second("a"):
+            moved_at.append(receiver.now - 100)
+        receiver.now += 0.01
+    waits = [after - before for before, after in pairwise(moved_at)]
+    assert moved_at[0] == 0
+    assert waits[:6] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.6], abs=0.011), (
+        "there may be no other process"
+    )
+    assert waits[-1] == pytest.approx(5, abs=0.011)
     assert receiver.second("b"), "the first entry of it went elsewhere"
+    receiver.now += 5
+    assert not receiver.second("a")
+    receiver.now += 0.06
+    assert not receiver.second("a"), "they have been apart meanwhile"
+
+
+async def test_copies_are_counted_by_where_their_first_entry_went(receiver):
+    receiver.books.states = {"lost": False}
+    receiver.copies.first("a")
+    for identifier in ("a", "b", "lost"):
+        receiver.second(identifier)
     await receiver.look()
-    assert receiver.books.asked == 1
+    assert receiver.counted == ["together", "apart", "apart", "taken"]

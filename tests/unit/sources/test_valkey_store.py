@@ -217,7 +217,7 @@ async def test_two_hundred_holds_looked_up_at_once_do_not_make_the_server_look_a
     assert picker.store.away == ""
 
 
-async def test_after_a_look_that_failed_requests_are_admitted_again_without_anything_to_settle(server, pickers):
+async def test_after_a_look_that_failed_requests_are_admitted_again_with_nothing_to_settle(server, pickers):
     picker = await pickers("a", timeout_seconds=0.2)
     server.freeze()
     with pytest.raises(StoreAway):

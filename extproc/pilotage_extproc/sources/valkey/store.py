@@ -148,7 +148,7 @@ class ValkeyStore:
                 if not self._epoch:
                     await self._rebuild()
                 while self._epoch:
-                    if self._link.why_away:  # a look at a hold failed, and nobody may be admitted until it answers
+                    if self._link.why_away:  # a look at a hold failed: nobody is admitted until it answers
                         self._saw_epoch(await self._link.get(self._keys.epoch))
                     await self._send()
                     if not self._unsettled and not self._link.waiting:
