@@ -16,10 +16,9 @@ from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.keywords import used_keywords
 from pilotage_api.load import SETTINGS_KEY, Loaded
 from pilotage_api.modelpool import ModelPool
-from pilotage_api.naming import NameRegistry, pool_key
+from pilotage_api.naming import NameRegistry
 from pilotage_api.objective_findings import find_falling_curves, find_unlabelled_gains
 from pilotage_api.policies import compile_policies
-from pilotage_api.precedence import policy_key
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.prompt_findings import find_unfound_features
 from pilotage_api.queue_findings import find_idle_queues
@@ -37,7 +36,7 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
 )
 from pilotage_api.tenant import Tenant
-from pilotage_api.tenants import compile_tenants, tenant_key
+from pilotage_api.tenants import compile_tenants
 from pilotage_api.transform_compile import used_transforms
 
 
@@ -81,19 +80,19 @@ def compile_resources(
 
     pools = sorted(
         (one for one in in_force.resources.values() if isinstance(one, ModelPool)),
-        key=lambda pool: (pool.metadata.created, pool_key(pool).key),
+        key=lambda pool: (pool.metadata.created, pool.resource_key.key),
     )
     policies = sorted(
         (one for one in in_force.resources.values() if isinstance(one, RoutePolicy)),
-        key=lambda policy: (policy.metadata.created, policy_key(policy).key),
+        key=lambda policy: (policy.metadata.created, policy.resource_key.key),
     )
     names = NameRegistry(pools, in_force.namespace_labels, in_force.held_names)
     in_force = replace(in_force, held_names=names.held)
     namespaces = frozenset(settings.namespaces)
     for pool in pools:
         _find_in_pool(pool, installed, find)
-        find_in_external(pool, pool_key(pool), settings, in_cluster=in_cluster, find=find)
-        find_in_labels(pool, pool_key(pool), find)
+        find_in_external(pool, pool.resource_key, settings, in_cluster=in_cluster, find=find)
+        find_in_labels(pool, pool.resource_key, find)
     served = _names_without_policy(names, namespaces, find)
     spending = Spending.of(settings.governance.store, pools)
     routes = compile_policies(
@@ -108,7 +107,7 @@ def compile_resources(
     )
     tenants = sorted(
         (one for one in in_force.resources.values() if isinstance(one, Tenant)),
-        key=lambda tenant: (tenant.metadata.created, tenant_key(tenant).key),
+        key=lambda tenant: (tenant.metadata.created, tenant.resource_key.key),
     )
     _find_in_settings(settings, pools, find)
     find_in_identity(settings.governance.identity, in_cluster=in_cluster, find=find)
@@ -120,16 +119,16 @@ def compile_resources(
     used = _used_pools(pools, names, settings, find)
     used_keys, obeyed = {pool.key for pool in used}, {route.policy for route in routes}
     asking: list[tuple[ResourceKey, BaseModel]] = [(SETTINGS_KEY, settings)]
-    asking += [(key, one.spec) for one in policies if (key := policy_key(one)).key in obeyed]
-    asking += [(key, one.spec) for one in pools if (key := pool_key(one)).key in used_keys]
-    asking += [(tenant_key(one), one.spec) for one in tenants]
+    asking += [(key, one.spec) for one in policies if (key := one.resource_key).key in obeyed]
+    asking += [(key, one.spec) for one in pools if (key := one.resource_key).key in used_keys]
+    asking += [(one.resource_key, one.spec) for one in tenants]
     find_under_gateway(settings.gateway, asking, find)
     snapshot = RoutingSnapshot(
         pools=used,
         names=served,
         routes=routes,
-        keywords=used_keywords(((policy_key(one), one.spec.keywords) for one in policies), routes),
-        transforms=used_transforms(((policy_key(one), one) for one in policies), routes),
+        keywords=used_keywords(((one.resource_key, one.spec.keywords) for one in policies), routes),
+        transforms=used_transforms(((one.resource_key, one) for one in policies), routes),
         tenants=compile_tenants(tenants, loaded, in_force, names, settings, find),
     ).sealed()
     find_breaches(snapshot, settings, find)
@@ -137,7 +136,7 @@ def compile_resources(
 
 
 def _find_in_pool(pool: ModelPool, installed: frozenset[str], find: Find) -> None:
-    key = pool_key(pool)
+    key = pool.resource_key
     if not pool.spec.endpoints and pool.spec.selector is None and pool.spec.external is None:
         message = "the pool has no endpoints: requests for its models are answered 503"
         fix = "list at least one address and port, or select pods"
@@ -191,7 +190,7 @@ def _used_pools(
     by_settings = set(_pools_of_settings(settings).values())
     used = []
     for pool in pools:
-        key = pool_key(pool)
+        key = pool.resource_key
         if names.sees(pool, settings.namespaces) or key.key in by_settings:
             used.append(_pool_snapshot(pool))
         else:
@@ -210,7 +209,7 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         name for model in spec.models for name in (model.upstream, *(one.name for one in model.adapters))
     ]
     return PoolSnapshot(
-        key=pool_key(pool).key,
+        key=pool.resource_key.key,
         engine=spec.engine if spec.external is None else Engine.OPENAI,
         endpoints=tuple(EndpointSnapshot(address=address, port=port) for address, port in places),
         selector={} if spec.selector is None else dict(sorted(spec.selector.match_labels.items())),
@@ -223,7 +222,7 @@ def _pool_snapshot(pool: ModelPool) -> PoolSnapshot:
         health=spec.health.snapshot(),
         model_facts=tuple(made for model in spec.models if (made := model.snapshot()).says_anything),
         labels=labels_of(pool),
-        external=None if spec.external is None else spec.external.snapshot(pool_key(pool).namespace),
+        external=None if spec.external is None else spec.external.snapshot(pool.resource_key.namespace),
         admission_queue_depth=None if spec.admission is None or not measured else spec.admission.queue_depth,
     )
 
@@ -239,8 +238,8 @@ def _pools_of_settings(settings: GatewaySettings) -> dict[str, str]:
 
 
 def _find_in_settings(settings: GatewaySettings, pools: list[ModelPool], find: Find) -> None:
-    known = {pool_key(pool).key for pool in pools}
-    external = {pool_key(pool).key for pool in pools if pool.spec.external is not None}
+    known = {pool.resource_key.key for pool in pools}
+    external = {pool.resource_key.key for pool in pools if pool.spec.external is not None}
     for path, pool in _pools_of_settings(settings).items():
         if pool not in known:
             message, fix = f"no pool {pool!r} exists", "name a ModelPool as namespace/name"

@@ -10,7 +10,6 @@ from pilotage_api.governance import BudgetLimit, Governance
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot
 from pilotage_api.guards_snapshot import GuardsSnapshot
 from pilotage_api.modelpool import ModelPool
-from pilotage_api.naming import pool_key
 from pilotage_api.snapshot import Binding, CandidateModel, RuleSnapshot
 from pilotage_api.store_settings import StoreSettings
 from pilotage_api.transform_snapshot import TransformSnapshot
@@ -32,9 +31,11 @@ class Spending:
     def of(cls, store: StoreSettings, pools: Iterable[ModelPool]) -> "Spending":
         """Of all pools there are."""
         pools = list(pools)
-        facts = {pool_key(pool).key: tuple(model.snapshot() for model in pool.spec.models) for pool in pools}
+        facts = {
+            pool.resource_key.key: tuple(model.snapshot() for model in pool.spec.models) for pool in pools
+        }
         unsalted = (pool for pool in pools if pool.spec.external is not None or pool.spec.engine != "vllm")
-        return cls(store, facts, frozenset(pool_key(pool).key for pool in unsalted))
+        return cls(store, facts, frozenset(pool.resource_key.key for pool in unsalted))
 
     def facts_of(self, binding: Binding) -> ModelSnapshot | None:
         """What is known of the model behind a name."""

@@ -1,6 +1,7 @@
 """`ModelPool`: model servers that serve the same models."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pilotage_api.address import ADDRESS_MESSAGE, ADDRESS_RULE, Address, address_problem
 from pilotage_api.external import External
 from pilotage_api.facts_snapshot import ModelSnapshot
-from pilotage_api.findings import shown
+from pilotage_api.findings import ResourceKey, shown
 from pilotage_api.model_facts import ModelFacts
 from pilotage_api.queueing import Admission
 from pilotage_api.resource import (
@@ -211,3 +212,8 @@ class ModelPool(BaseModel):
     metadata: ObjectMeta
     spec: ModelPoolSpec
     status: ModelPoolStatus | None = None
+
+    @cached_property
+    def resource_key(self) -> ResourceKey:
+        """Its identity."""
+        return ResourceKey("ModelPool", self.metadata.namespace, self.metadata.name)

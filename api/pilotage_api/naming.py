@@ -92,7 +92,7 @@ class NameRegistry:
         held = held or HeldNames()
         now = held.compilation + 1
         self._labels = labels
-        self._pools = {pool_key(pool): pool for pool in pools}
+        self._pools = {pool.resource_key: pool for pool in pools}
         self._claims: dict[str, list[Claim]] = {}
         since = {}
         for pool in pools:
@@ -172,7 +172,7 @@ class NameRegistry:
 
 def claims_of(pool: ModelPool) -> list[Claim]:
     """All names a pool claims, model names before aliases and adapters."""
-    key = pool_key(pool)
+    key = pool.resource_key
     models: list[Claim] = []
     others: list[Claim] = []
     for index, model in enumerate(pool.spec.models):
@@ -187,11 +187,6 @@ def claims_of(pool: ModelPool) -> list[Claim]:
             at = f"{path}.adapters[{position}].name"
             others.append(Claim(key, adapter.name, binding, adapter.name, model.name, at))
     return models + others
-
-
-def pool_key(pool: ModelPool) -> ResourceKey:
-    """The pool's identity."""
-    return ResourceKey("ModelPool", pool.metadata.namespace, pool.metadata.name)
 
 
 def admits(pool: ModelPool, namespace: str, labels: Mapping[str, Mapping[str, str]]) -> bool:

@@ -8,7 +8,7 @@ from pilotage_api.floor import find_outranked
 from pilotage_api.governance_rules import Governed, Spending, compile_governance
 from pilotage_api.guard_findings import compile_guards
 from pilotage_api.naming import EVERY_NAMESPACE, Meaning, NameRegistry
-from pilotage_api.precedence import WayIn, policy_key, takers, ways_in
+from pilotage_api.precedence import WayIn, takers, ways_in
 from pilotage_api.profile_findings import find_in_override, find_in_profile
 from pilotage_api.residency import kept
 from pilotage_api.routepolicy import Candidate, RoutePolicy
@@ -37,7 +37,7 @@ def compile_policies(
     ways = list(refusing)
     nameable = Names(names, _remembered(names))
     for policy in policies:
-        key = policy_key(policy)
+        key = policy.resource_key
         if EVERY_NAMESPACE in namespaces or key.namespace in namespaces:
             for one in unmatched(policy.spec.match):
                 find(Severity.WARNING, one.code, one.message, key, f"spec.match.{one.path}", one.fix)
@@ -61,7 +61,7 @@ def compile_policies(
 def _governed(
     policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], names: Names, spending: Spending, find: Find
 ) -> Governed:
-    key = policy_key(policy)
+    key = policy.resource_key
 
     def candidates(models: list[str], path: str) -> tuple[CandidateModel, ...]:
         given = [Candidate(model=model) for model in models]

@@ -30,11 +30,6 @@ class WayIn:
     route: PolicyRoute
 
 
-def policy_key(policy: RoutePolicy) -> ResourceKey:
-    """The policy's identity."""
-    return ResourceKey("RoutePolicy", policy.metadata.namespace, policy.metadata.name)
-
-
 def is_glob(model: str) -> bool:
     """Whether a model match is a pattern."""
     return "*" in model or "?" in model
@@ -46,7 +41,7 @@ def ways_in(policy: RoutePolicy, rules: tuple[RuleSnapshot, ...], governed: Gove
     Ranks order them totally: exact model before glob before none, then exact path before longer
     prefix, then more headers, then the older policy, then namespace/name, then how they are written.
     """
-    key = policy_key(policy)
+    key = policy.resource_key
     match = policy.spec.match
     headers = tuple(
         sorted(

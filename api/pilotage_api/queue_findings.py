@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from pilotage_api.findings import Find, Severity
 from pilotage_api.modelpool import ModelPool
-from pilotage_api.naming import pool_key
-from pilotage_api.precedence import policy_key
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.snapshot import Engine, PolicyRoute
 
@@ -21,14 +19,14 @@ def find_idle_queues(
         if pool.spec.external is not None or pool.spec.engine is Engine.OPENAI:
             message = "has no effect: these servers do not show their load, so they always have room"
             fix = "remove it, or set the engine that the servers run"
-            find(Severity.WARNING, "no-effect", message, pool_key(pool), "spec.admission", fix)
+            find(Severity.WARNING, "no-effect", message, pool.resource_key, "spec.admission", fix)
         else:
-            bounded.add(pool_key(pool).key)
+            bounded.add(pool.resource_key.key)
     used: dict[str, set[str]] = {}
     for route in routes:
         used.setdefault(route.policy, set()).update(route.pools)
     for policy in policies:
-        key = policy_key(policy)
+        key = policy.resource_key
         if policy.spec.queue is not None and key.key in used and not used[key.key] & bounded:
             message = "requests wait only while no server is ready: no pool of theirs has admission"
             fix = "set spec.admission.queueDepth in pools, or keep it for servers to come"

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pilotage_api.findings import Find, Severity
 from pilotage_api.guard_hosts import GuardHost, host_problem, residency_problem
 from pilotage_api.naming import EVERY_NAMESPACE
-from pilotage_api.precedence import policy_key
 from pilotage_api.remote_guard import RemoteGuard
 from pilotage_api.routepolicy import RoutePolicy
 from pilotage_api.settings import GatewaySettings
@@ -41,7 +40,7 @@ def _find_in_guard(
     wrong = host_problem(guard.url, known, in_cluster=in_cluster)
     if wrong:
         fix = "list the host in governance.content.guards of the gateway's settings"
-        find(Severity.ERROR, "host-not-allowed", f"{wrong}: {then}", policy_key(policy), f"{path}.url", fix)
+        find(Severity.ERROR, "host-not-allowed", f"{wrong}: {then}", policy.resource_key, f"{path}.url", fix)
         return
     for place, rule in enumerate(policy.spec.rules):
         wanted = {} if rule.require is None else rule.require.pool_labels
@@ -49,4 +48,4 @@ def _find_in_guard(
         if outside:
             message = f"{outside} (rules[{place}]): {then}"
             fix = "label the host in governance.content.guards, or ask a guard that has the labels"
-            find(severity, "guard-outside", message, policy_key(policy), f"{path}.url", fix)
+            find(severity, "guard-outside", message, policy.resource_key, f"{path}.url", fix)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -10,6 +11,7 @@ from pilotage_api.conditions.check import check
 from pilotage_api.conditions.problems import ConditionError
 from pilotage_api.credentials import is_credential
 from pilotage_api.fallback import Fallback
+from pilotage_api.findings import ResourceKey
 from pilotage_api.governance import Governance
 from pilotage_api.keywords import KeywordSet
 from pilotage_api.objective import Objective, OutputBudget, Stickiness
@@ -300,3 +302,8 @@ class RoutePolicy(BaseModel):
     metadata: ObjectMeta
     spec: RoutePolicySpec
     status: RoutePolicyStatus | None = None
+
+    @cached_property
+    def resource_key(self) -> ResourceKey:
+        """Its identity."""
+        return ResourceKey("RoutePolicy", self.metadata.namespace, self.metadata.name)

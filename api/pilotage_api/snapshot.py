@@ -291,7 +291,13 @@ class RoutingSnapshot(Part):
     tenants: tuple[TenantSnapshot, ...] = ()
     """Sorted by name; where there are none, any tenant that a key names is served."""
 
+    def content(self) -> bytes:
+        """What is published, and what `version` is the digest of.
+
+        What stands at its default is left out: a policy says little of all that it could say.
+        """
+        return self.model_copy(update={"version": ""}).model_dump_json(exclude_defaults=True).encode()
+
     def sealed(self) -> Self:
         """The same snapshot with `version` set to the first 16 hex digits of its content's SHA-256."""
-        content = self.model_copy(update={"version": ""}).model_dump_json().encode()
-        return self.model_copy(update={"version": hashlib.sha256(content).hexdigest()[:16]})
+        return self.model_copy(update={"version": hashlib.sha256(self.content()).hexdigest()[:16]})

@@ -1,10 +1,12 @@
 """`Tenant`: who uses the gateway, and what they may use."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from pilotage_api.findings import ResourceKey
 from pilotage_api.governance import BudgetLimit, RateLimit
 from pilotage_api.resource import (
     API_VERSION,
@@ -86,3 +88,8 @@ class Tenant(BaseModel):
     metadata: ObjectMeta
     spec: TenantSpec
     status: TenantStatus | None = None
+
+    @cached_property
+    def resource_key(self) -> ResourceKey:
+        """Its identity."""
+        return ResourceKey("Tenant", self.metadata.namespace, self.metadata.name)

@@ -13,11 +13,6 @@ from pilotage_api.tenant_snapshot import TenantSnapshot
 NEEDS_STORE = "a hard budget needs governance.store.valkey"
 
 
-def tenant_key(tenant: Tenant) -> ResourceKey:
-    """The tenant's identity."""
-    return ResourceKey("Tenant", tenant.metadata.namespace, tenant.metadata.name)
-
-
 def compile_tenants(
     tenants: list[Tenant],
     loaded: Loaded,
@@ -29,7 +24,7 @@ def compile_tenants(
     """The tenants of the gateway's namespaces; `tenants` come oldest first."""
     found: dict[str, TenantSnapshot] = {}
     for tenant in tenants:
-        key = tenant_key(tenant)
+        key = tenant.resource_key
         if not _obeyed(key, settings):
             obeyed = ", ".join(sorted(settings.namespaces))
             message = f"has no effect: this gateway obeys tenants of namespace {obeyed} only"

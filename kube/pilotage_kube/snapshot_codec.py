@@ -49,8 +49,7 @@ def encode(snapshot: RoutingSnapshot, shard_prefix: str, shard_bytes: int = SHAR
 
     Raises ValueError for a snapshot that is not sealed, SnapshotFault for one too large to publish.
     """
-    content = snapshot.model_copy(update={"version": ""}).model_dump_json().encode()
-    encoded = _encoded(content, FORMAT, shard_prefix, shard_bytes)
+    encoded = _encoded(snapshot.content(), FORMAT, shard_prefix, shard_bytes)
     if snapshot.version != encoded.manifest.version:
         raise ValueError("the snapshot is not sealed: publish what sealed() returns")
     return encoded

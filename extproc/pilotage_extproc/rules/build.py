@@ -41,6 +41,7 @@ from pilotage_extproc.scheduling.shaping import fallback_of, spread_of
 from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_kube.turns import Turns
 
+_DEFAULT_PROFILE: Final = ProfileSnapshot()
 _NOBODY: Final[Mapping[str, SpendingRules]] = MappingProxyType({})
 
 
@@ -358,7 +359,7 @@ class _Builder:
         """The policy's own profile, else that of the first pool with a candidate."""
         if own is None:
             pools = (self.pools.get(binding.pool) for bindings in tiers for binding in bindings)
-            own = next((pool.scheduling for pool in pools if pool is not None), ProfileSnapshot())
+            own = next((pool.scheduling for pool in pools if pool is not None), _DEFAULT_PROFILE)
         return self._profiles.profile(own)
 
 
