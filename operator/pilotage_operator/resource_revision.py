@@ -60,10 +60,8 @@ class Stored:
     resource_version: str
     status: Mapping[str, Any]
 
-    @property
-    def key(self) -> ResourceKey:
-        """The resource's identity."""
-        return self.form.key
+    key: ResourceKey
+    """The resource's identity: that of its form."""
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -94,6 +92,6 @@ def reads(resource: ResourceType) -> Decode[Stored]:
         spec = bytes(found.spec).decode()
         status = orjson.loads(bytes(found.status))
         form = Form(kind, meta.namespace, meta.name, meta.uid, meta.generation, meta.creationTimestamp, spec)
-        return Stored(form, meta.resourceVersion, status if isinstance(status, dict) else {})
+        return Stored(form, meta.resourceVersion, status if isinstance(status, dict) else {}, form.key)
 
     return read

@@ -32,6 +32,8 @@ class _Written:
     asked: Status
     answered: Status
     """What the API server made of it: a CRD of another version may lack a field."""
+    lost: bool
+    """Whether that is not what was asked."""
     at: float
     """When, by the clock."""
 
@@ -68,7 +70,8 @@ class StatusWriter:
         written = self._written.get(stored.key)
         if written is None or written.uid != stored.form.uid:
             return stored
-        if _older(stored.resource_version, written.after) or stored.status == written.answered:
+        unseen = _older(stored.resource_version, written.after)
+        if unseen or (written.lost and stored.status == written.answered):
             return replace(stored, status=written.asked)
         return stored
 
@@ -140,12 +143,9 @@ class StatusWriter:
             resource, stored.form.name, write.patch(), stored.form.namespace, subresource="status"
         )
         self.writes += 1
+        after, answered = str(answer["metadata"].get("resourceVersion", "")), answer.get("status") or {}
         self._written[write.key] = _Written(
-            stored.form.uid,
-            str(answer["metadata"].get("resourceVersion", "")),
-            write.status,
-            answer.get("status") or {},
-            self._clock(),
+            stored.form.uid, after, write.status, answered, answered != write.status, self._clock()
         )
         for told in write.events:
             # best effort: the status has said it already

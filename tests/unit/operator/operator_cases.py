@@ -57,7 +57,7 @@ def wrong(form: Form, generation: int = 2) -> Form:
 
 def stored(form: Form, status: Mapping[str, Any] | None = None) -> Stored:
     """As the API server holds it."""
-    return Stored(form, "1", status or {})
+    return Stored(form, "1", status or {}, form.key)
 
 
 def desired(*forms: Form, last_good: Mapping[ResourceKey, Form] | None = None) -> Desired:
