@@ -1,4 +1,4 @@
-"""Each client's API at a provider of each API, streamed and not, by the clients' own SDKs, turn after turn.
+"""Conversations of the clients' own SDKs that go to and fro between providers of every API, turn after turn.
 
 One whole gateway stands before four providers, which refuse what their own APIs would refuse.
 """
@@ -10,15 +10,10 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from certificates import Authority
-from faulty_providers import LOOPBACK
+from every_provider import DIALECTS, every_provider
 from limited_picks import GOOD
-from native_providers import CALLS, native
 from provider_answers import TEXT
-from provider_stub import ProviderStub
-from whole_gateway import WholeGateway
 
-DIALECTS = sorted(CALLS)
 HI = [{"role": "user", "content": "hi"}]
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 NAMES = ("look", "now")
@@ -28,23 +23,6 @@ CHAT_TOOLS = [
 ]
 MESSAGE_TOOLS = [{"name": name, "input_schema": SCHEMA} for name in NAMES]
 RESPONSE_TOOLS = [{"type": "function", "name": name, "parameters": SCHEMA, "strict": False} for name in NAMES]
-
-
-def pool(dialect: str, stub: ProviderStub) -> dict[str, Any]:
-    external = {
-        "host": "localhost",
-        "port": stub.port,
-        "dialect": dialect,
-        "tls": {"caBundle": stub.authority.certificate},
-        **({"apiVersion": "2025-01-01"} if dialect == "azure" else {}),
-    }
-    model = {"name": dialect, "upstreamName": f"up-{dialect}", "maxOutputTokens": 4096}
-    return {
-        "apiVersion": "pilotage.dev/v1alpha1",
-        "kind": "ModelPool",
-        "metadata": {"name": dialect},
-        "spec": {"external": external, "models": [{**model, "capabilities": ["tools", "reasoning"]}]},
-    }
 
 
 class Clients:
@@ -113,38 +91,10 @@ class Clients:
         await self.anthropic.close()
 
 
-def translated_paths(kind: str, dialect: str) -> list[str]:
-    """The path that the provider gets a translation under; none where the API is the client's own."""
-    own = {"chat": "completions", "messages": "messages", "responses": "responses"}[kind]
-    calls = CALLS[dialect]
-    return [] if any(call.endswith(own) for call in calls) else [calls[0]]
-
-
 @pytest.fixture
-async def stubs(tmp_path):
-    made = {dialect: ProviderStub(Authority(), hosts=("localhost",)) for dialect in DIALECTS}
-    for dialect, stub in made.items():
-        (tmp_path / dialect).mkdir()
-        await stub.start(tmp_path / dialect)
-    yield made
-    for stub in made.values():
-        await stub.stop()
-
-
-@pytest.fixture
-async def gateway(tmp_path, start_server, stubs):
-    server = await start_server(GOOD)
-    documents = [pool(dialect, stub) for dialect, stub in stubs.items()]
-    made = WholeGateway(tmp_path / "g", {"spare": [server]}, {}, documents=documents, **LOOPBACK)
-    await made.start()
-
-    def usable() -> bool:
-        counts = made.runtime.following.pool_counts()
-        return all(f"default/{one}" in counts and counts[f"default/{one}"].ready == 1 for one in DIALECTS)
-
-    await made.until(usable, 20)
-    yield made
-    await made.stop()
+async def gateway(tmp_path, start_server):
+    async with every_provider(tmp_path, await start_server(GOOD)) as made:
+        yield made
 
 
 @pytest.fixture
@@ -156,10 +106,9 @@ async def clients(gateway):
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("kind", ["chat", "messages", "responses"])
-async def test_a_conversation_goes_to_and_fro_between_providers_of_every_api(clients, stubs, kind, stream):
+async def test_a_conversation_goes_to_and_fro_between_providers_of_every_api(gateway, clients, kind, stream):
     ask = clients.of(kind)
-    for dialect, stub in stubs.items():
-        stub.otherwise = native(dialect, translated_paths(kind, dialect))
+    gateway.answer(kind)
     begun = {}
     for dialect in DIALECTS:
         text, begun[dialect] = await ask(dialect, HI, stream=stream)
@@ -171,41 +120,8 @@ async def test_a_conversation_goes_to_and_fro_between_providers_of_every_api(cli
         assert text == TEXT, (first, then, first)
 
 
-async def test_a_call_that_a_providers_api_does_not_have_is_a_typed_error_in_the_callers_api(clients, stubs):
-    calls: list[tuple[str, Callable[[str], Awaitable[Any]]]] = [
-        ("anthropic", lambda model: clients.openai.embeddings.create(model=model, input="x")),
-        ("anthropic", lambda model: clients.openai.completions.create(model=model, prompt="x")),
-    ]
-    for dialect, call in calls:
-        with pytest.raises(openai.APIStatusError) as refused:
-            await call(dialect)
-        assert (refused.value.status_code, refused.value.code) == (503, "no_endpoints")
-    for dialect in ("openai", "openai-chat", "azure"):
-        with pytest.raises(anthropic.APIStatusError) as told:
-            await clients.anthropic.messages.count_tokens(model=dialect, messages=HI)
-        assert told.value.status_code == 503
-        assert told.value.body["type"] == "error"
-    assert all(stub.received == [] for stub in stubs.values())
-
-
-async def test_what_cannot_be_said_in_a_providers_api_is_a_typed_error_that_names_the_field(clients, stubs):
-    for dialect in ("anthropic", "openai-chat"):
-        with pytest.raises(openai.BadRequestError) as refused:
-            await clients.openai.responses.create(model=dialect, input="x", store=True)
-        assert (refused.value.param, refused.value.code) == ("store", "not_translatable")
-    with pytest.raises(openai.BadRequestError) as refused:
-        await clients.openai.chat.completions.create(model="anthropic", messages=HI, n=2)
-    assert (refused.value.param, refused.value.code) == ("n", "not_translatable")
-    for dialect in ("openai", "openai-chat", "azure"):
-        with pytest.raises(anthropic.BadRequestError, match="container"):
-            await clients.anthropic.messages.create(
-                model=dialect, max_tokens=5, messages=HI, extra_body={"container": "c"}
-            )
-    assert all(stub.received == [] for stub in stubs.values())
-
-
-async def test_the_explanation_tells_which_call_a_provider_got(gateway, clients, stubs):
-    stubs["anthropic"].otherwise = native("anthropic", ["/v1/messages"])
+async def test_the_explanation_tells_which_call_a_provider_got(gateway, clients):
+    gateway.answer("chat")
     await clients.chat("anthropic", HI, stream=False)
     [attempt] = (await gateway.explained())["attempts"]
     assert (attempt["translatedTo"], attempt["result"]) == ("messages", "served")
