@@ -72,6 +72,9 @@ local function translated(status, text, encoder, wanted)
   if not take_whole(to, answer) then
     return 502, encoder.error(defect("The provider's answer is of another kind."))
   end
+  if to.failure then
+    return to.failure.status, encoder.error(to.failure)
+  end
   if wanted.stream then
     return status, concat(pieces), true
   end

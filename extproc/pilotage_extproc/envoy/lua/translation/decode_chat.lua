@@ -3,6 +3,7 @@
 local REASONS = {
   stop = "stop",
   length = "length",
+  model_length = "length", -- Mistral's
   tool_calls = "tools",
   function_call = "tools",
   content_filter = "refusal",
@@ -64,12 +65,26 @@ local function go_on(state, ended)
   end
 end
 
+-- Some servers give every call the same index, or none: an id that is new is another call.
+local function is_another(call, piece)
+  local id = text_of(piece.id)
+  return not call or (id and call.id and call.id ~= id)
+end
+
+-- Arguments are text; some servers write the object itself.
+local function arguments_of(wanted)
+  if object_of(wanted.arguments) then
+    return wanted[INPUT_TEXT]
+  end
+  return text_of(wanted.arguments)
+end
+
 local function take_calls(state, given)
   for position, piece in ipairs(given) do
     piece = object_of(piece) or {}
     local number = count_of(piece.index) or position - 1
     local call = state.by_index[number]
-    if not call then
+    if is_another(call, piece) then
       grow_by(state, PART_BYTES)
       call = { pieces = {}, passed = 0 }
       state.by_index[number] = call
@@ -84,14 +99,32 @@ local function take_calls(state, given)
       call.name = name_of(wanted.name)
       grow_by(state, #call.name)
     end
-    if text_of(wanted.arguments) then
-      grow_by(state, #wanted.arguments)
-      call.pieces[#call.pieces + 1] = wanted.arguments
+    local arguments = arguments_of(wanted)
+    if arguments then
+      grow_by(state, #arguments)
+      call.pieces[#call.pieces + 1] = arguments
     end
     state.going = state.going or 1
   end
   if state.going then
     go_on(state, false)
+  end
+end
+
+-- Content is text; some servers write it as parts, of text and of thinking.
+local function take_parts(to, parts)
+  for _, part in ipairs(parts) do
+    part = object_of(part) or {}
+    if part.type == "thinking" then
+      for _, thought in ipairs(list_of(part.thinking)) do
+        thought = object_of(thought) or {}
+        if text_of(thought.text) then
+          to.thinking(thought.text)
+        end
+      end
+    elseif text_of(part.text) then
+      to.text(part.text)
+    end
   end
 end
 
@@ -103,6 +136,8 @@ local function take_message(state, message)
   end
   if text_of(message.content) then
     to.text(message.content)
+  else
+    take_parts(to, list_of(message.content))
   end
   if text_of(message.refusal) then
     to.refusal(message.refusal)
@@ -116,10 +151,16 @@ end
 local function take_choice(state, choice, message)
   take_message(state, object_of(message) or {})
   if text_of(choice.finish_reason) then
+    if choice.finish_reason == "error" then
+      state.to.fail(defect("The provider ended its answer with an error."))
+      return
+    end
     if state.going then
       go_on(state, true)
     end
-    state.to.stop(REASONS[choice.finish_reason] or "stop")
+    local reason = REASONS[choice.finish_reason] or "stop"
+    -- a call that the client asked for by name ends with "stop"; clients of other APIs run what ends with "tools"
+    state.to.stop(reason == "stop" and state.going and "tools" or reason)
   end
 end
 
@@ -159,7 +200,9 @@ local function take_whole(to, answer)
   prepared(state)
   to.start(name_of(answer.id), name_of(answer.model))
   take_choice(state, choice, choice.message)
-  to.usage(usage_of(answer.usage))
-  to.done()
+  if not to.finished then
+    to.usage(usage_of(answer.usage))
+    to.done()
+  end
   return true
 end

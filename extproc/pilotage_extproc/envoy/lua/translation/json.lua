@@ -8,7 +8,7 @@ local QUOTE, BACKSLASH, COMMA, COLON, CLOSE_BRACKET, CLOSE_BRACE = 34, 92, 44, 5
 local OPEN_BRACKET, OPEN_BRACE = 91, 123
 local null = {} -- stands for JSON's, which is no absence in a list
 local ARRAY = {} -- metatable of lists
-local INPUT_TEXT = {} -- key of an object: how its member `input` was written
+local INPUT_TEXT = {} -- key of an object: how its member `input` or `arguments`, of a call, was written
 
 local UNESCAPED =
   { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
@@ -118,7 +118,7 @@ local function read_object(text, at, depth)
     end
     local from = find(text, "%S", at + 1)
     object[key], at = read_value(text, from, depth + 1)
-    if key == "input" then
+    if key == "input" or key == "arguments" then
       object[INPUT_TEXT] = sub(text, from, at - 1)
     end
     at = find(text, "%S", at)
