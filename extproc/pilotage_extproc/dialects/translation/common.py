@@ -38,6 +38,8 @@ class Image:
     data: str = ""
     detail: str | None = None
     cache: CacheMark | None = None
+    path: str = ""
+    """Where it stands in the request, for refusals."""
 
 
 @dataclass(slots=True, frozen=True)

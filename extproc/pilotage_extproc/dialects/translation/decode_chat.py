@@ -146,7 +146,8 @@ def _thinking(value: Any, path: str) -> list[Thinking]:
             thoughts.append(Thinking(redacted=text(block.get("data"), f"{at}.data")))
         else:
             said = text(block.get("thinking"), f"{at}.thinking")
-            thoughts.append(Thinking(said, text(block.get("signature"), f"{at}.signature")))
+            signature = optional_text(block.get("signature"), f"{at}.signature") or ""
+            thoughts.append(Thinking(said, signature))
     return thoughts
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
+from pilotage_extproc.dialects.translation.call_ids import for_chat
 from pilotage_extproc.dialects.translation.common import (
     Choosing,
     CommonRequest,
@@ -24,6 +25,8 @@ from pilotage_extproc.dialects.translation.reading import Reading
 
 _LONGEST_USER: Final = 64
 """Characters: OpenAI refuses longer ones."""
+_FAILED: Final = "error"
+"""The result of a call that failed and says nothing of it: this API has no other place for that."""
 _EFFORT_BY_BUDGET: Final = ((4096, "low"), (16384, "medium"))
 """Anthropic's budgets of thinking, in tokens, as words; a larger one is `high`."""
 
@@ -63,7 +66,7 @@ def _messages(turns: Iterable[Turn], reading: Reading) -> list[dict[str, Any]]:
         if turn.role is Role.SYSTEM:
             messages.append({"role": "system", "content": _content(turn.parts)})
         elif turn.role is Role.ASSISTANT:
-            said = _assistant(turn.parts)
+            said = _assistant(turn.parts, reading)
             if said is not None:
                 messages.append(said)
         else:
@@ -71,7 +74,7 @@ def _messages(turns: Iterable[Turn], reading: Reading) -> list[dict[str, Any]]:
     return messages
 
 
-def _assistant(parts: tuple[Part, ...]) -> dict[str, Any] | None:
+def _assistant(parts: tuple[Part, ...], reading: Reading) -> dict[str, Any] | None:
     """One message, or None of a turn that only thought."""
     message: dict[str, Any] = {"role": "assistant"}
     texts = [part for part in parts if isinstance(part, Text | Image | File)]
@@ -79,11 +82,13 @@ def _assistant(parts: tuple[Part, ...]) -> dict[str, Any] | None:
     if texts:
         message["content"] = _content(texts)
     if calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in calls
-        ]
+        message["tool_calls"] = [_call(call, reading) for call in calls]
     return message if texts or calls else None
+
+
+def _call(call: ToolCall, reading: Reading) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": for_chat(call.id, reading), "type": "function", "function": function}
 
 
 def _user_messages(turn: Turn, reading: Reading) -> list[dict[str, Any]]:
@@ -100,8 +105,8 @@ def _user_messages(turn: Turn, reading: Reading) -> list[dict[str, Any]]:
         if others:
             reading.note(f"{part.path}.content", "images and PDFs moved to a message behind the results")
             moved += [Text(f"Of the result of {part.call}:"), *others]
-        content = _content(texts) if texts else ""
-        messages.append({"role": "tool", "tool_call_id": part.call, "content": content})
+        content = _content(texts) if texts else _FAILED if part.failed and not others else ""
+        messages.append({"role": "tool", "tool_call_id": for_chat(part.call, reading), "content": content})
     if moved or rest:
         messages.append({"role": "user", "content": _content([*moved, *rest])})
     return messages

@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from pilotage_extproc.dialects.translation.call_ids import for_messages
 from pilotage_extproc.dialects.translation.common import (
     CacheMark,
     Choosing,
@@ -30,6 +31,8 @@ _CHOICES = {
     Choosing.REQUIRED: "any",
     Choosing.NAMED: "tool",
 }
+_JPEG = "image/jpeg"
+_IMAGES = frozenset({_JPEG, "image/png", "image/gif", "image/webp"})
 
 
 def encode_messages(request: CommonRequest, facts: ModelFacts, reading: Reading) -> dict[str, Any]:
@@ -54,7 +57,7 @@ def encode_messages(request: CommonRequest, facts: ModelFacts, reading: Reading)
         "temperature": temperature,
         "top_p": request.top_p,
         "top_k": request.top_k,
-        "stop_sequences": list(request.stop) or None,
+        "stop_sequences": _stops(request.stop),
         "output_config": _output(request, facts, reading) or None,
         "thinking": {"type": "disabled"} if _wants_no_thinking(request.reasoning, facts) else None,
         "metadata": {"user_id": request.user} if request.user else None,
@@ -82,6 +85,12 @@ def _max_tokens(request: CommonRequest, facts: ModelFacts, reading: Reading) -> 
     return asked
 
 
+def _stops(stops: tuple[str, ...]) -> list[str] | None:
+    if any(not stop.strip() for stop in stops):
+        raise untranslatable("stop", "each must have a character that is not blank there")
+    return list(stops) or None
+
+
 def _conversation(
     turns: list[Turn], reading: Reading
 ) -> tuple[str | list[dict[str, Any]], list[dict[str, Any]]]:
@@ -89,32 +98,52 @@ def _conversation(
     system: list[Part] = []
     merged: list[tuple[Role, list[Part]]] = []
     for turn in turns:
+        parts = _taken(turn, reading)
+        if not parts:
+            continue
         if turn.role is Role.SYSTEM:
             if merged:
                 reading.note(turn.path, "moved to the system prompt")
-            system += turn.parts
+            system += parts
         elif merged and merged[-1][0] is turn.role:
-            merged[-1][1].extend(turn.parts)
+            merged[-1][1].extend(parts)
         else:
-            merged.append((turn.role, [*turn.parts]))
+            merged.append((turn.role, parts))
     if not merged:
         message = "There is no message beside the system prompt."
         raise RequestRefused(Refusal.MISSING_PROMPT, message, param="messages")
-    messages = [{"role": role.value, "content": _content(parts)} for role, parts in merged]
+    messages = [{"role": role.value, "content": _content(parts, reading)} for role, parts in merged]
     if len(system) == 1 and isinstance(system[0], Text) and system[0].cache is None:
         return system[0].text, messages
-    return [_part(part) for part in system], messages
+    return [_part(part, reading) for part in system], messages
 
 
-def _content(parts: list[Part]) -> str | list[dict[str, Any]]:
+def _taken(turn: Turn, reading: Reading) -> list[Part]:
+    """Its parts without those that are refused there: blank text, thinking without a signature."""
+    parts: list[Part] = []
+    for part in turn.parts:
+        if _is_blank(part):
+            reading.note(turn.path, "blank text left out")
+        elif isinstance(part, Thinking) and part.redacted is None and not part.signature:
+            reading.note(turn.path, "thinking without a signature left out")
+        else:
+            parts.append(part)
+    return parts
+
+
+def _is_blank(part: Part) -> bool:
+    return isinstance(part, Text) and not part.text.strip()
+
+
+def _content(parts: list[Part], reading: Reading) -> str | list[dict[str, Any]]:
     if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].cache is None:
         return parts[0].text
     results = [part for part in parts if isinstance(part, ToolResult)]
     others = [part for part in parts if not isinstance(part, ToolResult)]
-    return [_part(part) for part in (*results, *others)]
+    return [_part(part, reading) for part in (*results, *others)]
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: Part, reading: Reading) -> dict[str, Any]:
     if isinstance(part, Text):
         return _marked({"type": "text", "text": part.text}, part.cache)
     if isinstance(part, Image | File):
@@ -124,16 +153,18 @@ def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, ToolCall):
         # as the client wrote it: key order and numbers stay
         given = orjson.Fragment(part.arguments)
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": given}
-    return _result(part)
+        call = for_messages(part.id, reading)
+        return {"type": "tool_use", "id": call, "name": part.name, "input": given}
+    return _result(part, reading)
 
 
 def _image(part: Image) -> dict[str, Any]:
-    source = (
-        {"type": "url", "url": part.url}
-        if part.url is not None
-        else {"type": "base64", "media_type": part.media_type, "data": part.data}
-    )
+    if part.url is not None:
+        return _marked({"type": "image", "source": {"type": "url", "url": part.url}}, part.cache)
+    media_type = _JPEG if part.media_type == "image/jpg" else part.media_type
+    if media_type not in _IMAGES:
+        raise untranslatable(part.path, "images are JPEG, PNG, GIF or WebP there")
+    source = {"type": "base64", "media_type": media_type, "data": part.data}
     return _marked({"type": "image", "source": source}, part.cache)
 
 
@@ -151,12 +182,12 @@ def _thinking(part: Thinking) -> dict[str, Any]:
     return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
-def _result(part: ToolResult) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": part.call}
+def _result(part: ToolResult, reading: Reading) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": for_messages(part.call, reading)}
     if len(part.parts) == 1 and isinstance(part.parts[0], Text):
         block["content"] = part.parts[0].text
     elif part.parts:
-        block["content"] = [_part(one) for one in part.parts]
+        block["content"] = [_part(one, reading) for one in part.parts if not _is_blank(one)]
     if part.failed:
         block["is_error"] = True
     return _marked(block, part.cache)

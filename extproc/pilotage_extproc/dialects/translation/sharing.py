@@ -85,7 +85,8 @@ def plain_text(value: str, cache: CacheMark | None = None) -> tuple[Text, ...]:
 def image_at(url: str, path: str, detail: str | None = None, cache: CacheMark | None = None) -> Image:
     """The image of a `data:` or `http(s):` address."""
     if found := _DATA_URL.match(url, 0, _LONGEST_MEDIA_TYPE):
-        return Image(media_type=found[1].lower(), data=url[found.end() :], detail=detail, cache=cache)
+        data = url[found.end() :]
+        return Image(media_type=found[1].lower(), data=data, detail=detail, cache=cache, path=path)
     if url.startswith(("http://", "https://")):
         return Image(url=url, detail=detail, cache=cache)
     raise wrong(path, "must be a base64 `data:` address or an `http(s):` one")
