@@ -70,6 +70,9 @@ def custom_resource_definitions() -> list[dict[str, Any]]:
             "ptenant",
             TenantStatus,
             _Column("Models", ".status.models"),
+            _Column("Spent", ".status.spent"),
+            _Column("Held", ".status.held"),
+            _Column("Resets", ".status.resets"),
         ),
     ]
 

@@ -84,8 +84,43 @@ class RoutePolicyStatus(ResourceStatus):
     """Where its requests go, to be read: model names, cut short."""
 
 
+class BudgetStatus(_Reported):
+    """What a tenant, or a party of it, has of one budget."""
+
+    per: str = Field(max_length=16)
+    """What is counted by itself, as in the budget."""
+    party: str | None = Field(default=None, max_length=512)
+    """The team, key or model that is counted; absent where it is the tenant."""
+    period: str = Field(max_length=16)
+    """As in the budget."""
+    time_zone: str = Field(max_length=64)
+    """As in the budget."""
+    mode: str = Field(max_length=16)
+    """As in the budget."""
+    usd: str = Field(max_length=32)
+    """The budget, US dollars."""
+    spent: str = Field(max_length=32)
+    """US dollars that the ledger shows in this period: settled and estimated."""
+    held: str = Field(max_length=32)
+    """US dollars that requests under way may still cost; `0` of a soft budget."""
+    remaining: str = Field(max_length=32)
+    """What is neither spent nor held."""
+    resets: str = Field(max_length=32)
+    """When the period ends, UTC: `2026-12-01T00:00:00Z`."""
+
+
 class TenantStatus(ResourceStatus):
     """What a controller found of a tenant."""
 
     models: str | None = Field(default=None, max_length=256)
     """What it may ask for, to be read: model names, cut short."""
+    spent: str | None = Field(default=None, max_length=80)
+    """To be read: US dollars spent of the budget that is nearest to its bound, `412.5/500`."""
+    held: str | None = Field(default=None, max_length=32)
+    """To be read: US dollars that requests under way hold of that budget."""
+    resets: str | None = Field(default=None, max_length=32)
+    """To be read: when that budget is full again, UTC."""
+    budgets: list[BudgetStatus] = Field(default=[], max_length=32)
+    """Its budgets as pickers report them, nearest to their bound first; those of users are not shown."""
+    budgets_left_out: int | None = Field(default=None, ge=0)
+    """How many more there are."""

@@ -27,7 +27,8 @@ async def test_a_tenant_is_published_and_says_so(operators):
     assert (seen.name, seen.models, seen.teams) == ("acme", ("auto", "small"), ("search",))
     assert seen.governance.limits[0].requests == 10
     told = operators.plane.kubectl("get", "tenants", "-n", operators.namespace).splitlines()
-    assert told[0].split() == ["NAME", "MODELS", "ACCEPTED", "RESOLVED", "PROGRAMMED", "REASON", "AGE"]
+    columns = "NAME MODELS SPENT HELD RESETS ACCEPTED RESOLVED PROGRAMMED REASON AGE"
+    assert told[0].split() == columns.split()
     # it has an effect only where the gateway asks who its clients are
     assert "asks who its clients are" not in condition(found, "Accepted")["message"]
 

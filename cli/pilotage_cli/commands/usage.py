@@ -10,9 +10,9 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from pilotage_api.money import dollars_text
 from pilotage_cli.failure import CommandError
 from pilotage_cli.output import Output
-from pilotage_extproc.accounting.money import dollars_text
 from pilotage_extproc.sources.journal import ESTIMATED, UsageLine, read_journals
 
 GROUPS: Final = ("tenant", "team", "key", "user", "policy", "model", "upstream_model")

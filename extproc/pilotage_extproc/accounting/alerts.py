@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Final
 
-from pilotage_extproc.accounting.money import dollars_text
+from pilotage_api.money import dollars_text
 from pilotage_extproc.accounting.store import Booked
 
 log = logging.getLogger(__name__)

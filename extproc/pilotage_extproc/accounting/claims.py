@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
-from pilotage_extproc.accounting.periods import Period
+from pilotage_api.periods import Period
 
 SLOTS: Final = 100
 """Parts of a window: what was used leaves it by the slot. Counted are the slot of now and the hundred before,

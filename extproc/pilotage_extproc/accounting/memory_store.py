@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.budget import Budget
 from pilotage_extproc.accounting.claims import (
     SLOTS,
@@ -20,7 +21,6 @@ from pilotage_extproc.accounting.claims import (
     bounds_fit,
 )
 from pilotage_extproc.accounting.note import SettlingNote
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.store import Booked, StoreAway, untold
 from pilotage_extproc.accounting.window import Window
 from pilotage_extproc.domain.clock import Clock

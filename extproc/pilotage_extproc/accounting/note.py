@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.claims import (
     Amount,
     BudgetClaim,
@@ -12,7 +13,6 @@ from pilotage_extproc.accounting.claims import (
     Hold,
     WindowClaim,
 )
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.price import Price, Rates
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot, Per, RateLimitSnapshot
+from pilotage_api.money import nano_dollars
+from pilotage_api.periods import Calendar, PeriodLength
 from pilotage_extproc.accounting.accounts import account, budget_name, limit_name, party
 from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Claim, ConcurrentClaim, WindowClaim
-from pilotage_extproc.accounting.money import nano_dollars
-from pilotage_extproc.accounting.periods import Calendar, PeriodLength
 from pilotage_extproc.domain.identity import Identity
 
 

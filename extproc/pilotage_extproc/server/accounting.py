@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from pilotage_api.periods import Period
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.alerts import Alerts
 from pilotage_extproc.accounting.books import LEASE_MARGIN_SECONDS, Books
 from pilotage_extproc.accounting.memory_store import MemoryStore
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.prices import PriceBook
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.domain.clock import Clock

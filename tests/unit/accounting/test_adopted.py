@@ -2,10 +2,10 @@
 
 import pytest
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import BudgetClaim, Hold
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.price import Price, Rates
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage

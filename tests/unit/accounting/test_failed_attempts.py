@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import (
     Admission,
@@ -15,7 +16,6 @@ from pilotage_extproc.accounting.claims import (
 )
 from pilotage_extproc.accounting.memory_store import MemoryStore
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.price import Price, Rates
 from pilotage_extproc.domain.clock import ManualClock
 from pilotage_extproc.domain.failed_attempt import UNREACHABLE, FailedAttempt

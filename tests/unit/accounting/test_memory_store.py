@@ -4,6 +4,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.claims import (
     Admission,
     BudgetClaim,
@@ -14,7 +15,6 @@ from pilotage_extproc.accounting.claims import (
     Settlement,
 )
 from pilotage_extproc.accounting.memory_store import REMEMBERED_SECONDS, MemoryStore
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.domain.clock import ManualClock
 
 TODAY = Period(0, 86_400)

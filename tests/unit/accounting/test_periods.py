@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotage_extproc.accounting.periods import Calendar, PeriodLength
+from pilotage_api.periods import Calendar, PeriodLength
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia"]
 moments = st.integers(1_300_000_000, 2_000_000_000).map(lambda at: datetime.fromtimestamp(at, UTC))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage_api.model_facts import PriceTier, Pricing
-from pilotage_extproc.accounting.money import dollars_text, nano_dollars
+from pilotage_api.money import dollars_text, nano_dollars
 from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.domain.outcome import TokenUsage
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot, Per, RateLimitSnapshot
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.alerts import Alerts
 from pilotage_extproc.accounting.answers import refusal
 from pilotage_extproc.accounting.claims import (
@@ -21,7 +22,6 @@ from pilotage_extproc.accounting.claims import (
     WindowClaim,
 )
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.price import Price, Rates
 from pilotage_extproc.accounting.rules import Expected, SpendingRules
 from pilotage_extproc.accounting.store import Booked

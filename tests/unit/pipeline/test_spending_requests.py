@@ -7,9 +7,9 @@ import pytest
 
 from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
+from pilotage_api.money import nano_dollars
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.answers import RATE_LIMIT_HEADERS
-from pilotage_extproc.accounting.money import nano_dollars
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.domain.identity import ANONYMOUS, Identity

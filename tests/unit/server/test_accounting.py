@@ -5,10 +5,10 @@ import contextlib
 
 import pytest
 
+from pilotage_api.periods import Calendar, PeriodLength
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.claims import BudgetClaim, Granted, Hold
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.periods import Calendar, PeriodLength
 from pilotage_extproc.accounting.price import Price, Rates
 from pilotage_extproc.domain.clock import ManualClock
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage

@@ -8,9 +8,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.claims import BudgetClaim, Hold
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.used import Used
 from pilotage_extproc.domain.outcome import TokenUsage
 from pilotage_extproc.sources.journal import ESTIMATED, SETTLED, JournalWriter, read_journals

@@ -12,6 +12,7 @@ from redis.asyncio import Connection
 from valkey_rig import Picker, money, today, until
 from valkey_server import ValkeyServer
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.claims import (
     Admission,
     Amount,
@@ -21,7 +22,6 @@ from pilotage_extproc.accounting.claims import (
     Refused,
     WindowClaim,
 )
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.sources.valkey.scripts import ADMIT, Booked, packed
 

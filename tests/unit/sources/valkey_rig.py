@@ -5,8 +5,8 @@ import time
 
 from valkey_server import ValkeyServer
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.claims import Admission, BudgetClaim, Granted, Hold, Settlement
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.sources.valkey.store import ValkeyStore
 
 
