@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
-from typing import Any
+import time
+from typing import Any, NoReturn
 
 from pilotage_api.settings import GatewaySettings
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import Time
 from pilotage_kube.connection import Connection
-from pilotage_kube.informer import InformerOptions
+from pilotage_kube.figures_report import FIGURES_LABEL, FiguresReport, read_figures
+from pilotage_kube.informer import Informer, InformerOptions
 from pilotage_kube.replica_watch import ReplicaWatch
+from pilotage_kube.resource import LEASES
 from pilotage_kube.snapshot_publisher import SnapshotPublisher
 from pilotage_operator.event_writer import EventWriter
 from pilotage_operator.kopf_wake import KopfWake
@@ -20,6 +23,7 @@ from pilotage_operator.resource_revision import Stored
 from pilotage_operator.resource_view import ResourceView
 from pilotage_operator.revision_store import RevisionStore
 from pilotage_operator.status_writer import StatusWriter
+from pilotage_operator.tenant_figures import EVERY_SECONDS, FiguresView
 from pilotage_operator.writer_view import WriterView
 
 log = logging.getLogger(__name__)
@@ -45,10 +49,21 @@ class Leader:
         kubernetes = settings.kubernetes
         namespaces = settings.watched_namespaces
         self._metrics = metrics
+        self._clock = clock
         self._kopf: KopfWake | None = None
         self.view = ResourceView(client, namespaces, self._changed, clock=clock, options=informers)
         self.replicas = ReplicaWatch(
             client, self._reported, namespace=namespace, group=kubernetes.replica_group, clock=clock
+        )
+        self._figures_changed = asyncio.Event()
+        self.figures = Informer(
+            client,
+            LEASES,
+            read_figures,
+            namespace=namespace,
+            labels=f"{FIGURES_LABEL}={kubernetes.replica_group}",
+            on_change=lambda _: self._figures_changed.set(),
+            clock=clock,
         )
         self.events = EventWriter(client, instance=instance, clock=clock)
         self.writer = StatusWriter(client, events=self.events, on_trouble=self._again, clock=clock)
@@ -68,6 +83,13 @@ class Leader:
             store=RevisionStore(client, namespace=namespace, name=kubernetes.snapshot_name, owner=owner),
             writer=self.writer,
             other_writers=self.other_writers,
+            figures=FiguresView(
+                self._figures_said,
+                self._alive,
+                gateway=gateway,
+                clock=clock,
+                wall_clock=time.time,
+            ),
             metrics=metrics,
             clock=clock,
         )
@@ -86,6 +108,8 @@ class Leader:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.view.run(), name="view of resources")
             tasks.create_task(self.replicas.run(), name="view of pickers")
+            tasks.create_task(self.figures.run(), name="view of tenants' figures")
+            tasks.create_task(self._follow_figures(), name="follow tenants' figures")
             tasks.create_task(self.writer.run(), name="statuses")
             if self._kopf is not None:
                 tasks.create_task(self._kopf.run(), name="kopf")
@@ -106,6 +130,20 @@ class Leader:
     def _reported(self) -> None:
         self._picker_events.wake()
         self._wake("picker")
+
+    def _figures_said(self) -> tuple[FiguresReport, ...]:
+        return tuple(self.figures.store.values())
+
+    def _alive(self) -> frozenset[str]:
+        return frozenset(one.replica for one in self.replicas.live())
+
+    async def _follow_figures(self) -> NoReturn:
+        """Look at news of what was spent now and then: they come all the time."""
+        while True:
+            await self._figures_changed.wait()
+            self._figures_changed.clear()
+            self._wake("figures")
+            await self._clock.sleep(EVERY_SECONDS)
 
     def _again(self) -> None:
         self._wake("retry")

@@ -36,6 +36,8 @@ class Observed:
     now: datetime = OLDEST
     silent: frozenset[ResourceKey] = frozenset()
     """Resources whose status is of a gateway that is gone, or does not look at them any more."""
+    spending: Mapping[ResourceKey, Mapping[str, Any]] = field(default_factory=dict)
+    """By tenant, fields of its status that say what was spent."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -119,7 +121,10 @@ def _status_write(
     old = _conditions(stored.status)
     generation = stored.form.generation
     ours = stored.status.get("gateway") == gateway and says.reason not in UNUSED_REASONS
-    columns = _columns(key, stored, observed.pickers, keep_counts=ours)
+    columns = {
+        **_columns(key, stored, observed.pickers, keep_counts=ours),
+        **observed.spending.get(key, {}),
+    }
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "gateway": gateway,

@@ -26,6 +26,7 @@ from pilotage_operator.resource_revision import Form
 from pilotage_operator.resource_view import ResourceView
 from pilotage_operator.revision_store import RevisionStore
 from pilotage_operator.status_writer import StatusWriter
+from pilotage_operator.tenant_figures import FiguresView
 from pilotage_operator.writer_view import WriterView
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Reconciler:
         store: RevisionStore,
         writer: StatusWriter,
         other_writers: WriterView,
+        figures: FiguresView,
         metrics: Metrics,
         clock: Time,
     ) -> None:
@@ -78,6 +80,7 @@ class Reconciler:
         self._store = store
         self._writer = writer
         self._other_writers = other_writers
+        self._figures = figures
         self._metrics = metrics
         self._clock = clock
         self._compiler = Compiler(settings)
@@ -241,7 +244,7 @@ class Reconciler:
         return desired
 
     async def _plan(self, desired: Desired, pickers: Pickers) -> tuple[Plan, float | None]:
-        """What to write, and in how many seconds others' statuses are to be looked at again."""
+        """What to write, and in how many seconds statuses are to be looked at again."""
         resources = {key: self._writer.as_written(one) for key, one in self._view.resources().items()}
         silent: frozenset[ResourceKey] = frozenset()
         again: float | None = None
@@ -249,8 +252,10 @@ class Reconciler:
         if desired.snapshot.version == published:
             # before that no status is written, and publishing waits for nothing
             silent, again = await self._other_writers.look(resources)
-        observed = Observed(resources, published, self._kept, pickers, datetime.now(UTC), silent)
-        return await asyncio.to_thread(plan, desired, observed, self._gateway), again
+        spending, figures_again = self._figures.look(desired.snapshot.tenants, resources)
+        observed = Observed(resources, published, self._kept, pickers, datetime.now(UTC), silent, spending)
+        made = await asyncio.to_thread(plan, desired, observed, self._gateway)
+        return made, min((one for one in (again, figures_again) if one is not None), default=None)
 
     async def _publish(self, made: Plan, desired: Desired, older: ForOlder | None) -> None:
         """Forms first, then the snapshot, then what no longer is needed goes.

@@ -102,6 +102,7 @@ def planned(
     now: datetime = NOW,
     gateway: str = GATEWAY,
     silent: Iterable[ResourceKey] = (),
+    spending: Mapping[ResourceKey, Mapping[str, Any]] | None = None,
 ) -> Plan:
     """What is to be written; everything is published already where nothing else is said."""
     observed = Observed(
@@ -111,6 +112,7 @@ def planned(
         seen or Pickers(),
         now,
         frozenset(silent),
+        spending or {},
     )
     return plan(wanted, observed, gateway)
 
