@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-import aiohttp
 import orjson
 import typer
 from rich.console import Console
-from yarl import URL
 
 from pilotage_api.compile import compile_resources
 from pilotage_api.settings import GatewaySettings
@@ -17,6 +15,7 @@ from pilotage_cli.cluster_admin import ClusterAdmin, PickerUnreachable, cluster_
 from pilotage_cli.explanation import print_explanation
 from pilotage_cli.failure import CommandError
 from pilotage_cli.folder import FolderError, load_folder
+from pilotage_cli.local_admin import DEFAULT_ADMIN, admin_page
 from pilotage_cli.options import (
     Admin,
     Context,
@@ -30,8 +29,6 @@ from pilotage_cli.options import (
 )
 from pilotage_kube.connection import Connection
 
-DEFAULT_ADMIN = "127.0.0.1:9003"
-_TIMEOUT_SECONDS = 10
 LAST_DECISION = "/decisions?limit=1"
 
 
@@ -158,20 +155,5 @@ async def _offline(folder: Path, request: Path) -> dict[str, Any]:
 
 
 async def _live(admin: str, path: str, token: str | None) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
-    try:
-        async with (
-            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-            session.get(URL(f"http://{admin}{path}", encoded=True)) as answer,
-        ):
-            body = await answer.json(content_type=None)
-            if not isinstance(body, dict):
-                raise ValueError
-            if answer.status != 200:
-                raise CommandError(str(body.get("error", answer.status)), exit_code=1)
-    except ValueError:
-        raise CommandError(f"http://{admin} is no gateway's admin address; see --admin") from None
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise CommandError(f"no gateway's admin on {admin}: {error or 'no answer'}; see --admin") from None
+    body = await admin_page(admin, path, token)
     return _latest(body["decisions"], path) if "decisions" in body else body

@@ -1,8 +1,9 @@
 """`pilotage usage`: what was spent, by whom, from the journals."""
 
+import asyncio
 import csv
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +12,10 @@ import typer
 from rich.table import Table
 
 from pilotage_api.money import dollars_text
+from pilotage_cli.budgets_now import NOW, budget_rows
 from pilotage_cli.failure import CommandError
+from pilotage_cli.local_admin import DEFAULT_ADMIN, admin_page
+from pilotage_cli.options import Admin, TokenFile, token_in
 from pilotage_cli.output import Output
 from pilotage_extproc.sources.journal import ESTIMATED, UsageLine, read_journals
 
@@ -29,16 +33,36 @@ _FIGURES: Final = (
 
 
 def usage(
-    journal: Annotated[Path, typer.Argument(help="Folder of the journals: governance.store.journalDir.")],
+    journal: Annotated[
+        Path | None, typer.Argument(help="Folder of the journals: governance.store.journalDir.")
+    ] = None,
     by: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(GROUPS)}.")] = "tenant,team,model,key",
     since: Annotated[str, typer.Option(help="First day, UTC: YYYY-MM-DD.")] = "1970-01-01",
     until: Annotated[str, typer.Option(help="First day that is left out, UTC.")] = "9999-12-31",
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV to standard output.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Ask a running gateway what tenants have of their budgets.")
+    ] = False,
+    admin: Admin = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="PILOTAGE_ADMIN_TOKEN", help="Bearer token of the admin address.")
+    ] = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Show requests, tokens and dollars by tenant, team, model and key.
 
-    Dollars are those of the ledger: settled and estimated; the estimated part is shown by itself, too.
+    Dollars are those of the ledger: settled and estimated; the estimated part is shown by itself, too. With
+    --now: what tenants have spent of their budgets, what is held, what remains, and when they are full again.
     """
+    if now:
+        if journal is not None:
+            raise CommandError("--now asks a running gateway: leave out the folder of journals")
+        secret = token_in(token_file) if token_file is not None else token
+        page = asyncio.run(admin_page(admin or DEFAULT_ADMIN, "/budgets", secret))
+        _write(NOW, budget_rows(page), as_csv=as_csv)
+        return
+    if journal is None:
+        raise CommandError("name the folder of journals (governance.store.journalDir), or --now")
     groups = [one.strip() for one in by.split(",") if one.strip()]
     unknown = [one for one in groups if one not in GROUPS]
     if unknown or not groups:
@@ -52,15 +76,7 @@ def usage(
         raise CommandError(f"{journal} is no folder: name the one of governance.store.journalDir")
     lines = (line for of_process in found.usage.values() for line in of_process)
     rows = summed((line for line in lines if first <= line.at < end), groups)
-    if as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow([*groups, *_FIGURES])
-        writer.writerows(rows)
-    else:
-        table = Table(*groups, *_FIGURES)
-        for row in rows:
-            table.add_row(*row)
-        Output().print(table)
+    _write((*groups, *_FIGURES), rows, as_csv=as_csv)
     if found.damaged:
         typer.echo(f"{found.damaged} damaged lines are left out", err=True)
 
@@ -87,6 +103,18 @@ def summed(lines: Iterable[UsageLine], groups: list[str]) -> list[list[str]]:
         [*group, *map(str, row[:-2]), dollars_text(row[-2]), dollars_text(row[-1])]
         for group, row in sorted(sums.items())
     ]
+
+
+def _write(columns: Sequence[str], rows: Iterable[Sequence[str]], *, as_csv: bool) -> None:
+    if as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Output().print(table)
 
 
 def _moment(day: str, option: str) -> float:

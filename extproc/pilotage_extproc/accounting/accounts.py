@@ -18,6 +18,11 @@ def limit_name(scope: str, limit: RateLimitSnapshot) -> str:
     return f"limit|{scope}|{limit.per}|{window}"
 
 
+def tenant_scope(tenant: str) -> str:
+    """The resource that states a tenant's limits and budgets."""
+    return f"tenant {tenant}"
+
+
 def budget_name(scope: str, budget: BudgetLimitSnapshot) -> str:
     """Of a budget, without its party."""
     return f"budget|{scope}|{budget.per}|{budget.period}|{budget.time_zone}"

@@ -149,6 +149,13 @@ class MemoryStore:
         admission = Admission(hold.id, claims, lease_seconds, restored.encoded())
         self._open[hold.id] = _Open(admission, hold.slots, now + lease_seconds)
 
+    def budgets(self) -> list[tuple[str, int, int, int]]:
+        """Account, begin of the period, nano-dollars booked and held, of all budgets there are."""
+        self.expire(self._clock())
+        return [
+            (account, period.start, one.booked, one.held) for (account, period), one in self._budgets.items()
+        ]
+
     def figures(self) -> tuple[int, int, int]:
         """Settled, estimated and held nano-dollars of all budgets there are."""
         budgets = self._budgets.values()

@@ -20,6 +20,7 @@ from pilotage_api.snapshot import (
     RoutingSnapshot,
     RuleSnapshot,
 )
+from pilotage_extproc.accounting.accounts import tenant_scope
 from pilotage_extproc.accounting.rules import SpendingRules
 from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.features.keywords import KeywordSets
@@ -200,7 +201,7 @@ class _Builder:
         self._policies: dict[str, Policy] = {}
         self._some_stay = any(map(_stays_here, snapshot.routes))
         self._tenants = {
-            one.name: SpendingRules.of(f"tenant {one.name}", one.governance)
+            one.name: SpendingRules.of(tenant_scope(one.name), one.governance)
             for one in snapshot.tenants
             if one.governance is not None
         }

@@ -38,6 +38,9 @@ class AdminView(Protocol):
     def endpoints(self) -> bytes:
         """Every endpoint with its figures and their age."""
 
+    async def budgets(self) -> bytes | None:
+        """What each tenant has of its budgets; None while the store cannot say."""
+
     async def list_decisions(self, limit: int, *, failed: bool = False) -> bytes:
         """The last decisions, newest first."""
 
@@ -73,6 +76,7 @@ class AdminServer:
                 web.get("/status", self._status),
                 web.get("/snapshot", self._snapshot),
                 web.get("/endpoints", self._endpoints),
+                web.get("/budgets", self._budgets),
                 web.get("/decisions", self._decisions),
                 web.get("/decisions/{id}", self._decision),
                 web.post("/explain", self._explain),
@@ -117,6 +121,13 @@ class AdminServer:
 
     async def _endpoints(self, _request: web.Request) -> web.Response:
         return _json(self._view.endpoints())
+
+    async def _budgets(self, _request: web.Request) -> web.Response:
+        shown = await self._view.budgets()
+        if shown is None:
+            message = "the store of limits and budgets cannot be asked now"
+            return web.json_response({"error": message}, status=503)
+        return _json(shown)
 
     async def _decisions(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", "20")

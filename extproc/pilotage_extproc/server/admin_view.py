@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 
+from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import RequestRefused
 from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.server.queue_readings import queue_readings
 from pilotage_extproc.server.runtime import Runtime
+from pilotage_extproc.server.tenant_figures import FiguresReader
 from pilotage_extproc.telemetry.instruments import Reading
 from pilotage_kube.turns import Turns
 
@@ -21,6 +23,8 @@ class RuntimeView:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        following = runtime.following
+        self._figures = FiguresReader(runtime.state.accounting, lambda: following.snapshot.tenants)
         self._draining = False
         self._in_cluster: Callable[[], dict[str, Any]] = dict
         for reading in self._readings():
@@ -101,6 +105,14 @@ class RuntimeView:
                 },
             }
         )
+
+    async def budgets(self) -> bytes | None:
+        """What each tenant has of its budgets; None while the store cannot say."""
+        try:
+            shown = await self._figures.shown()
+        except StoreAway:
+            return None
+        return orjson.dumps({"process": self._runtime.process_id, **shown})
 
     def recent_decisions(self, limit: int) -> bytes:
         """The last decisions, newest first, at once."""

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pilotage_api.settings import GatewaySettings
+from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.envoy.contract import CONTRACT
 from pilotage_extproc.server.addresses import split_address
 from pilotage_extproc.server.extproc_server import ExtProcServer
+from pilotage_extproc.server.tenant_figures import FiguresReader
 from pilotage_extproc.sources.api_key_secrets import KeySecretWatch
 from pilotage_extproc.sources.inference_pools import ServedPools, is_inference_pool
 from pilotage_extproc.sources.inference_watch import InferenceWatch
 from pilotage_extproc.telemetry.instruments import Reading
 from pilotage_kube.client import ApiClient
+from pilotage_kube.figures_report import FiguresReport, TenantFigures, bounded
+from pilotage_kube.figures_reporter import FiguresReporter
 from pilotage_kube.replica_report import Refusal
 from pilotage_kube.replica_reporter import ReplicaReporter
 from pilotage_kube.replica_watch import ReplicaWatch
@@ -63,6 +67,16 @@ class ClusterFollower:
             address=identity.address,
             contract=CONTRACT,
         )
+        runtime = server.runtime
+        self._figures = FiguresReader(runtime.state.accounting, lambda: runtime.following.snapshot.tenants)
+        self.figures_reporter = FiguresReporter(
+            client,
+            self._figures_report,
+            namespace=identity.namespace,
+            replica=identity.replica,
+            group=own.replica_group,
+            owner=identity.owner,
+        )
         self._replicas = ReplicaWatch(
             client, self._meet_peers, namespace=identity.namespace, group=own.replica_group
         )
@@ -93,6 +107,7 @@ class ClusterFollower:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.reader.run(), name="follow snapshots")
             tasks.create_task(self.reporter.run(), name="report")
+            tasks.create_task(self.figures_reporter.run(), name="report figures of tenants")
             tasks.create_task(self._replicas.run(), name="follow peers")
             if self._keys is not None:
                 tasks.create_task(self._keys.run(), name="follow API keys")
@@ -117,6 +132,7 @@ class ClusterFollower:
     async def leave(self) -> None:
         """Take the report back: this replica is gone, and the operator waits for it no longer."""
         await self.reporter.withdraw()
+        await self.figures_reporter.withdraw()
 
     def status(self) -> dict[str, Any]:
         """What it runs and what is wrong, for people."""
@@ -151,6 +167,16 @@ class ClusterFollower:
             pools=runtime.following.pool_counts(),
             certificate=runtime.own_certificate(),
         )
+
+    async def _figures_report(self) -> FiguresReport | None:
+        try:
+            figures = await self._figures.read()
+        except StoreAway:
+            return None  # what was said last stays
+        if figures is None:
+            return None
+        found = (TenantFigures(*one) for one in figures.budgets)
+        return bounded(self._identity.replica, found, shared=figures.shared, at=figures.at)
 
     def _refusals(self) -> list[Refusal]:
         runtime = self._server.runtime

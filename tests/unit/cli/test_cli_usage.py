@@ -2,6 +2,8 @@
 
 import csv
 import io
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import orjson
 import pytest
@@ -70,3 +72,50 @@ def test_what_is_wrong_is_said(folder, arguments):
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     assert isinstance(run(str(tmp_path / "none")).exception, CommandError)
     assert summed([], ["tenant"]) == []
+
+
+@pytest.fixture
+def gateway():
+    """An admin address that has a page with budgets."""
+    budget = {"per": "team", "party": "search", "period": "day", "timeZone": "UTC", "mode": "hard"}
+    budget |= {"usd": "10", "spent": "1.5", "held": "0.5", "remaining": "8", "resets": "2026-11-30T00:00:00Z"}
+    page = orjson.dumps({"shared": False, "tenants": {"acme": {"budgets": [budget], "budgetsLeftOut": 0}}})
+
+    class Admin(BaseHTTPRequestHandler):
+        def do_GET(self):
+            allowed = self.headers.get("authorization") == "Bearer secret" and self.path == "/budgets"
+            self.send_response(200 if allowed else 401)
+            self.end_headers()
+            self.wfile.write(page if allowed else b'{"error": "a bearer token is required here"}')
+
+        def log_message(self, *words):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Admin)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_now_shows_what_tenants_have_of_their_budgets(gateway):
+    words = ["usage", "--now", "--csv", "--admin", gateway, "--token", "secret"]
+    found = CliRunner().invoke(application(), words, catch_exceptions=False)
+    [row] = csv.DictReader(io.StringIO(found.stdout))
+    assert (row["tenant"], row["party"], row["spent"], row["held"]) == ("acme", "search", "1.5", "0.5")
+    assert (row["remaining"], row["resets"]) == ("8", "2026-11-30T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--now", "folder"], "leave out the folder"),
+        ([], "name the folder of journals"),
+        (["--now", "--admin", "127.0.0.1:1"], "no gateway's admin on 127.0.0.1:1"),
+    ],
+)
+def test_usage_says_what_it_needs(words, why):
+    with pytest.raises(CommandError, match=why):
+        CliRunner().invoke(application(), ["usage", *words], catch_exceptions=False)

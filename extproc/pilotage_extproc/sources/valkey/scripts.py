@@ -33,7 +33,8 @@ CONTRIBUTE: Final = Script("contribute")
 REHOLD: Final = Script("rehold")
 ESTIMATE: Final = Script("estimate")
 OPEN: Final = Script("open")
-ALL: Final = (ADMIT, SETTLE, CONTRIBUTE, REHOLD, ESTIMATE, OPEN)
+FIGURES: Final = Script("figures")
+ALL: Final = (ADMIT, SETTLE, CONTRIBUTE, REHOLD, ESTIMATE, OPEN, FIGURES)
 
 
 _MOST_KNOWN: Final = 8192

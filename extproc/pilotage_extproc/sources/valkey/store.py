@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from pilotage_api.store_settings import ValkeySettings
@@ -30,6 +30,7 @@ from pilotage_extproc.sources.valkey.scripts import (
     ADMIT,
     CONTRIBUTE,
     ESTIMATE,
+    FIGURES,
     OPEN,
     REHOLD,
     SETTLE,
@@ -50,6 +51,8 @@ _LOOK_SECONDS: Final = 0.5
 _MOST_UNSETTLED: Final = 100_000
 _MOST_SHOWN: Final = 50_000
 _MOST_OPEN_AGAIN: Final = 200
+_MOST_READ: Final = 100
+"""Budgets of one script: the server runs nothing else meanwhile."""
 
 
 class _Unsettled(NamedTuple):
@@ -124,6 +127,27 @@ class ValkeyStore:
         states = await self._link.get_many([self._keys.id(one) for one in ids])
         told = zip(ids, states, strict=True)
         return {one: state[:1] == b"e" for one, state in told if state[:1] in (b"h", b"e")}
+
+    @property
+    def seen(self) -> list[tuple[str, int]]:
+        """Budgets that requests of this process have counted in: account, and begin of its period."""
+        return list(self._shown)
+
+    async def figures(self, budgets: Sequence[tuple[str, int]]) -> list[tuple[int, int]]:
+        """Nano-dollars booked and held of each budget of `seen`, or any other. Raises StoreAway."""
+        if self.away:
+            raise StoreAway(self.away)
+        found: list[tuple[int, int]] = []
+        for at in range(0, len(budgets), _MOST_READ):
+            keys = [self._keys.budget(*one) for one in budgets[at : at + _MOST_READ]]
+            replies: list[Any] = []
+            await self._link.round_trip(Call(FIGURES, [self._keys.epoch, *keys], [], replies.append))
+            [reply] = replies
+            if not isinstance(reply, list) or reply[0] != b"F":
+                raise StoreAway("its books are being rebuilt" if isinstance(reply, list) else str(reply))
+            amounts = [int(one) for one in reply[1:]]
+            found += [(s + e, h) for s, e, h in zip(*[iter(amounts)] * 3, strict=True)]
+        return found
 
     # what runs by itself
 
