@@ -5,59 +5,41 @@ for what the chat template adds and what only stands for something larger. Whate
 refused: an upper bound that is sometimes wrong is none.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pilotage_extproc.dialects.call import BodyForm, Dialect, Members
-from pilotage_extproc.dialects.looking import MOST_LOOKED_AT
 from pilotage_extproc.dialects.splice import MemberName, check_single
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.dear_members import DEAR_MEMBERS, dear_member
 from pilotage_extproc.request.exchange import Exchange, Note
+from pilotage_extproc.request.own_text import depth_of, is_own_text
 from pilotage_extproc.request.shaping import limit_sent
 
 TEMPLATE_TOKENS: Final = 2048
 """Most that a chat template adds around messages and tools: headers, dates, instructions for tools."""
-_TEXT_PARTS: Final = frozenset(
-    {
-        "text",
-        "input_text",
-        "output_text",
-        "summary_text",
-        "refusal",
-        "message",
-        "tool_use",
-        "tool_result",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "thinking",
-        "redacted_thinking",
-        "reasoning",
-        "reasoning_text",
-    }
-)
-"""Kinds of parts that hold their own text. Any other may stand for an image, a sound, a file."""
-_OWN_TOOLS: Final = frozenset({"function", "custom", None})
-"""Kinds of tools that only the client runs; others run at the provider, and cost what nobody can say."""
+_INDENTED_LEVELS: Final = 8
+"""Templates write tools with four spaces a level, of which sixteen are at most a token: so many levels cost
+as much as the tools themselves, whose lines have two bytes at least."""
 _MULTIPLIERS: Final = ("n", "best_of")
 _MOST_CHOICES: Final = 1024
+_TOOLS: Final = ("tools", "functions")
+_RANKED: Final = ("queries", "text_1", "data_1", "documents", "text_2", "items", "data_2")
+_RANKED_NAMES: Final = frozenset(_RANKED)
+_EMBEDS: Final = "prompt_embeds"
+_COUNTED: Final = ("prompt", "input")
+_READ_ONCE: Final = frozenset(
+    {"messages", "system", *_TOOLS, *_MULTIPLIERS, *_RANKED, "query", _EMBEDS, *_COUNTED, *DEAR_MEMBERS}
+)
+"""Members that a bound is made of: which of two a server reads nobody knows."""
 _NAMES: Final[Mapping[str, MemberName]] = MappingProxyType(
     {
         name: MemberName(name)
-        for name in (
-            *_MULTIPLIERS,
-            *(limit for dialect in DIALECTS.values() for limit in dialect.output_limits),
-        )
+        for name in _READ_ONCE.union(*(dialect.output_limits for dialect in DIALECTS.values()))
     }
 )
-_RANKED: Final = ("queries", "text_1", "data_1", "documents", "text_2", "items", "data_2")
-
-_RANKED_NAMES: Final = frozenset(_RANKED)
-_MORE: Final = "prompt_embeds"
-_READ: Final = ("messages", "input", "system", "prompt")
 
 
 class MostCost(NamedTuple):
@@ -85,12 +67,16 @@ class Bounds:
         """An output budget's instructions are part of the prompt."""
         if self._dialect.body is BodyForm.MULTIPART:
             raise _unbounded("a form's file has no bound in tokens")
-        self._check_tools()
+        for name in _NAMES.keys() & self._members.keys():
+            check_single(self._body, _NAMES[name])
+        dear = dear_member(self._members)
+        if dear is not None:
+            raise _unbounded(dear[1], dear[0])
         self.prompts, self._ranked = _prompts(self._dialect, self._members)
         self.choices = self.prompts * self._choices()
         self.own_limit = limit_sent(exchange.shapings, self._own_limit())
         """Output tokens that the client, and then its policy, let each choice have; None is no bound."""
-        self._whole = self._is_whole()
+        self._whole = is_own_text(self._dialect, self._members, DEAR_MEMBERS)
 
     def most_input(self, context_window: int | None) -> int:
         """Tokens of input, all prompts together. Raises RequestRefused (400) where nothing bounds them."""
@@ -100,7 +86,8 @@ class Bounds:
                 raise _unbounded("media and stored prompts need a model whose contextWindow is stated")
             return window
         size = self._size * (self.prompts if self._ranked else 1)
-        most = (2 * size if "tools" in self._members else size) + TEMPLATE_TOKENS * self.prompts
+        templates = self.prompts if self._dialect.output_limits or self._ranked else 1
+        most = size * self._rendered() + TEMPLATE_TOKENS * templates
         return most if window is None else min(most, window)
 
     def most_output(self, most: int | None) -> int:
@@ -116,12 +103,10 @@ class Bounds:
             raise _unbounded(f"set `{name}`", name)
         return min(bounds)
 
-    def _check_tools(self) -> None:
-        tools = self._members.get("tools")
-        for tool in tools[:MOST_LOOKED_AT] if isinstance(tools, list) else ():
-            kind = tool.get("type") if isinstance(tool, dict) else None
-            if kind not in _OWN_TOOLS:
-                raise _unbounded("tools that the provider runs have no bound", "tools")
+    def _rendered(self) -> int:
+        """How many times its bytes a chat template makes of the body."""
+        tools = [self._members[name] for name in _TOOLS if name in self._members]
+        return 2 + max(map(depth_of, tools)) // _INDENTED_LEVELS if tools else 1
 
     def _choices(self) -> int:
         most = 1
@@ -136,74 +121,47 @@ class Bounds:
         return min((limit for limit in limits if limit is not None), default=None)
 
     def _integer(self, name: str) -> int | None:
-        """A member that must be a plain integer where it stands: engines read `"5"` and `5.0` as 5 too."""
+        """A member that must be a plain integer where it stands: engines read `"5"` and `5.0` as 5 too.
+
+        Some read 0 as no limit at all.
+        """
         value = self._members.get(name)
         if value is None:
             return None
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            message = f"`{name}` must be an integer from 0."
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            message = f"`{name}` must be an integer from 1."
             raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)
-        check_single(self._body, _NAMES[name])
         return value
-
-    def _is_whole(self) -> bool:
-        """Whether the body holds all of the prompt's text, and nothing else."""
-        members = self._members
-        if members.get(_MORE) is not None:
-            return False
-        for name in self._dialect.stands_for_more:
-            if members.get(name) is not None:
-                return False
-        for name in _READ:
-            value = members.get(name)
-            if value is not None and not isinstance(value, str) and not _is_text(value):
-                return False
-        return True
 
 
 def _prompts(dialect: Dialect, members: Members) -> tuple[int, bool]:
-    """Prompts that a completion is made for, each with answers of its own; else pairs that are ranked.
+    """Prompts that are read, each with a window and answers of its own; else pairs that are ranked.
 
     The flag says that they are pairs: whatever stands once in the body may be read for each.
     """
-    if dialect.output_limits and "prompt" in members:
-        prompts = members["prompt"]
-        if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list):
-            return len(prompts), False
+    if not _RANKED_NAMES.isdisjoint(members) and not dialect.output_limits:
+        return max(1, *(_many(members.get(name)) for name in _RANKED)), True
+    if dialect.stored:
         return 1, False
-    if _RANKED_NAMES.isdisjoint(members):
-        return 1, False
-    ranked = [len(many) for name in _RANKED if isinstance(many := members.get(name), list)]
-    return max(1, *ranked) if ranked else 1, bool(ranked)
+    prompts = sum(_texts(members[name]) for name in _COUNTED if name in members)
+    embeds = members.get(_EMBEDS)
+    if embeds is not None:
+        prompts += len(embeds) if isinstance(embeds, list) else 1
+    return max(1, prompts), False
 
 
-def _is_text(value: Any) -> bool:
-    """Whether messages, or what stands in them, are nothing but text; too many to look at are not."""
-    left = MOST_LOOKED_AT
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            kind = one.get("type")
-            if kind is not None and kind not in _TEXT_PARTS:
-                return False
-            inner = list(_nested(one))
-        elif isinstance(one, list):
-            inner = [part for part in one if isinstance(part, dict | list)]
-        else:
-            continue
-        left -= len(inner) + 1
-        if left < 0:
-            return False
-        waiting += inner
-    return True
+def _texts(given: Any) -> int:
+    """Texts, or lists of tokens, each of which is a prompt by itself."""
+    if isinstance(given, list) and given and isinstance(given[0], str | list | dict):
+        return len(given)
+    return 0 if given is None else 1
 
 
-def _nested(part: dict[str, Any]) -> Iterator[Any]:
-    for name in ("content", "output"):
-        inner = part.get(name)
-        if isinstance(inner, list | dict):
-            yield inner
+def _many(given: Any) -> int:
+    """What is ranked: a list, or the parts of one in an object."""
+    if isinstance(given, dict):
+        given = given.get("content")
+    return len(given) if isinstance(given, list) else 1
 
 
 def _unbounded(why: str, param: str | None = None) -> RequestRefused:
