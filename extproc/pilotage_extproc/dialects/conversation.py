@@ -13,6 +13,10 @@ _DEEPEST: Final = 4
 _IMAGES: Final = frozenset({"image", "image_url", "input_image", "computer_screenshot", "image_pil"})
 _AUDIO: Final = frozenset({"audio", "audio_url", "input_audio"})
 _LONGEST_TYPE: Final = max(map(len, _IMAGES | _AUDIO))
+_BARE_IMAGES: Final = frozenset({"image_url", "image_pil", "image_embeds"})
+_BARE_AUDIO: Final = frozenset({"audio_url", "input_audio", "audio_embeds"})
+_BARE: Final = _BARE_IMAGES | _BARE_AUDIO
+"""Members by which vLLM takes a part for what they hold, though its type is missing or another."""
 _NESTED: Final = ("content", "output")
 _MOST_DIGESTED_BYTES: Final = 1024 * 1024
 """Of a system prompt: hashing as much takes 1 to 3 ms."""
@@ -72,9 +76,13 @@ def media_in(items: Any) -> Media:
             break
         for part in inner:
             kind = part.get("type")
-            if isinstance(kind, str) and len(kind) <= _LONGEST_TYPE:
+            known = isinstance(kind, str) and len(kind) <= _LONGEST_TYPE
+            if known and (kind in _IMAGES or kind in _AUDIO):
                 images += kind in _IMAGES
                 audio += kind in _AUDIO
+            elif not _BARE.isdisjoint(part):
+                images += not _BARE_IMAGES.isdisjoint(part)
+                audio += not _BARE_AUDIO.isdisjoint(part)
         level = inner
     return Media(images, audio)
 

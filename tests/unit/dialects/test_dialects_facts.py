@@ -98,6 +98,21 @@ def test_media_in_what_a_tool_answered_counts():
     assert DIALECTS[CallKind.CHAT].facts.media({"messages": [sound]}) == Media(audio=1)
 
 
+@pytest.mark.parametrize(
+    ("part", "media"),
+    [
+        ({"image_url": "https://images.example/a.png"}, Media(images=1)),
+        ({"type": "text", "text": "a", "uuid": "u", "image_url": {"url": "u"}}, Media(images=1)),
+        ({"type": "image_url", "image_url": {"url": "u"}}, Media(images=1)),
+        ({"input_audio": {"data": ""}}, Media(audio=1)),
+        ({"type": "text", "text": "image_url"}, Media()),
+    ],
+)
+def test_media_count_by_what_a_server_takes_them_for_also_without_a_type(part, media):
+    message = {"role": "user", "content": [part]}
+    assert DIALECTS[CallKind.CHAT].facts.media({"messages": [message]}) == media
+
+
 def test_different_system_prompts_have_different_digests():
     digest = DIALECTS[CallKind.CHAT].facts.system_digest
     one, other = ({"messages": [{"role": "developer", "content": text}]} for text in ("a", "b"))
