@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel
 
 from pilotage_api.address import bracketed, canonical_host
-from pilotage_api.answer_findings import refuse_unkept_answers
+from pilotage_api.answer_findings import find_unkept_floor, refuse_unkept_answers
 from pilotage_api.external_findings import find_in_external
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
 from pilotage_api.floor import refused_ways
@@ -113,6 +113,7 @@ def compile_resources(
     find_in_identity(settings.governance.identity, in_cluster=in_cluster, find=find)
     find_in_remote_guards(policies, settings, in_cluster=in_cluster, find=find)
     find_unfound_features(routes, settings.prompt_features, find)
+    find_unkept_floor(settings, find)
     routes = refuse_unkept_answers(routes, settings, find)
     find_unlabelled_gains(policies, settings, find)
     find_idle_queues(pools, policies, routes, find)

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from pilotage_api.content_rules import BUILT_IN
 from pilotage_api.guard_hosts import GuardHost
-from pilotage_api.guards_snapshot import ContentRuleSnapshot
+from pilotage_api.guards_snapshot import AnswerRuleSnapshot, ContentRuleSnapshot
 from pilotage_api.settings_part import SettingsPart
 
 
@@ -16,10 +16,13 @@ def _built_in(name: str) -> str:
     return name
 
 
+BuiltIn = Annotated[str, AfterValidator(_built_in)]
+
+
 class ContentFloor(SettingsPart):
     """A rule that policies add to and never weaken."""
 
-    detectors: list[Annotated[str, AfterValidator(_built_in)]] = Field(min_length=1, max_length=64)
+    detectors: list[BuiltIn] = Field(min_length=1, max_length=64)
     """Built-in ones (docs/content.md)."""
     action: Literal["block", "redact", "flag"]
     """As of a policy's rule."""
@@ -33,11 +36,36 @@ class ContentFloor(SettingsPart):
         )
 
 
+class AnswerFloor(SettingsPart):
+    """A rule on answers that policies add to and never weaken."""
+
+    detectors: list[BuiltIn] = Field(min_length=1, max_length=64)
+    """Built-in ones (docs/content.md)."""
+    action: Literal["block", "redact", "flag"]
+    """As of a policy's rule on answers."""
+    window: int = Field(default=1024, ge=64, le=16384)
+    """Bytes of a streamed text that are held back at most while a value may go on."""
+    on_error: Literal["refuse", "pass"] = "refuse"
+    """When an answer cannot be looked at: `refuse` ends it as `block` does."""
+
+    def snapshot(self) -> AnswerRuleSnapshot:
+        """The same as a policy's rule."""
+        return AnswerRuleSnapshot(
+            detectors=tuple(self.detectors),
+            action=self.action,
+            window=self.window,
+            refuses=self.on_error == "refuse",
+        )
+
+
 class ContentSettings(SettingsPart):
-    """What may stand in requests of this gateway."""
+    """What may stand in requests of this gateway, and in their answers."""
 
     request: list[ContentFloor] = Field(default=[], max_length=16)
     """Rules for all requests, those without a policy too."""
+    response: list[AnswerFloor] = Field(default=[], max_length=16)
+    """Rules for all answers, streamed or not: they pass the picker that made the pick. Not with
+    `failOpenPool`, unless they only flag."""
     placeholder_key_file: str | None = None
     """File with at least 32 bytes: all pickers that have it give a value the same placeholder. Without it
     each process has a key of its own."""

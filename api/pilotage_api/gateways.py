@@ -68,6 +68,9 @@ def _depends(remark: str) -> Held:
 
 
 _SENDS_RESPONSES: Final = "it must send responses to the picker; else only an estimate of the prompt counts"
+_SENDS_ANSWERS: Final = (
+    "it must send response bodies FULL_DUPLEX_STREAMED; else rules on answers refuse requests"
+)
 
 FEATURES: Final = (
     Feature("policies: models by rules, conditions, splits", ("RoutePolicy.rules",), YES, _NO_POLICY),
@@ -109,7 +112,7 @@ FEATURES: Final = (
     Feature(
         "content of answers",
         ("RoutePolicy.governance.content.response", "RoutePolicy.governance.content.request[].restore"),
-        _depends("it must send response bodies FULL_DUPLEX_STREAMED; else rules on answers refuse requests"),
+        _depends(_SENDS_ANSWERS),
         _NO_POLICY,
     ),
     Feature(
@@ -119,6 +122,12 @@ FEATURES: Final = (
         _NO_POLICY,
     ),
     Feature("content of requests, of the gateway", ("GatewaySettings.governance.content.request",), YES, YES),
+    Feature(
+        "content of answers, of the gateway",
+        ("GatewaySettings.governance.content.response",),
+        _depends(_SENDS_ANSWERS),
+        _depends(_SENDS_ANSWERS),
+    ),
     Feature("`kvIsolation`", ("RoutePolicy.governance.kvIsolation",), YES, _NO_POLICY),
     Feature(
         "limits",

@@ -112,7 +112,9 @@ def _rules(snapshot: RoutingSnapshot) -> Iterator[RuleSnapshot]:
 
 def _find_unguarded(snapshot: RoutingSnapshot, settings: GatewaySettings, find: Find) -> None:
     """Settings that serve requests nobody has looked at, where policies or the gateway look at content."""
-    strict = any(one.action != "flag" for one in settings.governance.content.request)
+    content = settings.governance.content
+    actions = [*(one.action for one in content.request), *(one.action for one in content.response)]
+    strict = any(one != "flag" for one in actions)
     for route in snapshot.routes:
         guards = route.guards
         strict |= guards is not None and (

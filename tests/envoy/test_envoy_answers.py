@@ -250,6 +250,26 @@ async def test_a_secret_ends_the_answer_as_each_api_says_that_it_is_filtered(
     assert SECRET not in json.dumps(explained)
 
 
+@each
+async def test_rules_of_the_gateway_hold_for_names_without_a_policy(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    floor = {"content": {"response": [{"detectors": ["secret"], "action": "block"}]}}
+    guarded = Guarded(tmp_path / "policies", {}, governance=floor)
+    await guarded.start()
+    try:
+        guarded.model.says = f"The key is {SECRET}, keep it safe."
+        url = f"http://{guarded.gateway.gateway.address}{path}"
+        members = {**asked(path, stream=stream), "model": "m"}
+        async with guarded.gateway.session.post(url, json=members) as got:
+            answer = await got.read()
+        assert got.status == 200
+        assert SECRET.encode() not in answer
+        assert (b"refusal" if path == MESSAGES else b"content_filter") in answer
+    finally:
+        await guarded.stop()
+
+
 async def test_a_blocked_stream_is_not_made_to_its_end(guarded: Guarded) -> None:
     guarded.model.says = f"The key is {SECRET}, and so on."
     guarded.model.endless = True

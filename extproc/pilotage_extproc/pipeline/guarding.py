@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from pilotage_api import content_rules
+from pilotage_api.answer_findings import unkept_answers
 from pilotage_api.guards_snapshot import (
     Action,
     AnswerRuleSnapshot,
@@ -69,8 +70,14 @@ class Guarding:
             AskGuards,
         ] = {}
         self._attack_stages: dict[Action, FindAttacks] = {}
-        self._floor = tuple(rule.snapshot() for rule in settings.governance.content.request)
-        self.floor: tuple[Stage, ...] = self._content(self._floor, None, _GATEWAY)
+        content = settings.governance.content
+        self._floor = tuple(rule.snapshot() for rule in content.request)
+        self._answer_floor = tuple(rule.snapshot() for rule in content.response)
+        self._checked = self._content(self._floor, None, _GATEWAY)
+        unkept = unkept_answers(self._answer_floor, settings)
+        watched = self._answer((), GuardsSnapshot(), _GATEWAY) if unkept is None else ()
+        self._refusing = () if unkept is None else (Refuse(_GATEWAY, unkept),)
+        self.floor: tuple[Stage, ...] = (*self._refusing, *self._checked, *watched)
         """What is kept for every request."""
         self.keeps_text = any(rule.action != "flag" for rule in self._floor)
         """Whether no request may be shown to others before content rules have looked at it."""
@@ -93,13 +100,14 @@ class Guarding:
             if not rule.when_trust or not set(rule.when_trust).isdisjoint(trusts)
         )
         found = [one for rule in own if (one := rule.without(content_rules.PROMPT_ATTACK)).detectors]
-        content = self._content((*self._floor, *found), guards, policy) if found else self.floor
+        content = self._content((*self._floor, *found), guards, policy) if found else self._checked
         attacks = self._attacks(own, policy)
         answer = self._answer(content, guards, policy)
         tools = self._tools(guards.tools, policy)
         rest = tuple(stage for stage in plan.governance if stage not in self.floor)
         remote = self._asking(guards, required)
-        return replace(plan, governance=(*content, *attacks, *answer, *tools, *remote, *rest))
+        guarding = (*self._refusing, *content, *attacks, *answer, *tools, *remote)
+        return replace(plan, governance=(*guarding, *rest))
 
     def _content(
         self, rules: tuple[ContentRuleSnapshot, ...], guards: GuardsSnapshot | None, policy: str
@@ -121,16 +129,17 @@ class Guarding:
         restored = frozenset(
             name for stage in content if isinstance(stage, CheckContent) for name in stage.restored
         )
-        if not guards.answers and not restored:
+        rules = (*self._answer_floor, *guards.answers)
+        if not rules and not restored:
             return ()
         if not content_rules.available():
             return (Refuse(policy, content_rules.NOT_AVAILABLE),)
-        key = guards.answers, guards.own, restored
+        key = rules, guards.own, restored
         known = self._answer_stages.get(key)
         if known is None:
             self._forget_if_many()
-            rules = AnswerRules(guards.answers, guards.own, self._toolbox) if guards.answers else None
-            known = self._answer_stages[key] = GuardAnswer(rules, restored, self._key)
+            made = AnswerRules(rules, guards.own, self._toolbox) if rules else None
+            known = self._answer_stages[key] = GuardAnswer(made, restored, self._key)
         return (known,)
 
     def _attacks(self, rules: tuple[ContentRuleSnapshot, ...], policy: str) -> tuple[Stage, ...]:

@@ -155,9 +155,9 @@ class CurrentIndex:
         """The index in force."""
         return self._index
 
-    def may_read_answer(self, headers: Mapping[str, str]) -> bool:
-        """Of the index in force."""
-        return self._index.may_read_answer(headers)
+    def may_read_answer(self, headers: Mapping[str, str], *, every: bool = False) -> bool:
+        """Of the index in force; `every` says that the gateway's own rules look at all answers."""
+        return every or self._index.may_read_answer(headers)
 
     def install(self, index: RoutingIndex) -> None:
         """Follow this index from the next request on."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from pilotage_api.settings import GatewaySettings, Transport
@@ -151,7 +152,9 @@ class Runtime:
             settle=self.settler.stream_end,
             response_began=self.settler.response_began,
             clock=clock,
-            may_read_answer=self.deciding.current.may_read_answer,
+            may_read_answer=partial(
+                self.deciding.current.may_read_answer, every=bool(settings.governance.content.response)
+            ),
             identity=identity,
             message_timeout_seconds=settings.message_timeout_seconds,
         )
