@@ -242,6 +242,14 @@ class KvSalt(SettingsPart):
     """Its key there."""
 
 
+class Guards(SettingsPart):
+    """What guards over HTTP are shown and known by: files of `settings.governance.content.guards`."""
+
+    secret: str = ""
+    """Secret whose keys are files at `/etc/pilotage-guards`: `{file: /etc/pilotage-guards/token}` is the
+    `auth` of a guard's host, `/etc/pilotage-guards/ca.crt` its `caFile`."""
+
+
 class GainFile(SettingsPart):
     """Weights of your own labels for `prompt.strongGain`, made by `pilotage eval train`: the pickers' file
     `promptFeatures.gainFile`."""
@@ -276,6 +284,7 @@ class ChartValues(SettingsPart):
     mutual_tls: MutualTls = MutualTls()
     store: Store = Store()
     kv_salt: KvSalt = KvSalt()
+    guards: Guards = Guards()
     inference_pool_ports: tuple[PoolPort, ...] = ()
     """Ports that InferencePools name in their `endpointPickerRef`: each is opened on the pickers' Service.
     9002 and 9003 are the pickers' own."""

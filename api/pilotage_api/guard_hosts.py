@@ -1,8 +1,10 @@
 """Which guards may be asked, and about whose requests: the gateway's word over any policy's."""
 
+import ipaddress
 from collections.abc import Mapping
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
 from pilotage_api.egress import never_in_cluster
 from pilotage_api.provider_settings import HostPattern
@@ -12,6 +14,29 @@ from pilotage_api.resource import LabelValue
 from pilotage_api.settings_part import SettingsPart
 
 
+class GuardAuth(SettingsPart):
+    """The credential that each call of a guard carries. Over https only, except to loopback addresses."""
+
+    file: str | None = None
+    """File that holds it and nothing else; read again within ten seconds of a change."""
+    env: str | None = None
+    """Instead: an environment variable that holds it."""
+    header: Annotated[str, StringConstraints(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]+$", max_length=100)] = (
+        "authorization"
+    )
+    """The header that holds it, in lower case."""
+    prefix: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]*[ ]?$", max_length=64)] = "Bearer "
+    """What stands before it in that header."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("set one of file and env")
+        if self.header in ("content-type", "content-length", "host", "accept-encoding", "connection"):
+            raise ValueError(f"header: {self.header} is set by the call itself: name another")
+        return self
+
+
 class GuardHost(SettingsPart):
     """Guards of one host, or of the hosts below a name."""
 
@@ -19,6 +44,11 @@ class GuardHost(SettingsPart):
     """Such as `guard.models.svc`, or `*.guards.example`; an address stands as it is."""
     labels: dict[str, LabelValue] = Field(default={}, max_length=16)
     """What `require.poolLabels` of a rule compares, as of a pool: `{trust: own, region: eu}`."""
+    auth: GuardAuth | None = None
+    """What guards of this host are shown; of several entries for a host that of the longest name counts."""
+    ca_file: str | None = None
+    """Authorities that its certificate is checked against instead of the system's, PEM; read again within
+    ten seconds of a change."""
 
     def is_of(self, host: str) -> bool:
         """Whether it stands for this host."""
@@ -27,11 +57,26 @@ class GuardHost(SettingsPart):
         return host == self.host
 
 
+def entry_of(host: str, known: tuple[GuardHost, ...]) -> GuardHost | None:
+    """The entry whose credential and authorities hold for a host: of several that of the longest name."""
+    return max((one for one in known if one.is_of(host)), key=lambda one: len(one.host), default=None)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def host_problem(url: str, known: tuple[GuardHost, ...], *, in_cluster: bool) -> str:
     """Why a guard may not be asked at all; empty where it may."""
     host = guard_host(url)
-    if (known or in_cluster) and not any(one.is_of(host) for one in known):
+    entry = entry_of(host, known)
+    if (known or in_cluster) and entry is None:
         return f"{host} is not among the gateway's governance.content.guards"
+    if entry is not None and entry.auth is not None and not url.startswith("https:") and not _is_here(host):
+        return f"{host} is shown a credential, which goes over https only"
     return never_in_cluster(host) if in_cluster else ""
 
 

@@ -200,6 +200,14 @@ def test_the_salt_of_tenants_caches_is_mounted_where_the_settings_look_for_it(he
     assert volume["secret"]["secretName"] == "salt"
 
 
+def test_what_guards_are_shown_is_mounted_from_its_secret(helm):
+    pod = pods(helm.render({"guards": {"secret": "guards"}}))["pilotage-extproc"]["spec"]
+    [mount] = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "guards"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/etc/pilotage-guards", True)
+    [volume] = [one for one in pod["volumes"] if one["name"] == "guards"]
+    assert volume["secret"]["secretName"] == "guards"
+
+
 def test_services_and_network_policies_lead_to_ports_that_pods_have(rendered):
     found = [pod for name, pod in pods(rendered).items() if name != "pilotage-test"]
 

@@ -93,6 +93,7 @@ class Runtime:
         self.older_peers = OlderPeers(clock)
         in_cluster = cluster is not None
         self._guards = RemoteGuards(settings.governance.content, clock, in_cluster=in_cluster)
+        self.telemetry.expose(self._guards.telemetry.instruments())
         self.deciding = new_deciding(
             settings,
             state,

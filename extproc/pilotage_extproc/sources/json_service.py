@@ -5,7 +5,9 @@ Nothing it answers is followed or trusted: no redirects, no compression, no more
 
 import logging
 import math
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -20,12 +22,21 @@ FAILURES_TO_OPEN: Final = 5
 OPEN_SECONDS: Final = 10.0
 """Afterwards one call tries again; the others wait for what it finds."""
 _HEADERS: Final = {"content-type": "application/json", "accept-encoding": "identity"}
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 T = TypeVar("T")
 
 
 class ServiceError(Exception):
     """It did not answer in time, or not as it should. Holds nothing of what was sent or answered."""
+
+
+class LeftAloneError(ServiceError):
+    """It was not asked, since it failed again and again."""
+
+
+class LateError(ServiceError):
+    """It did not answer in time."""
 
 
 class JsonService:
@@ -41,7 +52,7 @@ class JsonService:
         most_answer_bytes: int,
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
     ) -> None:
-        """`what` is the service's name in logs."""
+        """`what` is the service's name in logs; `connector` makes what connects, at the first call."""
         self._what = what
         self._url = url
         self._timeout_seconds = timeout_seconds
@@ -57,25 +68,33 @@ class JsonService:
         """Whether it would not be asked now."""
         return self._clock() < self._open_until
 
-    async def post(self, body: bytes, read: Callable[[Any], T]) -> T:
+    async def post(
+        self,
+        body: bytes,
+        read: Callable[[Any], T],
+        headers: Mapping[str, str] = _NO_HEADERS,
+        tls: ssl.SSLContext | bool = True,
+    ) -> T:
         """What `read` makes of the answer, once it has come. Raises ServiceError.
 
-        `read` raises ValueError for an answer that is not as it should be.
+        `read` raises ValueError for an answer that is not as it should be; `headers` are further ones; `tls`
+        is what certificates are checked by, and True the system's authorities.
         """
         if self.is_left_alone:
-            raise ServiceError("is left alone: it failed again and again")
+            raise LeftAloneError("is left alone: it failed again and again")
         if self._failures >= FAILURES_TO_OPEN:
             self._open_until = self._clock() + OPEN_SECONDS  # for all but this call
         try:
-            answered = read(orjson.loads(await self._answer(body)))
+            answered = read(orjson.loads(await self._answer(body, headers, tls)))
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
             why = f"status {error}" if isinstance(error, _StatusError) else type(error).__name__
             self._failed(why)
-            raise ServiceError(f"did not answer as it should ({why})") from None
+            kind = LateError if isinstance(error, TimeoutError) else ServiceError
+            raise kind(f"did not answer as it should ({why})") from None
         self._failures, self._open_until = 0, -math.inf
         return answered
 
-    async def _answer(self, body: bytes) -> bytes:
+    async def _answer(self, body: bytes, headers: Mapping[str, str], tls: ssl.SSLContext | bool) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=None if self._connector is None else self._connector(),
@@ -85,7 +104,7 @@ class JsonService:
             )
         most = self._most_answer_bytes
         async with self._session.post(
-            self._url, data=body, headers=_HEADERS, allow_redirects=False
+            self._url, data=body, headers={**headers, **_HEADERS}, allow_redirects=False, ssl=tls
         ) as response:
             if response.status != 200:
                 raise _StatusError(response.status)

@@ -1,5 +1,6 @@
 """Guardrails of one's own over HTTP: where they may be asked, and what of their answers counts."""
 
+import asyncio
 import re
 import socket
 from collections.abc import Mapping
@@ -11,11 +12,15 @@ from aiohttp.resolver import ThreadedResolver
 
 from pilotage_api.content_settings import ContentSettings
 from pilotage_api.egress import never_in_cluster
-from pilotage_api.guard_hosts import host_problem, residency_problem
+from pilotage_api.guard_hosts import entry_of, host_problem, residency_problem
 from pilotage_api.guards_snapshot import RemoteGuardSnapshot
+from pilotage_api.remote_guard import guard_host
 from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.verdict import NoVerdictError, Verdict
-from pilotage_extproc.sources.json_service import JsonService, ServiceError
+from pilotage_extproc.sources.guard_access import GuardAccess
+from pilotage_extproc.sources.json_service import JsonService, LateError, LeftAloneError, ServiceError
+from pilotage_extproc.sources.provider_credentials import CredentialError
+from pilotage_extproc.telemetry.guards import GuardTelemetry
 
 _MOST_ANSWER_BYTES: Final = 16 * 1024
 _MOST_KINDS: Final = 8
@@ -27,22 +32,55 @@ _KIND: Final = re.compile(r"[a-z][a-z_-]{0,40}[0-9]{0,2}")
 class _Guard:
     """One of them, with its calls under way."""
 
-    def __init__(self, guard: RemoteGuardSnapshot, service: JsonService) -> None:
-        self._most = guard.max_concurrent
+    def __init__(
+        self,
+        guard: RemoteGuardSnapshot,
+        service: JsonService,
+        access: GuardAccess,
+        telemetry: GuardTelemetry,
+        clock: Clock,
+    ) -> None:
+        self._host = guard_host(guard.url)
+        self._guard = guard
         self._service = service
+        self._access = access
+        self._telemetry = telemetry
+        self._clock = clock
         self._under_way = 0
 
     async def ask(self, body: bytes) -> Verdict:
         """Raises NoVerdictError."""
-        if self._under_way >= self._most:
+        if self._under_way >= self._guard.max_concurrent:
+            self._telemetry.not_asked(self._host, "full")
             raise NoVerdictError("has as many calls under way as it may")
         self._under_way += 1
+        began_at = self._clock()
+        result = "failed"
         try:
-            return await self._service.post(body, _verdict)
+            async with asyncio.timeout(self._guard.timeout_seconds):
+                headers = await self._access.headers()
+            verdict = await self._service.post(body, _verdict, headers, self._access.tls)
+            result = verdict.action
+        except LeftAloneError as error:
+            result = "left_alone"
+            raise NoVerdictError(str(error)) from None
+        except (LateError, TimeoutError):
+            result = "timeout"
+            raise NoVerdictError("did not answer in time") from None
         except ServiceError as error:
             raise NoVerdictError(str(error)) from None
+        except asyncio.CancelledError:
+            result = "abandoned"
+            raise
+        except CredentialError:
+            raise NoVerdictError("cannot be asked: what it is shown, or known by, cannot be read") from None
         finally:
             self._under_way -= 1
+            if result == "left_alone":
+                self._telemetry.not_asked(self._host, result)
+            else:
+                self._telemetry.asked(self._host, result, self._clock() - began_at)
+        return verdict
 
     async def close(self) -> None:
         await self._service.close()
@@ -55,6 +93,9 @@ class RemoteGuards:
         self._known = settings.guards
         self._clock = clock
         self._in_cluster = in_cluster
+        self.telemetry = GuardTelemetry()
+        self._access: dict[int, GuardAccess] = {}
+        """By the place of the host's entry in the settings."""
         self._guards: dict[RemoteGuardSnapshot, _Guard] = {}
 
     def problem(self, guard: RemoteGuardSnapshot, required: Mapping[str, str]) -> str:
@@ -69,6 +110,7 @@ class RemoteGuards:
         if found is None:
             if len(self._guards) >= _MOST_GUARDS:
                 await self.close()
+            access = self._access_of(guard)
             service = JsonService(
                 f"guard {guard.url}",
                 guard.url,
@@ -77,7 +119,7 @@ class RemoteGuards:
                 most_answer_bytes=_MOST_ANSWER_BYTES,
                 connector=self._connector,
             )
-            found = self._guards[guard] = _Guard(guard, service)
+            found = self._guards[guard] = _Guard(guard, service, access, self.telemetry, self._clock)
         return await found.ask(body)
 
     async def close(self) -> None:
@@ -85,6 +127,11 @@ class RemoteGuards:
         guards, self._guards = self._guards, {}
         for one in guards.values():
             await one.close()
+
+    def _access_of(self, guard: RemoteGuardSnapshot) -> GuardAccess:
+        entry = entry_of(guard_host(guard.url), self._known)
+        place = -1 if entry is None else self._known.index(entry)
+        return self._access.setdefault(place, GuardAccess(entry, self._clock))
 
     def _connector(self) -> aiohttp.BaseConnector:
         return aiohttp.TCPConnector(limit=0, resolver=_Resolver() if self._in_cluster else None)
