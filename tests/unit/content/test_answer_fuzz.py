@@ -6,7 +6,7 @@ import orjson
 import pytest
 from answering import rules, through, work
 from effort import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pilotage_extproc.domain.head import CallKind
@@ -54,6 +54,7 @@ kinds = st.sampled_from([CallKind.CHAT, CallKind.COMPLETIONS, CallKind.MESSAGES,
 
 
 @settings(max_examples=examples(600))
+@example([{"choices": None, "id": SECRET}], CallKind.CHAT, 1)
 @given(st.lists(events, max_size=5), kinds, st.integers(1, 60))
 def test_no_stream_breaks_the_check_and_no_blocked_value_gets_out(
     given_events: list[Any], kind: CallKind, size: int

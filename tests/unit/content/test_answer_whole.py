@@ -90,6 +90,18 @@ def test_a_filtered_answer_says_so_has_no_text_and_keeps_its_usage(kind: CallKin
 
 
 @each
+@pytest.mark.parametrize("member", ["id", "model", "usage"])
+def test_what_a_server_hides_in_the_frame_of_an_answer_is_not_said_by_its_end(
+    kind: CallKind, member: str
+) -> None:
+    body = orjson.loads(answer(kind, "nothing")) | {member: SECRET}
+    said = orjson.loads(through([orjson.dumps(body)], work(BLOCK, kind), stream=False))
+    assert member not in said
+    kept = {"id", "model", "usage"} & body.keys() - {member}
+    assert {name: said[name] for name in kept} == {name: body[name] for name in kept}
+
+
+@each
 def test_values_come_back_in_text_and_not_in_what_tools_are_called_with(kind: CallKind) -> None:
     body = answer(kind, f"mail {MAIL}, see https://x.example/{MAIL}")
     for made in (None, BLOCK):

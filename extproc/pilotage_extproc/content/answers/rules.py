@@ -4,14 +4,17 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+import orjson
+
 from pilotage_api.guards_snapshot import Action, AnswerRuleSnapshot, OwnDetectorSnapshot
 from pilotage_extproc.content.answers.open_values import OpenValues
 from pilotage_extproc.content.guard import Toolbox, own_detector, strictest
-from pilotage_extproc.content.scan import Scanner
+from pilotage_extproc.content.scan import Scan, Scanner, TooMuchToCheckError
 
 NOT_CHECKED: Final = "unread"
 """In the place of a detector: the answer could not be looked at."""
 
+_MOST_OF_A_FRAME: Final = 1024
 _ANYTHING: Final = re.compile(rb"[0-9@:]|[A-Za-z0-9+/_.-]{11}|-----")
 """Every value that a built-in detector finds has one of these: secrets are long, addresses have a colon."""
 
@@ -47,6 +50,18 @@ class AnswerRules:
     def may_find(self, text: bytes) -> bool:
         """False where no detector finds anything; a quick look, which most words of a text pass."""
         return not self._only_built_in or not text.isascii() or _ANYTHING.search(text) is not None
+
+    def passes(self, value: object) -> bool:
+        """Whether a short value of an answer's frame, as its id, may stand as it is."""
+        text = orjson.dumps({"": value})
+        if len(text) > _MOST_OF_A_FRAME:
+            return False
+        try:
+            for _ in self.scanner.steps(text, scan := Scan()):
+                pass
+        except TooMuchToCheckError:
+            return False
+        return all(self.actions.get(one.kind) == "flag" for one in scan.found)
 
 
 class FoundInAnswer:

@@ -14,7 +14,7 @@ from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.content.redaction import StillThereError
 from pilotage_extproc.content.scan import TooMuchToCheckError
 from pilotage_extproc.dialects.answers.channels import Key, Piece, ends_of, piece_of
-from pilotage_extproc.dialects.answers.endings import StreamSeen
+from pilotage_extproc.dialects.answers.endings import StreamSeen, everything
 from pilotage_extproc.dialects.answers.leaves import Leaf
 from pilotage_extproc.dialects.answers.parts import STREAMED, Part
 from pilotage_extproc.dialects.event_stream import Event, EventSplitter, EventTooLongError
@@ -67,7 +67,8 @@ class StreamedAnswer:
 
     def filtered(self) -> bytes:
         """The events that end it."""
-        return self._seen.filtered()
+        rules = self._work.rules
+        return self._seen.filtered(everything if rules is None else rules.passes)
 
     def _cannot(self) -> None:
         rules = self._work.rules

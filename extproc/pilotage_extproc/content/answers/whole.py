@@ -10,7 +10,7 @@ from pilotage_extproc.content.answers.skeleton import check_size, checked, is_st
 from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.content.redaction import StillThereError
 from pilotage_extproc.content.scan import TooMuchToCheckError
-from pilotage_extproc.dialects.answers.endings import filtered_answer
+from pilotage_extproc.dialects.answers.endings import everything, filtered_answer
 from pilotage_extproc.dialects.answers.leaves import Leaf
 from pilotage_extproc.dialects.answers.parts import WHOLE, Part
 from pilotage_extproc.dialects.splice import Edit, edited
@@ -92,9 +92,9 @@ class WholeAnswer:
 
     def filtered(self) -> bytes:
         """The answer without its text, or an error."""
-        kind = self._work.kind
+        kind, rules = self._work.kind, self._work.rules
         if not self._is_error:
-            return filtered_answer(kind, self._answer)
+            return filtered_answer(kind, self._answer, everything if rules is None else rules.passes)
         told = RequestRefused(Refusal.CONTENT_BLOCKED, "The answer holds what may not be shown.")
         return told.body(DIALECTS[kind].errors)
 

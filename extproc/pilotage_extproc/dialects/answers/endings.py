@@ -5,6 +5,7 @@ https://docs.anthropic.com/en/api/handling-stop-reasons (`refusal`); responses:
 https://platform.openai.com/docs/api-reference/responses-streaming (`response.incomplete`).
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -28,7 +29,19 @@ _OF_RESPONSE: Final[tuple[str, ...]] = (
     "tools",
     "top_p",
 )
+_ECHOED: Final = frozenset({"tools", "tool_choice"})
+"""The client's own words."""
 Members = dict[str, Any]
+Passes = Callable[[object], bool]
+"""Whether a member of an answer's frame may stand at its end.
+
+A server may write there what it may not say.
+"""
+
+
+def everything(_value: object) -> bool:
+    """What `Passes` is where no rule looks."""
+    return True
 
 
 class StreamSeen:
@@ -71,7 +84,7 @@ class StreamSeen:
         self._pieces += 1
         self._number += 1
 
-    def filtered(self) -> bytes:
+    def filtered(self, passes: Passes) -> bytes:
         """The events that end the stream."""
         kind = self._kind
         if kind is CallKind.MESSAGES:
@@ -81,24 +94,25 @@ class StreamSeen:
             last = _named("message_delta", {"delta": delta, "usage": {"output_tokens": self._pieces}})
             return b"".join((*stops, last, _named("message_stop", {})))
         if kind is CallKind.RESPONSES:
-            members = {"sequence_number": self._number + 1, "response": _incomplete(self._head)}
+            members = {"sequence_number": self._number + 1, "response": _incomplete(self._head, passes)}
             return _named("response.incomplete", members)
         empty: Members = {"delta": {}} if kind is CallKind.CHAT else {"text": ""}
         choices = [
             {"index": index, **empty, "logprobs": None, "finish_reason": _FILTERED}
             for index in sorted(self._open, key=str) or [0]
         ]
-        return b"data: %b\n\n%b" % (orjson.dumps({**self._head, "choices": choices}), _DONE)
+        head = _framed(_OF_CHUNK, self._head, passes)
+        return b"data: %b\n\n%b" % (orjson.dumps({**head, "choices": choices}), _DONE)
 
 
-def filtered_answer(kind: CallKind, answer: Members) -> bytes:
+def filtered_answer(kind: CallKind, answer: Members, passes: Passes) -> bytes:
     """An unstreamed answer in the place of one that is filtered: with its usage, without its text."""
-    usage = {"usage": answer["usage"]} if "usage" in answer else {}
+    usage = _framed(("usage",), answer, passes)
     if kind is CallKind.MESSAGES:
-        head = {name: answer[name] for name in _OF_MESSAGE if name in answer}
+        head = _framed(_OF_MESSAGE, answer, passes)
         return orjson.dumps({**head, "content": [], "stop_reason": "refusal", "stop_sequence": None, **usage})
     if kind is CallKind.RESPONSES:
-        return orjson.dumps(_incomplete(answer) | usage)
+        return orjson.dumps(_incomplete(answer, passes) | usage)
     said: Members = (
         {"message": {"role": "assistant", "content": ""}} if kind is CallKind.CHAT else {"text": ""}
     )
@@ -107,7 +121,7 @@ def filtered_answer(kind: CallKind, answer: Members) -> bytes:
         {"index": place, **said, "logprobs": None, "finish_reason": _FILTERED}
         for place in range(len(choices) if isinstance(choices, list) else 1)
     ]
-    head = {name: answer[name] for name in _OF_CHUNK if name in answer}
+    head = _framed(_OF_CHUNK, answer, passes)
     return orjson.dumps({**head, "choices": made, **usage})
 
 
@@ -120,8 +134,12 @@ def _choices(event: Members, *, finished: bool) -> set[Any]:
     }
 
 
-def _incomplete(response: Members) -> Members:
-    head = {name: response[name] for name in _OF_RESPONSE if name in response}
+def _framed(names: tuple[str, ...], of: Members, passes: Passes) -> Members:
+    return {name: of[name] for name in names if name in of and (name in _ECHOED or passes(of[name]))}
+
+
+def _incomplete(response: Members, passes: Passes) -> Members:
+    head = _framed(_OF_RESPONSE, response, passes)
     reason = {"reason": _FILTERED}
     return {**head, "status": "incomplete", "error": None, "incomplete_details": reason, "output": []}
 
