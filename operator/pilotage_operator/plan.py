@@ -83,10 +83,23 @@ class Plan:
     """Empty while there is something to publish."""
 
 
-def plan(desired: Desired, observed: Observed, gateway: str) -> Plan:
+@dataclass(slots=True, frozen=True)
+class Settled:
+    """All that a status was made of which needed no write: the same makes the same again."""
+
+    stored: Stored
+    said_of: tuple[object, ...]
+    says: Verdict
+    more: tuple[object, ...]
+
+
+def plan(
+    desired: Desired, observed: Observed, gateway: str, settled: dict[ResourceKey, Settled] | None = None
+) -> Plan:
     """The difference between what is desired and what is observed; `gateway` names the writer of statuses.
 
     Statuses come once everything is published: before that nothing can be said of it that stays true.
+    `settled` is kept from plan to plan: it saves the time of those that have not changed, and nothing else.
     """
     snapshot = desired.snapshot
     publish = snapshot if snapshot.version != observed.published else None
@@ -94,10 +107,17 @@ def plan(desired: Desired, observed: Observed, gateway: str) -> Plan:
     writes: list[StatusWrite] = []
     if publish is None and keep is None:
         rule = ProgrammedRule(observed.pickers, gateway)
+        before = {} if settled is None else dict(settled)
+        now: dict[ResourceKey, Settled] = {}
         for key, stored in observed.resources.items():
-            write = _status_write(key, stored, desired, rule, observed, gateway)
-            if write is not None:
-                writes.append(write)
+            found = _status_write(key, stored, desired, rule, observed, gateway, before.get(key))
+            if isinstance(found, Settled):
+                now[key] = found
+            elif found is not None:
+                writes.append(found)
+        if settled is not None:
+            settled.clear()
+            settled.update(now)
     in_use = frozenset(one.version for one in observed.pickers.live if one.version)
     return Plan(publish, keep, in_use, tuple(writes))
 
@@ -109,22 +129,25 @@ def _status_write(
     rule: ProgrammedRule,
     observed: Observed,
     gateway: str,
-) -> StatusWrite | None:
-    says = accepted(key, desired)
-    if key not in observed.silent and not _may_write(stored.status, says, gateway):
+    settled: Settled | None,
+) -> StatusWrite | Settled | None:
+    form, pickers = desired.forms.get(key), observed.pickers
+    said_of = (desired.findings.get(key, ()), key in desired.refused, form)
+    same = settled is not None and settled.stored is stored and settled.said_of == said_of
+    says = settled.says if settled is not None and same else accepted(key, desired)
+    programmed = rule.verdict(stored, form, says)
+    counts = endpoint_counts(key, pickers.live) if key.kind == "ModelPool" else None
+    spending, is_silent = observed.spending.get(key, {}), key in observed.silent
+    more = (programmed, counts, pickers.missing, spending, is_silent)
+    if settled is not None and same and settled.more == more:
+        return settled
+    if not is_silent and not _may_write(stored.status, says, gateway):
         return None
-    verdicts = (
-        says,
-        resolved(key, desired),
-        rule.verdict(stored, desired.forms.get(key), says),
-    )
+    verdicts = (says, resolved(key, desired), programmed)
     old = _conditions(stored.status)
     generation = stored.form.generation
     ours = stored.status.get("gateway") == gateway and says.reason not in UNUSED_REASONS
-    columns = {
-        **_columns(key, stored, observed.pickers, keep_counts=ours),
-        **observed.spending.get(key, {}),
-    }
+    columns = {**_columns(key, stored, counts, keep_counts=ours and not pickers.missing), **spending}
     status: dict[str, Any] = {
         "observedGeneration": generation,
         "gateway": gateway,
@@ -133,7 +156,7 @@ def _status_write(
         **columns,
     }
     if status == stored.status:
-        return None
+        return Settled(stored, said_of, says, more)
     events = tuple(told for one in verdicts if (told := _event(one, old.get(one.type))) is not None)
     return StatusWrite(stored, status, events)
 
@@ -184,7 +207,9 @@ def _event(verdict: Verdict, old: Status | None) -> Told | None:
     return None
 
 
-def _columns(key: ResourceKey, stored: Stored, pickers: Pickers, *, keep_counts: bool) -> dict[str, Any]:
+def _columns(
+    key: ResourceKey, stored: Stored, counts: tuple[int, int] | None, *, keep_counts: bool
+) -> dict[str, Any]:
     """What `kubectl get` shows; `keep_counts` of a pool while no picker says any."""
     spec = orjson.loads(stored.form.spec)
     spec = spec if isinstance(spec, dict) else {}
@@ -205,11 +230,10 @@ def _columns(key: ResourceKey, stored: Stored, pickers: Pickers, *, keep_counts:
     columns: dict[str, Any] = {}
     if shown := _listed(spec.get("models"), "name"):
         columns["models"] = shown
-    counts = endpoint_counts(key, pickers.live)
     if counts is not None:
         columns["endpoints"] = {"ready": counts[0], "total": counts[1]}
         columns["endpointsReady"] = f"{counts[0]}/{counts[1]}"
-    elif keep_counts and not pickers.missing:
+    elif keep_counts:
         # nobody says anything for a moment: what was said last stays
         columns |= {
             name: stored.status[name] for name in ("endpoints", "endpointsReady") if name in stored.status

@@ -19,7 +19,7 @@ from pilotage_operator.desired import Compiler, Desired
 from pilotage_operator.metrics import Metrics
 from pilotage_operator.older_pickers import ForOlder, OlderPickers
 from pilotage_operator.picker_view import PickerView
-from pilotage_operator.plan import Observed, Plan, plan
+from pilotage_operator.plan import Observed, Plan, Settled, plan
 from pilotage_operator.programmed import Pickers
 from pilotage_operator.published_generations import Ledger
 from pilotage_operator.resource_revision import Form
@@ -97,6 +97,7 @@ class Reconciler:
         self._in_force: Mapping[ResourceKey, Form] = {}
         self._kept: Mapping[ResourceKey, Form] = {}
         self._checked_at: float | None = None
+        self._right: dict[ResourceKey, Settled] = {}
         self._told: tuple[Finding, ...] = ()
 
     def mark_dirty(self, *, hint: bool = False) -> None:
@@ -254,7 +255,7 @@ class Reconciler:
             silent, again = await self._other_writers.look(resources)
         spending, figures_again = self._figures.look(desired.snapshot.tenants, resources)
         observed = Observed(resources, published, self._kept, pickers, datetime.now(UTC), silent, spending)
-        made = await asyncio.to_thread(plan, desired, observed, self._gateway)
+        made = await asyncio.to_thread(plan, desired, observed, self._gateway, self._right)
         return made, min((one for one in (again, figures_again) if one is not None), default=None)
 
     async def _publish(self, made: Plan, desired: Desired, older: ForOlder | None) -> None:

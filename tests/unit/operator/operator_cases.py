@@ -11,7 +11,7 @@ from pilotage_api.previous_snapshot import READABLE_FORMATS
 from pilotage_api.settings import GatewaySettings
 from pilotage_kube.replica_report import PoolCount, Refusal, ReplicaReport
 from pilotage_operator.desired import Compiler, Desired
-from pilotage_operator.plan import Observed, Plan, plan
+from pilotage_operator.plan import Observed, Plan, Settled, plan
 from pilotage_operator.programmed import Pickers
 from pilotage_operator.published_generations import Ledger
 from pilotage_operator.resource_revision import Form, Stored
@@ -103,6 +103,7 @@ def planned(
     gateway: str = GATEWAY,
     silent: Iterable[ResourceKey] = (),
     spending: Mapping[ResourceKey, Mapping[str, Any]] | None = None,
+    settled: dict[ResourceKey, Settled] | None = None,
 ) -> Plan:
     """What is to be written; everything is published already where nothing else is said."""
     observed = Observed(
@@ -114,7 +115,7 @@ def planned(
         frozenset(silent),
         spending or {},
     )
-    return plan(wanted, observed, gateway)
+    return plan(wanted, observed, gateway, settled)
 
 
 def conditions(status: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -241,6 +241,40 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do(forms, before, followe
     assert again.statuses == ()
 
 
+CHANGES = ("counts", "follows", "policy", "pool", "refuses", "silent", "spent", "missing", "written")
+
+
+@given(st.lists(st.sampled_from(CHANGES), min_size=2, max_size=12))
+def test_what_is_remembered_of_earlier_plans_changes_no_later_one(changes):
+    settled, statuses, objects, state = {}, {}, {}, dict.fromkeys(CHANGES, 0)
+    for change in changes:
+        state[change] += 1
+        forms = [policy(generation=1 + state["policy"]), *([pool()] if state["pool"] % 2 else [])]
+        wanted = desired(*forms)
+        refusal = Refusal("RoutePolicy default/auto", "NotInstalled", "no such scorer")
+        reports = [
+            report(
+                wanted.snapshot.version if state["follows"] % 2 else "before",
+                refusals=[refusal] * (state["refuses"] % 2),
+                **{"default/small": (state["counts"] % 3, 3)},
+            )
+        ]
+        seen = pickers(wanted, *reports, missing=bool(state["missing"] % 2))
+        # an informer gives the same object as long as nothing changes
+        resources = [
+            objects.setdefault(repr((form, statuses.get(form.key))), stored(form, statuses.get(form.key)))
+            for form in forms
+        ]
+        more = {
+            "silent": [forms[-1].key] * (state["silent"] % 2),
+            "spending": {forms[0].key: {"spent": str(state["spent"])}},
+        }
+        made = planned(wanted, resources, seen, **more, settled=settled)
+        assert made == planned(wanted, resources, seen, **more)
+        if change == "written":
+            statuses |= {write.key: write.status for write in made.statuses}
+
+
 @given(FORMS, FORMS)
 def test_every_resource_that_is_not_in_force_as_written_says_why(forms, before):
     last_good = desired(*before).forms
