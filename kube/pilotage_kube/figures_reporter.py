@@ -35,6 +35,7 @@ class FiguresReporter:
         replica: str,
         group: str = "pilotage-extproc",
         owner: dict[str, Any] | None = None,
+        soonest_seconds: float = SOONEST_SECONDS,
         clock: Time | None = None,
     ) -> None:
         self._client = client
@@ -44,6 +45,7 @@ class FiguresReporter:
         self._name = f"{own}-figures"
         self._group = group
         self._owner = owner
+        self._soonest_seconds = soonest_seconds
         self._clock: Time = clock or SystemTime()
         self._written: FiguresReport | None = None
 
@@ -64,7 +66,7 @@ class FiguresReporter:
                     continue
                 backoff.reset()
                 self._written = report.says()
-            await self._clock.sleep(max(SOONEST_SECONDS, size / BYTES_A_SECOND))
+            await self._clock.sleep(max(self._soonest_seconds, size / BYTES_A_SECOND))
 
     async def withdraw(self) -> None:
         """Remove what was written, at a graceful end."""
