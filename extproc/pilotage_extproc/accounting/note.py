@@ -37,6 +37,17 @@ class SettlingNote(NamedTuple):
     """For each address of its attempts the upstream model and its price then; None is not known."""
     input_tokens: int
     """An estimate of its prompt, for when no usage is known."""
+    most: tuple[int, int] | None = None
+    """Tokens of input and output that any attempt can come to; None where no hard budget relies on it."""
+
+    def most_at(self, address: str | None) -> int:
+        """Nano-dollars that an attempt there can cost at most; of a place not known, at the dearest."""
+        if self.most is None:
+            return 0
+        prices = [price for known, _, price in self.prices if known == address]
+        if not prices:
+            prices = [price for _, _, price in self.prices]
+        return max([price.most(*self.most) for price in prices if price is not None], default=0)
 
     def priced(self, address: str | None) -> tuple[str, Price | None]:
         """Upstream model and price at an address; of the first attempt where that is none of them."""
@@ -56,6 +67,7 @@ class SettlingNote(NamedTuple):
                 list(self.spender),
                 [[address, model, _price_out(price)] for address, model, price in self.prices],
                 self.input_tokens,
+                self.most,
             ]
         )
 
@@ -63,12 +75,13 @@ class SettlingNote(NamedTuple):
     def decoded(cls, data: bytes) -> Self:
         """The note again. Raises ValueError on anything else."""
         try:
-            identifier, claims, slots, spender, prices, tokens = orjson.loads(data)
+            identifier, claims, slots, spender, prices, tokens, most = orjson.loads(data)
             return cls(
                 Hold(str(identifier), tuple(map(_claim_in, claims)), tuple(map(int, slots))),
                 Spender(*map(str, spender)),
                 tuple((str(address), str(model), _price_in(price)) for address, model, price in prices),
                 int(tokens),
+                None if most is None else (int(most[0]), int(most[1])),
             )
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"not a settling note: {error}") from error

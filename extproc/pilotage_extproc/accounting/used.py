@@ -6,8 +6,19 @@ from typing import Final, NamedTuple
 from pilotage_extproc.accounting.claims import Amount, Hold, Settlement
 from pilotage_extproc.accounting.note import SettlingNote
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+from pilotage_extproc.domain.providers import is_provider
 
 _NOTHING = TokenUsage(0, 0)
+_LEFT_WAITING: Final = frozenset(
+    {
+        "stream_idle_timeout",
+        "duration_timeout",
+        "downstream_connection_termination",
+        "downstream_remote_reset",
+    }
+)
+"""Envoy's flags of requests that it answered itself while their server was at work on them. Attempts that
+were late are logged by themselves."""
 _PAID: Final = frozenset({Amount.INPUT_TOKENS, Amount.OUTPUT_TOKENS, Amount.TOTAL_TOKENS, Amount.MONEY})
 
 
@@ -25,11 +36,17 @@ def used(note: SettlingNote, outcome: Outcome) -> Used:
     """What it comes to.
 
     An answer without usage is an estimate: the prompt as estimated, and the output that Envoy counted in
-    what it sent on. A request that no server answered, or that one refused, has used nothing.
+    what it sent on. A request that no server answered, or that one refused, has used nothing. For a hard
+    budget an estimate is no bound where a provider bills what was not seen (several tokens in a piece,
+    thoughts, what it went on with), or where the answer may still go on: that is the most it can cost.
     """
     usage, exact = _usage(note, outcome)
-    model, price = note.priced(outcome.upstream_address)
-    return Used(usage, 0 if price is None else price.cost(usage), model, exact)
+    address = outcome.upstream_address
+    model, price = note.priced(address)
+    nano = 0 if price is None else price.cost(usage)
+    if not exact and (outcome.given_up or (address is not None and is_provider(address))):
+        nano = max(nano, note.most_at(address))
+    return Used(usage, nano, model, exact)
 
 
 def settlement(note: SettlingNote, found: Used) -> Settlement:
@@ -41,13 +58,15 @@ def settlement(note: SettlingNote, found: Used) -> Settlement:
 
 
 def of_failed_attempt(note: SettlingNote, number: int, address: str) -> tuple[SettlingNote, Used]:
-    """What an attempt may cost that a provider took and did not answer: its input, as estimated.
+    """What an attempt may cost that a provider took and did not answer: its input, as estimated; for a hard
+    budget the most, since it may have thought.
 
     It is an entry of its own, that holds nothing and is no request more.
     """
     model, price = note.priced(address)
     usage = TokenUsage(note.input_tokens, 0)
-    found = Used(usage, 0 if price is None else price.cost(usage), model, exact=False)
+    nano = 0 if price is None else price.cost(usage)
+    found = Used(usage, max(nano, note.most_at(address)), model, exact=False)
     hold = note.hold
     counted = [place for place, claim in enumerate(hold.claims) if claim.amount in _PAID]
     claims = tuple([hold.claims[place]._replace(held=0) for place in counted])
@@ -65,7 +84,8 @@ def _usage(note: SettlingNote, outcome: Outcome) -> tuple[TokenUsage, bool]:
     if usage.input_tokens is not None and usage.output_tokens is not None:
         return usage, True
     if not outcome.given_up and usage.input_tokens is None and usage.output_tokens is None:
-        if outcome.http_status >= 400 or outcome.unreachable:
+        refused = outcome.http_status >= 400 and _LEFT_WAITING.isdisjoint(outcome.response_flags)
+        if refused or outcome.unreachable:
             return _NOTHING, True
         if outcome.upstream_address is None and not outcome.http_status:
             return _NOTHING, True

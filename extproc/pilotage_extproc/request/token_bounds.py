@@ -50,6 +50,12 @@ class MostCost(NamedTuple):
     output_tokens: int
     """Of each of its choices."""
     choices: int = 1
+    input_tokens: int = 0
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Of input and output, all prompts and choices together."""
+        return self.input_tokens, self.output_tokens * self.choices
 
 
 MOST_COST: Final = Note[MostCost]("mostCost")

@@ -92,9 +92,8 @@ class Admit(Step):
     def _take(self, exchange: Exchange, note: SettlingNote, verdict: Verdict) -> None:
         if isinstance(verdict, Refused):
             raise refusal(verdict)
-        identifier, claims, _ = note.hold
-        hold = Hold(identifier, claims, verdict.slots)
-        granted = SettlingNote(hold, note.spender, note.prices, note.input_tokens)
+        claims = note.hold.claims
+        granted = note._replace(hold=note.hold._replace(slots=verdict.slots))
         exchange.keep(_ADMITTED, granted)
         rules = self._rules.of(exchange.identity)
         if rules.limits:
@@ -122,7 +121,11 @@ class Admit(Step):
         expected = self._expected(exchange, terms, rules)
         claims = rules.claims(identity, targets[0].upstream_model, expected, self._books.utc_now())
         spender = Spender(*identity, decision.policy or "", decision.model)
-        return SettlingNote(Hold(decision.id, tuple(claims), ()), spender, prices, expected.input_tokens)
+        most = exchange.kept(MOST_COST) if rules.hard else None
+        hold = Hold(decision.id, tuple(claims), ())
+        return SettlingNote(
+            hold, spender, prices, expected.input_tokens, None if most is None else most.tokens
+        )
 
     def _expected(self, exchange: Exchange, terms: Terms, rules: SpendingRules) -> Expected:
         if not rules.reads_tokens:

@@ -10,7 +10,7 @@ from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.providers import is_provider
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.request.token_bounds import MOST_COST, Bounds
+from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, MostCost
 from pilotage_extproc.stages.most_cost import most_cost
 
 
@@ -36,7 +36,7 @@ class BoundCost(Step):
         bounds = Bounds(exchange)
         most = most_cost(bounds, terms, self._clamp_at)
         if len(exchange.decision.targets) > 1:
-            most = most._replace(nano=most.nano + _of_failed_attempts(exchange, terms, bounds))
+            most = most._replace(nano=max(most.nano, _of_all_attempts(exchange, terms, most)))
         output = most.output_tokens
         exchange.keep(MOST_COST, most)
         limits = self._limits.get(exchange.call.kind)
@@ -50,12 +50,16 @@ class BoundCost(Step):
             exchange.clamped(edited(body, edits))
 
 
-def _of_failed_attempts(exchange: Exchange, terms: Terms, bounds: Bounds) -> int:
-    """Nano-dollars of what providers may read in vain before another attempt answers."""
-    tokens = max([bounds.most_input(window) for window, _ in terms.priced or ()])
-    targets = exchange.decision.targets
-    return sum(
-        price.most(tokens, 0)
-        for one, price in zip(targets, terms.prices, strict=True)
-        if price is not None and is_provider(one.address)
-    )
+def _of_all_attempts(exchange: Exchange, terms: Terms, most: MostCost) -> int:
+    """Nano-dollars of a list that has providers: each may bill its attempt before another one answers.
+
+    Own servers are not charged for attempts in vain: of them the dearest counts.
+    """
+    own = billed = 0
+    for one, price in zip(exchange.decision.targets, terms.prices, strict=True):
+        nano = 0 if price is None else price.most(*most.tokens)
+        if is_provider(one.address):
+            billed += nano
+        else:
+            own = max(own, nano)
+    return billed + own if billed else 0

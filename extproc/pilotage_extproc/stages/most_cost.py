@@ -11,12 +11,10 @@ def most_cost(bounds: Bounds, terms: Terms, clamp_at: int | None) -> MostCost:
     Raises RequestRefused (400) where nothing says.
     """
     output = bounds.most_output(terms.output_bound(clamp_at))
-    return MostCost(_most_nano(terms, bounds, output * bounds.choices), output, bounds.choices)
-
-
-def _most_nano(terms: Terms, bounds: Bounds, output_tokens: int) -> int:
-    """Nano-dollars at the dearest of its attempts. One of them is under way at a time."""
+    made = output * bounds.choices
     if terms.priced is None:
         message = "A hard budget needs the price of every model that may answer; one has none."
         raise RequestRefused(Refusal.COST_NOT_BOUNDED, message)
-    return max([price.most(bounds.most_input(window), output_tokens) for window, price in terms.priced])
+    read = [(bounds.most_input(window), price) for window, price in terms.priced]
+    nano = max([price.most(tokens, made) for tokens, price in read])
+    return MostCost(nano, output, bounds.choices, max([tokens for tokens, _ in read]))
