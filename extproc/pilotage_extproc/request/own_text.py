@@ -113,7 +113,6 @@ _CALLS: Final = frozenset(
         "input",
         "input_type",
         "instructions",
-        "kv_transfer_params",
         "length_penalty",
         "logit_bias",
         "logprobs",

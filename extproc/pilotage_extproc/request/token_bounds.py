@@ -40,6 +40,7 @@ _NAMES: Final[Mapping[str, MemberName]] = MappingProxyType(
         for name in _READ_ONCE.union(*(dialect.output_limits for dialect in DIALECTS.values()))
     }
 )
+_LONGEST_NAME: Final = max(map(len, _NAMES))
 
 
 class MostCost(NamedTuple):
@@ -73,8 +74,7 @@ class Bounds:
         """An output budget's instructions are part of the prompt."""
         if self._dialect.body is BodyForm.MULTIPART:
             raise _unbounded("a form's file has no bound in tokens")
-        for name in _NAMES.keys() & self._members.keys():
-            check_single(self._body, _NAMES[name])
+        self._check_names()
         dear = dear_member(self._members)
         if dear is not None:
             raise _unbounded(dear[1], dear[0])
@@ -108,6 +108,14 @@ class Bounds:
             name = self._dialect.output_limits[-1]
             raise _unbounded(f"set `{name}`", name)
         return min(bounds)
+
+    def _check_names(self) -> None:
+        for name in self._members:
+            if name in _NAMES:
+                check_single(self._body, _NAMES[name])
+            elif len(name) <= _LONGEST_NAME and name.lower() in _NAMES:
+                message = f"`{name}` is read as `{name.lower()}` by some servers: write it so."
+                raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)
 
     def _rendered(self) -> int:
         """How many times its bytes a chat template makes of the body."""

@@ -195,6 +195,8 @@ def test_a_limit_of_nothing_is_refused_since_servers_read_it_as_no_limit():
         b'"max_completion_tokens":9000,"max_completion_tokens":null,"max_tokens":5',
         b'"tools":[{"type":"web_search"}],"tools":[]',
         b'"messages":[{"role":"user","content":[{"type":"image_url","image_url":"x"}]}]',
+        b'"Max_Tokens":9000,"max_tokens":5',
+        b'"Web_Search_Options":{}',
         b'"service_tier":"priority","service_tier":"auto"',
         b'"web_s\\u0065arch_options":{},"web_search_options":null',
     ],
