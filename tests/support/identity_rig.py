@@ -62,6 +62,7 @@ class Gateway:
         method="POST",
         vouched=NOT_VOUCHED,
         pool=None,
+        **members,
     ):
         """The decided exchange, or the answer."""
         head = RequestHead(method, path, headers or {}, vouched=vouched, pool=pool)
@@ -70,7 +71,8 @@ class Gateway:
         if answer is not None:
             return answer
         messages = [{"role": "user", "content": "hello"}]
-        exchange.received(json.dumps({"model": model, "messages": messages, "max_tokens": 5}).encode())
+        body = {"model": model, "messages": messages, "max_tokens": 5, **members}
+        exchange.received(json.dumps(body).encode())
         await self.pipeline.decide(exchange)
         return exchange
 

@@ -56,6 +56,7 @@ from pilotage_extproc.stages.read_body import ReadBody
 from pilotage_extproc.stages.read_head import ReadHead
 from pilotage_extproc.stages.record import Record
 from pilotage_extproc.stages.refuse import Refuse
+from pilotage_extproc.stages.refuse_steering import RefuseSteering
 from pilotage_extproc.stages.route import ChooseRule
 from pilotage_extproc.stages.shed import Shed
 from pilotage_extproc.stages.wait import Wait, Went
@@ -125,6 +126,8 @@ class PlanBook:
             identify = IdentifyCaller(settings.governance.identity, parts.keys, current, parts.utc_now)
             self.on_head = (identify, recognise)
             self.on_body = (read_body, Authorize(current), find, choose_rule)
+        if settings.governance.floor:
+            self.on_body = (read_body, RefuseSteering(), *self.on_body[1:])
         self._features = parts.features
         self.utc_now = parts.utc_now
         """Seconds since the epoch, for people."""

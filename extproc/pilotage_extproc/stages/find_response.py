@@ -22,6 +22,9 @@ _NOT_KEPT_APART: Final = {
 """Fields that would read or replace what another tenant has stored, and what to do without them."""
 
 
+_REFERENCE: Final = "item_reference"
+
+
 class FindResponse(Step):
     """Binds a request to the server of the stored response that it names, if that is its tenant's."""
 
@@ -71,7 +74,19 @@ class FindResponse(Step):
 
 
 def _check_kept_apart(members: Mapping[str, Any]) -> None:
+    given = members.get("input")
+    if isinstance(given, list) and any(map(_is_reference, given)):
+        message = "References to stored items are not served to tenants: send the items themselves."
+        raise RequestRefused(Refusal.INVALID_FIELD, message, param="input")
     for name, instead in _NOT_KEPT_APART.items():
         if members.get(name) is not None:
             message = f"`{name}` is not served where tenants share the model servers: {instead}."
             raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)
+
+
+def _is_reference(item: Any) -> bool:
+    """Whether an item stands for one that the provider has stored, by whomever."""
+    if not isinstance(item, dict):
+        return False
+    kind = item.get("type")
+    return kind == _REFERENCE or (kind is None and item.get("id") is not None and item.get("role") is None)

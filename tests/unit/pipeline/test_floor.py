@@ -4,6 +4,7 @@ import pytest
 from identity_rig import POLICY, POOL, compiled, gateway, key
 
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.stages.refuse_steering import STEERING_MEMBERS
 
 LIMITED = """
 apiVersion: pilotage.dev/v1alpha1
@@ -52,6 +53,30 @@ async def test_another_model_name_leads_round_no_policy():
     for model in ("small", "large", "Auto", "auto ", "", "nothing"):
         found = await refused(asking.ask(model, headers=ONE))
         assert found.reason in (Refusal.NO_POLICY, Refusal.MISSING_MODEL, Refusal.INVALID_FIELD), model
+
+
+@pytest.mark.parametrize("name", [*sorted(STEERING_MEMBERS), "Model", "MODEL"])
+async def test_a_member_that_would_choose_a_server_a_cache_or_a_model_leads_round_no_policy(name):
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    found = await refused(asking.ask("auto", headers=ONE, **{name: "large"}))
+    assert (found.reason, found.param) == (Refusal.INVALID_FIELD, name if name.islower() else "model")
+    await asking.ask("auto", headers=ONE, lora_path=None, mode="x")
+    without = await gateway(POOL, POLICY, identity=None, unmatched="refuse")
+    assert (await refused(without.ask("auto", **{name: "large"}))).reason is Refusal.INVALID_FIELD
+    free = await gateway(POOL, POLICY, identity=None)
+    await free.ask("auto", **{name: "large"})
+
+
+@pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}])
+async def test_what_another_tenant_has_stored_is_not_reached_by_the_id_of_an_item(item):
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    said = {"type": "message", "role": "user", "content": "and then?", "id": "msg_2"}
+    path = "/v1/responses"
+    found = await refused(asking.ask("auto", headers=ONE, path=path, input=[item, said]))
+    assert (found.reason, found.param) == (Refusal.INVALID_FIELD, "input")
+    await asking.ask("auto", headers=ONE, path=path, input=[said, {"role": "user", "content": "x"}])
+    alone = await gateway(POOL, POLICY, identity=None)
+    await alone.ask("auto", path=path, input=[item, said])
 
 
 async def test_unmatched_requests_are_served_where_the_settings_say_so():

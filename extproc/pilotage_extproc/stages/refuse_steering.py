@@ -1,0 +1,43 @@
+"""Members of a body by which a client would choose behind the gateway's back; where there is a floor."""
+
+from typing import Final
+
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.stage import Step
+
+STEERING_MEMBERS: Final = frozenset(
+    {
+        "kv_transfer_params",  # vLLM: whose cached blocks are read, and from which server
+        "bootstrap_host",  # SGLang: the same
+        "bootstrap_port",
+        "bootstrap_room",
+        "disaggregated_params",  # TensorRT-LLM: the same
+        "data_parallel_rank",
+        "session_params",  # SGLang: whose session is gone on with
+        "lora_path",  # SGLang: another model than `model` says
+        "lora_request",  # TensorRT-LLM: the same
+        "lora_id",
+        "custom_logit_processor",  # SGLang: code of the client's
+    }
+)
+"""Each reaches what no policy was asked about: another server, another's cache, another model."""
+_MODEL: Final = "model"
+
+
+class RefuseSteering(Step):
+    """Refuses what model servers would follow, and no policy can have allowed."""
+
+    name = "steering"
+
+    def apply(self, exchange: Exchange) -> None:
+        """Raises RequestRefused (400) that names the member."""
+        members = exchange.document.members
+        for name in STEERING_MEMBERS & members.keys():
+            if members[name] is not None:
+                message = f"`{name}` is not served: the gateway chooses servers, caches and models."
+                raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)
+        for name in members:
+            if len(name) == len(_MODEL) and name != _MODEL and name.lower() == _MODEL:
+                message = "`model` stands in other letters too, and servers may read either."
+                raise RequestRefused(Refusal.INVALID_FIELD, message, param=_MODEL)
