@@ -44,9 +44,16 @@ def used(note: SettlingNote, outcome: Outcome) -> Used:
     address = outcome.upstream_address
     model, price = note.priced(address)
     nano = 0 if price is None else price.cost(usage)
-    if not exact and (outcome.given_up or (address is not None and is_provider(address))):
+    if not exact and _may_be_more(outcome):
         nano = max(nano, note.most_at(address))
     return Used(usage, nano, model, exact)
+
+
+def _may_be_more(outcome: Outcome) -> bool:
+    """Whether an estimate may fall far short: nothing is counted of a whole answer, which is made at once."""
+    address = outcome.upstream_address
+    whole = outcome.counted_output is None and 200 <= outcome.http_status < 400
+    return outcome.given_up or whole or (address is not None and is_provider(address))
 
 
 def settlement(note: SettlingNote, found: Used) -> Settlement:

@@ -89,6 +89,11 @@ class Dialect:
     method: str = "POST"
 
     @property
+    def is_billed(self) -> bool:
+        """Whether a model works for it: counting tokens costs none."""
+        return bool(self.usage)
+
+    @property
     def path(self) -> str:
         """The path it is documented under."""
         return self.paths[0]

@@ -112,9 +112,10 @@ class Admit(Step):
         decision, identity = exchange.decision, exchange.identity
         rules, targets = self._rules.of(identity), decision.targets
         terms = self._prices.terms(exchange.snapshot_version, exchange.route.pools, targets)
+        billed = DIALECTS[exchange.call.kind].is_billed
         prices = tuple(
             [
-                (one.address, one.upstream_model, price)
+                (one.address, one.upstream_model, price if billed else None)
                 for one, price in zip(targets, terms.prices, strict=True)
             ]
         )
@@ -128,7 +129,7 @@ class Admit(Step):
         )
 
     def _expected(self, exchange: Exchange, terms: Terms, rules: SpendingRules) -> Expected:
-        if not rules.reads_tokens:
+        if not rules.reads_tokens or not DIALECTS[exchange.call.kind].is_billed:
             return _NO_TOKENS
         most = exchange.kept(MOST_COST)
         if most is not None:  # what it may make has been found out

@@ -30,7 +30,7 @@ class BoundCost(Step):
 
     def apply(self, exchange: Exchange) -> None:
         """Bound it. Raises RequestRefused (400) where nothing bounds what it can cost."""
-        if not self._rules.of(exchange.identity).hard:
+        if not self._rules.of(exchange.identity).hard or not DIALECTS[exchange.call.kind].is_billed:
             return
         terms = self._prices.terms(exchange.snapshot_version, exchange.route.pools, exchange.decision.targets)
         bounds = Bounds(exchange)

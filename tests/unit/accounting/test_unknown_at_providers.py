@@ -59,6 +59,12 @@ def test_the_most_is_of_the_provider_that_was_at_work():
     assert used(NOTE, ended(at=OTHER, counted_output=10)).nano == 300 + 4000
 
 
+def test_a_whole_answer_without_usage_is_booked_at_its_most_wherever_it_was_made():
+    found = used(NOTE, ended(at=OWN))
+    assert (found.nano, found.exact) == (300 + 4000, False)
+    assert used(SOFT, ended(at=OWN)).nano == 100
+
+
 def test_a_request_whose_end_was_not_seen_may_still_go_on_and_holds_its_most():
     assert used(NOTE, Outcome.unknown("x-1")).nano == ALL
     assert used(SOFT, Outcome.unknown("x-1")).nano == 100

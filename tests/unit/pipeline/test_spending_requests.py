@@ -198,6 +198,20 @@ async def test_several_choices_and_prompts_are_all_paid_for():
     assert gate.books.figures()[2] == 80 * 20_000 + (len(body) + 1 + 2 * 2048) * 10_000
 
 
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+async def test_counting_tokens_costs_none(mode):
+    gate = await gateway(
+        DAILY.replace("hard", mode).replace(
+            "{budgets", "{limits: [{per: policy, window: 1m, inputTokens: 3}], budgets"
+        )
+    )
+    for path in ("/v1/messages/count_tokens", "/tokenize"):
+        exchange = await gate.ask(path=path)
+        assert gate.books.figures() == (0, 0, 0)
+        gate.end(exchange)
+    assert gate.books.figures() == (0, 0, 0)
+
+
 async def test_a_soft_budget_sends_to_other_models_once_it_is_spent():
     gate = await gateway(
         '{budgets: [{per: policy, period: day, usd: "0.001", mode: soft, '
