@@ -57,7 +57,7 @@ class Channel:
         else:
             text = said
         if self._restoring is not None:
-            text = self._restoring.feed(text, last=last)
+            text = yield from self._restoring.steps(text, last=last)
         into.append(text)
 
     def _complete(self, said: str, *, last: bool) -> Generator[None, None, str]:

@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Final
 
 import orjson
@@ -11,6 +11,11 @@ from pilotage_extproc.content.answers.url_watch import UrlWatch
 from pilotage_extproc.content.placeholders import LOOKS
 
 _NAME: Final = re.compile(LOOKS)
+_FIRST: Final = 256
+_LONGEST_STEP: Final = 256
+"""Characters."""
+_ARRAY: Final = re.compile(r'\["\[{\]0-9tfn-]')
+"""A placeholder begins with a capital letter."""
 _BEHIND: Final = 2
 """Characters that are looked at behind a placeholder: it may be the beginning of a host."""
 
@@ -42,12 +47,24 @@ class Restoring:
         self._originals = originals
         self._watch = UrlWatch()
         self._held = ""
-        self._is_json: bool | None = None
+        self._begin = ""
+        """The first two characters that are no blanks."""
+
+    def steps(self, text: str, *, last: bool = False) -> Generator[None, None, str]:
+        """The same as `feed`, in steps that take a millisecond at most."""
+        if len(text) <= _LONGEST_STEP:
+            return self.feed(text, last=last)
+        out: list[str] = []
+        for at in range(0, len(text), _LONGEST_STEP):
+            out.append(self.feed(text[at : at + _LONGEST_STEP]))
+            yield
+        out.append(self.feed("", last=last))
+        return "".join(out)
 
     def feed(self, text: str, *, last: bool = False) -> str:
         """What may go on; behind the `last` piece nothing is held back."""
-        if self._is_json is None and (begin := text.lstrip()):
-            self._is_json = begin[0] in "{["
+        if len(self._begin) < 2:
+            self._begin = (self._begin + "".join(text[:_FIRST].split()))[:2]
         text, self._held = self._held + text, ""
         out: list[str] = []
         at = 0
@@ -80,4 +97,5 @@ class Restoring:
 
     def _written(self, value: str) -> str:
         """The value as it stands in JSON where the text is JSON."""
-        return orjson.dumps(value)[1:-1].decode() if self._is_json else value
+        is_json = self._begin[:1] == "{" or _ARRAY.match(self._begin) is not None
+        return orjson.dumps(value)[1:-1].decode() if is_json else value

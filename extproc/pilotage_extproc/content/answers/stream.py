@@ -157,7 +157,7 @@ class StreamedAnswer:
             elif parts[leaf.path] is Part.ECHO:
                 edits.append(Edit(leaf.start, leaf.end, data[was.start : was.end]))
             elif parts[leaf.path] is Part.TEXT and self._work.originals:
-                edits += restored(skeleton, leaf, self._work.originals)
+                yield from restored(skeleton, leaf, self._work.originals, edits)
         out.append(event.with_data(edited(skeleton, edits)))
         self._seen.went(members)
         if not ends.keys:

@@ -87,7 +87,7 @@ class WholeAnswer:
         if self._work.originals:
             for leaf in all_marked:
                 if parts[leaf.path] is Part.TEXT:
-                    edits += restored(body, leaf, self._work.originals)
+                    yield from restored(body, leaf, self._work.originals, edits)
         out.append(edited(body, edits) if edits else body)
 
     def filtered(self) -> bytes:
@@ -99,10 +99,11 @@ class WholeAnswer:
         return told.body(DIALECTS[kind].errors)
 
 
-def restored(text: bytes, leaf: Leaf, originals: Originals) -> list[Edit]:
-    """The edit that puts values back in a string that is whole; none where it has none."""
+def restored(text: bytes, leaf: Leaf, originals: Originals, into: list[Edit]) -> Iterator[None]:
+    """Steps that add the edit which puts values back in a string that is whole; none where it has none."""
     if not is_string(text, leaf) or text.find(b"[", leaf.start, leaf.end) < 0:
-        return []
+        return
     said = orjson.loads(text[leaf.start : leaf.end])
-    with_values = Restoring(originals).feed(said, last=True)
-    return [] if with_values == said else [Edit(leaf.start, leaf.end, orjson.dumps(with_values))]
+    with_values = yield from Restoring(originals).steps(said, last=True)
+    if with_values != said:
+        into.append(Edit(leaf.start, leaf.end, orjson.dumps(with_values)))
