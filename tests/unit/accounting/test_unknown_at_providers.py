@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from pilotage_extproc.accounting.periods import Period
 
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import BudgetClaim, Hold
 from pilotage_extproc.accounting.memory_store import MemoryStore
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.periods import Period
 from pilotage_extproc.accounting.price import Price, Rates
 from pilotage_extproc.accounting.used import used
 from pilotage_extproc.domain.clock import ManualClock
