@@ -60,9 +60,9 @@ def error(status: int, reason: str, left_alone: str | None, code: int | None = 0
 
 LATE = error(504, "firstToken", "server", None)
 ALL = {
-    "401": (refused(401), error(401, "auth", "provider")),
+    "401": (refused(401), error(502, "auth", "provider", 401)),
     "402": (refused(402), error(402, "quota", "provider")),
-    "403": (refused(403), error(403, "auth", "provider")),
+    "403": (refused(403), error(502, "auth", "provider", 403)),
     "404, no such model": (refused(404, "model_not_found"), error(404, "notFound", "model")),
     "429": (refused(429), error(429, "rateLimited", "model")),
     "429 with Retry-After": (refused(429, retry_after="30"), error(429, "rateLimited", "model")),

@@ -250,7 +250,7 @@ async def test_a_provider_that_cannot_be_asked_leaves_it_to_the_next_of_the_list
 
 
 FAILURES = [
-    (refused(401), 401),
+    (refused(401), 502),
     (refused(402), 402),
     (refused(404), 404),
     (refused(429, retry_after="7"), 429),

@@ -24,6 +24,7 @@ class Refusal(Enum):
     CONTENT_BLOCKED = (400, "invalid_request_error", "content_blocked")
     CONTENT_NOT_CHECKED = (400, "invalid_request_error", "content_not_checked")
     ANSWER_NOT_CHECKED = (502, "server_error", "answer_not_checked")
+    PROVIDER_REFUSED_CREDENTIALS = (502, "server_error", "provider_refused_credentials")
     TOOL_NOT_ALLOWED = (400, "invalid_request_error", "tool_not_allowed")
     MISSING_MODEL = (400, "invalid_request_error", "missing_model")
     MISSING_PROMPT = (400, "invalid_request_error", "missing_prompt")

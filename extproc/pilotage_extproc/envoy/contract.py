@@ -114,6 +114,8 @@ stream, for when it is cut before it says its usage."""
 ALLOWANCE: Final = "allowance"
 """Key: there for a stream of a hard budget: kind of call, choices, and tokens that all of them may have, with
 a space between. Envoy ends the stream past them."""
+ANTHROPIC_ERRORS: Final = "anthropic_errors"
+"""Key: there (with `FLAG`) where the client expects Anthropic's error objects."""
 FLAG: Final = "1"
 """Value of a key that only says yes; one that says no is left out."""
 CLAIMS_NAMESPACE: Final = "envoy.filters.http.jwt_authn"

@@ -7,6 +7,7 @@ from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.envoy.contract import (
     ANNOUNCE_RESPONSE,
+    ANTHROPIC_ERRORS,
     CONTRACT,
     COUNT_OUTPUT,
     STRIP_USAGE,
@@ -23,6 +24,7 @@ from pilotage_extproc.request.token_bounds import MOST_COST
 _ENDED_BY_ENVOY: Final = frozenset(
     {CallKind.CHAT, CallKind.COMPLETIONS, CallKind.MESSAGES, CallKind.RESPONSES}
 )
+_ANTHROPIC: Final = frozenset({CallKind.MESSAGES, CallKind.COUNT_TOKENS})
 _SLACK_TOKENS: Final = 8
 """Beside a sixteenth: pieces are not quite tokens, and an answer that keeps its limit is not to be cut."""
 
@@ -111,9 +113,12 @@ class Picks:
 
 def _flags(exchange: Exchange) -> tuple[str, ...]:
     """What Envoy has to do with the response, as keys of the pick's metadata."""
+    flags = _of_response(exchange)
     if exchange.output_counted:
-        return (*_of_response(exchange), COUNT_OUTPUT)
-    return _of_response(exchange)
+        flags = (*flags, COUNT_OUTPUT)
+    if exchange.call.kind in _ANTHROPIC:
+        flags = (*flags, ANTHROPIC_ERRORS)
+    return flags
 
 
 def _allowance(exchange: Exchange) -> str:

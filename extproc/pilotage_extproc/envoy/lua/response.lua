@@ -27,6 +27,11 @@ local function announce(handle, id, holder)
   }, "\0\0\0" .. string.char(math.floor(#message / 256), #message % 256) .. message, 1000, true)
 end
 
+local function is_provider(handle)
+  local served = (handle:streamInfo():dynamicMetadata():get(LB_NAMESPACE) or {})[DESTINATION_SERVED]
+  return served and served:sub(1, #PROVIDER_PREFIX) == PROVIDER_PREFIX
+end
+
 -- What was left out when the request was translated, as the hop of the provider that answered says.
 local function take_notes(handle)
   local notes = handle:headers():get(TRANSLATION_HEADER)
@@ -34,17 +39,30 @@ local function take_notes(handle)
     return
   end
   handle:headers():remove(TRANSLATION_HEADER)
-  local metadata = handle:streamInfo():dynamicMetadata()
-  local served = (metadata:get(LB_NAMESPACE) or {})[DESTINATION_SERVED]
-  if served and served:sub(1, #PROVIDER_PREFIX) == PROVIDER_PREFIX then
-    metadata:set(USAGE_NAMESPACE, TRANSLATION_NOTES, notes)
+  if is_provider(handle) then
+    handle:streamInfo():dynamicMetadata():set(USAGE_NAMESPACE, TRANSLATION_NOTES, notes)
   end
+end
+
+-- The credential that a provider refuses is the gateway's. What it says of it is not the client's: it may quote
+-- a part of it, and with 401 clients would look for a fault in their own.
+local function hide_refusal(handle, is_anthropic)
+  local body = handle:body(true) -- there even where the answer has none
+  local headers = handle:headers()
+  headers:replace(":status", "502")
+  headers:replace("content-type", "application/json")
+  headers:remove("content-encoding")
+  body:setBytes(CREDENTIALS_REFUSED[is_anthropic and "anthropic" or "openai"])
 end
 
 function envoy_on_response(handle)
   take_notes(handle)
-  local content_type = (handle:headers():get("content-type") or ""):lower()
   local pick = handle:streamInfo():dynamicMetadata():get(PILOTAGE_NAMESPACE) or {}
+  local status = handle:headers():get(":status")
+  if (status == "401" or status == "403") and is_provider(handle) then
+    return hide_refusal(handle, pick[ANTHROPIC_ERRORS] == FLAG)
+  end
+  local content_type = (handle:headers():get("content-type") or ""):lower()
   local seen, published = {}, {}
   local feed, state
   if content_type:sub(1, 17) == "text/event-stream" then

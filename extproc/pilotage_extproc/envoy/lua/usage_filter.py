@@ -12,6 +12,7 @@ from typing import Final
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
 from pilotage_extproc.domain.providers import ADDRESS_PREFIX
+from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.lua.names import lua_names
 from pilotage_extproc.envoy.xds.typed import Fields, extension
@@ -27,6 +28,10 @@ _SCRIPTS: Final = (
     "response.lua",
 )
 """In this order one script: each uses what stands before."""
+_CREDENTIALS_REFUSED: Final = RequestRefused(
+    Refusal.PROVIDER_REFUSED_CREDENTIALS,
+    "The provider of this model refused the gateway's own credentials (provider_refused_credentials).",
+)
 _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "USAGE_NAMESPACE": contract.USAGE_NAMESPACE,
     "METADATA_KEYS": {
@@ -47,6 +52,8 @@ _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "HOLDER": contract.HOLDER,
     "COUNT_OUTPUT": contract.COUNT_OUTPUT,
     "ALLOWANCE": contract.ALLOWANCE,
+    "ANTHROPIC_ERRORS": contract.ANTHROPIC_ERRORS,
+    "CREDENTIALS_REFUSED": {shape.value: _CREDENTIALS_REFUSED.body(shape).decode() for shape in ErrorShape},
     "FLAG": contract.FLAG,
     "TRANSLATION_HEADER": contract.TRANSLATION_HEADER,
     "TRANSLATION_NOTES": contract.TRANSLATION_NOTES,

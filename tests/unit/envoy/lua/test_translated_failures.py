@@ -22,6 +22,7 @@ from provider_answers import (
 from sdk_clients import anthropic_client, openai_client, streamed_chat, streamed_message, streamed_response
 
 from pilotage_extproc.domain.head import CallKind
+from pilotage_extproc.envoy.contract import STREAM_ERROR_STATUSES
 
 C, M, R = CallKind.CHAT, CallKind.MESSAGES, CallKind.RESPONSES
 WAYS = [(M, C), (M, R), (C, M), (C, R)]
@@ -349,3 +350,18 @@ def test_arguments_reach_a_message_as_the_model_wrote_them(value, ascii_only, in
     code, body, _ = whole(C, M, json.dumps(answer).encode())
     assert code == 200
     assert json.loads(body)["content"][0]["input"] == {"a": value}
+
+
+@pytest.mark.parametrize("status", sorted(set(STREAM_ERROR_STATUSES.values())))
+@pytest.mark.parametrize(("provider", "answer_as"), [(M, C), (M, R), (C, R), (C, M)])
+def test_an_error_that_a_stream_begins_with_still_tells_its_status_when_translated(
+    provider, answer_as, status
+):
+    kind = next(name for name, code in STREAM_ERROR_STATUSES.items() if code == status)
+    error = {"type": kind, "message": "no"}
+    event = b"event: error\ndata: " + json.dumps({"type": "error", "error": error}).encode() + b"\n\n"
+    sent = b"".join(stream(provider, answer_as, [event]))
+    told = json.loads(sent.partition(b"data: ")[2])
+    told = told.get("error") or told
+    known = [STREAM_ERROR_STATUSES.get(told.get(name)) for name in ("code", "type")]
+    assert {code for code in known if code} == {status}

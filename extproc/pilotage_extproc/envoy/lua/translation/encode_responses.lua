@@ -218,15 +218,15 @@ local function responses_stream(emit, _)
     event(incomplete and "response.incomplete" or "response.completed", ',"response":' .. response)
     to.finished = true
   end
-  -- as this API ends a stream that had begun; before, its clients know the plain error event
+  -- as this API ends a stream that had begun; before, its clients know the plain error event, whose code is any
   function to.fail(failure)
-    local code = failure.status == 429 and "rate_limit_exceeded" or "server_error"
     if begun then
+      local code = failure.status == 429 and "rate_limit_exceeded" or "server_error"
       local error_object = '{"code":"' .. code .. '","message":' .. quoted(failure.message) .. "}"
       event("response.failed", ',"response":' .. response_object(answer, "failed", "", { error = error_object }))
     else
-      local fields = ',"code":"' .. code .. '","message":' .. quoted(failure.message) .. ',"param":null'
-      event("error", fields)
+      local fields = ',"code":"' .. error_type(failure.status) .. '","message":' .. quoted(failure.message)
+      event("error", fields .. ',"param":null')
     end
     to.finished, to.failure = true, failure
   end

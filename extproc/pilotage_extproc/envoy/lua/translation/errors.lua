@@ -27,11 +27,25 @@ local function defect(message)
   return { message = message, status = 502 }
 end
 
+local ERROR_TYPES = {
+  [401] = "authentication_error",
+  [403] = "permission_error",
+  [404] = "not_found_error",
+  [413] = "request_too_large",
+  [429] = "rate_limit_error",
+  [529] = "overloaded_error",
+}
+
+-- In a stream the type is all that tells the status: whoever reads on (the hold, the usage script) goes by it.
+local function error_type(status)
+  return ERROR_TYPES[status] or status < 500 and "invalid_request_error" or "server_error"
+end
+
 local function openai_error(failure)
   local status = failure.status
   local kind = failure.kind
   if DIALECT ~= "chat" or not kind then
-    kind = status == 429 and "rate_limit_error" or status < 500 and "invalid_request_error" or "server_error"
+    kind = error_type(status)
   end
   local code = DIALECT == "chat" and failure.code or failure.kind
   return '{"message":'

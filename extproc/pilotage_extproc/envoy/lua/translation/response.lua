@@ -76,7 +76,7 @@ function envoy_on_response(handle)
   local content_type = (headers:get("content-type") or ""):lower()
   local coding = headers:get("content-encoding")
   if coding and coding ~= "identity" then
-    status, content_type = 502, ""
+    status, content_type = status >= 400 and status or 502, ""
     headers:remove("content-encoding")
   end
   if status == 200 and sub(content_type, 1, 17) == "text/event-stream" then
