@@ -13,6 +13,7 @@ from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.state.lane import Lane, Level
 from pilotage_extproc.state.peer_load import Demand
+from pilotage_extproc.state.queue_use import QueueUse
 from pilotage_extproc.state.waiter import Waiter
 
 REASON_HEADER: Final = "x-pilotage-reason"
@@ -49,15 +50,6 @@ class Charge(NamedTuple):
     amount: float
 
 
-class _Use:
-    """What waits of one policy."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[Waiter, None] = {}
-        self.bytes = 0
-        self.sheddable = 0
-
-
 class WaitingLine:
     """All requests of one process that wait for room."""
 
@@ -69,7 +61,7 @@ class WaitingLine:
         self._clock = clock
         self._on_ended = on_ended
         self._lanes: dict[frozenset[str], Lane] = {}
-        self._use: dict[str, _Use] = {}
+        self._use: dict[str, QueueUse] = {}
         self._round = 0
         self._closed = False
 
@@ -95,16 +87,15 @@ class WaitingLine:
             raise self.draining()
         use = self._use.get(waiter.policy)
         if use is None:
-            use = self._use[waiter.policy] = _Use()
-        while not _fits(use, waiter):
-            victim = _sheddable_below(use, waiter.priority)
-            if victim is None or waiter.body_bytes > waiter.bounds.max_bytes:
-                self._on_ended(waiter.policy, "full", 0.0)
-                raise self._full(waiter)
-            self.refuse(victim, self._shed(victim))
-        use.waiting[waiter] = None
-        use.bytes += waiter.body_bytes
-        use.sheddable += waiter.priority < 0
+            use = QueueUse()
+        in_the_way = use.in_the_way_of(waiter)
+        if in_the_way is None:
+            self._on_ended(waiter.policy, "full", 0.0)
+            raise self._full(waiter)
+        for one in in_the_way:
+            self.refuse(one, self._shed(one) if one.priority < 0 else self._full(one))
+        self._use[waiter.policy] = use
+        use.add(waiter)
         self._lane(waiter.pools).add(waiter)
         self.give_turns()
 
@@ -117,9 +108,7 @@ class WaitingLine:
         if lane is None or waiter not in lane.waiting:
             return False
         use = self._use[waiter.policy]
-        del use.waiting[waiter]
-        use.bytes -= waiter.body_bytes
-        use.sheddable -= waiter.priority < 0
+        use.remove(waiter)
         if not use.waiting:
             del self._use[waiter.policy]
         lane.remove(waiter, used=used)
@@ -277,18 +266,3 @@ class WaitingLine:
         return RequestRefused(
             reason, message, retry_after_seconds=retry_seconds, more_headers={REASON_HEADER: reason.code}
         )
-
-
-def _fits(use: _Use, waiter: Waiter) -> bool:
-    bounds = waiter.bounds
-    return len(use.waiting) < bounds.max_requests and use.bytes + waiter.body_bytes <= bounds.max_bytes
-
-
-def _sheddable_below(use: _Use, priority: int) -> Waiter | None:
-    """The one that goes first for a request of this priority: of the lowest below 0, the last that came."""
-    if not use.sheddable:
-        return None
-    found: Iterable[Waiter] = (
-        one for one in reversed(use.waiting) if one.priority < min(priority, 0) and not one.has_turn
-    )
-    return min(found, key=lambda one: one.priority, default=None)

@@ -166,6 +166,49 @@ def test_sheddable_requests_make_place_the_last_that_came_first():
         line.join(priority=-1, bounds=bounds)
 
 
+def test_a_loud_tenant_does_not_fill_the_queue_for_others():
+    line = Line()
+    bounds = BOUNDS.model_copy(update={"max_requests": 10})
+    loud = [line.join("loud", bounds=bounds) for _ in range(10)]
+    with pytest.raises(RequestRefused):
+        line.join("loud", bounds=bounds)
+    for expected in reversed(loud[5:]):  # as long as the other has more of it, its last goes
+        line.join("quiet", bounds=bounds)
+        who, why = line.told[-1]
+        assert (who, why.reason) == (expected, Refusal.QUEUE_FULL)
+    with pytest.raises(RequestRefused):
+        line.join("quiet", bounds=bounds)
+    assert len(line.line) == 10
+
+
+def test_a_share_of_a_full_queue_goes_by_weight_and_takes_nothing_of_a_higher_priority():
+    line = Line()
+    bounds = BOUNDS.model_copy(update={"max_requests": 4})
+    for _ in range(4):
+        line.join("heavy", bounds=bounds, weight=3.0)
+    line.join("light", bounds=bounds)
+    with pytest.raises(RequestRefused):
+        line.join("light", bounds=bounds)
+    first = Line()
+    for _ in range(4):
+        first.join("first", bounds=bounds, priority=1)
+    with pytest.raises(RequestRefused):
+        first.join("other", bounds=bounds)
+
+
+def test_bytes_are_shared_as_requests_are():
+    line = Line()
+    bounds = BOUNDS.model_copy(update={"max_bytes": 100})
+    line.join("loud", size=50, bounds=bounds)
+    large = line.join("loud", size=50, bounds=bounds)
+    line.join("quiet", size=30, bounds=bounds)
+    assert [who for who, _ in line.told] == [large]
+    for size in (60, 101):  # nobody goes in vain
+        with pytest.raises(RequestRefused):
+            line.join("third", size=size, bounds=bounds)
+    assert len(line.told) == 1
+
+
 def test_one_that_leaves_frees_its_place_and_its_turn_at_once():
     line = Line(room=1.0)
     first, second = line.join(), line.join()
