@@ -5,81 +5,30 @@ import json
 import re
 import shutil
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from examples_rig import EXAMPLES
 from free_ports import free_ports
+from readme_terminal import ReadmeTerminal
 
 PORTS = ("18201", "18202", "18203", "18211", "18212", "8080", "9002", "9003")
 NAMES = {"llama-8b", "gpt-x", "claude-x"}
-BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-MARK = "-- done --"
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the commands need curl")
 
 
-class Terminal:
-    """A shell in a copy of the checkout; `shown` is all that was printed in it."""
+class Terminal(ReadmeTerminal):
+    """With what the load and the decisions show."""
 
     def __init__(self, folder: Path) -> None:
         # ports that follow each other: `--count 3` takes them so
-        own = free_run(3)
-        self.ports = dict(zip(PORTS, [*own, *free_ports(5)], strict=True))
-        example = folder / "examples" / "fallback"
-        shutil.copytree(EXAMPLES / "fallback", example, ignore=shutil.ignore_patterns("tls", "__pycache__"))
-        (folder / ".venv").symlink_to(sys.prefix)
-        (example / "pools.yaml").write_text(self._moved((example / "pools.yaml").read_text()))
-        listen = "listen: {gateway: '127.0.0.1:8080', extproc: '127.0.0.1:9002', admin: '127.0.0.1:9003'}"
-        settings = (example / "pilotage.yaml").read_text().replace("spec:\n", f"spec:\n  {listen}\n")
-        (example / "pilotage.yaml").write_text(self._moved(settings))
-        self.blocks = [self._moved(block) for block in BLOCK.findall((example / "README.md").read_text())]
-        self.folder = folder
-        self.shown = ""
+        super().__init__(folder, "fallback", dict(zip(PORTS, [*free_run(3), *free_ports(5)], strict=True)))
 
-    def _moved(self, text: str) -> str:
-        """The same with free ports, and told of them where the README relies on defaults."""
-        text = text.replace("pilotage explain", "pilotage explain --admin 127.0.0.1:9003")
-        text = text.replace("load.py", "load.py --url http://127.0.0.1:8080")
-        for usual, free in self.ports.items():
-            text = re.sub(rf"\b{usual}\b", str(free), text)
-        return text
-
-    async def start(self) -> None:
-        """Open it."""
-        self._shell = await asyncio.create_subprocess_exec(
-            "bash",
-            cwd=self.folder,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self._shell.stdout is not None
-        while data := await self._shell.stdout.read(65536):
-            self.shown += data.decode()
-
-    async def run(self, needle: str) -> str:
-        """Run the next block, which has this in it, until the prompt is back; what was printed meanwhile."""
-        block = self.blocks.pop(0)
-        assert needle in block
-        assert self._shell.stdin is not None
-        before = len(self.shown)
-        self._shell.stdin.write(f"{block}\necho '{MARK}'\n".encode())
-        await self.until(lambda: MARK in self.shown[before:])
-        return self.shown[before:]
-
-    async def until(self, true: Callable[[], bool], seconds: float = 30) -> None:
-        """Wait for something to become true."""
-        until = asyncio.get_running_loop().time() + seconds
-        while not true():
-            assert asyncio.get_running_loop().time() < until, self.shown
-            await asyncio.sleep(0.05)
+    def moved(self, text: str) -> str:
+        """The load too."""
+        return super().moved(text.replace("load.py", "load.py --url http://127.0.0.1:8080"))
 
     async def answered_by(self, *models: str) -> None:
         """Until a second of the load, from now on, is answered by these and no other."""
@@ -107,17 +56,6 @@ class Terminal:
                     if one["outcome"] is not None and fits(one):
                         return one
                 await asyncio.sleep(0.2)
-
-    async def close(self) -> None:
-        """End it and what it started."""
-        assert self._shell.stdin is not None
-        self._shell.stdin.write(b"kill $(jobs -p) 2>/dev/null; wait; exit\n")
-        try:
-            await asyncio.wait_for(self._shell.wait(), 30)
-        finally:
-            if self._shell.returncode is None:
-                self._shell.kill()
-            self._reading.cancel()
 
 
 def free_run(count: int) -> list[int]:
