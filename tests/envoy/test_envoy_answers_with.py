@@ -139,6 +139,34 @@ async def test_only_the_answer_of_the_last_attempt_is_looked_at(
     assert SECRET not in json.dumps(decision)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_value_comes_back_in_the_answer_of_the_attempt_that_worked(
+    gateway: Hosted, provider: ProviderStub, spare: ModelServer, stream: bool
+) -> None:
+    async def echo(request: Received, writer: asyncio.StreamWriter) -> None:
+        said = f"I wrote to {name_in(request)}."
+        if stream:
+            pieces = [said[at : at + 4] for at in range(0, len(said), 4)]
+            await streaming(*(chat_chunk({"content": one}) for one in pieces), b"data: [DONE]\n\n")(
+                request, writer
+            )
+        else:
+            await fixed(200, json.dumps({"choices": [{"message": {"content": said}}]}).encode())(
+                request, writer
+            )
+
+    provider.script.append(refused(500, "the first has had enough"))
+    spare.answer = echo
+    messages = [{"role": "user", "content": f"write to {EMAIL}"}]
+    status, _, body = await gateway.chat(stream=stream, messages=messages)
+    assert status == 200
+    names = {name_in(provider.received[-1]), name_in(spare.received[-1])}
+    assert len(names) == 1
+    said = text_of(body) if stream else json.loads(body)["choices"][0]["message"]["content"]
+    assert said == f"I wrote to {EMAIL}."
+    assert EMAIL not in spare.received[-1].body.decode()
+
+
 class Counting:
     """A server of a stream that says its usage where it is asked for."""
 
