@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from pilotage_extproc.accounting.periods import Period
 
+from pilotage_api.periods import Period
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import BudgetClaim, Hold
 from pilotage_extproc.accounting.memory_store import MemoryStore
