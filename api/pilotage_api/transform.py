@@ -1,7 +1,7 @@
 """What a policy changes in requests, for all models or for some: system prompt and parameters."""
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -19,7 +19,6 @@ SAYS_NOTHING: Final = "says nothing: name at least one field"
 BOUNDS_CROSS: Final = "minimum is at most maximum"
 DEFAULT_OUTSIDE: Final = "default lies between minimum and maximum"
 NO_LEAST_OUTPUT: Final = "max_tokens has no minimum: an output budget could not hold"
-ONLY_MAXIMUM: Final = "choices and best_of have a maximum alone: no budget counts on more than is asked for"
 BOUND_OR_REMOVED: Final = "a parameter is bounded or removed, not both"
 _WHOLE_FIX: Final = 'write a whole number such as "40"'
 
@@ -88,10 +87,26 @@ class ParameterBounds(Block):
             yield Problem("missing-field", "", SAYS_NOTHING, "give minimum, maximum or default")
 
 
-def _named(name: str) -> ParameterBounds | None:
+class Maximum(Block):
+    """The bound of what a budget holds as the client asks for it, so that nothing may ask for more."""
+
+    maximum: Number
+    """A greater value becomes this one."""
+
+    @property
+    def minimum(self) -> None:
+        """It has none."""
+        return None
+
+    @property
+    def default(self) -> None:
+        """It has none."""
+        return None
+
+
+def _named(name: str) -> Any:
     """A parameter under the name that APIs have for it."""
-    made: ParameterBounds | None = Field(default=None, alias=name)
-    return made
+    return Field(default=None, alias=name)
 
 
 class Parameters(Block):
@@ -100,14 +115,6 @@ class Parameters(Block):
     model_config = ConfigDict(
         json_schema_extra=cel(
             ("!has(self.max_tokens) || !has(self.max_tokens.minimum)", NO_LEAST_OUTPUT),
-            *(
-                (
-                    f"!has(self.{name}) || !(has(self.{name}.minimum) || has(self.{name}.default))",
-                    ONLY_MAXIMUM,
-                )
-                for name in sorted(NUMBERS)
-                if NUMBERS[name].only_maximum
-            ),
             *(
                 (
                     f"!has(self.remove) || !has(self.{name}) || !('{member_of(name)}' in self.remove)",
@@ -133,10 +140,10 @@ class Parameters(Block):
     """Of chat and completions."""
     repetition_penalty: ParameterBounds | None = _named("repetition_penalty")
     """vLLM, of chat and completions."""
-    choices: ParameterBounds | None = None
+    choices: Maximum | None = None
     """`n` of chat and completions: answers to one request. Named otherwise, since YAML reads a key `n` as
     false."""
-    best_of: ParameterBounds | None = _named("best_of")
+    best_of: Maximum | None = _named("best_of")
     """Of completions."""
     seed: ParameterBounds | None = None
     """Of chat and completions."""
@@ -153,7 +160,7 @@ class Parameters(Block):
     remove: list[MemberText] = Field(default=[], max_length=32, json_schema_extra=UNIQUE)
     """Names of members that are taken out of requests, such as one that the model's server refuses."""
 
-    def bounds(self) -> Iterator[tuple[str, ParameterBounds]]:
+    def bounds(self) -> Iterator[tuple[str, ParameterBounds | Maximum]]:
         """Those that are bounded, by name, in the order of the names."""
         for name in sorted(NUMBERS):
             given = getattr(self, name)
@@ -169,8 +176,6 @@ class Parameters(Block):
                         yield Problem("invalid-value", f"{name}.{field}", "has no fraction", _WHOLE_FIX)
             if member_of(name) in self.remove:
                 yield Problem("conflicting-fields", name, BOUND_OR_REMOVED, "keep one of them")
-            if NUMBERS[name].only_maximum and (given.minimum is not None or given.default is not None):
-                yield Problem("conflicting-fields", name, ONLY_MAXIMUM, "give it a maximum alone")
         limit = self.max_tokens
         if limit is not None:
             if limit.minimum is not None:

@@ -35,8 +35,6 @@ class NumberFact(NamedTuple):
     """Those that have it; vLLM's own extensions included."""
     whole: bool = False
     """Whether it has no fraction."""
-    only_maximum: bool = False
-    """Whether nothing may raise it: a hard budget holds what the client asks for."""
     member: str | None = None
     """Its name in requests, where that is another."""
 
@@ -53,8 +51,8 @@ NUMBERS: Final[Mapping[str, NumberFact]] = MappingProxyType(
         "frequency_penalty": NumberFact(_SAMPLED),
         "repetition_penalty": NumberFact(_SAMPLED),
         # a key `n` is read as false by YAML 1.1
-        "choices": NumberFact(_SAMPLED, whole=True, only_maximum=True, member="n"),
-        "best_of": NumberFact(frozenset({Api.COMPLETIONS}), whole=True, only_maximum=True),
+        "choices": NumberFact(_SAMPLED, whole=True, member="n"),
+        "best_of": NumberFact(frozenset({Api.COMPLETIONS}), whole=True),
         "seed": NumberFact(_SAMPLED, whole=True),
         "top_logprobs": NumberFact(frozenset({Api.CHAT, Api.RESPONSES}), whole=True),
         "min_tokens": NumberFact(_SAMPLED, whole=True),
