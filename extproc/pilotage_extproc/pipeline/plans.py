@@ -271,7 +271,13 @@ class PlanBook:
         deciding = plan.deciding
         if rules.any_reads_tokens:
             deciding = tuple([self._counting if one is self._describe else one for one in deciding])
-        return replace(plan, deciding=(*deciding, *bound), committing=(admit, *plan.committing))
+        committing = (admit, *plan.committing)
+        if books.keeps_notes:
+            # it is asked over a network: who comes meanwhile has to know of the room that this one takes
+            counted = [one for one in plan.committing if one is self._went or isinstance(one, Count)]
+            rest = [one for one in plan.committing if one not in counted]
+            committing = (*counted, admit, *rest)
+        return replace(plan, deciding=(*deciding, *bound), committing=committing)
 
     def transforming(self, plan: Plan, by_model: Mapping[str, Transform]) -> Plan:
         """The plan of a rule whose policy changes its requests for some models."""
