@@ -8,7 +8,7 @@ _AT = "spec.governance.identity"
 
 
 def find_in_identity(identity: IdentitySettings | None, *, in_cluster: bool, find: Find) -> None:
-    """Keys where none can be read, and keys of an issuer that anybody between could change."""
+    """Keys where none can be read, an issuer's keys that anybody could change, and tokens for others."""
     if identity is None:
         return
     keys, jwt = identity.api_keys, identity.jwt
@@ -19,3 +19,7 @@ def find_in_identity(identity: IdentitySettings | None, *, in_cluster: bool, fin
     if jwt is not None and jwt.jwks_uri.startswith("http://"):
         message = "keys of the issuer are fetched without TLS: whoever is between could make tokens"
         find(Severity.WARNING, "no-tls", message, SETTINGS_KEY, f"{_AT}.jwt.jwksUri", "use https")
+    if jwt is not None and not jwt.audiences:
+        message = "tokens that the issuer made for any other application are taken too"
+        fix = "name the audience of this gateway"
+        find(Severity.WARNING, "any-audience", message, SETTINGS_KEY, f"{_AT}.jwt.audiences", fix)
