@@ -7,12 +7,20 @@ refused: an upper bound that is sometimes wrong is none.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pilotage_extproc.dialects.call import BodyForm, Dialect, Members
+from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.splice import MemberName, check_single
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.choices import (
+    EMBEDS,
+    MOST_CHOICES,
+    MULTIPLIERS,
+    PROMPTS,
+    RANKED,
+    prompts_of,
+)
 from pilotage_extproc.request.dear_members import DEAR_MEMBERS, dear_member
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.own_text import depth_of, is_own_text
@@ -23,15 +31,9 @@ TEMPLATE_TOKENS: Final = 2048
 _INDENTED_LEVELS: Final = 8
 """Templates write tools with four spaces a level, of which sixteen are at most a token: so many levels cost
 as much as the tools themselves, whose lines have two bytes at least."""
-_MULTIPLIERS: Final = ("n", "best_of")
-_MOST_CHOICES: Final = 1024
 _TOOLS: Final = ("tools", "functions")
-_RANKED: Final = ("queries", "text_1", "data_1", "documents", "text_2", "items", "data_2")
-_RANKED_NAMES: Final = frozenset(_RANKED)
-_EMBEDS: Final = "prompt_embeds"
-_COUNTED: Final = ("prompt", "input")
 _READ_ONCE: Final = frozenset(
-    {"messages", "system", *_TOOLS, *_MULTIPLIERS, *_RANKED, "query", _EMBEDS, *_COUNTED, *DEAR_MEMBERS}
+    {"messages", "system", *_TOOLS, *MULTIPLIERS, *RANKED, "query", EMBEDS, *PROMPTS, *DEAR_MEMBERS}
 )
 """Members that a bound is made of: which of two a server reads nobody knows."""
 _NAMES: Final[Mapping[str, MemberName]] = MappingProxyType(
@@ -78,7 +80,7 @@ class Bounds:
         dear = dear_member(self._members)
         if dear is not None:
             raise _unbounded(dear[1], dear[0])
-        self.prompts, self._ranked = _prompts(self._dialect, self._members)
+        self.prompts, self._ranked = prompts_of(self._dialect, self._members)
         self.choices = self.prompts * self._choices()
         self.own_limit = limit_sent(exchange.shapings, self._own_limit())
         """Output tokens that the client, and then its policy, let each choice have; None is no bound."""
@@ -124,10 +126,10 @@ class Bounds:
 
     def _choices(self) -> int:
         most = 1
-        for name in _MULTIPLIERS:
+        for name in MULTIPLIERS:
             most = max(most, self._integer(name) or 1)
-        if most > _MOST_CHOICES:
-            raise _unbounded(f"`n` is at most {_MOST_CHOICES}", "n")
+        if most > MOST_CHOICES:
+            raise _unbounded(f"`n` is at most {MOST_CHOICES}", "n")
         return most
 
     def _own_limit(self) -> int | None:
@@ -146,36 +148,6 @@ class Bounds:
             message = f"`{name}` must be an integer from 1."
             raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)
         return value
-
-
-def _prompts(dialect: Dialect, members: Members) -> tuple[int, bool]:
-    """Prompts that are read, each with a window and answers of its own; else pairs that are ranked.
-
-    The flag says that they are pairs: whatever stands once in the body may be read for each.
-    """
-    if not _RANKED_NAMES.isdisjoint(members) and not dialect.output_limits:
-        return max(1, *(_many(members.get(name)) for name in _RANKED)), True
-    if dialect.stored:
-        return 1, False
-    prompts = sum(_texts(members[name]) for name in _COUNTED if name in members)
-    embeds = members.get(_EMBEDS)
-    if embeds is not None:
-        prompts += len(embeds) if isinstance(embeds, list) else 1
-    return max(1, prompts), False
-
-
-def _texts(given: Any) -> int:
-    """Texts, or lists of tokens, each of which is a prompt by itself."""
-    if isinstance(given, list) and given and isinstance(given[0], str | list | dict):
-        return len(given)
-    return 0 if given is None else 1
-
-
-def _many(given: Any) -> int:
-    """What is ranked: a list, or the parts of one in an object."""
-    if isinstance(given, dict):
-        given = given.get("content")
-    return len(given) if isinstance(given, list) else 1
 
 
 def _unbounded(why: str, param: str | None = None) -> RequestRefused:

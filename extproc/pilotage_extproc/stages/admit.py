@@ -12,11 +12,11 @@ from pilotage_extproc.accounting.prices import PriceBook, Terms
 from pilotage_extproc.accounting.rules import Expected, SpendingRules
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
-from pilotage_extproc.dialects.call import max_tokens
-from pilotage_extproc.dialects.looking import UnknownFactError
+from pilotage_extproc.dialects.output_budget import limit_of
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.choices import likely_choices
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.prompt_tokens import expected_input
 from pilotage_extproc.request.shaping import limit_sent
@@ -133,19 +133,17 @@ class Admit(Step):
             return _NO_TOKENS
         most = exchange.kept(MOST_COST)
         if most is not None:  # what it may make has been found out
-            return Expected(expected_input(exchange), most.output_tokens, most.nano)
-        return Expected(expected_input(exchange), self._expected_output(exchange, terms), 0)
+            return Expected(expected_input(exchange), most.tokens[1], most.nano)
+        choices = likely_choices(DIALECTS[exchange.call.kind], exchange.document.members)
+        return Expected(expected_input(exchange), choices * self._expected_output(exchange, terms), 0)
 
     def _expected_output(self, exchange: Exchange, terms: Terms) -> int:
-        """The most that the client or the model lets it have; of an answer without a bound a guess."""
+        """The most that the client or the model lets a choice have; of one without a bound a guess."""
         dialect = DIALECTS[exchange.call.kind]
         if not dialect.output_limits:
             return 0
-        try:
-            own = max_tokens(dialect, exchange.document.members)
-        except UnknownFactError:
-            own = None
-        own = limit_sent(exchange.shapings, own)
+        # servers read a limit of 0 or less as none
+        own = limit_sent(exchange.shapings, limit_of(exchange.call.kind, exchange.document.members))
         most = terms.output_bound(self._clamp_at)
         bounds = [one for one in (own, most) if one is not None]
-        return max(0, min(bounds)) if bounds else UNBOUNDED_OUTPUT_TOKENS
+        return min(bounds) if bounds else UNBOUNDED_OUTPUT_TOKENS

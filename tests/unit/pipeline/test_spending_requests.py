@@ -381,3 +381,17 @@ async def test_envoy_is_told_where_a_stream_of_a_hard_budget_ends_at_the_latest(
     written = picks.bundled(exchange, {}, on_body=True, contract="2")
     expected = b"chat 2 178" if stream and budget is DAILY else b"allowance"
     assert (expected in written) == (expected != b"allowance")
+
+
+@pytest.mark.parametrize("mode", ["soft", "hard"])
+async def test_a_limit_holds_the_output_of_all_choices(mode):
+    limits = "limits: [{per: policy, window: 1m, outputTokens: 5000}]"
+    gate = await gateway(f"{{{limits}, {DAILY.replace('hard', mode)[1:]}")
+    exchange = await gate.ask(path="/v1/completions", max_tokens=100, prompt=["a", "b", "c"], n=2)
+    assert exchange.kept(COUNTED)[1][0] == 600
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_limit_that_servers_read_as_none_holds_as_much_as_none(limit):
+    gate = await gateway("{limits: [{per: policy, window: 1m, outputTokens: 5000}]}")
+    assert (await gate.ask(max_tokens=limit)).kept(COUNTED)[1] == (1000,)

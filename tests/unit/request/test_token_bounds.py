@@ -9,6 +9,7 @@ from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.head import CallKind, RequestHead
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.call import Call
+from pilotage_extproc.request.choices import likely_choices
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.token_bounds import TEMPLATE_TOKENS, Bounds
 from pilotage_extproc.stages.parse import read_body
@@ -204,3 +205,24 @@ def test_a_limit_of_nothing_is_refused_since_servers_read_it_as_no_limit():
 def test_a_member_that_stands_twice_is_refused_whichever_a_server_would_read(twice):
     body = b'{"model":"m",%b,"messages":[{"role":"user","content":"hi"}]}' % twice
     assert refusal_of(CallKind.CHAT, body) is Refusal.INVALID_FIELD
+
+
+@pytest.mark.parametrize(
+    ("kind", "members", "choices"),
+    [
+        (CallKind.CHAT, {"n": 4}, 4),
+        (CallKind.CHAT, {"n": "4"}, 4),
+        (CallKind.CHAT, {"n": 4.0, "best_of": 3}, 4),
+        (CallKind.CHAT, {"n": None}, 1),
+        (CallKind.CHAT, {"n": "many"}, 1),
+        (CallKind.CHAT, {"n": -3}, 1),
+        (CallKind.CHAT, {"n": 10**9}, 1024),
+        (CallKind.CHAT, {"n": float("inf")}, 1),
+        (CallKind.COMPLETIONS, {"prompt": ["a", "b", "c"], "best_of": 2}, 6),
+        (CallKind.COMPLETIONS, {"prompt": [[1, 2], [3]]}, 2),
+        (CallKind.COMPLETIONS, {"prompt": [1, 2, 3]}, 1),
+        (CallKind.RESPONSES, {"input": ["a", "b"]}, 1),
+    ],
+)
+def test_limits_hold_as_many_answers_as_a_lenient_server_would_make(kind, members, choices):
+    assert likely_choices(DIALECTS[kind], members) == choices
