@@ -4,7 +4,8 @@ import re
 from typing import Final
 
 from pilotage_extproc.dialects.call import Dialect, Members
-from pilotage_extproc.dialects.splice import Edit, MemberName, members_added, value_start
+from pilotage_extproc.dialects.splice import Edit, MemberName, check_single, members_added, value_start
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 _NUMBER_OR_NULL: Final = re.compile(rb"null|-?[0-9]+")
 
@@ -18,21 +19,28 @@ class OutputLimits:
     def lowered(self, body: bytes, members: Members, most: int) -> list[Edit]:
         """Edits after which the body asks for at most `most` tokens of output; none where it does already.
 
-        A limit that is no integer is left to the model server, which refuses it. Raises RequestRefused
-        (400) where a limit that is to change stands more than once, ValueError for a call without limits.
+        Raises RequestRefused (400) where a limit stands twice, or is no integer: servers read `"900"`
+        and `9e2` as 900 too. Raises ValueError for a call without limits.
         """
         if not self._names:
             raise ValueError("this call has no limit of its output")
         edits: list[Edit] = []
         limited = False
         for name in self._names:
-            limit = members.get(name.name)
-            if limit is None or (isinstance(limit, int) and not isinstance(limit, bool)):
-                limited |= limit is not None
-                if limit is not None and limit > most:
-                    edits.append(_replaced(body, name, most))
-            else:
-                limited = True
+            if name.name not in members:
+                continue
+            check_single(body, name)
+            limit = members[name.name]
+            if limit is None:
+                continue
+            if not isinstance(limit, int) or isinstance(limit, bool):
+                message = f"`{name.name}` must be an integer."
+                raise RequestRefused(Refusal.INVALID_FIELD, message, param=name.name)
+            limited = True
+            if limit > most or limit < 0:  # below 0 it is none
+                edits.append(_replaced(body, name, most))
+            elif limit == 0:  # to some servers none, to others nothing
+                edits.append(_replaced(body, name, 1))
         if limited:
             return edits
         added = self._names[-1]
