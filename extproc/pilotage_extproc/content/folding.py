@@ -26,6 +26,10 @@ _MARKS: Final = MappingProxyType({**dict.fromkeys("‐‑‒–—―−﹘﹣�
 _BEYOND_ASCII: Final = re.compile("[^\\x00-\\x7f]+")
 _TAGS: Final = range(0xE0020, 0xE007F)
 """Tag characters (Unicode 15, 23.9): ASCII that is not shown."""
+_LETTERS_OF: Final = (range(0x1F150, 0x1F16A), range(0x1F170, 0x1F18A), range(0x1F1E6, 0x1F200))
+"""Latin letters in circles, in squares, and of flags: A to Z of each."""
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs of which nothing is seen."""
 _GONE: Final = frozenset(("Cf", "Mn", "Me"))
 
 
@@ -43,13 +47,19 @@ def _fold(char: str) -> str:
         return char
     if ord(char) in _TAGS:  # seen by nobody, and read by models
         return chr(ord(char) - _TAGS.start + 0x20)
-    if category in _GONE:
+    if category in _GONE or char in _BLANK:
         return ""
     if category == "Nd":
         return str(unicodedata.decimal(char))
     if category == "Zs":
         return " "
-    return _MARKS.get(char) or _letter(char)
+    return _MARKS.get(char) or _framed(char) or _letter(char)
+
+
+def _framed(char: str) -> str:
+    """The letter in a circle, a square or a flag; empty for other characters."""
+    found = [ord(char) - letters.start for letters in _LETTERS_OF if ord(char) in letters]
+    return chr(found[0] + 0x41) if found else ""
 
 
 def _letter(char: str) -> str:

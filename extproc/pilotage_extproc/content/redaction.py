@@ -144,6 +144,18 @@ class _StringsOfPlaces:
                     yield
         self._known[place] = found
 
+    def whole(self, place: Place, start: int, end: int) -> tuple[int, int]:
+        """The number that these bytes are of, with its sign; else the bytes themselves."""
+        if place.is_number:
+            return 0, len(place.text)
+        found = self._known.get(place)
+        if found is not None:
+            starts, ends, are_numbers = found
+            index = bisect_right(starts, start) - 1
+            if index >= 0 and are_numbers[index] and start < ends[index]:
+                return starts[index], max(end, ends[index])
+        return start, end
+
     def is_bare(self, place: Place, at: int) -> bool:
         """Whether a byte of a place's text is in none of its strings, where that is JSON."""
         found = self._known.get(place)
@@ -158,6 +170,7 @@ def _cuts(found: Found, into: list[_Cut], strings: _StringsOfPlaces) -> Iterator
     for index, (place, start, end) in enumerate(found.pieces):
         yield from place.prepared()
         yield from strings.read(place)
+        start, end = strings.whole(place, start, end)  # noqa: PLW2901 - what goes is all of it
         begin, stop = place.written(start, end)
         into.append(_Cut(begin, stop, found, index == 0, place, start, end))
 

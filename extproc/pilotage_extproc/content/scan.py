@@ -7,6 +7,7 @@ in base64 are decoded.
 
 import base64
 import binascii
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,6 +17,7 @@ import orjson
 
 from pilotage_extproc.content.folding import Breaks, Folding
 from pilotage_extproc.content.json_strings import is_json, json_texts
+from pilotage_extproc.content.parts_run import PartsRun
 from pilotage_extproc.content.patterns import compiled
 from pilotage_extproc.content.places import LONG_BYTES, Place, long_place
 from pilotage_extproc.content.spans import Detector
@@ -32,17 +34,18 @@ _MOST_PAUSES: Final = 4000
 MOST_FOUND: Final = 8192
 """Values of one body."""
 _PAUSE_FOUND: Final = 32
+_LEAST_TOKEN: Final = 20
+_MOST_WORDS: Final = 8
+_WORD: Final = re.compile(rb"[A-Za-z0-9+]*[/_-]+")
+"""Of a path or a name in front of base64."""
 _MOST_TOKEN: Final = 4096
 """Characters of one token in base64 that is decoded."""
-_SAME_PART: Final = frozenset(
-    (b"text", b"type", b"input_text", b"output_text", b"cache_control", b"ephemeral", b"ttl", b"5m", b"1h")
-)
-"""What stands in a part of text beside its text."""
-_SAYS_NOTHING: Final = _SAME_PART | {
+_SAYS_NOTHING: Final = frozenset((
+    b"text", b"type", b"input_text", b"output_text", b"cache_control", b"ephemeral", b"ttl", b"5m", b"1h",
     b"role", b"user", b"assistant", b"system", b"tool", b"developer", b"content", b"messages", b"model",
     b"function", b"name", b"description", b"parameters", b"properties", b"object", b"string", b"stream",
     b"required", b"max_tokens", b"temperature", b"tools", b"id", b"input", b"arguments", b"tool_calls",
-}  # fmt: skip
+))  # fmt: skip
 _BREAK: Final = b"\x00"
 
 
@@ -107,14 +110,14 @@ class Scanner:
     def __init__(self, detectors: Sequence[Detector], folding: Folding) -> None:
         self._detectors = tuple(detectors)
         self._folding = folding
-        self._tokens = compiled(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+        self._tokens = compiled(r"[A-Za-z0-9+/_-]{20,}={0,2}")
 
     def steps(self, body: bytes, scan: Scan) -> Iterator[None]:
         """Scan a valid JSON body, with a pause after each piece of work of about a millisecond.
 
         Raises TooMuchToCheckError.
         """
-        chunk, run = _Chunk(), list[Place]()
+        chunk, run = _Chunk(), PartsRun()
         is_part = False
         for count, one in enumerate(json_texts(body), 1):
             if one is None or count % _PAUSE_STRINGS == 0:
@@ -123,10 +126,11 @@ class Scanner:
                 continue
             word = body[one.start : one.end] if one.end - one.start < _LONGEST_WORD else None
             was_part, is_part = is_part, word == b"text" and one.is_key
+            if run.places and not run.goes_on(body, one.start):
+                yield from self._across(run.places, scan)
+                run = PartsRun()
+            run.end = one.end
             if word in _SAYS_NOTHING:
-                if run and word not in _SAME_PART:
-                    yield from self._across(run, scan)
-                    run = []
                 continue
             raw = body[one.start : one.end]
             if len(raw) < LONG_BYTES:
@@ -134,17 +138,14 @@ class Scanner:
             else:
                 place = yield from long_place(raw, one.start)
             chunk.add(place)
-            if was_part:
-                run.append(place)
-            elif run:
-                yield from self._across(run, scan)
-                run = []
+            if was_part and run.level == 0:
+                run.places.append(place)
             if chunk.size >= _SLICE:
                 yield from self._read(chunk, scan)
                 chunk = _Chunk()
             yield from self._nested(place, scan)
         yield from self._read(chunk, scan)
-        yield from self._across(run, scan)
+        yield from self._across(run.places, scan)
 
     def text_steps(self, text: bytes, scan: Scan) -> Iterator[None]:
         """Scan a text that is no JSON; pieces found are of it. Raises TooMuchToCheckError."""
@@ -222,12 +223,13 @@ class Scanner:
         for count, found in enumerate(self._tokens.finditer(text), 1):
             if count % 256 == 0:
                 yield
-            start, end = found.span()
-            plain = _base64_text(text[start:end]) if end - start <= _MOST_TOKEN else None
-            if plain is not None:
-                tokens.append((start, end))
-                texts.append(plain)
-                begins.append(begins[-1] + len(plain) + 1)
+            for start, end in _readings(text, *found.span()):
+                plain = _base64_text(text[start:end]) if end - start <= _MOST_TOKEN else None
+                if plain is not None:
+                    tokens.append((start, end))
+                    texts.append(plain)
+                    begins.append(begins[-1] + len(plain) + 1)
+                    break
         if not tokens:
             return
         decoded = _BREAK.join(texts)
@@ -239,6 +241,17 @@ class Scanner:
                     continue
                 pieces = slice_.pieces_of(*tokens[bisect_right(begins, span.start) - 1])
                 scan.add(detector.name, pieces, decoded[span.start : span.end])
+
+
+def _readings(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The token, and what is left of it behind words and slashes, which are signs of base64 too."""
+    yield start, end
+    for _ in range(_MOST_WORDS):
+        found = _WORD.match(text, start, end)
+        if found is None or end - found.end() < _LEAST_TOKEN:
+            return
+        start = found.end()
+        yield start, end
 
 
 def _base64_text(token: bytes) -> bytes | None:

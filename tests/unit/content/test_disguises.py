@@ -17,6 +17,7 @@ from pilotage_extproc.content.spans import Span
 
 EMAIL = "alice@mail.example"
 CARD = "4111111111111111"
+SECRET = "AKIAIOSFODNN7EXAMPLE"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,83 @@ def test_disguised_addresses_are_found_and_replaced(text: str) -> None:
     [content] = orjson.loads(redacted(body))["messages"][0]["content"]
     assert content["text"].startswith("hello [EMAIL_")
     assert content["text"].endswith("] there")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://x.example/?q=alice%40mail.example",
+        "alice&#64;mail.example",
+        "alice&#x40;mail.example",
+        "alice&commat;mail.example",
+        "\u3164".join(EMAIL),
+        "\u2800".join(EMAIL),
+    ],
+)
+def test_addresses_of_urls_and_pages_and_between_blanks_that_are_letters_are_found(text: str) -> None:
+    assert kinds_in(text) == {"email"}
+    assert b"mail.example" not in redacted(chat(text))
+
+
+@pytest.mark.parametrize("first", [0x1F150, 0x1F170, 0x1F1E6])
+def test_letters_in_circles_squares_and_flags_are_letters(first: int) -> None:
+    key = "".join(chr(first + ord(char) - 65) if char.isalpha() else char for char in SECRET)
+    assert kinds_in(key) == {"secret"}
+
+
+@pytest.mark.parametrize("before", ["https://x.example/", "id_", "a-b/c_", "one/two/three/"])
+@pytest.mark.parametrize("value", [EMAIL, CARD, SECRET])
+def test_base64_is_read_behind_a_path_or_a_name(before: str, value: str) -> None:
+    assert kinds_in(before + base64.b64encode(value.encode()).decode())
+
+
+@pytest.mark.parametrize(
+    "text", ["::ffff:10.1.2.3", "[::ffff:a01:203]", "at:10.1.2.3", "10.1.2.3:80", "64:ff9b::10.1.2.3"]
+)
+def test_addresses_of_hosts_in_mixed_notations_are_found(text: str) -> None:
+    assert kinds_in(text) == {"ip-address"}
+    assert kinds_in("::ffff:127.0.0.1") == set()
+
+
+@pytest.mark.parametrize("number", ["-4111111111111111", "4111111111111111", "-49415555267101"])
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_number_is_replaced_with_its_sign_and_json_stays_json(number: str, depth: int) -> None:
+    text = f'{{"n": {number}, "m": [{number}]}}'
+    for _ in range(depth):
+        text = json.dumps({"a": text})
+    found = json.loads(redacted(text.encode()))
+    for _ in range(depth):
+        found = json.loads(found["a"])
+    if number.endswith(CARD):
+        assert found["n"].startswith("[PAYMENT-CARD_")
+        assert found["m"] == [found["n"]]
+
+
+BETWEEN = [
+    {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+    {"type": "text", "text": "", "cache_control": {"type": "ephemeral"}},
+    {"type": "x", "nested": [{"text": [1, [2]], "content": "y", "role": "user"}]},
+]
+
+
+@given(st.integers(1, len(SECRET) - 1), st.lists(st.sampled_from(BETWEEN), max_size=3), st.booleans())
+def test_a_value_split_over_parts_is_found_whatever_else_stands_in_them(
+    at: int, between: list[dict[str, object]], with_more: bool
+) -> None:
+    more: dict[str, object] = {"annotations": [], "name": "n", "role": "user"} if with_more else {}
+    texts = ({"type": "text", "text": half, **more} for half in (SECRET[:at], SECRET[at:]))
+    content = [next(texts), *between, next(texts)]
+    body = orjson.dumps({"messages": [{"role": "user", "content": content}]})
+    assert [one.kind for one in seen(body)] == ["secret"]
+    after = orjson.loads(redacted(body))["messages"][0]["content"]
+    assert SECRET not in after[0]["text"] + after[-1]["text"]
+
+
+def test_texts_of_two_messages_are_not_read_as_one() -> None:
+    halves = [
+        {"role": "user", "content": [{"type": "text", "text": half}]} for half in (SECRET[:9], SECRET[9:])
+    ]
+    assert seen(orjson.dumps({"messages": halves})) == []
 
 
 @pytest.mark.parametrize(
