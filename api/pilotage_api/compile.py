@@ -22,6 +22,7 @@ from pilotage_api.policies import compile_policies
 from pilotage_api.profile_findings import find_in_bounds, find_in_profile
 from pilotage_api.prompt_findings import find_unfound_features
 from pilotage_api.queue_findings import find_idle_queues
+from pilotage_api.refused_names import refused_names
 from pilotage_api.remote_guard_findings import find_in_remote_guards
 from pilotage_api.require import labels_of
 from pilotage_api.residency import find_in_labels
@@ -86,7 +87,8 @@ def compile_resources(
         (one for one in in_force.resources.values() if isinstance(one, RoutePolicy)),
         key=lambda policy: (policy.metadata.created, policy.resource_key.key),
     )
-    names = NameRegistry(pools, in_force.namespace_labels, in_force.held_names)
+    refused = refused_names(loaded, in_force.resources)
+    names = NameRegistry(pools, in_force.namespace_labels, in_force.held_names, refused)
     in_force = replace(in_force, held_names=names.held)
     namespaces = frozenset(settings.namespaces)
     for pool in pools:
@@ -109,7 +111,7 @@ def compile_resources(
         (one for one in in_force.resources.values() if isinstance(one, Tenant)),
         key=lambda tenant: (tenant.metadata.created, tenant.resource_key.key),
     )
-    _find_in_settings(settings, pools, find)
+    _find_in_settings(settings, pools, loaded, find)
     find_in_identity(settings.governance.identity, in_cluster=in_cluster, find=find)
     find_in_remote_guards(policies, settings, in_cluster=in_cluster, find=find)
     find_unfound_features(routes, settings.prompt_features, find)
@@ -238,12 +240,12 @@ def _pools_of_settings(settings: GatewaySettings) -> dict[str, str]:
     return {path: pool for path, pool in named.items() if pool is not None}
 
 
-def _find_in_settings(settings: GatewaySettings, pools: list[ModelPool], find: Find) -> None:
+def _find_in_settings(settings: GatewaySettings, pools: list[ModelPool], loaded: Loaded, find: Find) -> None:
     known = {pool.resource_key.key for pool in pools}
     external = {pool.resource_key.key for pool in pools if pool.spec.external is not None}
     for path, pool in _pools_of_settings(settings).items():
         if pool not in known:
-            message, fix = f"no pool {pool!r} exists", "name a ModelPool as namespace/name"
+            message, fix = _missing_pool(pool, sorted(known), loaded)
             find(Severity.ERROR, "no-such-pool", message, SETTINGS_KEY, path, fix)
         elif pool in external:
             message = f"{pool} is a hosted provider: what nobody has read or decided on is not sent there"
@@ -257,3 +259,16 @@ def _find_in_settings(settings: GatewaySettings, pools: list[ModelPool], find: F
         elif traffic.action == "reject" and traffic.pool is not None:
             message, fix = "has no effect: the action is reject", "set action: forward, or remove it"
             find(Severity.WARNING, "no-effect", message, SETTINGS_KEY, f"spec.{name}.pool", fix)
+
+
+def _missing_pool(named: str, known: list[str], loaded: Loaded) -> tuple[str, str]:
+    """Why a pool that the settings name is not there, and the fix."""
+    namespace, slash, name = named.rpartition("/")
+    refused = {key.key for key in loaded.refused if key.kind == "ModelPool"}
+    if named in refused:
+        return f"pool {named!r} is refused as it stands", "correct it: see its own findings"
+    elsewhere = [one for one in (*known, *sorted(refused)) if one.rpartition("/")[2] == name]
+    if not elsewhere:
+        return f"no pool {named!r} exists", "name a ModelPool as namespace/name"
+    said = f"no pool {name!r} exists in namespace {namespace!r}" if slash else f"{named!r} names no namespace"
+    return f"{said}: there is {', '.join(elsewhere[:4])}", f"write {elsewhere[0]}"

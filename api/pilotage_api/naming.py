@@ -74,6 +74,8 @@ class Meaning:
     conflicts: tuple[Conflict, ...]
     hidden: tuple[Claim, ...]
     """Claims that do not count here: of pools that do not let the asker in, or that own pools outrank."""
+    refused: tuple[ResourceKey, ...] = ()
+    """Pools of the asker's namespaces that have the name, and are refused as they stand."""
 
 
 class NameRegistry:
@@ -84,12 +86,16 @@ class NameRegistry:
         pools: list[ModelPool],
         labels: Mapping[str, Mapping[str, str]],
         held: HeldNames | None = None,
+        refused: Mapping[str, tuple[ResourceKey, ...]] | None = None,
     ) -> None:
         """`pools` come oldest first: of claims that do not agree the first wins.
+
+        `refused` are pools that count for nothing, by the names that they would have.
 
         Of pools without an age, as files have none, a claim that was there before wins over a new one.
         """
         held = held or HeldNames()
+        self._refused = refused or {}
         now = held.compilation + 1
         self._labels = labels
         self._pools = {pool.resource_key: pool for pool in pools}
@@ -120,9 +126,13 @@ class NameRegistry:
                 hidden.append(claim)
         if own:
             hidden += foreign
-        return self._settled(own or foreign, hidden)
+        return self._settled(own or foreign, hidden, self._refused_in(name, namespaces))
 
-    def _settled(self, claims: list[Claim], hidden: list[Claim]) -> Meaning:
+    def _refused_in(self, name: str, namespaces: frozenset[str]) -> tuple[ResourceKey, ...]:
+        every = EVERY_NAMESPACE in namespaces
+        return tuple(key for key in self._refused.get(name, ()) if every or key.namespace in namespaces)
+
+    def _settled(self, claims: list[Claim], hidden: list[Claim], refused: tuple[ResourceKey, ...]) -> Meaning:
         bindings: dict[str, Binding] = {}
         conflicts = []
         winner = min(claims, key=self._seniority, default=None)
@@ -131,7 +141,7 @@ class NameRegistry:
                 conflicts.append(Conflict(claim, winner))
             else:
                 bindings.setdefault(claim.binding.pool, claim.binding)
-        return Meaning(tuple(bindings.values()), tuple(conflicts), tuple(hidden))
+        return Meaning(tuple(bindings.values()), tuple(conflicts), tuple(hidden), refused)
 
     def _seniority(self, claim: Claim) -> tuple[datetime, int]:
         """Smaller comes first; equals stand in the order of their pools."""

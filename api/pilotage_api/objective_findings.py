@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from pilotage_api.facts_snapshot import ModelSnapshot, QualitySnapshot
 from pilotage_api.findings import Find, ResourceKey, Severity
+from pilotage_api.idle_objectives import find_idle
 from pilotage_api.modelpool import ModelPool
 from pilotage_api.routepolicy import RoutePolicy, Rule
 from pilotage_api.settings import GatewaySettings
@@ -41,7 +42,7 @@ def find_in_objective(
                 )
             _find_in_levels(rule, known, where, key, f"{path}.outputBudget", find)
     _find_in_floor(rule, candidates, facts, key, f"{path}.objective.floor.quality", find)
-    _find_unmade_levels(rule, [facts[one] for each in candidates for one in each.bindings], key, path, find)
+    find_idle(objective, key, f"{path}.objective", find)
 
 
 def find_falling_curves(pool: ModelPool, key: ResourceKey, find: Find) -> None:
@@ -74,21 +75,6 @@ def _find_in_levels(
     if budget.enforce == "clamp" and "reasoning" in capable:
         message = f"{where} reasons, and clamp never cuts that: it has no levels"
         find(Severity.INFO, "never-clamped", message, key, path, "use enforce: instruct for it")
-
-
-def _find_unmade_levels(
-    rule: Rule, known: Sequence[ModelSnapshot | None], key: ResourceKey, path: str, find: Find
-) -> None:
-    """A level of more tokens than any candidate can make."""
-    most = [None if one is None else one.max_output_tokens for one in known]
-    stated = [one for one in most if one is not None]
-    if rule.output_budget is None or not stated or len(stated) < len(most):
-        return
-    for index, level in enumerate(rule.output_budget.levels):
-        if level > max(stated) >= min(rule.output_budget.levels):
-            message = f"more than any candidate can make: {max(stated)} at most"
-            at = f"{path}.outputBudget.levels[{index}]"
-            find(Severity.WARNING, "no-effect", message, key, at, f"name a level up to {max(stated)}")
 
 
 def _find_in_floor(

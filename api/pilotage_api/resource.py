@@ -16,11 +16,11 @@ DEFAULT_NAMESPACE = "default"
 OLDEST = datetime.min.replace(tzinfo=UTC)
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+NO_CONTROLS: Final = r"^\S([^\x00-\x1f\x7f-\x9f]*\S)?$"
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=253)]
 Namespace = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
-ModelName = Annotated[
-    str, StringConstraints(min_length=1, max_length=256, pattern=r"^\S([^\x00-\x1f\x7f-\x9f]*\S)?$")
-]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NO_CONTROLS)]
 """What clients and engines call a model: any text without control characters, blank at neither end."""
 ShortText = Annotated[str, StringConstraints(max_length=63)]
 _LABEL_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"

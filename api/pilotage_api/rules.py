@@ -10,6 +10,7 @@ from pilotage_api.conditions.check import Checked, check
 from pilotage_api.conditions.variables import header_of
 from pilotage_api.fallback_findings import compile_fallback, find_unused
 from pilotage_api.findings import Find, ResourceKey, Severity
+from pilotage_api.idle_objectives import find_unmade_levels
 from pilotage_api.keywords import find_in_keywords
 from pilotage_api.naming import Meaning, NameRegistry
 from pilotage_api.objective_findings import find_in_objective
@@ -55,6 +56,7 @@ def compile_rules(
                 binding: names.registry.facts_of(binding) for one in candidates for binding in one.bindings
             }
             find_in_objective(rule, candidates, facts, key, path, find)
+            find_unmade_levels(rule, candidates, facts, transforms, key, path, find)
         fallback = compile_fallback(
             policy, index, candidates, key, names.meaning_of, names.registry, _find_unserved, find
         )
@@ -158,6 +160,9 @@ def _find_unserved(name: str, meaning: Meaning, key: ResourceKey, path: str, fin
         message = f"{name!r} is served by {claim.pool}, which does not let namespace {key.namespace} in"
         fix = f"let it in by allowedNamespaces of {claim.pool}"
         find(Severity.WARNING, "pool-not-visible", message, key, path, fix)
+    elif meaning.refused:
+        message = f"{name!r} is a name of {meaning.refused[0]}, which is refused as it stands"
+        find(Severity.WARNING, "no-such-model", message, key, path, "correct that pool: see its own findings")
     else:
         message = f"no pool serves {name!r}"
         find(

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.alias_generators import to_snake
 
-from pilotage_api.decimal_texts import IN_WORDS
 from pilotage_api.document import Origin
 from pilotage_api.findings import Finding, ResourceKey, Severity, shown
+from pilotage_api.in_words import expected
 from pilotage_api.resource import LIST_KEYS, LIST_TYPE, RESERVED, Block, Problem, marks
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,17 +41,16 @@ def _finding(
     if detail["type"] == "missing":
         message, fix = "required field is missing", f"add {path}"
         return Finding(Severity.ERROR, "missing-field", message, resource, path, fix, origin.at(path))
-    expected, fix = _expected(detail)
-    message = f"{expected}, not {shown(detail.get('input'))}"
+    wanted, fix = _expected(detail)
+    message = f"{wanted}, not {shown(detail.get('input'))}"
     return Finding(Severity.ERROR, "invalid-value", message, resource, path, fix, origin.at(path))
 
 
 def _expected(detail: Any) -> tuple[str, str]:
     """What a value should have been, and the fix."""
-    pattern, value = detail.get("ctx", {}).get("pattern"), detail.get("input")
-    if pattern in IN_WORDS:
-        what, fix = IN_WORDS[pattern]
-        return f"must be {what}", fix
+    told, value = expected(detail), detail.get("input")
+    if told is not None:
+        return told
     if detail["type"] == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
         return detail["msg"], f'write it in quotes: "{value}"'
     return detail["msg"], "correct the value"

@@ -182,7 +182,69 @@ def test_a_level_of_more_tokens_than_any_candidate_makes_is_told():
     ]
     one = only(found(rule(outputBudget=budget), *bounded).findings)
     assert (one.code, one.path) == ("no-effect", "spec.rules[0].outputBudget.levels[2]")
-    assert one.message == "more than any candidate can make: 1024 at most"
+    assert one.message == "more than any candidate can make: 1024 at most, by maxOutputTokens"
+
+
+@pytest.mark.parametrize(
+    ("facts", "transform", "by", "levels"),
+    [
+        ({"contextWindow": 1000}, {}, "contextWindow", [2]),
+        ({}, {"maximum": "300"}, "the transform's maximum of max_tokens", [1, 2]),
+        ({"contextWindow": 8192, "maxOutputTokens": 4096}, {"maximum": "100"}, "the transform", [0, 1, 2]),
+        ({"contextWindow": 8192}, {"maximum": "2048"}, None, []),
+        ({}, {"default": "100"}, None, []),
+        ({}, {}, None, []),
+    ],
+)
+def test_a_level_beyond_a_models_window_or_a_transforms_maximum_is_told(facts, transform, by, levels):
+    curve = {"enforce": "clamp", "points": [{"tokens": 256, "quality": "0.5"}]}
+    models = [{**one, **facts, "quality": {"default": "0.6", "byBudget": [curve]}} for one in (SMALL, STRONG)]
+    one = rule(outputBudget={"levels": [256, 512, 1024], "enforce": "clamp"})
+    spec = {"transform": {"parameters": {"max_tokens": transform}}} if transform else {}
+    pools = [pool(model["name"], [model]) for model in models]
+    told = compiled(*pools, policy("auto", rules=[one], **spec)).findings
+    assert [one.path for one in told] == [f"spec.rules[0].outputBudget.levels[{at}]" for at in levels]
+    assert all(by in one.message for one in told)
+
+
+@pytest.mark.parametrize(
+    ("objective", "path"),
+    [
+        ({"weights": {"quality": 1}, "references": {"usd": "0.01"}}, "references.usd"),
+        ({"weights": {"quality": 1}, "references": {"seconds": "2"}}, "references.seconds"),
+        ({"weights": {"quality": 1}, "ceilings": {"quantile": "0.9"}}, "ceilings"),
+        ({"weights": {"quality": 1}, "ceilings": {}}, "ceilings"),
+        (
+            {
+                "weights": {"quality": 1},
+                "floor": {"quality": "0.5"},
+                "ceilings": {"quantile": "0.9", "whenNone": "refuse"},
+            },
+            "ceilings.quantile",
+        ),
+        (
+            {
+                "weights": {"quality": 1},
+                "floor": {"quality": "0.5"},
+                "ceilings": {"whenNone": "refuse"},
+            },
+            None,
+        ),
+        (
+            {
+                "weights": {"quality": 1},
+                "references": {"usd": "0.01"},
+                "ceilings": {"usdPerRequest": "1", "quantile": "0.9"},
+            },
+            None,
+        ),
+        ({"weights": {"quality": 1}, "ceilings": {"ttft": "2s"}}, None),
+        (OBJECTIVE, None),
+    ],
+)
+def test_what_of_an_objective_bounds_and_measures_nothing_is_told(objective, path):
+    told = brief(found(rule(objective)).findings)
+    assert told == ([] if path is None else [("warning", "no-effect", f"spec.rules[0].objective.{path}")])
 
 
 @pytest.mark.parametrize(
