@@ -15,8 +15,9 @@ class Output(Console):
     The library's own way is SystemExit, which in a task ends the event loop before anything is stopped.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, soft_wrap=True)
+    def __init__(self, *, stderr: bool = False, columns: int | None = None) -> None:
+        """`columns` of what is printed; those of the terminal when omitted."""
+        super().__init__(stderr=stderr, soft_wrap=True, width=columns)
 
     def on_broken_pipe(self) -> Never:
         """Print nowhere from now on, and say so to the caller. Raises BrokenPipeError."""

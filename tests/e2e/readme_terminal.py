@@ -1,39 +1,52 @@
-"""The commands of an example's README, run as a user would, in a shell and on free ports."""
+"""The commands of an example's README, run as a user would, on free ports."""
 
 import asyncio
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from examples_rig import EXAMPLES
+from free_ports import free_ports
 
-_BLOCK: Final = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-_MARK: Final = "-- done --"
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+MARK = "-- done --"
+Told = Mapping[str, str]
+NOTHING: Final[Told] = MappingProxyType({})
 
 
-class ReadmeTerminal:
+class Terminal:
     """A shell in a copy of the checkout; `shown` is all that was printed in it."""
 
-    def __init__(self, folder: Path, example: str, ports: Mapping[str, int]) -> None:
-        """`ports` are free ones by those that the example names; 8080, 9002 and 9003 are the gateway's."""
-        self.ports = ports
-        copy = folder / "examples" / example
-        shutil.copytree(EXAMPLES / example, copy, ignore=shutil.ignore_patterns("tls", "__pycache__"))
+    def __init__(
+        self, folder: Path, name: str, run: tuple[str, ...], *more: str, told: Told = NOTHING
+    ) -> None:
+        """`run` are ports of the example that follow each other, `more` its others; `told` says what stands
+        for a text of its commands, where they rely on defaults.
+        """
+        gateway = ("8080", "9002", "9003")
+        free = [*free_run(len(run)), *free_ports(len(more) + len(gateway))]
+        self.ports = dict(zip((*run, *more, *gateway), free, strict=True))
+        self._told = told
+        example = folder / "examples" / name
+        shutil.copytree(EXAMPLES / name, example, ignore=shutil.ignore_patterns("tls", "__pycache__"))
         (folder / ".venv").symlink_to(sys.prefix)
-        (copy / "pools.yaml").write_text(self.moved((copy / "pools.yaml").read_text()))
+        (example / "pools.yaml").write_text(self._moved((example / "pools.yaml").read_text()))
         listen = "listen: {gateway: '127.0.0.1:8080', extproc: '127.0.0.1:9002', admin: '127.0.0.1:9003'}"
-        settings = (copy / "pilotage.yaml").read_text().replace("spec:\n", f"spec:\n  {listen}\n")
-        (copy / "pilotage.yaml").write_text(self.moved(settings))
-        self.blocks = [self.moved(block) for block in _BLOCK.findall((copy / "README.md").read_text())]
+        settings = (example / "pilotage.yaml").read_text().replace("spec:\n", f"spec:\n  {listen}\n")
+        (example / "pilotage.yaml").write_text(self._moved(settings))
+        self.blocks = [self._moved(block) for block in BLOCK.findall((example / "README.md").read_text())]
         self.folder = folder
         self.shown = ""
 
-    def moved(self, text: str) -> str:
+    def _moved(self, text: str) -> str:
         """The same with free ports, and told of them where the README relies on defaults."""
-        text = text.replace("pilotage explain", "pilotage explain --admin 127.0.0.1:9003")
+        for usual, told in self._told.items():
+            text = text.replace(usual, told)
         for usual, free in self.ports.items():
             text = re.sub(rf"\b{usual}\b", str(free), text)
         return text
@@ -60,8 +73,8 @@ class ReadmeTerminal:
         assert needle in block
         assert self._shell.stdin is not None
         before = len(self.shown)
-        self._shell.stdin.write(f"{block}\necho '{_MARK}'\n".encode())
-        await self.until(lambda: _MARK in self.shown[before:])
+        self._shell.stdin.write(f"{block}\necho '{MARK}'\n".encode())
+        await self.until(lambda: MARK in self.shown[before:])
         return self.shown[before:]
 
     async def until(self, true: Callable[[], bool], seconds: float = 30) -> None:
@@ -81,3 +94,21 @@ class ReadmeTerminal:
             if self._shell.returncode is None:
                 self._shell.kill()
             self._reading.cancel()
+
+
+def free_run(count: int) -> list[int]:
+    """Free ports that follow each other."""
+    for _ in range(200):
+        first = free_ports(1)[0]
+        if all(_is_free(port) for port in range(first, first + count)):
+            return list(range(first, first + count))
+    raise AssertionError("no free ports follow each other")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -7,17 +7,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from free_ports import free_ports
-from readme_terminal import ReadmeTerminal
+from readme_terminal import Terminal
 
-PORTS = ("9101", "9102", "8080", "9002", "9003")
+TOLD = {"pilotage explain": "pilotage explain --admin 127.0.0.1:9003"}
 EMAIL, SECRET = "alice@mail.example", "AKIAIOSFODNN7EXAMPLE"
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the commands need curl")
 
 
 @pytest.fixture
-async def terminal(tmp_path: Path) -> AsyncIterator[ReadmeTerminal]:
-    one = ReadmeTerminal(tmp_path, "content", dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
+async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
+    one = Terminal(tmp_path, "content", (), "9101", "9102", told=TOLD)
     await one.start()
     yield one
     await one.close()
@@ -29,7 +28,7 @@ def streamed_text(shown: str, member: str) -> str:
     )
 
 
-async def test_every_command_of_the_readme_does_what_it_says(terminal: ReadmeTerminal) -> None:
+async def test_every_command_of_the_readme_does_what_it_says(terminal: Terminal) -> None:
     await terminal.run("echo.py")
     await terminal.until(lambda: "admin   on" in terminal.shown)
 

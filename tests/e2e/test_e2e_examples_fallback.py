@@ -4,31 +4,27 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from free_ports import free_ports
-from readme_terminal import ReadmeTerminal
+from readme_terminal import Terminal
 
-PORTS = ("18201", "18202", "18203", "18211", "18212", "8080", "9002", "9003")
 NAMES = {"llama-8b", "gpt-x", "claude-x"}
+TOLD = {
+    "pilotage explain": "pilotage explain --admin 127.0.0.1:9003",
+    "load.py": "load.py --url http://127.0.0.1:8080",
+}
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="the commands need curl")
 
 
-class Terminal(ReadmeTerminal):
-    """With what the load and the decisions show."""
+class Fallback(Terminal):
+    """That of the example with fallback."""
 
     def __init__(self, folder: Path) -> None:
-        # ports that follow each other: `--count 3` takes them so
-        super().__init__(folder, "fallback", dict(zip(PORTS, [*free_run(3), *free_ports(5)], strict=True)))
-
-    def moved(self, text: str) -> str:
-        """The load too."""
-        return super().moved(text.replace("load.py", "load.py --url http://127.0.0.1:8080"))
+        super().__init__(folder, "fallback", ("18201", "18202", "18203"), "18211", "18212", told=TOLD)
 
     async def answered_by(self, *models: str) -> None:
         """Until a second of the load, from now on, is answered by these and no other."""
@@ -58,27 +54,9 @@ class Terminal(ReadmeTerminal):
                 await asyncio.sleep(0.2)
 
 
-def free_run(count: int) -> list[int]:
-    """Free ports that follow each other."""
-    for _ in range(200):
-        first = free_ports(1)[0]
-        if all(_is_free(port) for port in range(first, first + count)):
-            return list(range(first, first + count))
-    raise AssertionError("no free ports follow each other")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 @pytest.fixture
-async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
-    one = Terminal(tmp_path)
+async def terminal(tmp_path: Path) -> AsyncIterator[Fallback]:
+    one = Fallback(tmp_path)
     await one.start()
     yield one
     await one.close()

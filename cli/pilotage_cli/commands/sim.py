@@ -4,7 +4,7 @@ import asyncio
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,6 +13,8 @@ from pilotage_cli.failure import CommandError
 from pilotage_extproc.server.addresses import AddressError, split_address
 from pilotage_sim import Provider, ProviderApi, SimCluster, SimConfig, SimSpec, server_tls
 from pilotage_sim.engine.cost import DEFAULT_PRESET, PRESETS
+
+_DEFAULTS: Final = SimConfig(models=())
 
 
 def sim(
@@ -24,6 +26,9 @@ def sim(
     adapters: Annotated[str, typer.Option(help="LoRA adapters, separated by commas.")] = "",
     preset: Annotated[str, typer.Option(help=f"Speed: {', '.join(PRESETS)}.")] = DEFAULT_PRESET,
     time_scale: Annotated[float, typer.Option(min=0.0, help="0.1 is ten times faster.")] = 1.0,
+    max_num_seqs: Annotated[
+        int, typer.Option(min=1, help="Requests that a server runs at once; others wait there.")
+    ] = _DEFAULTS.max_running,
     provider: Annotated[
         ProviderApi | None, typer.Option(help="Hosted providers with this API, in place of vLLM.")
     ] = None,
@@ -43,7 +48,12 @@ def sim(
         raise CommandError(str(error)) from None
     names = tuple(name for name in adapters.split(",") if name)
     config = SimConfig(
-        (model,), names, preset=preset, time_scale=time_scale, provider=_provider(provider, key_env)
+        (model,),
+        names,
+        preset=preset,
+        time_scale=time_scale,
+        max_running=max_num_seqs,
+        provider=_provider(provider, key_env),
     )
     context = None if tls is None else _context(tls)
     specs = [SimSpec(host, port + index if port else 0, config, context) for index in range(count)]

@@ -30,6 +30,8 @@ _FIGURES: Final = (
     "usd",
     "estimated_usd",
 )
+_GAP: Final = 2
+_WIDEST: Final = 1000
 
 
 def usage(
@@ -111,10 +113,11 @@ def _write(columns: Sequence[str], rows: Iterable[Sequence[str]], *, as_csv: boo
         writer.writerow(columns)
         writer.writerows(rows)
         return
-    table = Table(*columns)
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     for row in rows:
         table.add_row(*row)
-    Output().print(table)
+    # figures that are cut are none: wider than a terminal they go on in its next line
+    Output(columns=_WIDEST).print(table)
 
 
 def _moment(day: str, option: str) -> float:
