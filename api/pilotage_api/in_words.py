@@ -23,11 +23,29 @@ _PATTERNS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         r"^\S+$": ("text without blanks", "take them out"),
     }
 )
+_TYPES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("model_type", "model_attributes_type", "dict_type", "mapping_type"),
+            ("an object", "write its fields below it"),
+        ),
+        **dict.fromkeys(
+            ("list_type", "tuple_type", "set_type"), ("a list", "write its items with - or in []")
+        ),
+        "string_type": ("text", "write it in quotes"),
+        **dict.fromkeys(("bool_type", "bool_parsing"), ("true or false", "correct the value")),
+        **dict.fromkeys(
+            ("int_type", "int_parsing", "int_from_float"), ("a whole number", "correct the value")
+        ),
+        **dict.fromkeys(("float_type", "float_parsing"), ("a number", "correct the value")),
+    }
+)
+_SAYS: Final = "Input should be "
 _UNITS: Final = {"List": "item", "Tuple": "item", "Dictionary": "entry", "Set": "item", "Frozenset": "item"}
 
 
-def expected(detail: Any) -> tuple[str, str] | None:
-    """What must be, and the fix, of an error as pydantic has it; None where its own words will do."""
+def expected(detail: Any) -> tuple[str, str]:
+    """What must be, and the fix, of an error as pydantic has it."""
     context = detail.get("ctx", {})
     kind = detail["type"]
     if kind == "string_pattern_mismatch":
@@ -44,7 +62,13 @@ def expected(detail: Any) -> tuple[str, str] | None:
         return "must not be empty", "write something, or remove it"
     if kind == "string_too_long":
         return f"must have at most {_counted(context.get('max_length'), 'character')}", "shorten it"
-    return None
+    if kind in _TYPES:
+        what, fix = _TYPES[kind]
+        return f"must be {what}", fix
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if message.startswith(_SAYS):
+        message = f"must be {message.removeprefix(_SAYS)}"
+    return message, "correct the value"
 
 
 def _counted(count: Any, unit: str) -> str:

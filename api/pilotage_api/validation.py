@@ -48,12 +48,11 @@ def _finding(
 
 def _expected(detail: Any) -> tuple[str, str]:
     """What a value should have been, and the fix."""
-    told, value = expected(detail), detail.get("input")
-    if told is not None:
-        return told
+    what, fix = expected(detail)
+    value = detail.get("input")
     if detail["type"] == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
-        return detail["msg"], f'write it in quotes: "{value}"'
-    return detail["msg"], "correct the value"
+        fix = f'write it in quotes: "{value}"'
+    return what, fix
 
 
 def unknown_field(

@@ -258,7 +258,7 @@ def test_what_of_an_objective_bounds_and_measures_nothing_is_told(objective, pat
         ({"quality": {"default": "1.2"}}, "must be a number from 0 to 1, as decimal text, not '1.2'", None),
         (
             {"quality": {"default": 0.9}},
-            "Input should be a valid string, not 0.9",
+            "must be text, not 0.9",
             'write it in quotes: "0.9"',
         ),
     ],
