@@ -40,7 +40,7 @@ def party(per: Per, identity: Identity, model: str) -> str:
     if per is Per.TENANT:
         return identity.tenant
     own = {Per.TEAM: identity.team, Per.KEY: identity.key, Per.USER: identity.user}[per]
-    return f"{identity.tenant.replace('/', '%2F')}/{own}"
+    return f"{identity.tenant.replace('%', '%25').replace('/', '%2F')}/{own}"
 
 
 def account(name: str, whose: str) -> str:

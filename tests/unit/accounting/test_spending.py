@@ -116,6 +116,7 @@ def test_each_party_has_an_account_of_its_own_and_tenants_never_share_one():
 
     assert accounts(Identity("a", key="k")) != accounts(Identity("b", key="k"))
     assert accounts(Identity("a/b", key="c")) != accounts(Identity("a", key="b/c"))
+    assert accounts(Identity("a/b", key="c")) != accounts(Identity("a%2Fb", key="c"))
     assert accounts(ANONYMOUS) == accounts(ANONYMOUS)
     assert accounts(Identity("a", key="k" * 4000)) != accounts(Identity("a", key="k" * 4001))
     assert all(len(one) < 256 for one in accounts(Identity("a", key="k" * 4000)))
