@@ -17,6 +17,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -138,6 +139,31 @@ def check_single(body: bytes, member: MemberName) -> None:
     An engine could read another one than the gateway decided by.
     """
     key_span(body, member)
+
+
+def has_each_once(body: bytes) -> bool:
+    """Whether each member of the outermost object is known to stand there once; False is not known.
+
+    Told of bodies without spaces, or with one behind each sign: what is read of them is the whole body again.
+    Some 0.3 ms a megabyte, where looking for each name takes several.
+    """
+    try:
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeError):
+        return False
+    body = body.strip()
+    return any(_is_written_as(body, members, *signs) for signs in ((b":", b","), (b": ", b", ")))
+
+
+def _is_written_as(body: bytes, members: dict[str, msgspec.Raw], colon: bytes, comma: bytes) -> bool:
+    at, before = 0, b"{"
+    for name, value in members.items():
+        key = b'%b"%b"%b' % (before, name.encode(), colon)
+        raw = bytes(value)
+        if not (body.startswith(key, at) and body.startswith(raw, at + len(key))):
+            return False
+        at, before = at + len(key) + len(raw), comma
+    return body[at:] == b"}"
 
 
 def value_start(body: bytes, member: MemberName) -> int:

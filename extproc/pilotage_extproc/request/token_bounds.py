@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from pilotage_extproc.dialects.call import BodyForm
-from pilotage_extproc.dialects.splice import MemberName, check_single
+from pilotage_extproc.dialects.splice import MemberName, check_single, has_each_once
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.choices import (
@@ -43,6 +43,7 @@ _NAMES: Final[Mapping[str, MemberName]] = MappingProxyType(
     }
 )
 _LONGEST_NAME: Final = max(map(len, _NAMES))
+_LONG_BODY_BYTES: Final = 1 << 16
 
 
 class MostCost(NamedTuple):
@@ -112,9 +113,11 @@ class Bounds:
         return min(bounds)
 
     def _check_names(self) -> None:
+        known_once = len(self._body) > _LONG_BODY_BYTES and has_each_once(self._body)
         for name in self._members:
             if name in _NAMES:
-                check_single(self._body, _NAMES[name])
+                if not known_once:
+                    check_single(self._body, _NAMES[name])
             elif len(name) <= _LONGEST_NAME and name.lower() in _NAMES:
                 message = f"`{name}` is read as `{name.lower()}` by some servers: write it so."
                 raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)

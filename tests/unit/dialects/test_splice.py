@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage_extproc.dialects import splice
-from pilotage_extproc.dialects.splice import MODEL, Edit, check_single, edited, splice_model, value_start
+from pilotage_extproc.dialects.splice import (
+    MODEL,
+    Edit,
+    check_single,
+    edited,
+    has_each_once,
+    splice_model,
+    value_start,
+)
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 LARGE = splice._LARGE
@@ -159,3 +167,31 @@ def test_long_strings_of_any_kind_are_passed_over_quickly(text):
     began = time.process_time()
     assert splice_model(body, "new").startswith(b'{"y":{"model":1},"model":"new"')
     assert time.process_time() - began < 0.25  # 4 MiB; tokenising in Python took over a second a part
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["n", "model", "ü", 'q"']),
+            st.sampled_from(["1", '"a, b"', "[1, 2]", "{}", "null"]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,", ":"), (",\n", ": ")]),
+    st.booleans(),
+)
+def test_members_that_are_told_to_stand_once_do(members, signs, as_ascii):
+    between, colon = signs
+    written = [json.dumps(name, ensure_ascii=as_ascii) + colon + value for name, value in members]
+    body = ("{" + between.join(written) + "}").encode()
+    once = len({name for name, _ in members}) == len(members)
+    if has_each_once(body):
+        assert once
+    if (
+        once
+        and signs in ((",", ":"), (", ", ": "))
+        and not any(ord(name[0]) > 127 or '"' in name for name, _ in members)
+    ):
+        assert has_each_once(body)

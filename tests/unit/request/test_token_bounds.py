@@ -203,8 +203,9 @@ def test_a_limit_of_nothing_is_refused_since_servers_read_it_as_no_limit():
     ],
 )
 def test_a_member_that_stands_twice_is_refused_whichever_a_server_would_read(twice):
-    body = b'{"model":"m",%b,"messages":[{"role":"user","content":"hi"}]}' % twice
-    assert refusal_of(CallKind.CHAT, body) is Refusal.INVALID_FIELD
+    for content in (b"hi", b"hi" * 50_000):
+        body = b'{"model":"m",%b,"messages":[{"role":"user","content":"%b"}]}' % (twice, content)
+        assert refusal_of(CallKind.CHAT, body) is Refusal.INVALID_FIELD
 
 
 @pytest.mark.parametrize(
