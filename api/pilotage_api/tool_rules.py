@@ -25,7 +25,7 @@ class ToolRule(Block):
     """Names of tools that never are; it wins over `allow`."""
     provider_run: list[ToolGlob] = Field(default=[], max_length=64, json_schema_extra=UNIQUE)
     """Types of tools that the provider runs which may be offered, such as `web_search*`, `code_interpreter`,
-    `mcp/github`; none when empty."""
+    `mcp/github` or, with the host that it must be at, `mcp/github@mcp.example.com`; none when empty."""
     maximum: int | None = Field(default=None, ge=1, le=1024, strict=True)
     """Most tools offered: those whose words the user's text has most of. They stay for the conversation."""
     parallel_calls: bool | None = None

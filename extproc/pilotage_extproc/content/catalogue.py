@@ -1,9 +1,10 @@
 """All detectors by name: built when a policy first asks for one, and kept."""
 
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from pilotage_extproc.content.email import email
+from pilotage_extproc.content.email import Email
 from pilotage_extproc.content.iban import iban
 from pilotage_extproc.content.ip_address import ip_address
 from pilotage_extproc.content.national_ids import NATIONAL_IDS
@@ -12,9 +13,9 @@ from pilotage_extproc.content.phone import phone
 from pilotage_extproc.content.secret import secret
 from pilotage_extproc.content.spans import Detector
 
-_MAKERS: Final = MappingProxyType(
+_MAKERS: Final[Mapping[str, Callable[[], Detector]]] = MappingProxyType(
     {
-        "email": email,
+        "email": Email,
         "phone": phone,
         "payment-card": payment_card,
         "iban": iban,

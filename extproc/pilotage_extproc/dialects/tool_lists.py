@@ -4,7 +4,9 @@ Chat completions, Anthropic messages and Responses. What the provider runs (web 
 told by its type: whatever has a type that is not known to be the client's.
 """
 
+import re
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from pilotage_extproc.dialects.call import Members
@@ -19,7 +21,18 @@ _CLIENT_RUN: Final = ("bash_", "text_editor_", "computer_", "memory_")
 """Types of Anthropic's that the client runs, and that have a name."""
 SERVER_LISTS: Final = ("mcp_servers",)
 LISTS: Final = ("tools", "functions", *SERVER_LISTS)
-WEB_SEARCH_OPTIONS: Final = "web_search_options"
+SWITCHES: Final = MappingProxyType(
+    {
+        "web_search_options": "web_search",
+        "search_parameters": "web_search",
+        "enable_search": "web_search",
+        "plugins": "plugins",
+    }
+)
+"""Members that have the provider run something without a tool, with its type: of OpenAI, xAI, DashScope and
+OpenRouter."""
+_HOST: Final = re.compile(r"https?://([a-z0-9.-]+)(?::[0-9]{1,5})?(?:[/?#][^@\\]*)?", re.IGNORECASE)
+"""Of URLs that all parsers read alike."""
 
 
 class Offered(NamedTuple):
@@ -32,29 +45,72 @@ class Offered(NamedTuple):
     provider_run: bool
     words: str = ""
     """Its name and description."""
+    also: str | None = None
+    """Another name of it: of an MCP server with its host; of the client's what another API would read."""
 
 
-def offered(members: Members) -> Iterator[Offered]:
+def offered(kind: CallKind, members: Members) -> Iterator[Offered]:
     """All of them; what is no object is called ``."""
     for member in LISTS:
         items = members.get(member)
         for index, item in enumerate(items if isinstance(items, list) else ()):
-            yield _of(member, index, item if isinstance(item, dict) else {})
+            yield _of(kind, members, member, index, item if isinstance(item, dict) else {})
 
 
-def _of(member: str, index: int, item: dict[str, Any]) -> Offered:
+def malformed(members: Members) -> str:
+    """A list of tools that is none, so that nobody knows who reads what in it; empty where there is none."""
+    return next((name for name in LISTS if not isinstance(members.get(name, []), list | None)), "")
+
+
+def template(kind: CallKind, members: Members) -> str | None:
+    """The template of the provider's that a request fills in, which may bring tools: `prompt/` and its id."""
+    prompt = members.get("prompt")
+    if kind is not CallKind.RESPONSES or prompt is None:
+        return None
+    return f"prompt/{_text(prompt.get('id')) if isinstance(prompt, dict) else ''}"
+
+
+def _of(call: CallKind, members: Members, member: str, index: int, item: dict[str, Any]) -> Offered:
     if member in SERVER_LISTS:
-        return Offered(member, index, f"mcp/{_text(item.get('name'))}", True)
+        name = f"mcp/{_text(item.get('name'))}"
+        return Offered(member, index, name, True, also=_with_host(name, item))
     kind = item.get("type")
     if member == "functions" or kind is None or kind in _BY_NAME or _is_client_run(kind):
-        own = item.get(kind) if isinstance(kind, str) else None
-        inner = own if isinstance(own, dict) else item
-        name, about = _text(inner.get("name")), _text(inner.get("description"))
-        return Offered(member, index, name, False, f"{name} {about}")
-    label = item.get("server_label", item.get("mcp_server_name"))
-    if kind in ("mcp", "mcp_toolset"):
-        return Offered(member, index, f"mcp/{_text(label)}", True)
+        return _clients(call, member, index, item)
+    if kind == "mcp":
+        name = f"mcp/{_text(item.get('server_label'))}"
+        return Offered(member, index, name, True, also=_with_host(name, item))
+    if kind == "mcp_toolset":
+        label = _text(item.get("mcp_server_name"))
+        servers = members.get("mcp_servers")
+        named = [one for one in servers if isinstance(one, dict)] if isinstance(servers, list) else []
+        mine = [one for one in named if one.get("name") == label]
+        also = _with_host(f"mcp/{label}", mine[0]) if len(mine) == 1 else None
+        return Offered(member, index, f"mcp/{label}", True, also=also)
     return Offered(member, index, _text(kind), True)
+
+
+def _clients(call: CallKind, member: str, index: int, item: dict[str, Any]) -> Offered:
+    kind = item.get("type")
+    own = item.get(kind if isinstance(kind, str) else "function")
+    inner = own if isinstance(own, dict) else {}
+    names = [_text(one.get("name")) for one in ((inner, item) if call is CallKind.CHAT else (item, inner))]
+    given = [name for name in names if name]
+    if not given:  # something without a name, such as {"google_search": {}}
+        return Offered(member, index, _text(kind) or next(iter(item), ""), True)
+    about = _text(inner.get("description")) or _text(item.get("description"))
+    also = given[-1] if given[-1] != given[0] else None
+    return Offered(member, index, given[0], False, f"{given[0]} {about}", also)
+
+
+def _with_host(name: str, server: dict[str, Any]) -> str | None:
+    """The name of an MCP server with where it is: its host, or a connector of the provider's."""
+    place = server.get("server_url", server.get("url"))
+    found = _HOST.fullmatch(place) if isinstance(place, str) else None
+    if found is not None:
+        return f"{name}@{found[1].lower()}"
+    connector = _text(server.get("connector_id"))
+    return f"{name}@{connector}" if connector and place is None else None
 
 
 def _is_client_run(kind: Any) -> bool:

@@ -12,11 +12,13 @@ from pilotage_extproc.dialects.tool_lists import (
     KINDS,
     LISTS,
     SERVER_LISTS,
-    WEB_SEARCH_OPTIONS,
+    SWITCHES,
     Offered,
     forced,
+    malformed,
     must_call,
     offered,
+    template,
 )
 from pilotage_extproc.dialects.user_text import user_text
 from pilotage_extproc.domain.clock import Clock
@@ -34,7 +36,6 @@ from pilotage_extproc.stages.parse import read_body
 from pilotage_extproc.stages.turns import in_turns
 from pilotage_extproc.state.tool_sets import ToolSets
 
-_WEB_SEARCH: Final = "web_search"
 _CHOICES: Final = ("tool_choice", "function_call", "parallel_tool_calls")
 
 
@@ -77,24 +78,33 @@ class CheckTools(Step):
         if (yield from repeated_members(exchange.body, members)):
             message = "A member of the request stands twice: a server may read the tools of either."
             raise RequestRefused(Refusal.INVALID_FIELD, message)
-        if not any(members.get(name) for name in (*LISTS, WEB_SEARCH_OPTIONS)):
+        kind = exchange.call.kind
+        switches = [name for name in SWITCHES if members.get(name) is not None]
+        prompt = template(kind, members)
+        if not switches and prompt is None and not any(members.get(name) is not None for name in LISTS):
             return
+        if wrong := malformed(members):
+            raise RequestRefused(Refusal.INVALID_FIELD, f"`{wrong}` is no list of tools.", param=wrong)
         values = Readings(exchange, self._current.index, self._sources)
         bounds = [one for one in self._bounds if one.holds(values)]
         if not bounds:
             return
-        tools = list(offered(members))
+        if prompt is not None and not _allows_type(prompt, None, bounds):
+            message = (
+                f"`prompt` names a template, whose tools are not seen here: the policy {self._policy}"
+                f" does not allow {prompt[:128]!r}."
+            )
+            raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param="prompt")
+        tools = list(offered(kind, members))
         allowed = [one for one in tools if _is_allowed(one, bounds)]
         stay = self._within_maximum(exchange, allowed, bounds)
         gone += [one for one in tools if one not in stay]
-        web_search_gone = bool(members.get(WEB_SEARCH_OPTIONS)) and not all(
-            one.allows_type(_WEB_SEARCH) for one in bounds
-        )
+        switched_off = [name for name in switches if not _allows_type(SWITCHES[name], None, bounds)]
         self._refuse_forced(members, gone, stay)
         if gone and not any(one.member == "tools" for one in stay):
             self._refuse_orphans(exchange)
         one_call = any(one.one_call for one in bounds) and any(one.member == "tools" for one in stay)
-        yield from self._edit(exchange, changed, gone, web_search_gone=web_search_gone, one_call=one_call)
+        yield from self._edit(exchange, changed, gone, switched_off, one_call=one_call)
 
     def _within_maximum(
         self, exchange: Exchange, allowed: list[Offered], bounds: list[ToolBounds]
@@ -142,8 +152,8 @@ class CheckTools(Step):
         exchange: Exchange,
         changed: Changed,
         gone: list[Offered],
+        switched_off: list[str],
         *,
-        web_search_gone: bool,
         one_call: bool,
     ) -> Iterator[None]:
         members = exchange.document.members
@@ -155,8 +165,8 @@ class CheckTools(Step):
                 yield from without_member(changed, member)
             elif indices:
                 yield from without_items(changed, member, indices)
-        if web_search_gone:
-            yield from without_member(changed, WEB_SEARCH_OPTIONS)
+        for name in switched_off:
+            yield from without_member(changed, name)
         own = [name for name in LISTS if name not in SERVER_LISTS]
         left = [name for name in own if members.get(name) and name not in emptied]
         if emptied - set(SERVER_LISTS) and not left:
@@ -169,8 +179,13 @@ class CheckTools(Step):
 
 def _is_allowed(tool: Offered, bounds: list[ToolBounds]) -> bool:
     if tool.provider_run:
-        return all(one.allows_type(tool.name) for one in bounds)
-    return all(one.allows(tool.name) for one in bounds)
+        return _allows_type(tool.name, tool.also, bounds)
+    return all(one.allows(name) for one in bounds for name in (tool.name, tool.also) if name is not None)
+
+
+def _allows_type(name: str, also: str | None, bounds: list[ToolBounds]) -> bool:
+    """Whether every rule lets what the provider runs through, by one of its names."""
+    return all(one.allows_type(name) or (also is not None and one.allows_type(also)) for one in bounds)
 
 
 def _used(exchange: Exchange) -> tuple[str, ...]:

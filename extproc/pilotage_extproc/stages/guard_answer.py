@@ -45,7 +45,7 @@ class GuardAnswer(Step):
             else:
                 self._cannot(exchange, Refusal.OVERLOADED, "is asked for since a moment only")
             return
-        if kind is CallKind.RESPONSES and exchange.document.members.get("background") is True:
+        if kind is CallKind.RESPONSES and exchange.document.members.get("background") not in (None, False):
             self._cannot(exchange, Refusal.CONTENT_NOT_CHECKED, "of a background response is fetched later")
             return
         names = placeholders_of(exchange, self._key) if known is None else known.names

@@ -62,8 +62,9 @@ async def test_a_value_comes_back_as_it_was_written(text: str) -> None:
     assert sent[: sent.index("[")] + (exchange.answer.originals.get(name) or "") == text
 
 
-async def test_answers_that_are_fetched_later_are_refused() -> None:
-    background = {"model": "auto", "input": "hi", "background": True}
+@pytest.mark.parametrize("said", [True, 1, "true"])
+async def test_answers_that_are_fetched_later_are_refused(said: object) -> None:
+    background = {"model": "auto", "input": "hi", "background": said}
     with pytest.raises(RequestRefused) as refused:
         await (await gateway(ANSWERS)).ask(background, "/v1/responses")
     assert refused.value.reason is Refusal.CONTENT_NOT_CHECKED
