@@ -152,6 +152,27 @@ def test_probabilities_that_spell_the_text_again_go() -> None:
     assert events_of(got)[0]["choices"][0]["logprobs"] is None
 
 
+@pytest.mark.parametrize("size", range(1, 8))
+def test_a_text_in_parts_goes_on_from_event_to_event(size: int) -> None:
+    text = f"see {EMAIL} and [EMAIL_k3v4x2abq7] so"
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    said = [{"type": "text", "text": piece} for piece in pieces]
+    grouped = [said[at : at + 2] for at in range(0, len(said), 2)]
+    thought = [[{"type": "thinking", "thinking": [part]}] for part in said]
+    stream = b"".join(chat_chunk({"content": parts}) for parts in (*thought, *grouped)) + b"data: [DONE]\n\n"
+    made = work(rules("redact", ["email"]), originals={"[EMAIL_k3v4x2abq7]": "bob@mail.example"})
+    parts = [
+        part
+        for event in events_of(through([stream], made))
+        for part in event["choices"][0]["delta"]["content"]
+    ]
+    texts = "".join(part["text"] for part in parts if part["type"] == "text")
+    thoughts = "".join(part["thinking"][0]["text"] for part in parts if part["type"] == "thinking")
+    for one in (texts, thoughts):
+        assert one.startswith("see [EMAIL_")
+        assert one.endswith("] and bob@mail.example so")
+
+
 def test_what_has_no_place_in_the_api_is_looked_at_too() -> None:
     stream = [chat_chunk({"content": "x", "annotations": [{"note": f"of {EMAIL}"}]}), chat_chunk({}, "stop")]
     assert EMAIL.encode() not in through(stream, work(REDACT))

@@ -35,7 +35,7 @@ def piece_of(kind: CallKind, event: dict[str, Any], leaf: Leaf, part: Part) -> P
     """The text that a value of an event goes on; None where it is whole, and no piece."""
     if kind is CallKind.CHAT or kind is CallKind.COMPLETIONS:
         choice = _choice(event, leaf.indexes[0])
-        number: object = leaf.indexes[1:]
+        number: object = () if leaf.path[3:4] == ("content",) else leaf.indexes[1:]
         if leaf.path[3:4] == ("tool_calls",):
             call = event["choices"][leaf.indexes[0]]["delta"]["tool_calls"][leaf.indexes[1]]
             number = call.get("index", leaf.indexes[1])

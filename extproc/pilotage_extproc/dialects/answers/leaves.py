@@ -10,6 +10,7 @@ _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]|[^\s\[\]{},
 _PAUSE_EVERY: Final = 2000
 _COMMA, _COLON, _LIST, _OBJECT = b",:[{"
 _OPENING: Final = (_LIST, _OBJECT)
+_OF_PARTS: Final = "text"
 
 Path = tuple[str, ...]
 """Names of members; `*` is any item of a list."""
@@ -82,7 +83,9 @@ def leaves(text: bytes, wanted: Wanted, into: list[Leaf]) -> Iterator[None]:
             stack[-1].name(found.group())
         else:
             path = stack[-1].below() if stack else ()
-            is_wanted = not within and wanted(path)
+            # of a list of parts in the place of a text each part's text is wanted
+            has_parts = sign == _LIST and wanted((*path, "*", _OF_PARTS))
+            is_wanted = not within and not has_parts and wanted(path)
             if is_wanted:
                 indexes = tuple([level.index for level in stack if level.is_list])
                 whole = Leaf(path, indexes, *found.span())

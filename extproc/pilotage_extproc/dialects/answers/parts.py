@@ -38,7 +38,10 @@ _SAID: Final = {
     "reasoning_details.*.summary": _T,
     "thinking": _T,
     "refusal": _T,
+    "content.*.text": _T,
+    "content.*.thinking.*.text": _T,
 }
+"""Some say texts in lists of parts."""
 _OUTPUT: Final = {
     "content.*.text": _T,
     "content.*.refusal": _T,
@@ -55,7 +58,7 @@ _OF_RESPONSE: Final = {
 WHOLE: Final[Mapping[CallKind, Parts]] = MappingProxyType(
     {
         CallKind.CHAT: {
-            **_parts("choices.*.message.", {**_SAID, "content.*.text": _T, "audio.transcript": _T}),
+            **_parts("choices.*.message.", {**_SAID, "audio.transcript": _T}),
             **_parts("choices.*.", {"logprobs": _R}),
         },
         CallKind.COMPLETIONS: _parts("choices.*.", {"text": _T, "logprobs": _R, "prompt_logprobs": _R}),
@@ -80,8 +83,8 @@ STREAMED: Final[Mapping[CallKind, Parts]] = MappingProxyType(
         },
         CallKind.COMPLETIONS: _parts("choices.*.", {"text": _T, "logprobs": _R}),
         CallKind.MESSAGES: {
-            **_parts("delta.", {"text": _T, "thinking": _T, "partial_json": _A}),
-            **_parts("content_block.", {"text": _T, "thinking": _T}),
+            **_parts("delta.", {"text": _T, "thinking": _T, "content": _T, "partial_json": _A}),
+            **_parts("content_block.", {"text": _T, "thinking": _T, "content": _T}),
         },
         CallKind.RESPONSES: {
             **_parts("", {"delta": _T, "text": _T, "refusal": _T, "logprobs": _R}),
