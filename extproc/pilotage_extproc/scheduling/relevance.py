@@ -3,18 +3,26 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _JOINT: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _MOST_CHARACTERS: Final = 1024
+_PAUSE_EVERY: Final = 8
 
 
-def by_relevance(asked: bytes, texts: Sequence[str]) -> list[int]:
-    """Indices of the texts, those with most of the rarer words of `asked` first; equal ones as they stand."""
+def by_relevance(asked: bytes, texts: Sequence[str]) -> Generator[None, None, list[int]]:
+    """Indices of the texts, those with most of the rarer words of `asked` first; equal ones as they stand.
+
+    Steps with pauses.
+    """
     wanted = _words(asked.decode("utf-8", "replace"))
-    having = [_words(text[:_MOST_CHARACTERS]) & wanted for text in texts]
+    having: list[set[str]] = []
+    for count, text in enumerate(texts, 1):
+        having.append(_words(text[:_MOST_CHARACTERS]) & wanted)
+        if count % _PAUSE_EVERY == 0:
+            yield
     counts = Counter(word for words in having for word in words)
     weights = {word: math.log(1 + len(texts) / count) for word, count in counts.items()}
     scores = [sum(sorted(weights[word] for word in words)) for words in having]

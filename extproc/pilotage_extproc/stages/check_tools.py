@@ -1,6 +1,6 @@
 """The tools that a request offers, within what its policy lets the model have."""
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Generator, Iterator, Sequence
 from typing import ClassVar, Final
 
 from pilotage_extproc.content.repeated_members import repeated_members
@@ -36,6 +36,8 @@ from pilotage_extproc.stages.parse import read_body
 from pilotage_extproc.stages.turns import in_turns
 from pilotage_extproc.state.tool_sets import ToolSets
 
+_MOST_TOOLS: Final = 1024
+_PAUSE_EVERY: Final = 32
 _CHOICES: Final = ("tool_choice", "function_call", "parallel_tool_calls")
 
 
@@ -95,10 +97,20 @@ class CheckTools(Step):
                 f" does not allow {prompt[:128]!r}."
             )
             raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param="prompt")
-        tools = list(offered(kind, members))
-        allowed = [one for one in tools if _is_allowed(one, bounds)]
-        stay = self._within_maximum(exchange, allowed, bounds)
-        gone += [one for one in tools if one not in stay]
+        if sum(len(members.get(name) or ()) for name in LISTS) > _MOST_TOOLS:
+            message = f"The request offers more than {_MOST_TOOLS} tools."
+            raise RequestRefused(Refusal.INVALID_FIELD, message, param="tools")
+        tools: list[Offered] = []
+        allowed: list[Offered] = []
+        for count, one in enumerate(offered(kind, members), 1):
+            tools.append(one)
+            if _is_allowed(one, bounds):
+                allowed.append(one)
+            if count % _PAUSE_EVERY == 0:
+                yield
+        stay = yield from self._within_maximum(exchange, allowed, bounds)
+        staying = {(one.member, one.position) for one in stay}
+        gone += [one for one in tools if (one.member, one.position) not in staying]
         switched_off = [name for name in switches if not _allows_type(SWITCHES[name], None, bounds)]
         self._refuse_forced(members, gone, stay)
         if gone and not any(one.member == "tools" for one in stay):
@@ -108,7 +120,7 @@ class CheckTools(Step):
 
     def _within_maximum(
         self, exchange: Exchange, allowed: list[Offered], bounds: list[ToolBounds]
-    ) -> list[Offered]:
+    ) -> Generator[None, None, list[Offered]]:
         """At most so many of the client's tools, those of the conversation before first."""
         most = min((one.maximum for one in bounds if one.maximum is not None), default=None)
         named = [one for one in allowed if not one.provider_run]
@@ -121,16 +133,18 @@ class CheckTools(Step):
         others = [one for one in named if one.name not in before]
         if len(stay) < most and others:
             text = user_text(exchange.call.kind, exchange.document.members).text
-            order = by_relevance(text, [one.words for one in others])
+            order = yield from by_relevance(text, [one.words for one in others])
             stay += [others[index] for index in order[: most - len(stay)]]
         if conversation is not None:
             self._sets.offered(conversation, frozenset(one.name for one in stay), now)
-        return [one for one in allowed if one.provider_run or one in stay]
+        staying = {(one.member, one.position) for one in stay}
+        return [one for one in allowed if one.provider_run or (one.member, one.position) in staying]
 
     def _refuse_forced(self, members: Members, gone: list[Offered], stay: list[Offered]) -> None:
         """Raises RequestRefused where `tool_choice` insists on what goes."""
+        wanting = {one.name for one in gone} - {one.name for one in stay}
         for name in forced(members):
-            if any(one.name == name for one in gone) and not any(one.name == name for one in stay):
+            if name in wanting:
                 message = (
                     f"`tool_choice` asks for {name[:128]!r}, which the policy {self._policy} does not allow."
                 )

@@ -1,5 +1,6 @@
 """Tools that come by another way than a list of names, or under another name than the server reads."""
 
+import time
 from typing import Any
 
 import pytest
@@ -139,3 +140,20 @@ async def test_a_member_whose_name_is_written_with_escapes_is_read_as_it_is() ->
 async def test_a_choice_of_what_goes_is_refused_in_every_form(choice: dict[str, Any]) -> None:
     with pytest.raises(RequestRefused, match="delete_all"):
         await (await gateway(DENIES)).ask(offer(CHAT, "a", "delete_all", tool_choice=choice))
+
+
+@pytest.mark.parametrize("rule", ["deny: [delete_all]", "maximum: 8"])
+async def test_as_many_tools_as_are_looked_at_hold_nobody_up(rule: str) -> None:
+    about = " ".join(f"word{number}" for number in range(100))
+    tools = [chat_tool(f"tool_{number}", about) for number in range(1024)]
+    choice = {
+        "type": "allowed_tools",
+        "tools": [{"type": "function", "name": f"n{n}"} for n in range(20_000)],
+    }
+    gate = await gateway(f"{{tools: [{{{rule}}}]}}")
+    began = time.thread_time()
+    await gate.ask({"model": "auto", "messages": USER, "tools": tools, "tool_choice": choice})
+    assert time.thread_time() - began < 2
+    with pytest.raises(RequestRefused, match="more than 1024 tools") as caught:
+        await gate.ask({"model": "auto", "messages": USER, "tools": [*tools, chat_tool("one_more")]})
+    assert caught.value.param == "tools"
