@@ -97,10 +97,16 @@ WHOLE_ONLY = {
             Seen(200, CUT, None, 200, "server", False),
         ),
         "reset after headers": (reset(stream_head()), error(502, "serverError", "server", None)),
+        "nothing": (raw(200, b"", JSON), error(502, "serverError", "server")._replace(body=BODY)),
+        "an error that is text": (
+            raw(200, b'{"error": "no"}', JSON),
+            error(500, "serverError", "server")._replace(body=BODY),
+        ),
     },
     ANTHROPIC: {
         "half an answer": (raw(200, HALF, JSON), error(502, "serverError", "server")),
         "reset within": (reset(SHORT), error(502, "serverError", "server")),
+        "nothing": (raw(200, b"", JSON), error(502, "serverError", "server")),
     },
 }
 

@@ -78,6 +78,7 @@ def test_a_stream_is_let_go_with_the_line_that_has_content_wherever_it_is_cut(he
         (b'data: {"type":"response.failed"}\n\n', 500),
         (b'{"error":{"message":"x","code":null}}', 500),
         (b'{"error": {"message":"x","type":"rate_limit_error"}}', 429),
+        (b'{ "error" : { "code" : 404, "message":"x"}}', 404),
     ],
 )
 @pytest.mark.parametrize("before", [b"", COMMENT, ROLE, CREATED])
@@ -170,7 +171,6 @@ def test_a_stream_that_ends_before_any_content_is_a_failed_attempt(held, said):
 def test_a_stream_that_is_nothing_but_headers_is_one_too(held):
     assert held.answered_without_body(200, EVENTS) == 502
     assert held.answered_without_body(503, EVENTS) is None
-    assert held.answered_without_body(200, JSON) is None
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b""])
@@ -188,8 +188,29 @@ def test_a_stream_with_any_content_is_none(held, content):
         assert held.answer(said, content_type=EVENTS)[1] is None
 
 
+@pytest.mark.parametrize(("method", "status"), [(b"POST", 502), (b"GET", None), (b"DELETE", None)])
+def test_an_answer_of_json_to_a_post_that_is_empty_is_a_failed_attempt(held, method, status):
+    held.method = method
+    assert held.answered_without_body(200, JSON) == status
+    assert held.answer([b""], content_type=JSON)[1] == status
+    assert held.answered_without_body(200, b"text/plain") is None
+    assert held.answered_without_body(503, JSON) is None
+    held.method = b"POST"
+
+
+def test_an_object_whose_error_is_a_text_is_one_and_an_event_is_not(held):
+    assert held.answer([b'{"error":"out of memory"}'], content_type=JSON)[1] == 500
+    assert held.answer([b'{ "error" : "overloaded", "code" : 503 }'], content_type=JSON)[1] == 503
+    assert held.answer([b'data: {"error":"out of memory"}\n\n'])[1] is None
+
+
+@pytest.mark.parametrize("said", [b'{"error":""}', b'{"error":null,"choices":[]}', b'{"error":0}'])
+def test_an_object_whose_error_says_nothing_is_none(held, said):
+    assert held.answer([said], content_type=JSON)[1] is None
+
+
 def test_a_list_and_what_is_compressed_pass(held):
-    for said in (b"[1, 2", b"\x1f\x8b\x08" + bytes(40), b'"text"', b""):
+    for said in (b"[1, 2", b"\x1f\x8b\x08" + bytes(40), b'"text"'):
         assert held.answer([said], content_type=JSON)[1] is None
 
 

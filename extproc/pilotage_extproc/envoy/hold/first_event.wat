@@ -4,7 +4,9 @@
 ;; server-sent events only what comes before the first content is looked at, at most 16 KiB. A JSON object is
 ;; held to its end, or 16 KiB: its client can read nothing of it before. Any other answer goes on with its first
 ;; bytes. An answer of status 200 that begins with an error gets the status that the error stands for; a JSON
-;; object that is not closed at its end gets 502, and so does a stream that ends before any content. Texts in quotes cannot be forged by prompt or answer: inside a JSON string each quote is escaped.
+;; object that is not closed at its end gets 502, and so do an answer of JSON to a POST that is empty, and a
+;; stream that ends before any content. Texts in quotes cannot be forged by prompt or answer: inside a JSON
+;; string each quote is escaped.
 ;; `python hack/first_event_module.py` makes first_event.wasm of this.
 (module
   (import "env" "proxy_get_buffer_bytes" (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
@@ -14,7 +16,7 @@
 
   ;; 0: where the host put bytes, 4: how many. 0x100: lists of texts, each ends with 0, a list with an empty one.
   ;; 0x1000: the bytes. 0x20000: 65536 ids of streams that have been let go, by their lowest 16 bits. 0x60000: by
-  ;; the same bits 1 where the stream is an answer of JSON, 2 where it is one of events, to a POST.
+  ;; the same bits 1 where the stream is an answer of JSON, 5 where it is one to a POST, 2 of events to a POST.
   (memory (export "memory") 7)
   (data (i32.const 0x100) ":status")
   (data (i32.const 0x110) "200\00")
@@ -34,8 +36,7 @@
     "response.content_part.added\00" "message_start\00" "content_block_start\00" "ping\00\00")
   ;; events that are errors
   (data (i32.const 0x200) "error\00" "response.failed\00\00")
-  ;; beginnings of an object that is an error, and of data that is one
-  (data (i32.const 0x220) "{\22error\22:{\00" "{\22error\22: {\00\00")
+  ;; beginnings of an object that is an error
   (data (i32.const 0x240)
     "{\22object\22:\22error\22\00" "{\22object\22: \22error\22\00" "{\22type\22:\22error\22\00"
     "{\22type\22: \22error\22\00" "{\22type\22:\22response.failed\22\00" "{\22type\22: \22response.failed\22\00\00")
@@ -50,7 +51,7 @@
     "404\22NotFoundError\22\00" "413\22request_too_large\22\00" "429\22rate_limit_error\22\00"
     "429\22rate_limit_exceeded\22\00" "529\22overloaded_error\22\00\00")
   (data (i32.const 0x520) "500")
-  (data (i32.const 0x530) "\22code\22:\00")
+  (data (i32.const 0x530) "\22code\22\00")
 
   ;; Whether the n bytes at p begin with the text at c, which ends with 0.
   (func $starts (param $p i32) (param $n i32) (param $c i32) (result i32)
@@ -118,7 +119,8 @@
         (then (local.set $p (i32.add (local.get $p) (i32.const 1))) (br $more))))
     (local.get $p))
 
-  ;; Whether the n bytes at p are an object whose first member is `error`, an object, however it is spaced.
+  ;; Whether the n bytes at p, a brace first, are an object whose first member is `error`, however it is spaced:
+  ;; 1 where that is an object, 2 where it is a text that is not empty.
   (func $error_first (param $p i32) (param $n i32) (result i32)
     (local $end i32)
     (local.set $end (i32.add (local.get $p) (local.get $n)))
@@ -131,9 +133,13 @@
     (local.set $p (i32.add (local.get $p) (i32.const 1))) ;; the colon
     (if (i32.ge_u (local.get $p) (local.get $end)) (then (return (i32.const 0))))
     (local.set $p (call $past_blanks (local.get $p) (i32.sub (local.get $end) (local.get $p))))
-    (i32.and
-      (i32.lt_u (local.get $p) (local.get $end))
-      (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x7b))))
+    (if (i32.ge_u (i32.add (local.get $p) (i32.const 1)) (local.get $end)) (then (return (i32.const 0))))
+    (if (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x7b)) (then (return (i32.const 1))))
+    (i32.shl
+      (i32.and
+        (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x22))
+        (i32.ne (i32.load8_u (i32.add (local.get $p) (i32.const 1))) (i32.const 0x22)))
+      (i32.const 1)))
 
   ;; Whether the last of the n bytes at p that is no white space closes an object.
   (func $closed (param $p i32) (param $n i32) (result i32)
@@ -194,7 +200,9 @@
         (local.set $value (call $value (local.get $p) (i32.const 5)))
         (local.set $size (i32.sub (local.get $size) (i32.sub (local.get $value) (local.get $p))))
         (if (i32.or
-            (call $find (i32.const 0x220) (i32.const 0) (i32.const 0) (local.get $value) (local.get $size))
+            (i32.and
+              (i32.eq (i32.load8_u (local.get $value)) (i32.const 0x7b))
+              (i32.eq (call $error_first (local.get $value) (local.get $size)) (i32.const 1)))
             (call $find (i32.const 0x240) (i32.const 0) (i32.const 0) (local.get $value) (local.get $size)))
           (then (return (i32.const 2))))
         (br_if $skip
@@ -213,24 +221,33 @@
 
   ;; Where in the n bytes at p a status stands that an error has as its code: 400 to 599, or 0.
   (func $code (param $p i32) (param $n i32) (result i32)
+    (local $end i32) (local $at i32)
+    (local.set $end (i32.add (local.get $p) (local.get $n)))
     (loop $more
-      (if (i32.lt_u (local.get $n) (i32.const 11)) (then (return (i32.const 0)))) ;; none with what may be around it
-      (if (call $starts (local.get $p) (local.get $n) (i32.const 0x530))
+      (if (i32.lt_u (i32.sub (local.get $end) (local.get $p)) (i32.const 11)) ;; none with what may be around it
+        (then (return (i32.const 0))))
+      (if (call $starts (local.get $p) (i32.const 11) (i32.const 0x530))
         (then
-          (local.set $p (call $value (local.get $p) (i32.const 7)))
-          (local.set $p
-            (i32.add (local.get $p) (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x22)))) ;; a quote
-          (return
-            (select (local.get $p) (i32.const 0)
-              (i32.and
-                (i32.eq (i32.or (i32.load8_u (local.get $p)) (i32.const 1)) (i32.const 0x35)) ;; 4 or 5
-                (i32.and
-                  (call $digit (i32.add (local.get $p) (i32.const 1)))
+          (local.set $at (i32.add (local.get $p) (i32.const 6)))
+          (local.set $at (call $past_blanks (local.get $at) (i32.sub (local.get $end) (local.get $at))))
+          (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x3a)) ;; the colon
+            (then
+              (local.set $at (i32.add (local.get $at) (i32.const 1)))
+              (local.set $at (call $past_blanks (local.get $at) (i32.sub (local.get $end) (local.get $at))))
+              (local.set $at
+                (i32.add (local.get $at) (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x22)))) ;; a quote
+              (if (i32.gt_u (i32.add (local.get $at) (i32.const 4)) (local.get $end))
+                (then (return (i32.const 0))))
+              (return
+                (select (local.get $at) (i32.const 0)
                   (i32.and
-                    (call $digit (i32.add (local.get $p) (i32.const 2)))
-                    (i32.eqz (call $digit (i32.add (local.get $p) (i32.const 3)))))))))))
+                    (i32.eq (i32.or (i32.load8_u (local.get $at)) (i32.const 1)) (i32.const 0x35)) ;; 4 or 5
+                    (i32.and
+                      (call $digit (i32.add (local.get $at) (i32.const 1)))
+                      (i32.and
+                        (call $digit (i32.add (local.get $at) (i32.const 2)))
+                        (i32.eqz (call $digit (i32.add (local.get $at) (i32.const 3)))))))))))))
       (local.set $p (i32.add (local.get $p) (i32.const 1)))
-      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
       (br $more))
     (unreachable))
 
@@ -271,13 +288,15 @@
       (then
         (i32.store8 (call $kind (local.get $stream))
           (i32.or
-            (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x570))
+            (i32.mul
+              (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x570))
+              (i32.or (i32.const 1) (i32.shl (local.get $posted) (i32.const 1))))
             (i32.and
               (local.get $posted)
               (i32.shl
                 (call $starts (i32.const 0x1000) (i32.load (i32.const 4)) (i32.const 0x5b0)) (i32.const 1)))))))
-    (if (i32.and ;; a stream of no event
-        (i32.and (local.get $last) (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 2)))
+    (if (i32.and ;; a stream of no event, or no object
+        (i32.and (local.get $last) (i32.gt_u (i32.load8_u (call $kind (local.get $stream))) (i32.const 1)))
         (i32.ne (i32.load (call $slot (local.get $stream))) (local.get $stream)))
       (then
         (drop
@@ -296,13 +315,17 @@
           (then
             (local.set $seen
               (call $look (i32.const 0x1000) (i32.load (i32.const 4))
-                (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 1)) (local.get $last)))))))
+                (i32.and (i32.load8_u (call $kind (local.get $stream))) (i32.const 1)) (local.get $last)))))))
     (if (i32.and ;; a stream of events has ended, and nothing in it is content
         (i32.and (local.get $last) (i32.lt_u (local.get $size) (i32.const 0x4000)))
         (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 2)))
       (then
         (if (i32.or (i32.eqz (local.get $size)) (i32.eqz (local.get $seen)))
           (then (local.set $seen (i32.const 3))))))
+    (if (i32.and ;; an answer of JSON has ended, and nothing is in it
+        (i32.and (local.get $last) (i32.eqz (local.get $size)))
+        (i32.eq (i32.load8_u (call $kind (local.get $stream))) (i32.const 5)))
+      (then (local.set $seen (i32.const 3))))
     (if (i32.eq (local.get $seen) (i32.const 3))
       (then
         (drop ;; 2: the answer's headers

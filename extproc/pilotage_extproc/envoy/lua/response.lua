@@ -116,7 +116,8 @@ function envoy_on_response(handle)
       last:setBytes(last:getBytes(0, last:length()) .. unfinished)
     end)
   end
-  if feed == scan and state.depth > 0 then -- it has ended, and its object has not
+  local scanner = feed == scan and state or (state.events or state).scanner
+  if scanner.depth > 0 and not seen.error then -- it has ended, and its object, or that of its last event, has not
     seen.error = BROKEN_OFF
     publish(handle, published, seen)
   end

@@ -83,7 +83,9 @@ local function strip(state, text)
   local out, at = {}, 1
   if text == "" then
     state.passing = state.held_bytes > 0 or state.passing
-    return take_held(state)
+    local unfinished = take_held(state)
+    feed_events(state.events, unfinished) -- whoever looks at its end sees that it has none
+    return unfinished
   end
   while at <= #text do
     local stop -- of the event, in `text`
