@@ -131,6 +131,24 @@ async def test_what_a_provider_cannot_be_asked_goes_to_the_next_whatever_leads_o
     assert [(one["attempt"], one["reason"], one["status"]) for one in failed] == [(1, "capability", 400)]
 
 
+async def test_where_the_own_pool_is_dead_and_the_provider_cannot_be_asked_clients_are_told_to_try_again(
+    start_gateway, stub
+):
+    rig = await with_dead_pool(start_gateway, stub, "anthropic")
+    async with openai.AsyncOpenAI(api_key="k", base_url=f"{rig.url}/v1", max_retries=0) as client:
+        for stream in (False, True):
+            with pytest.raises(openai.InternalServerError) as told:
+                await client.chat.completions.create(model="auto", messages=HI, n=2, stream=stream)
+            assert (told.value.status_code, told.value.code) == (503, "no_endpoints")
+            assert told.value.response.headers["retry-after"] == "1"
+            assert not [name for name in told.value.response.headers if "not-asked" in name]
+        with pytest.raises(openai.BadRequestError) as refused:
+            await client.chat.completions.create(model="strong", messages=HI, n=2)
+        assert refused.value.param == "n"
+        assert not [name for name in refused.value.response.headers if "not-asked" in name]
+    assert stub.received == []
+
+
 async def test_a_call_that_a_provider_does_not_have_is_decided_without_it(start_gateway, stub):
     order = policy("auto", {"models": ["auto"]}, [{"model": "strong"}, {"model": "small"}])
     rig = await with_provider(start_gateway, stub, "anthropic", order)

@@ -151,6 +151,9 @@ TRY_NEXT: Final = "x-pilotage-try-next"
 
 `UNREACHABLE`, or else the provider cannot be asked what the request says."""
 UNREACHABLE: Final = "unreachable"
+NOT_ASKED: Final = "x-pilotage-not-asked"
+"""The same for the first hop's filters, which no longer see `TRY_NEXT`: a provider cannot be asked; no client
+gets it."""
 TRANSLATION_HEADER: Final = "x-pilotage-translation"
 """Response header by which a provider's hop tells the first hop so; no client gets it."""
 STREAM_ERROR: Final = "error"

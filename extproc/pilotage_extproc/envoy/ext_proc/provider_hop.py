@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
@@ -47,6 +48,10 @@ PASSED_HEADERS: Final = frozenset(
     }
 )
 """Of the client's headers those that a provider gets. Credentials and cookies are never among them."""
+_NOT_ASKED: Final[Mapping[str, str]] = MappingProxyType(
+    {names.TRY_NEXT: names.FLAG, names.NOT_ASKED: names.FLAG}
+)
+"""Headers of the answer for a provider that cannot be asked what a request says."""
 _LONG_BODY_BYTES: Final = 1 << 20
 _MANY_OBJECTS: Final = 1000
 _NOT_OURS: Final = ("host", "transfer-encoding")
@@ -77,7 +82,7 @@ class ProviderHop:
         except RequestRefused as refused:
             shape = error_shape(headers.get(":path", ""), headers)
             # a provider that cannot be asked this leaves it to the next of the list
-            more = {names.TRY_NEXT: names.FLAG} if refused.reason is Refusal.NOT_TRANSLATABLE else None
+            more = _NOT_ASKED if refused.reason is Refusal.NOT_TRANSLATABLE else None
             await stream.write(messages.refusal(refused, shape, headers.get(names.REQUEST_ID), more))
 
     async def _serve(self, stream: Stream, headers: Mapping[str, str], *, has_body: bool) -> None:

@@ -44,23 +44,56 @@ local function take_notes(handle)
   end
 end
 
--- The credential that a provider refuses is the gateway's. What it says of it is not the client's: it may quote
--- a part of it, and with 401 clients would look for a fault in their own.
-local function hide_refusal(handle, is_anthropic)
+local function answer_instead(handle, status, bodies, pick)
   local body = handle:body(true) -- there even where the answer has none
   local headers = handle:headers()
-  headers:replace(":status", "502")
+  headers:replace(":status", status)
   headers:replace("content-type", "application/json")
   headers:remove("content-encoding")
-  body:setBytes(CREDENTIALS_REFUSED[is_anthropic and "anthropic" or "openai"])
+  body:setBytes(bodies[pick[ANTHROPIC_ERRORS] == FLAG and "anthropic" or "openai"])
+end
+
+-- Whether a server that is no provider stands in the list before the one that answered.
+local function own_server_failed(handle)
+  local lb = handle:streamInfo():dynamicMetadata():get(LB_NAMESPACE) or {}
+  for address in (lb[DESTINATION] or ""):gmatch("[^,]+") do
+    if address == lb[DESTINATION_SERVED] then
+      return false
+    elseif address:sub(1, #PROVIDER_PREFIX) ~= PROVIDER_PREFIX then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether another answer was put in the place of a provider's.
+local function replaced(handle, pick)
+  local headers = handle:headers()
+  local status, not_asked = headers:get(":status"), headers:get(NOT_ASKED)
+  if not_asked then
+    headers:remove(NOT_ASKED)
+  end
+  if not is_provider(handle) then
+    return false
+  elseif status == "401" or status == "403" then
+    -- The credential that it refuses is the gateway's. What it says of it is not the client's: it may quote a
+    -- part of it, and with 401 clients would look for a fault in their own.
+    answer_instead(handle, "502", CREDENTIALS_REFUSED, pick)
+    return true
+  elseif not_asked and own_server_failed(handle) then
+    -- The request is not what is wrong: whoever could be asked it failed, and may be asked again.
+    answer_instead(handle, "503", NOBODY_ANSWERED, pick)
+    handle:headers():replace("retry-after", "1")
+    return true
+  end
+  return false
 end
 
 function envoy_on_response(handle)
   take_notes(handle)
   local pick = handle:streamInfo():dynamicMetadata():get(PILOTAGE_NAMESPACE) or {}
-  local status = handle:headers():get(":status")
-  if (status == "401" or status == "403") and is_provider(handle) then
-    return hide_refusal(handle, pick[ANTHROPIC_ERRORS] == FLAG)
+  if replaced(handle, pick) then
+    return
   end
   local content_type = (handle:headers():get("content-type") or ""):lower()
   local seen, published = {}, {}

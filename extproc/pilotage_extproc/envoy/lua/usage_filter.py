@@ -32,6 +32,10 @@ _CREDENTIALS_REFUSED: Final = RequestRefused(
     Refusal.PROVIDER_REFUSED_CREDENTIALS,
     "The provider of this model refused the gateway's own credentials (provider_refused_credentials).",
 )
+_NOBODY_ANSWERED: Final = RequestRefused(
+    Refusal.NO_ENDPOINTS,
+    "The servers that can be asked this did not answer, and the provider behind them cannot be asked it.",
+)
 _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "USAGE_NAMESPACE": contract.USAGE_NAMESPACE,
     "METADATA_KEYS": {
@@ -52,6 +56,9 @@ _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "HOLDER": contract.HOLDER,
     "COUNT_OUTPUT": contract.COUNT_OUTPUT,
     "ALLOWANCE": contract.ALLOWANCE,
+    "NOT_ASKED": contract.NOT_ASKED,
+    "DESTINATION": contract.DESTINATION,
+    "NOBODY_ANSWERED": {shape.value: _NOBODY_ANSWERED.body(shape).decode() for shape in ErrorShape},
     "ANTHROPIC_ERRORS": contract.ANTHROPIC_ERRORS,
     "CREDENTIALS_REFUSED": {shape.value: _CREDENTIALS_REFUSED.body(shape).decode() for shape in ErrorShape},
     "FLAG": contract.FLAG,
