@@ -200,6 +200,10 @@ def _print_outcome(console: Console, outcome: dict[str, Any] | None, *, given_up
         highlight=False,
         markup=False,
     )
+    ended_at = outcome.get("endedAtAllowance")
+    if ended_at is not None:
+        why = "the server went past what its hard budget held"
+        console.print(f"ended    by Envoy after {ended_at} pieces of output: {why}", highlight=False)
     notes = outcome.get("translation")  # a picker of the version before tells none
     if notes:
         console.print(f"translated, without  {'; '.join(notes)}", highlight=False, markup=False)

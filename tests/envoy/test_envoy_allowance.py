@@ -97,6 +97,7 @@ async def test_a_chat_ends_with_length_and_what_was_used_is_known(start_rig, sta
     assert body.count(b"[DONE]") == 1
     logged = (await rig.logged(2))[1]
     assert logged.outcome.usage.output_tokens == TOKENS
+    assert logged.outcome.ended_at == ALLOWED + 1
 
 
 async def test_usage_that_is_taken_out_is_read_all_the_same(start_rig, start_server):
@@ -149,3 +150,4 @@ async def test_a_stream_that_keeps_to_it_passes_byte_for_byte(start_rig, start_s
         rig = await started(start_rig, start_server, said, kind, 37, allowed=TOKENS)
         _, _, body = await rig.chat({**CHAT_BODY, "stream": True})
         assert body == said
+        assert (await rig.logged())[0].outcome.ended_at is None

@@ -63,13 +63,15 @@ class Books:
         journal: Journal | None = None,
         keeps_notes: bool = False,
         count: Callable[[str], None] = lambda _: None,
+        count_ended: Callable[[], None] = lambda: None,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`serves_without` lets requests without a hard budget pass while the store is away.
 
         `keeps_notes` lets other processes settle what this one has admitted. `count` takes what a settlement
-        was: `exact`, `estimated`, `unsent`, `adopted`, `failed_attempt`, `duplicate`.
+        was: `exact`, `estimated`, `unsent`, `adopted`, `failed_attempt`, `duplicate`. `count_ended` is
+        called for a stream that Envoy ended.
         """
         self.store = store
         self.serves_without = serves_without
@@ -77,6 +79,7 @@ class Books:
         self._lease_seconds = lease_seconds
         self._journal: Journal = journal or NoJournal()
         self._count = count
+        self._count_ended = count_ended
         self._at_providers: OrderedDict[str, SettlingNote] = OrderedDict()
         """Of the last requests: entries of their failed attempts may come after they have been settled."""
         self._wall_clock = wall_clock
@@ -118,7 +121,8 @@ class Books:
     def settle(self, note: SettlingNote, outcome: Outcome) -> None:
         """A request that was sent has ended."""
         found = used(note, outcome)
-        self._settle(note, found, "exact" if found.exact else "estimated")
+        kind = "exact" if found.exact else "estimated"
+        self._settle(note, found, kind, ended=outcome.ended_at is not None)
 
     def cancel(self, note: SettlingNote) -> None:
         """A request was never sent: what it holds is given back."""
@@ -158,11 +162,15 @@ class Books:
     def _adopted(self, data: bytes | None, outcome: Outcome) -> None:
         if data:
             note = SettlingNote.decoded(data)
-            self._settle(note, used(note, outcome), "adopted")
+            self._settle(note, used(note, outcome), "adopted", ended=outcome.ended_at is not None)
 
-    def _settle(self, note: SettlingNote, found: Used, kind: str, *, unheld: bool = False) -> None:
+    def _settle(
+        self, note: SettlingNote, found: Used, kind: str, *, unheld: bool = False, ended: bool = False
+    ) -> None:
         def told(changed: bool) -> None:
             if changed:
+                if ended:
+                    self._count_ended()
                 if kind == _UNSENT:
                     self._journal.unsent(note)
                 else:

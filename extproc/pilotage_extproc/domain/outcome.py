@@ -65,6 +65,8 @@ class Outcome:
     """What rules on content found in the answer: `detector:action:count`, never values."""
     counted_output: int | None = None
     """Pieces of output that Envoy counted in a stream; asked for where the answer is paid for."""
+    ended_at: int | None = None
+    """Pieces of output after which Envoy ended a stream: it went on past what its hard budget held."""
     holder: str | None = None
     """Whose the stored response is: `Identity.holder` of who made it."""
     given_up: bool = False

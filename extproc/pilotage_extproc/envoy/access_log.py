@@ -66,7 +66,8 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         if contract.ANSWER_CONTENT in ours.fields:
             answer_content = tuple(_text(ours.fields, contract.ANSWER_CONTENT).split(","))
     read = metadata.get(contract.USAGE_NAMESPACE)
-    usage, response_id, stream_error, counted_output = _NO_USAGE, None, None, None
+    usage, response_id, stream_error = _NO_USAGE, None, None
+    counted_output = ended_at = None
     translation: tuple[str, ...] = ()
     if read is not None:
         # each look into a message's map makes an object: once over the few there are is less
@@ -85,6 +86,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
             notes = values[contract.TRANSLATION_NOTES].string_value
             translation = tuple(notes.split(BETWEEN_NOTES))
         counted_output = _count(values, contract.OUTPUT_COUNTED)
+        ended_at = _count(values, contract.ENDED_AT)
     tags = dict(common.custom_tags.items())
     duration = common.duration if common.HasField("duration") else None
     outcome = Outcome(
@@ -102,6 +104,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         attempt_body_seconds=_seconds(tags, contract.ATTEMPT_BODY_TAG),
         translation=translation,
         counted_output=counted_output,
+        ended_at=ended_at,
         holder=holder,
         answer_content=answer_content,
     )

@@ -205,6 +205,7 @@ def _outcome(record: DecisionRecord) -> dict[str, Any] | None:
         "durationSeconds": _figure(outcome.duration_seconds),
         "flags": list(outcome.response_flags),
         "streamError": outcome.stream_error,
+        "endedAtAllowance": outcome.ended_at,
         "translation": list(outcome.translation),
         "content": [
             {"detector": detector, "action": action, "count": int(count)}

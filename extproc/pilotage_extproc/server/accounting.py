@@ -123,6 +123,7 @@ def _books(
         serves_without=settings.governance.store.when_away == "serve",
         journal=journal,
         count=spending.settlements.add,
+        count_ended=spending.ended.add,
     )
 
 

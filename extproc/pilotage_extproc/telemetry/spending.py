@@ -24,12 +24,16 @@ class Spending:
             "Times that a budget passed one of its alertAt shares, once a period and party.",
             ("budget", "share"),
         )
-
+        self.ended = Count(
+            "pilotage_budget_ended_streams",
+            "Streams that went on past what a hard budget held, and that Envoy ended.",
+            (),
+        )
         self._readings: tuple[Reading, ...] = ()
 
     def instruments(self) -> list[Instrument]:
         """All of them."""
-        return [self.settlements, self.copies, self.alerts, *self._readings]
+        return [self.settlements, self.copies, self.alerts, self.ended, *self._readings]
 
     def watch(self, away: Callable[[], float], lost: Callable[[], float]) -> None:
         """Read at each scrape whether the store is away, and what was lost."""

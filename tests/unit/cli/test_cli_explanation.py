@@ -119,7 +119,10 @@ async def test_what_a_translation_left_out_is_shown():
     }
     text = printed({**explanation, "outcome": outcome}, 300)
     assert "translated, without  seed: dropped; top_k: dropped\n" in text
-    del outcome["translation"]
+    outcome["endedAtAllowance"] = 21
+    text = printed({**explanation, "outcome": outcome}, 300)
+    assert "ended    by Envoy after 21 pieces of output: the server went past what" in text
+    del outcome["translation"], outcome["endedAtAllowance"]
     assert "translated" not in printed({**explanation, "outcome": outcome}, 300)
 
 

@@ -130,6 +130,7 @@ function envoy_on_response(handle)
     local passed = feed(state, text) or text
     if guard then
       passed = allowed(guard, passed)
+      seen.ended_at = guard.ended and guard.counter.count or nil
     end
     if passed ~= text then
       chunk:setBytes(passed)

@@ -45,6 +45,7 @@ _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
         "cache_write": contract.USAGE_CACHE_WRITE,
         "reasoning": contract.USAGE_REASONING,
         "counted": contract.OUTPUT_COUNTED,
+        "ended_at": contract.ENDED_AT,
         "id": contract.RESPONSE_ID,
         "error": contract.STREAM_ERROR,
     },
