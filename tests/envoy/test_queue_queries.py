@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -11,30 +10,16 @@ import pytest
 import yaml
 from envoy_rig import fixed
 from free_ports import free_ports
+from queue_queries import AUTOSCALING, queries
 from whole_gateway import WholeGateway
 
-ROOT = Path(__file__).parent.parent.parent
 PROMETHEUS = os.environ.get("PILOTAGE_TEST_PROMETHEUS") or shutil.which("prometheus")
 """The program; Debian's package has it."""
 
 
-def queries() -> dict[str, str]:
-    """All there are, by where they stand."""
-    [block] = re.findall(r"```promql\n(.*?)```", (ROOT / "docs/queues.md").read_text(), re.DOTALL)
-    found = {f"docs/queues.md {number}": one for number, one in enumerate(block.strip().splitlines())}
-    folder = ROOT / "examples/queues/autoscaling"
-    scaled = yaml.safe_load((folder / "keda.yaml").read_text())
-    for number, trigger in enumerate(scaled["spec"]["triggers"]):
-        found[f"keda.yaml {number}"] = trigger["metadata"]["query"]
-    for rule in yaml.safe_load((folder / "prometheus-adapter.yaml").read_text())["rules"]["external"]:
-        found[f"prometheus-adapter.yaml {rule['name']['as']}"] = rule["metricsQuery"]
-    return found
-
-
 def test_the_autoscaler_asks_for_what_the_adapter_serves():
-    folder = ROOT / "examples/queues/autoscaling"
-    served = yaml.safe_load((folder / "prometheus-adapter.yaml").read_text())["rules"]["external"]
-    asked = yaml.safe_load((folder / "hpa.yaml").read_text())["spec"]["metrics"]
+    served = yaml.safe_load((AUTOSCALING / "prometheus-adapter.yaml").read_text())["rules"]["external"]
+    asked = yaml.safe_load((AUTOSCALING / "hpa.yaml").read_text())["spec"]["metrics"]
     names = {rule["name"]["as"] for rule in served}
     assert {one["external"]["metric"]["name"] for one in asked} == names
 
