@@ -76,6 +76,11 @@ def spending_columns(statuses: list[BudgetStatus], left_out: int) -> dict[str, A
     return {**columns, "budgetsLeftOut": left_out} if left_out else columns
 
 
+def utc_text(epoch_seconds: float) -> str:
+    """A moment as statuses have it: `2026-12-01T00:00:00Z`. Later ones come later in order of text, too."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _is_of(one: PartyFigures, budget: BudgetLimitSnapshot) -> bool:
     return (one.per, one.period, one.time_zone) == (budget.per, budget.period, budget.time_zone)
 
@@ -92,6 +97,6 @@ def _shown(budget: BudgetLimitSnapshot, one: PartyFigures, period: Period) -> _S
         spent=dollars_text(one.spent),
         held=dollars_text(one.held),
         remaining=dollars_text(max(0, bound - one.spent - one.held)),
-        resets=datetime.fromtimestamp(period.end, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        resets=utc_text(period.end),
     )
     return _Shown((one.spent + one.held) / bound, status)

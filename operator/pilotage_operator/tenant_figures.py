@@ -7,7 +7,7 @@ from typing import Any, Final
 from pilotage_api.findings import ResourceKey
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot
 from pilotage_api.tenant_snapshot import TenantSnapshot
-from pilotage_api.tenant_spending import PartyFigures, budget_statuses, spending_columns
+from pilotage_api.tenant_spending import PartyFigures, budget_statuses, spending_columns, utc_text
 from pilotage_kube.clock import Time
 from pilotage_kube.figures_report import FiguresReport
 from pilotage_operator.resource_revision import Stored
@@ -27,6 +27,15 @@ class _Shown:
     """Those of the resource, as it was then."""
     columns: Columns
     at: float
+    """When, by the clock."""
+    figures: tuple[PartyFigures, ...] | None = None
+    """What they were made of; None where an operator before this one made them."""
+    resets: str = ""
+    """When the first of its periods ends, UTC; empty where none is shown."""
+
+    def is_old(self, figures: tuple[PartyFigures, ...], now: str) -> bool:
+        """Whether these figures, or the time, would make something else of it."""
+        return figures != self.figures or (self.resets != "" and now >= self.resets)
 
 
 class FiguresView:
@@ -84,19 +93,22 @@ class FiguresView:
         now: float,
     ) -> float | None:
         """Show new figures of those whose old ones have stood longest; when to go on with the rest."""
-        news: list[tuple[float, ResourceKey, _Shown]] = []
-        for key, tenant in tenants.items():
-            before, found = self._shown[key], self._found(tenant, said, now)
-            if found.columns != before.columns:
-                news.append((before.at, key, found))
-        news.sort(key=lambda one: one[0])
-        for _, key, found in news[:MOST_AT_ONCE]:
-            self._shown[key] = found
-        return EVERY_SECONDS if len(news) > MOST_AT_ONCE else None
+        today, shown = utc_text(self._wall_clock()), self._shown
+        changed = [key for key, tenant in tenants.items() if shown[key].is_old(_of(tenant, said), today)]
+        followed = 0
+        for key in sorted(changed, key=lambda key: shown[key].at):
+            if followed == MOST_AT_ONCE:
+                return EVERY_SECONDS
+            found = self._found(tenants[key], said, now)
+            followed += found.columns != shown[key].columns
+            shown[key] = found
+        return None
 
     def _found(self, tenant: TenantSnapshot, said: Mapping[str, list[PartyFigures]], now: float) -> _Shown:
-        statuses, left_out = budget_statuses(tenant, said.get(tenant.name, ()), self._wall_clock())
-        return _Shown(_budgets(tenant), spending_columns(statuses, left_out), now)
+        figures = _of(tenant, said)
+        statuses, left_out = budget_statuses(tenant, figures, self._wall_clock())
+        resets = min((one.resets for one in statuses), default="")
+        return _Shown(_budgets(tenant), spending_columns(statuses, left_out), now, figures, resets)
 
     def _as_stored(self, tenant: TenantSnapshot, stored: Stored) -> _Shown:
         """What its status says already: of an operator before this one."""
@@ -130,6 +142,10 @@ def merged(
     for (tenant, _), figures in found.items():
         by_tenant.setdefault(tenant, []).append(figures)
     return by_tenant
+
+
+def _of(tenant: TenantSnapshot, said: Mapping[str, list[PartyFigures]]) -> tuple[PartyFigures, ...]:
+    return tuple(said.get(tenant.name, ()))
 
 
 def _budgets(tenant: TenantSnapshot) -> tuple[BudgetLimitSnapshot, ...]:

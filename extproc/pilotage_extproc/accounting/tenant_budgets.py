@@ -25,11 +25,15 @@ class TenantBudgets:
 
     def __init__(self, tenants: Iterable[TenantSnapshot]) -> None:
         self._by_name: dict[str, _Budget] = {}
+        calendars: dict[tuple[str, str], Calendar] = {}
         for tenant in tenants:
             for budget in () if tenant.governance is None else tenant.governance.budgets:
                 if budget.per not in HIDDEN:
                     name = budget_name(tenant_scope(tenant.name), budget)
-                    calendar = Calendar(PeriodLength(budget.period), budget.time_zone)
+                    kind = (budget.period, budget.time_zone)
+                    calendar = calendars.get(kind)
+                    if calendar is None:
+                        calendar = calendars[kind] = Calendar(PeriodLength(budget.period), budget.time_zone)
                     self._by_name[name] = _Budget(tenant, budget, calendar)
 
     def __len__(self) -> int:

@@ -37,17 +37,23 @@ class FiguresReader:
         self._accounting = accounting
         self._tenants = tenants
         self._wall_clock = wall_clock
+        self._of: tuple[TenantSnapshot, ...] = ()
+        self._budgets = TenantBudgets(())
+        """Of these."""
 
     async def read(self) -> Figures | None:
         """What there is now; None where no tenant has a budget. Raises StoreAway."""
-        budgets = TenantBudgets(self._tenants())
+        budgets = self._known()
         if not budgets:
             return None
         now = self._wall_clock()
         store = self._accounting.valkey
         if store is None:
             return Figures(False, now, await self._counted_here(budgets, now))
-        wanted = dict.fromkeys(budgets.named(now))
+        turns, wanted = Turns(), dict[AccountPeriod, None]()
+        for one in budgets.named(now):
+            wanted[one] = None
+            await turns.give()
         wanted |= dict.fromkeys(await _current(budgets, store.seen, now))
         asked = list(wanted)[:MOST_BUDGETS]
         amounts = await store.figures(asked)
@@ -68,6 +74,12 @@ class FiguresReader:
                 dumped = [one.model_dump(by_alias=True, exclude_none=True) for one in statuses]
                 shown[tenant.name] = {"budgets": dumped, "budgetsLeftOut": left_out}
         return {"shared": self._accounting.valkey is not None, "tenants": shown}
+
+    def _known(self) -> TenantBudgets:
+        tenants = self._tenants()
+        if tenants is not self._of:
+            self._of, self._budgets = tenants, TenantBudgets(tenants)
+        return self._budgets
 
     async def _counted_here(self, budgets: TenantBudgets, now: float) -> list[tuple[str, PartyFigures]]:
         amounts = {
