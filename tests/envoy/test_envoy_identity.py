@@ -28,8 +28,16 @@ def encoded(part):
     )
 
 
-def token(secret=SECRET, alg="HS256", **claims):
-    said = {"iss": "idp", "org": "acme", "sub": "ann", "exp": int(time.time()) + 60, **claims}
+def token(secret=SECRET, alg="HS256", without=None, **claims):
+    said = {
+        "iss": "idp",
+        "org": "acme",
+        "sub": "ann",
+        "aud": "gateway",
+        "exp": int(time.time()) + 60,
+        **claims,
+    }
+    said.pop(without, None)
     signed = encoded({"alg": alg, "kid": "1"}) + b"." + encoded(said)
     signature = b"" if alg == "none" else encoded(hmac.digest(secret, signed, "sha256"))
     return (signed + b"." + signature).decode()
@@ -140,6 +148,7 @@ async def test_a_token_is_verified_by_envoy_and_cannot_be_forged(start, start_se
     issuer = await start_server(fixed(200, json.dumps(JWKS).encode(), "application/json"))
     (tmp_path / "keys.json").write_text(keys("one"))
     jwt = {"issuer": "idp", "jwksUri": f"http://{issuer.address}/keys", "tenantClaim": "org"}
+    jwt |= {"audiences": ["gateway"]}
     whole, server = await start({"jwt": jwt, "apiKeys": {"file": str(tmp_path / "keys.json")}})
     status, _, _ = await ask(whole, {"authorization": f"Bearer {token()}"})
     assert status == 200
@@ -152,6 +161,9 @@ async def test_a_token_is_verified_by_envoy_and_cannot_be_forged(start, start_se
         token(b"another secret"),
         token(alg="none"),
         token(exp=1),
+        token(without="exp"),
+        token(nbf=int(time.time()) + 3600),
+        token(aud="another application"),
         token(iss="else"),
         token()[:-3],
         "e30.e30.e30",

@@ -33,6 +33,7 @@ def token_filters(jwt: JwtSettings | None) -> list[Fields]:
             "cacheDuration": seconds(_KEYS_SECONDS),
         },
         "fromHeaders": [{"name": "Authorization", "valuePrefix": "Bearer "}],
+        "requireExpiration": True,  # one without would be good for ever
         "forward": True,  # the picker strips it, with every other credential
         "payloadInMetadata": names.CLAIMS,
     }
