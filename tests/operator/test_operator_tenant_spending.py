@@ -41,7 +41,7 @@ async def spends(cluster, identifier: str, most: int) -> Hold:
     """A request of a picker, admitted."""
     [of] = cluster.runtime.following.snapshot.tenants
     rules = SpendingRules.of(f"tenant {of.name}", of.governance)
-    claims = tuple(rules.claims(Identity("acme"), "m", Expected(0, 0, most), time.time()))
+    claims = tuple(rules.claims(Identity("acme"), ["m"], Expected(0, 0, most), time.time()))
     verdict = cluster.runtime.state.accounting.books.store.admit(Admission(identifier, claims, 900.0))
     if asyncio.iscoroutine(verdict):
         verdict = await verdict

@@ -58,6 +58,8 @@ class BudgetClaim(NamedTuple):
     period: Period
     hard: bool
     amount: Amount = Amount.MONEY
+    model: str | None = None
+    """The upstream model whose cost alone it counts; None counts that of all."""
 
 
 Claim: TypeAlias = WindowClaim | ConcurrentClaim | BudgetClaim

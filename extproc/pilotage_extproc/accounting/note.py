@@ -92,7 +92,8 @@ def _claim_out(claim: Claim) -> list[Any]:
         return ["w", claim.account, claim.amount.value, claim.bound, claim.held, claim.window_ms]
     if isinstance(claim, ConcurrentClaim):
         return ["c", claim.account, claim.bound, claim.held]
-    return ["b", claim.account, claim.bound, claim.held, claim.period.start, claim.period.end, claim.hard]
+    period = claim.period
+    return ["b", claim.account, claim.bound, claim.held, period.start, period.end, claim.hard, claim.model]
 
 
 def _claim_in(values: list[Any]) -> Claim:
@@ -105,8 +106,8 @@ def _claim_in(values: list[Any]) -> Claim:
         return ConcurrentClaim(account, bound, held=held)
     if kind != "b":
         raise ValueError(f"no claim is of kind {kind!r}")
-    account, bound, held, start, end, hard = rest
-    return BudgetClaim(account, bound, held, Period(start, end), hard)
+    account, bound, held, start, end, hard, model = rest
+    return BudgetClaim(account, bound, held, Period(start, end), hard, model=model)
 
 
 def _rates_out(rates: Rates) -> list[int]:

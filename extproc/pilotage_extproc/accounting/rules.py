@@ -1,6 +1,6 @@
 """The limits and budgets of one resource, ready to be claimed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -21,6 +21,13 @@ class Expected(NamedTuple):
     """The most that it may make, or an estimate where nothing bounds it."""
     most_nano: int
     """Nano-dollars that it can cost at most; read only where a budget is hard."""
+    most_by_model: tuple[tuple[str, int], ...] = ()
+    """The same at each upstream model of its attempts; of one that is not there it is that of all."""
+
+    def at(self, model: str) -> "Expected":
+        """What attempts at one model may cost."""
+        nano = next((nano for name, nano in self.most_by_model if name == model), self.most_nano)
+        return self._replace(most_nano=nano)
 
 
 @dataclass(slots=True, frozen=True)
@@ -130,15 +137,33 @@ class SpendingRules:
             tuple([BudgetRule.of(scope, budget) for budget in governance.budgets]),
         )
 
-    def claims(self, identity: Identity, model: str, expected: Expected, epoch_seconds: float) -> list[Claim]:
-        """All claims of one request."""
+    def claims(
+        self, identity: Identity, models: Sequence[str], expected: Expected, epoch_seconds: float
+    ) -> list[Claim]:
+        """All claims of one request, whose attempts are at these models, in order."""
         claims: list[Claim] = []
-        accounts = self._accounts(identity, model)
+        accounts = self._accounts(identity, models[0])
         for limit, counted in zip(self.limits, accounts, strict=False):
             claims += limit.claims(counted, expected)
         for budget, counted in zip(self.budgets, accounts[len(self.limits) :], strict=True):
-            claims.append(budget.claim(counted, expected, epoch_seconds))
+            if budget.per is not Per.MODEL:
+                claims.append(budget.claim(counted, expected, epoch_seconds))
+        if self.by_model:
+            claims += self._claims_by_model(identity, models, expected, epoch_seconds)
         return claims
+
+    def _claims_by_model(
+        self, identity: Identity, models: Sequence[str], expected: Expected, epoch_seconds: float
+    ) -> list[Claim]:
+        """Whichever of them answers, its own budget pays."""
+        return [
+            budget.claim(counted, expected.at(model), epoch_seconds)._replace(model=model)
+            for model in dict.fromkeys(models)
+            for budget, counted in zip(
+                self.budgets, self._accounts(identity, model)[len(self.limits) :], strict=True
+            )
+            if budget.per is Per.MODEL
+        ]
 
     def _accounts(self, identity: Identity, model: str) -> tuple[str, ...]:
         key = (identity, model)

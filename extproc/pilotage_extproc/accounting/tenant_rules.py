@@ -23,6 +23,11 @@ class RulesOfCaller:
         return self.own.hard or any(rules.hard for rules in self._together.values())
 
     @property
+    def any_by_model(self) -> bool:
+        """Whether a budget of any caller counts each model by itself."""
+        return self.own.by_model or any(rules.by_model for rules in self._together.values())
+
+    @property
     def any_reads_tokens(self) -> bool:
         """Whether it matters for any caller how many tokens a request may have."""
         return self.own.reads_tokens or any(rules.reads_tokens for rules in self._together.values())

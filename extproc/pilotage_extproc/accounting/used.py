@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from pilotage_extproc.accounting.claims import Amount, Hold, Settlement
+from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Claim, Hold, Settlement
 from pilotage_extproc.accounting.note import SettlingNote
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.providers import is_provider
@@ -60,8 +60,14 @@ def settlement(note: SettlingNote, found: Used) -> Settlement:
     """The same, claim by claim."""
     read, made = found.usage.input_tokens or 0, found.usage.output_tokens or 0
     figures = (1, read, made, read + made, 1, found.nano)  # in the order of `Amount`
-    amounts = tuple([figures[claim.amount] for claim in note.hold.claims])
+    model = found.upstream_model
+    amounts = tuple([figures[claim.amount] if _is_of(claim, model) else 0 for claim in note.hold.claims])
     return Settlement(note.hold, amounts, found.exact)
+
+
+def _is_of(claim: Claim, model: str) -> bool:
+    """Whether what this model has used counts in it."""
+    return not isinstance(claim, BudgetClaim) or claim.model in (None, model)
 
 
 def of_failed_attempt(note: SettlingNote, number: int, address: str) -> tuple[SettlingNote, Used]:
@@ -75,7 +81,9 @@ def of_failed_attempt(note: SettlingNote, number: int, address: str) -> tuple[Se
     nano = 0 if price is None else price.cost(usage)
     found = Used(usage, max(nano, note.most_at(address)), model, exact=False)
     hold = note.hold
-    counted = [place for place, claim in enumerate(hold.claims) if claim.amount in _PAID]
+    counted = [
+        place for place, claim in enumerate(hold.claims) if claim.amount in _PAID and _is_of(claim, model)
+    ]
     claims = tuple([hold.claims[place]._replace(held=0) for place in counted])
     slots = tuple([hold.slots[place] for place in counted])
     return note._replace(hold=Hold(f"{hold.id}.{number}", claims, slots)), found

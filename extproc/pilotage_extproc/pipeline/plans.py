@@ -49,6 +49,7 @@ from pilotage_extproc.stages.follow_spent import FollowSpent
 from pilotage_extproc.stages.foresee import Foresee
 from pilotage_extproc.stages.identify_caller import IdentifyCaller
 from pilotage_extproc.stages.isolate import KeepSalted, Salt
+from pilotage_extproc.stages.keep_affordable import KeepAffordable
 from pilotage_extproc.stages.learn import Learn
 from pilotage_extproc.stages.look_at_budgets import LookAtBudgets
 from pilotage_extproc.stages.prepare import Prepare, PrepareTransformed
@@ -269,6 +270,8 @@ class PlanBook:
         bound = (BoundCost(rules, prices, clamp_at),) if rules.any_hard else ()
         admit = Admit(rules, books, prices, clamp_at)
         deciding = plan.deciding
+        if rules.any_hard and rules.any_by_model:  # a plan's last stage edits the body for what is left
+            deciding = (*deciding[:-1], KeepAffordable(rules, books), deciding[-1])
         if rules.any_reads_tokens:
             deciding = tuple([self._counting if one is self._describe else one for one in deciding])
         committing = (admit, *plan.committing)

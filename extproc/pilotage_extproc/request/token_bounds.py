@@ -55,6 +55,8 @@ class MostCost(NamedTuple):
     """Of each of its choices."""
     choices: int = 1
     input_tokens: int = 0
+    by_model: tuple[tuple[str, int], ...] = ()
+    """Nano-dollars at each upstream model of its attempts."""
 
     @property
     def tokens(self) -> tuple[int, int]:

@@ -120,7 +120,8 @@ class Admit(Step):
             ]
         )
         expected = self._expected(exchange, terms, rules)
-        claims = rules.claims(identity, targets[0].upstream_model, expected, self._books.utc_now())
+        models = [one.upstream_model for one in targets]
+        claims = rules.claims(identity, models, expected, self._books.utc_now())
         spender = Spender(*identity, decision.policy or "", decision.model)
         most = exchange.kept(MOST_COST) if rules.hard else None
         hold = Hold(decision.id, tuple(claims), ())
@@ -133,7 +134,7 @@ class Admit(Step):
             return _NO_TOKENS
         most = exchange.kept(MOST_COST)
         if most is not None:  # what it may make has been found out
-            return Expected(expected_input(exchange), most.tokens[1], most.nano)
+            return Expected(expected_input(exchange), most.tokens[1], most.nano, most.by_model)
         choices = likely_choices(DIALECTS[exchange.call.kind], exchange.document.members)
         return Expected(expected_input(exchange), choices * self._expected_output(exchange, terms), 0)
 

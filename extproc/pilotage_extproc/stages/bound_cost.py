@@ -36,7 +36,7 @@ class BoundCost(Step):
         bounds = Bounds(exchange)
         most = most_cost(bounds, terms, self._clamp_at)
         if len(exchange.decision.targets) > 1:
-            most = most._replace(nano=max(most.nano, _of_all_attempts(exchange, terms, most)))
+            most = _with_all_attempts(exchange, terms, most)
         output = most.output_tokens
         exchange.keep(MOST_COST, most)
         limits = self._limits.get(exchange.call.kind)
@@ -50,16 +50,20 @@ class BoundCost(Step):
             exchange.clamped(edited(body, edits))
 
 
-def _of_all_attempts(exchange: Exchange, terms: Terms, most: MostCost) -> int:
-    """Nano-dollars of a list that has providers: each may bill its attempt before another one answers.
+def _with_all_attempts(exchange: Exchange, terms: Terms, most: MostCost) -> MostCost:
+    """The most of a list: each provider in it may bill its attempt before another one answers.
 
     Own servers are not charged for attempts in vain: of them the dearest counts.
     """
-    own = billed = 0
+    own: dict[str, int] = {}
+    billed: dict[str, int] = {}
     for one, price in zip(exchange.decision.targets, terms.prices, strict=True):
-        nano = 0 if price is None else price.most(*most.tokens)
+        model, nano = one.upstream_model, 0 if price is None else price.most(*most.tokens)
         if is_provider(one.address):
-            billed += nano
+            billed[model] = billed.get(model, 0) + nano
         else:
-            own = max(own, nano)
-    return billed + own if billed else 0
+            own[model] = max(own.get(model, 0), nano)
+    models = {**own, **billed}
+    by_model = tuple([(model, own.get(model, 0) + billed.get(model, 0)) for model in models])
+    together = max(own.values(), default=0) + sum(billed.values()) if billed else 0
+    return most._replace(nano=max(most.nano, together), by_model=by_model)

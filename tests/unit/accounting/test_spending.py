@@ -112,7 +112,7 @@ def test_each_party_has_an_account_of_its_own_and_tenants_never_share_one():
     expected = Expected(10, 20, 0)
 
     def accounts(identity):
-        return {claim.account for claim in rules(limit).claims(identity, "m", expected, 0)}
+        return {claim.account for claim in rules(limit).claims(identity, ["m"], expected, 0)}
 
     assert accounts(Identity("a", key="k")) != accounts(Identity("b", key="k"))
     assert accounts(Identity("a/b", key="c")) != accounts(Identity("a", key="b/c"))
@@ -124,13 +124,13 @@ def test_each_party_has_an_account_of_its_own_and_tenants_never_share_one():
 
 def test_output_left_open_holds_no_more_than_the_limit_there_is():
     limit = RateLimitSnapshot(per=Per.POLICY, window_seconds=60, output_tokens=1000, total_tokens=1500)
-    held = [claim.held for claim in rules(limit).claims(ANONYMOUS, "m", Expected(400, 100_000, 0), 0)]
+    held = [claim.held for claim in rules(limit).claims(ANONYMOUS, ["m"], Expected(400, 100_000, 0), 0)]
     assert held == [1000, 1500]
 
 
 def test_a_prompt_larger_than_its_limit_is_not_held_as_less():
     limit = RateLimitSnapshot(per=Per.POLICY, window_seconds=60, total_tokens=100)
-    [claim] = rules(limit).claims(ANONYMOUS, "m", Expected(400, 10, 0), 0)
+    [claim] = rules(limit).claims(ANONYMOUS, ["m"], Expected(400, 10, 0), 0)
     assert claim.held == 400
 
 

@@ -27,7 +27,7 @@ def tenant(*budgets: BudgetLimitSnapshot, **more) -> TenantSnapshot:
 def claimed(of: TenantSnapshot, asks: Identity = ASKS, model: str = "meta-llama/Llama-3.1-8B") -> BudgetClaim:
     """What a request of theirs counts in."""
     rules = SpendingRules.of(f"tenant {of.name}", of.governance)
-    [claim] = rules.claims(asks, model, Expected(0, 0, 0), NOW)
+    [claim] = rules.claims(asks, [model], Expected(0, 0, 0), NOW)
     return claim
 
 

@@ -161,3 +161,28 @@ async def test_a_rule_with_an_objective_leaves_spent_models_out_too():
     gate = await gateway([SOFT], objective=objective)
     await gate.spend("0.02")
     assert await gate.asked() == ["large"]
+
+
+@pytest.mark.parametrize("budget", [SOFT, {**HARD, "usd": "0.5"}], ids=["soft", "hard"])
+async def test_each_model_s_budget_pays_for_what_that_model_has_answered(budget):
+    gate = await gateway([budget], reasons=["serverError"])
+    books = gate.state.accounting.memory
+    exchange = await gate.ask(max_tokens=500)
+    held = {account.rpartition("=")[2]: one.held for (account, _), one in books._budgets.items()}
+    if budget["mode"] == "hard":
+        assert held["small"] < held["large"], "each at its own price"
+        assert held["small"] >= 500 * 2_000
+        assert held["large"] >= 500 * 20_000
+    gate.end(exchange, 0, 100, at=1)
+    booked = {account.rpartition("=")[2]: one.booked for (account, _), one in books._budgets.items()}
+    assert booked == {"small": 0, "large": 100 * 20_000}
+    assert books.figures()[2] == 0
+
+
+async def test_a_later_attempt_whose_hard_budget_is_spent_is_left_out_and_the_rest_is_served():
+    gate = await gateway([{**HARD, "usd": "0.05"}], reasons=["serverError"])
+    exchange = await gate.ask()
+    gate.end(exchange, 0, 2500, at=1)  # $0.05 at the large one, though only the small one was tried first
+    assert await gate.asked() == ["small"]
+    exchange = await gate.ask()
+    assert (exchange.attempts, exchange.shapings) == ((), ())

@@ -49,7 +49,7 @@ class Spends:
     async def hold(self, identifier: str, lease: float = 900.0, tenant: int = 0) -> Hold:
         of = TENANTS[tenant]
         rules = SpendingRules.of(f"tenant {of.name}", of.governance)
-        claims = tuple(rules.claims(Identity(of.name, "search"), "m", Expected(0, 0, MOST), time.time()))
+        claims = tuple(rules.claims(Identity(of.name, "search"), ["m"], Expected(0, 0, MOST), time.time()))
         verdict = self._store.admit(Admission(identifier, claims, lease))
         if asyncio.iscoroutine(verdict):
             verdict = await verdict
