@@ -57,7 +57,7 @@ class FindResponse(Step):
         await self._read_body.read_large(exchange)
 
     async def _bind(self, exchange: Exchange, response_id: str, param: str) -> None:
-        owner = await self._owners.wait_for(response_id, WAIT_SECONDS)
+        owner = await self._owners.wait_for(response_id, WAIT_SECONDS, exchange.identity.tenant)
         if owner is None or not self._may_reach(exchange, owner):
             raise RequestRefused(
                 Refusal.RESPONSE_NOT_FOUND,

@@ -1,7 +1,7 @@
 """Which server made a stored response: later calls on it must go there."""
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from pilotage_extproc.domain.outcome import Outcome
@@ -22,15 +22,20 @@ class ResponseOwners:
     """Response id to server, least recently used forgotten first.
 
     The access-log entry that teaches an id may arrive a moment after the client has the answer, so
-    a lookup can wait for it, bounded in time and in number.
+    a lookup can wait for it, bounded in time and in number: of each tenant, so that none waits in the way of
+    the others.
     """
 
-    def __init__(self, *, capacity: int = 100_000, max_waiters: int = 1000) -> None:
+    def __init__(
+        self, *, capacity: int = 100_000, max_waiters: int = 1000, max_waiters_of_one: int = 100
+    ) -> None:
         self._owners: OrderedDict[str, ResponseOwner] = OrderedDict()
         self._capacity = capacity
         self._waiters: dict[str, list[asyncio.Future[ResponseOwner | None]]] = {}
         self._waiting = 0
         self._max_waiters = max_waiters
+        self._waiting_of: Counter[str] = Counter()
+        self._max_waiters_of_one = max_waiters_of_one
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -62,21 +67,29 @@ class ResponseOwners:
             self._owners.move_to_end(response_id)
         return owner
 
-    async def wait_for(self, response_id: str, timeout_seconds: float) -> ResponseOwner | None:
-        """The server of a response, waiting a little for news of it."""
+    async def wait_for(
+        self, response_id: str, timeout_seconds: float, tenant: str = ""
+    ) -> ResponseOwner | None:
+        """The server of a response, waiting a little for news of it. Those without a tenant have no bound."""
         owner = self.find(response_id)
         if owner is not None or self._waiting >= self._max_waiters:
             return owner
+        if tenant and self._waiting_of[tenant] >= self._max_waiters_of_one:
+            return None
         future: asyncio.Future[ResponseOwner | None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(response_id, [])
         waiters.append(future)
         self._waiting += 1
+        self._waiting_of[tenant] += 1
         timer = asyncio.get_running_loop().call_later(timeout_seconds, _give_up, future)
         try:
             return await future
         finally:
             timer.cancel()
             self._waiting -= 1
+            self._waiting_of[tenant] -= 1
+            if not self._waiting_of[tenant]:
+                del self._waiting_of[tenant]
             if future in waiters:
                 waiters.remove(future)
             if not waiters and self._waiters.get(response_id) is waiters:

@@ -69,6 +69,23 @@ async def test_only_so_many_lookups_wait():
     assert await first is not None
 
 
+async def test_one_tenant_does_not_wait_in_the_way_of_another():
+    owners = ResponseOwners(max_waiters_of_one=2)
+    loud = [asyncio.create_task(owners.wait_for(f"resp_{number}", 5, "loud")) for number in range(2)]
+    await asyncio.sleep(0)
+    assert await owners.wait_for("resp_9", 5, "loud") is None
+    quiet = asyncio.create_task(owners.wait_for("resp_0", 5, "quiet"))
+    await asyncio.sleep(0)
+    owners.learn("resp_0", "10.0.0.1:80")
+    assert (await quiet).address == "10.0.0.1:80"
+    owners.learn("resp_1", "10.0.0.1:80")
+    await asyncio.gather(*loud)
+    again = asyncio.create_task(owners.wait_for("resp_2", 5, "loud"))
+    await asyncio.sleep(0)
+    owners.learn("resp_2", "10.0.0.1:80")
+    assert (await again).address == "10.0.0.1:80"
+
+
 def test_the_least_recently_used_response_is_forgotten_first():
     owners = ResponseOwners(capacity=2)
     owners.learn("one", "a:1")
