@@ -30,6 +30,8 @@ class Used(NamedTuple):
     """Nano-dollars; 0 where the model has no price."""
     upstream_model: str
     exact: bool
+    anywhere: bool = False
+    """Whether any of its models may have answered, or still may."""
 
 
 def used(note: SettlingNote, outcome: Outcome) -> Used:
@@ -46,7 +48,7 @@ def used(note: SettlingNote, outcome: Outcome) -> Used:
     nano = 0 if price is None else price.cost(usage)
     if not exact and _may_be_more(outcome):
         nano = max(nano, note.most_at(address))
-    return Used(usage, nano, model, exact)
+    return Used(usage, nano, model, exact, anywhere=outcome.given_up)
 
 
 def _may_be_more(outcome: Outcome) -> bool:
@@ -60,9 +62,15 @@ def settlement(note: SettlingNote, found: Used) -> Settlement:
     """The same, claim by claim."""
     read, made = found.usage.input_tokens or 0, found.usage.output_tokens or 0
     figures = (1, read, made, read + made, 1, found.nano)  # in the order of `Amount`
-    model = found.upstream_model
-    amounts = tuple([figures[claim.amount] if _is_of(claim, model) else 0 for claim in note.hold.claims])
+    amounts = tuple([_amount(claim, figures, found) for claim in note.hold.claims])
     return Settlement(note.hold, amounts, found.exact)
+
+
+def _amount(claim: Claim, figures: tuple[int, ...], found: Used) -> int:
+    """What counts in one claim; where any model may have answered, the budget of each pays what it holds."""
+    if found.anywhere and isinstance(claim, BudgetClaim) and claim.model is not None and claim.hard:
+        return claim.held
+    return figures[claim.amount] if _is_of(claim, found.upstream_model) else 0
 
 
 def _is_of(claim: Claim, model: str) -> bool:

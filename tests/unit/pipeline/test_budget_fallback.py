@@ -186,3 +186,14 @@ async def test_a_later_attempt_whose_hard_budget_is_spent_is_left_out_and_the_re
     assert await gate.asked() == ["small"]
     exchange = await gate.ask()
     assert (exchange.attempts, exchange.shapings) == ((), ())
+
+
+async def test_a_request_whose_end_was_not_seen_counts_at_each_model_until_it_is_known():
+    gate = await gateway([{**HARD, "usd": "0.5"}], reasons=["serverError"])
+    books = gate.state.accounting.memory
+    exchange = await gate.ask(max_tokens=500)
+    _, _, held = books.figures()
+    gate.pipeline._ledger.give_up(exchange.decision.id)
+    assert books.figures() == (0, held, 0)
+    gate.end(exchange, 0, 100, at=1)
+    assert books.figures() == (100 * 20_000, 0, 0)
