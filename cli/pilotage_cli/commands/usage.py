@@ -111,13 +111,23 @@ def _write(columns: Sequence[str], rows: Iterable[Sequence[str]], *, as_csv: boo
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([[_no_formula(_printable(cell)) for cell in row] for row in rows])
         return
     table = Table(*columns, box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_printable, row))
     # figures that are cut are none: wider than a terminal they go on in its next line
     Output(columns=_WIDEST).print(table)
+
+
+def _printable(cell: str) -> str:
+    """Clients choose names of users and, where a policy takes any, of models."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in cell)
+
+
+def _no_formula(cell: str) -> str:
+    """Spreadsheets would run what begins so."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
 
 
 def _moment(day: str, option: str) -> float:

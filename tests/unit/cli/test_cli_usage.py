@@ -56,6 +56,14 @@ def test_csv_has_a_row_for_each_party_and_exact_dollars(folder):
     assert "1 damaged" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@a", "a\x1b[2J"])
+def test_names_that_clients_choose_run_nothing_where_they_are_read(tmp_path, name):
+    (tmp_path / "usage-20251124-p1.jsonl").write_bytes(line(1, key=name))
+    [row] = csv.DictReader(io.StringIO(run(str(tmp_path), "--csv").stdout))
+    assert row["key"] == (f"'{name}" if "\x1b" not in name else "a\ufffd[2J")
+    assert "\x1b" not in run(str(tmp_path)).stdout
+
+
 def test_rows_can_be_summed_by_other_names(folder):
     result = run(str(folder), "--csv", "--by", "policy,upstream_model")
     [row] = csv.DictReader(io.StringIO(result.stdout))
