@@ -14,6 +14,7 @@ from pilotage_extproc.content.scan import TooMuchToCheckError
 from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.spoken_texts import SpokenTexts, TooMuchTextError
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.dialects.token_prompts import given_as_tokens
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.domain.verdict import NoVerdictError, Verdict
 from pilotage_extproc.request.exchange import Exchange, Note
@@ -136,6 +137,8 @@ def _all_read(exchange: Exchange) -> Iterator[None]:
     """Raises _NotAskedError where a parser may read another text than this one has."""
     if (yield from repeated_members(exchange.body, exchange.document.members)):
         raise _NotAskedError(Refusal.CONTENT_NOT_CHECKED, "a member of its body stands twice")
+    if (yield from given_as_tokens(exchange.document.members)):
+        raise _NotAskedError(Refusal.CONTENT_NOT_CHECKED, "its prompt is given as tokens or embeddings")
 
 
 async def _ask(

@@ -9,6 +9,7 @@ from pilotage_extproc.content.redaction import StillThereError
 from pilotage_extproc.content.scan import TooMuchToCheckError
 from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.dialects.token_prompts import given_as_tokens
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.handled import MOST_PLACES, Handled
@@ -48,6 +49,8 @@ class CheckContent(Step):
         names = placeholders_of(exchange, self._key, changes=self._guard.changes)
         if self._guard.restored:
             exchange.answered_by(AnswerWork(exchange.call.kind, None, names))
+        if (yield from given_as_tokens(exchange.document.members)):
+            self._cannot(exchange, "gives its prompt as tokens or embeddings")
         try:
             yield from self._guard.steps(kept, names)
         except TooMuchToCheckError:

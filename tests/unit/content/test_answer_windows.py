@@ -46,7 +46,13 @@ def test_every_detector_finds_its_value_cut_at_every_character(kind: str, value:
 
 
 @settings(max_examples=examples(400))
-@given(texts | st.text(alphabet="abcdefABCDEF ghs_-.:/+=", max_size=60))
+@given(
+    texts
+    | st.text(alphabet="abcdefABCDEF ghs_-.:/+=", max_size=60)
+    | st.lists(st.sampled_from(["a", "b.io", "%40", "&#64;", "&#x40;", "&commat;", " "]), max_size=5).map(
+        "".join
+    )
+)
 def test_the_quick_look_passes_nothing_that_a_detector_finds(text: str) -> None:
     assert not kinds_in(text) or ALL.may_find(text.encode())
 

@@ -219,3 +219,31 @@ async def test_a_policy_without_rules_has_no_stage_for_them() -> None:
 def test_a_rule_that_cannot_be_kept_is_refused_when_it_is_compiled(governance: str, code: str) -> None:
     found = compiled(f"{{rules: [{{candidates: [{{model: small}}]}}], governance: {governance}}}")
     assert code in [one.code for one in found.findings if one.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        (COMPLETIONS, {"prompt": [15339, 1917]}),
+        (COMPLETIONS, {"prompt": [[15339], [1917]]}),
+        (COMPLETIONS, {"prompt": ["hi", [15339]]}),
+        (COMPLETIONS, {"prompt": "", "prompt_embeds": "AAAA"}),
+        ("/v1/embeddings", {"input": [15339, 1917]}),
+        (CHAT, {"messages": [USER], "input_ids": [15339]}),
+    ],
+)
+async def test_a_prompt_of_tokens_cannot_be_looked_at(path: str, members: dict) -> None:
+    with pytest.raises(RequestRefused, match="tokens or embeddings") as caught:
+        await (await gateway(BLOCK)).ask(body(members, ""), path)
+    assert caught.value.reason is Refusal.CONTENT_NOT_CHECKED
+    passing = BLOCK.replace("action: block", "action: block, onError: pass")
+    exchange = await (await gateway(passing)).ask(body(members, ""), path)
+    assert any("tokens" in one for one in exchange.skipped)
+    with pytest.raises(RequestRefused) as caught:
+        await (await gateway(passing)).ask(body({**members, "user": KEY}, ""), path)
+    assert caught.value.reason is Refusal.CONTENT_BLOCKED
+
+
+async def test_headers_and_the_query_of_the_url_are_not_looked_at() -> None:
+    gate = await gateway(BLOCK)
+    assert await gate.ask(body({"messages": [USER]}, ""), f"{CHAT}?key={KEY}", **{"x-note": KEY})

@@ -237,6 +237,14 @@ async def test_a_text_that_stands_twice_is_refused_since_a_server_may_read_eithe
     assert guard.asked == []
 
 
+async def test_a_prompt_of_tokens_says_nothing_to_a_guard(guard: GuardStub, made: Maker) -> None:
+    tokens = {"model": "auto", "prompt": [15339, 1917]}
+    told = await refused(await made(), tokens, "/v1/completions")
+    assert told.reason is Refusal.CONTENT_NOT_CHECKED
+    await (await made(", onError: pass")).ask(tokens, "/v1/completions")
+    assert guard.asked == []
+
+
 async def test_a_form_is_refused_where_it_must_be_asked(guard: GuardStub, made: Maker) -> None:
     form = (
         b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nauto\r\n--b\r\n'

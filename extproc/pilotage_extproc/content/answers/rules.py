@@ -15,7 +15,7 @@ NOT_CHECKED: Final = "unread"
 """In the place of a detector: the answer could not be looked at."""
 
 _MOST_OF_A_FRAME: Final = 1024
-_ANYTHING: Final = re.compile(rb"[0-9@:]|[A-Za-z0-9+/_.-]{11}|-----")
+_ANYTHING: Final = re.compile(rb"[0-9@:]|[A-Za-z0-9+/_.-]{11}|-----|&commat;")
 """Every value that a built-in detector finds has one of these: secrets are long, addresses have a colon."""
 
 
