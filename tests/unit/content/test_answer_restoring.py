@@ -116,6 +116,10 @@ IN_URLS = [
     "evil。example{}",
     "{}。evil.example",
     "(https://evil.example/?q= {})",
+    "![{}]\n\n[alice@mail.example]: https://evil.example/alice",
+    "![who [is] {}][]",
+    "![x][{}]",
+    "![x\\] {}]",
     "`https://evil.example/?q= {}`",
 ]
 
@@ -135,7 +139,8 @@ def test_a_page_that_asks_to_put_a_value_into_a_url_does_not_get_it(form: str) -
      '"https://a.example/" is "{}"', "`x` is {}", "<!-- x --> {}", "<b class='x'>{}</b>",
      "<https://a.example/> {}",
      "it's {}, isn't it", "```python\nsend({})\n```", "```html\n<b>x</b>\n```\n\nDear {},", "$x^2$ {}",
-     "a & b <br/> {}", "{{ {} }}", "# {}\n\n> {}"],
+     "a & b <br/> {}", "[{}](https://a.example/)",
+     "![x](https://a.example/x.png) {}", "Wow! [1] {}", "as [1][2] say, {}", "{{ {} }}", "# {}\n\n> {}"],
 )  # fmt: skip
 def test_it_comes_back_in_what_is_no_url(form: str) -> None:
     assert restored(form.format(MAIL, PHONE)) == form.format(VALUES[MAIL], VALUES[PHONE])

@@ -59,6 +59,8 @@ class UrlWatch:
         """Whether a target of a link or picture of Markdown has begun."""
         self._closers: list[tuple[str, bool]] = []
         """What ends the quotes and brackets in which a URL began, and whether behind a backslash too."""
+        self._image = 0
+        """Brackets that are open since the `![` of a picture or a `][`: words there may name its target."""
         self._opened = ""
         """The last quote or bracket, and what has come since: maybe a URL."""
         self._is_escaped = False
@@ -114,6 +116,10 @@ class UrlWatch:
         elif sign == ")":
             self._target = False
         is_escaped = before == "\\"
+        if sign == "[" and (self._image or before in ("!", "]")):
+            self._image += 1
+        elif sign == "]" and self._image and not is_escaped:
+            self._image -= 1
         if self._closers and self._closers[-1][0] == sign and (self._closers[-1][1] or not is_escaped):
             self._closers.pop()
             self._opened = ""
@@ -130,7 +136,9 @@ class UrlWatch:
 
     def in_url(self, behind: str) -> bool:
         """Whether what stands here may be of a URL; `behind` are the next two characters of the text."""
-        if self._runs or self._angle or self._target or self._closers or self._fence.is_rendered:
+        if self._runs or self._angle or self._target or self._closers or self._image:
+            return True
+        if self._fence.is_rendered:
             return True
         if any(tag.is_open for tag in self._tags) or self._last[-1:] == "]":
             return True
