@@ -16,9 +16,9 @@ _LOOK_ALIKES: Final = MappingProxyType(
     {
         ord(other): latin
         for other, latin in zip(
-            "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁԛԝһѵΑΒΕΖΗΙΚΜΝΟΡΤΥΧοανιρτυχκɑɡıʟꓐꓑ۔٫∂ⅼ",
-            "ABESIJKMHOPCTYXaesijopcyxdqwhvABEZHIKMNOPTYXoavipruxkagilBP..dl",
-            strict=False,
+            "АВЕЅІЈКМНОРСТУХаеѕіјорсухԁԛԝһѵΑΒΕΖΗΙΚΜΝΟΡΤΥΧοανιρτυχκɑɡıʟꓐꓑ۔٫∂ⅼᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᎡᏚᎢᏙᎳᎩᏃҮօոսհցզ",
+            "ABESIJKMHOPCTYXaesijopcyxdqwhvABEZHIKMNOPTYXoaviptuxkagilBP..dlABCDEGHJKLMPRSTVWYZYonuhgq",
+            strict=True,
         )
     }
 )

@@ -53,6 +53,17 @@ def test_addresses_of_urls_and_pages_and_between_blanks_that_are_letters_are_fou
     assert b"mail.example" not in redacted(chat(text))
 
 
+CHEROKEE = str.maketrans("ABCDEGHJKLMPRSTVWYZ", "ᎪᏴᏟᎠᎬᏀᎻᎫᏦᏞᎷᏢᎡᏚᎢᏙᎳᎩᏃ")
+ARMENIAN = str.maketrans("onuhgq", "օոսհցզ")
+
+
+@pytest.mark.parametrize("text", ["alice@mail.example", SECRET])
+def test_letters_of_scripts_that_look_latin_are_latin(text: str) -> None:
+    plain = kinds_in(text)
+    assert kinds_in(text.translate(CHEROKEE)) == kinds_in(text.translate(ARMENIAN)) == plain
+    assert len(plain) == 1
+
+
 @pytest.mark.parametrize("first", [0x1F150, 0x1F170, 0x1F1E6])
 def test_letters_in_circles_squares_and_flags_are_letters(first: int) -> None:
     key = "".join(chr(first + ord(char) - 65) if char.isalpha() else char for char in SECRET)

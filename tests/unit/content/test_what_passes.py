@@ -22,6 +22,7 @@ CARD = "4111111111111111"
         "".join(f"%{ord(char):02X}" for char in EMAIL),
         "".join(f"&#{ord(char)};" for char in EMAIL),
         "4111%201111%201111%201111",
+        "4lll llll llll llll",
         quopri.encodestring(b"alice=mail").decode().replace("=3D", "=40") + ".example",
         base64.encodebytes(b"x" * 50 + EMAIL.encode()).decode(),
         base64.b64encode(base64.b64encode(f"write to {EMAIL}".encode())).decode(),
