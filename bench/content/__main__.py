@@ -45,6 +45,16 @@ _HOSTILE = {
     "look-alikes of placeholders": "[EMAIL_aaaaaaaaaa] " + _MAIL * 2,
     "escapes": '\\"\\n',
 }
+_MANY = {
+    "empty strings": {"a": [""] * 250_000},
+    "strings of one character": {"a": ["x"] * 200_000},
+    "parts of one character": {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "4"}] * 30_000}]
+    },
+    "keys": {f"k{number}": 1 for number in range(90_000)},
+    "JSON in a string": {"a": json.dumps([{'t"': "x\n"}] * 30_000)},
+}
+"""As many as a body may have."""
 
 
 def guard(action: Action) -> ContentGuard:
@@ -118,9 +128,13 @@ def cpu(text: str, size: int, by: ContentGuard, repeat: int) -> float:
     return round(min(times) * 1000, 3)
 
 
-async def stall(text: str, size: int, by: ContentGuard) -> dict[str, Any]:
+def filled(text: str, size: int) -> bytes:
+    """A chat whose message says a text again and again, in so many bytes."""
+    return chat((text * (size // len(text.encode()) + 1))[: size // len(text.encode()) * len(text)])
+
+
+async def stall(body: bytes, by: ContentGuard) -> dict[str, Any]:
     """What another task waits at most while such a body is looked at, in milliseconds of CPU."""
-    body = chat((text * (size // len(text.encode()) + 1))[: size // len(text.encode()) * len(text)])
     longest, done = 0.0, False
 
     async def other() -> None:
@@ -171,8 +185,11 @@ def main() -> None:
         },
     }
     results["stalls"] = {
-        name: asyncio.run(stall(text, 1 << 20, redacts))
-        for name, text in {"typical": _TYPICAL, **_HOSTILE}.items()
+        name: asyncio.run(stall(body, redacts))
+        for name, body in {
+            **{name: filled(text, 1 << 20) for name, text in {"typical": _TYPICAL, **_HOSTILE}.items()},
+            **{name: json.dumps(value).encode() for name, value in _MANY.items()},
+        }.items()
     }
     results["answers"] = measure()
     write(results, options.out)

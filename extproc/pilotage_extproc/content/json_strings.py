@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 _NUMBER: Final = re.compile(rb"(?<![0-9.])-?[0-9]{7,}+(?![.eE])")
+_OF_NUMBERS: Final = re.compile(rb"[0-9.eE+-]*+")
 _AFTER: Final = re.compile(rb"[ \t\r\n]*:")
 _INSIDE: Final = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 _LONG_GAP: Final = 9
@@ -41,9 +42,15 @@ def json_texts(text: bytes) -> Iterator[JsonText | None]:
     while True:
         quote = text.find(b'"', at)
         gap_end = len(text) if quote < 0 else quote
-        if gap_end - at >= _LONG_GAP:
-            for number in _NUMBER.finditer(text, at, gap_end):
+        while gap_end - at >= _LONG_GAP:
+            end = min(at + _BLOCK, gap_end)
+            rest = _OF_NUMBERS.match(text, end, gap_end)
+            end = end if rest is None else rest.end()
+            for number in _NUMBER.finditer(text, at, end):
                 yield JsonText(number.start(), number.end(), is_number=True)
+            at = end
+            if at < gap_end:
+                yield None
         if quote < 0:
             return
         end = text.find(b'"', quote + 1)

@@ -5,9 +5,6 @@ parts of text of one message is looked at as one. JSON within a string (argument
 in base64 are decoded.
 """
 
-import base64
-import binascii
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -15,6 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from pilotage_extproc.content.base64_tokens import base64_text, readings
 from pilotage_extproc.content.folding import Breaks, Folding
 from pilotage_extproc.content.json_strings import is_json, json_texts
 from pilotage_extproc.content.parts_run import PartsRun
@@ -24,8 +22,12 @@ from pilotage_extproc.content.spans import Detector
 
 _SLICE: Final = 16 * 1024
 _OVERLAP: Final = 1024
+_MOST_READ_AGAIN: Final = 128
+"""Parts of text, however short."""
+_OF_STRING: Final = 32
+"""Bytes that a string counts for beside its own: it takes time however short it is."""
 _DEEPEST: Final = 3
-_PAUSE_STRINGS: Final = 256
+_PAUSE_STRINGS: Final = 128
 _LONGEST_WORD: Final = 16
 _EDGE: Final = 256
 """Bytes of each part's end that are read together with the next one's beginning."""
@@ -34,10 +36,6 @@ _MOST_PAUSES: Final = 4000
 MOST_FOUND: Final = 8192
 """Values of one body."""
 _PAUSE_FOUND: Final = 32
-_LEAST_TOKEN: Final = 20
-_MOST_WORDS: Final = 8
-_WORD: Final = re.compile(rb"[A-Za-z0-9+]*[/_-]+")
-"""Of a path or a name in front of base64."""
 _MOST_TOKEN: Final = 4096
 """Characters of one token in base64 that is decoded."""
 _SAYS_NOTHING: Final = frozenset((
@@ -130,7 +128,7 @@ class Scanner:
                 yield from self._across(run.places, scan)
                 run = PartsRun()
             run.end = one.end
-            if word in _SAYS_NOTHING:
+            if one.end == one.start or word in _SAYS_NOTHING:
                 continue
             raw = body[one.start : one.end]
             if len(raw) < LONG_BYTES:
@@ -158,8 +156,10 @@ class Scanner:
         if len(run) < 2:
             return
         chunk = _Chunk()
-        for place in run:
+        for count, place in enumerate(run, 1):
             chunk.read_on(place)
+            if count % _PAUSE_STRINGS == 0:
+                yield
         for slice_ in chunk.slices(self._folding):
             yield from self._detect(slice_, scan, across=True)
             yield
@@ -188,6 +188,9 @@ class Scanner:
                 except orjson.JSONDecodeError:
                     continue  # another parser took it
                 chunk.add(inner)
+                if chunk.size >= _SLICE:
+                    yield from self._read(chunk, scan)
+                    chunk = _Chunk()
                 yield from self._nested(inner, scan)
         yield from self._read(chunk, scan)
 
@@ -223,8 +226,8 @@ class Scanner:
         for count, found in enumerate(self._tokens.finditer(text), 1):
             if count % 256 == 0:
                 yield
-            for start, end in _readings(text, *found.span()):
-                plain = _base64_text(text[start:end]) if end - start <= _MOST_TOKEN else None
+            for start, end in readings(text, *found.span()):
+                plain = base64_text(text[start:end]) if end - start <= _MOST_TOKEN else None
                 if plain is not None:
                     tokens.append((start, end))
                     texts.append(plain)
@@ -241,32 +244,6 @@ class Scanner:
                     continue
                 pieces = slice_.pieces_of(*tokens[bisect_right(begins, span.start) - 1])
                 scan.add(detector.name, pieces, decoded[span.start : span.end])
-
-
-def _readings(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The token, and what is left of it behind words and slashes, which are signs of base64 too."""
-    yield start, end
-    for _ in range(_MOST_WORDS):
-        found = _WORD.match(text, start, end)
-        if found is None or end - found.end() < _LEAST_TOKEN:
-            return
-        start = found.end()
-        yield start, end
-
-
-def _base64_text(token: bytes) -> bytes | None:
-    """What a token says, where that is text."""
-    body = token.rstrip(b"=")
-    if len(body) % 4 == 1:
-        return None
-    try:
-        raw = base64.b64decode(
-            body + b"=" * (-len(body) % 4), altchars=b"-_" if b"-" in body or b"_" in body else None
-        )
-        text = raw.decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        return None
-    return raw if text.isprintable() or "\n" in text else None
 
 
 class _Part(NamedTuple):
@@ -335,7 +312,7 @@ class _Chunk:
             self._pieces.append(None)
         for start in range(0, max(1, len(place.text)), _SLICE):
             self._pieces.append(Piece(place, start, min(start + _SLICE, len(place.text))))
-        self.size += len(place.text)
+        self.size += len(place.text) + _OF_STRING
 
     def read_on(self, place: Place) -> None:
         """A part that is read on from the one before; of a long one its ends alone."""
@@ -344,6 +321,19 @@ class _Chunk:
             self._pieces.append(Piece(place, 0, size))
         else:
             self._pieces += (Piece(place, 0, _EDGE), None, Piece(place, size - _EDGE, size))
+
+    def _read_again(self, index: int) -> list[Piece]:
+        """What a slice begins with that comes behind this piece: the end of it, and of what it goes on."""
+        found: list[Piece] = []
+        size = 0
+        while index >= 0 and size < _OVERLAP and len(found) < _MOST_READ_AGAIN:
+            piece = self._pieces[index]
+            if piece is None:
+                break
+            found.append(piece._replace(start=max(piece.start, piece.end - _OVERLAP + size)))
+            size += piece.end - piece.start
+            index -= 1
+        return found[::-1]
 
     def slices(self, folding: Folding) -> Iterator[_Slice]:
         """What is looked at at once: some 16 KiB, each beginning with the end of the one before."""
@@ -360,11 +350,15 @@ class _Chunk:
             parts.append(part)
             texts.append(text)
             size += len(text)
-            fresh += len(text)
+            fresh += len(text) + _OF_STRING
             if fresh >= _SLICE and index + 1 < len(self._pieces):
                 yield _Slice(b"".join(texts), tuple(parts), False, folding, {})
-                last = _part(0, piece._replace(start=max(piece.start, piece.end - _OVERLAP)), folding)
-                parts, texts, size, fresh = [last], [last.text], len(last.text), 0
+                parts, texts, size, fresh = [], [], 0, 0
+                for last in self._read_again(index):
+                    part = _part(size, last, folding)
+                    parts.append(part)
+                    texts.append(part.text)
+                    size += len(part.text)
         if texts:
             yield _Slice(b"".join(texts), tuple(parts), True, folding, {})
 

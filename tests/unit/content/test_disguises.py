@@ -2,13 +2,15 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scanning import chat, kinds_in, redacted, seen
+from scanning import SCANNER, chat, kinds_in, redacted, seen
 
 from pilotage_extproc.content.folding import Folding
 from pilotage_extproc.content.json_strings import json_texts
@@ -116,6 +118,36 @@ def test_a_value_split_over_parts_is_found_whatever_else_stands_in_them(
     assert [one.kind for one in seen(body)] == ["secret"]
     after = orjson.loads(redacted(body))["messages"][0]["content"]
     assert SECRET not in after[0]["text"] + after[-1]["text"]
+
+
+@pytest.mark.parametrize("before", [0, 400, 500, 510, 520, 1000])
+def test_a_value_in_parts_of_one_character_is_found_wherever_it_begins(before: int) -> None:
+    said = ["x"] * before + [" ", *SECRET, " "] + ["y"] * 600
+    content = [{"type": "text", "text": one} for one in said]
+    assert {one.kind for one in seen(orjson.dumps({"messages": [{"content": content}]}))} == {"secret"}
+
+
+HOSTILE = {
+    "empty strings": {"a": [""] * 80_000},
+    "short strings": {"a": ["x"] * 80_000},
+    "short parts": {"a": [{"type": "text", "text": "4"}] * 20_000},
+    "empty parts": {"a": [{"text": ""}] * 40_000},
+    "a wide gap": {"a": [{"text": "x", "y": [[]] * 60_000}, {"text": "x"}]},
+    "keys": {f"k{number}": 1 for number in range(40_000)},
+    "json in a string": {"a": json.dumps([{'t"': "x\n"}] * 10_000)},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_bodies_of_many_small_things_are_looked_at_in_small_steps(name: str) -> None:
+    body = orjson.dumps(HOSTILE[name])
+    longest = []
+    for _ in range(2):
+        times = [time.thread_time()]
+        times += [time.thread_time() for _ in SCANNER.steps(body, Scan())]
+        times.append(time.thread_time())
+        longest.append(max(after - before for before, after in pairwise(times)))
+    assert min(longest) < 0.05
 
 
 def test_texts_of_two_messages_are_not_read_as_one() -> None:
