@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pilotage_cli.choice_text import print_choice
 from pilotage_cli.explained_attempts import attempt_lines
+from pilotage_extproc.domain.providers import is_provider
 
 _INDENT: Final = " " * 9
 _UNBROKEN: Final = "\xa0"
@@ -154,8 +155,8 @@ def _print_candidates(console: Console, explanation: dict[str, Any]) -> None:
     say("scorers  ", (f"{one['name']}: {_meaning(one)}" for one in scorers), "; ")
     for one in explanation["candidates"]:
         attempt = f"try {one['attempt']}" if one["attempt"] else "-"
-        age = "metrics never read" if one["metricsAgeSeconds"] is None else f"metrics {_age(one)} old"
-        say(f"{attempt:<9}", (one["address"], one["pool"], one["model"], f"score {one['score']:.3f}", age))
+        told = (one["address"], one["pool"], one["model"], f"score {one['score']:.3f}", _metrics(one))
+        say(f"{attempt:<9}", told)
         say(_INDENT, (f"{scorer['name']} {_term(one, scorer['name'])}" for scorer in scorers))
         if one["dropped"]:
             say(_INDENT, (f"dropped because {', '.join(one['dropped'])}",))
@@ -165,7 +166,17 @@ def _meaning(scorer: dict[str, Any]) -> str:
     return f"{scorer['unit']}, weight {scorer['weight']:g}"
 
 
+def _metrics(candidate: dict[str, Any]) -> str:
+    if is_provider(candidate["address"]):
+        return "has no metrics"
+    return (
+        "metrics never read" if candidate["metricsAgeSeconds"] is None else f"metrics {_age(candidate)} old"
+    )
+
+
 def _age(candidate: dict[str, Any]) -> str:
+    if is_provider(candidate["address"]):
+        return "none"
     age = candidate["metricsAgeSeconds"]
     return "never" if age is None else f"{age * 1000:.0f} ms"
 

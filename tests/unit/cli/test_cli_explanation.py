@@ -62,6 +62,15 @@ async def test_lines_of_candidates_keep_to_a_terminal_of_80_columns():
     assert "try 1    10.0.0." in candidates
 
 
+@pytest.mark.parametrize(("width", "told"), [(80, "has no metrics"), (400, "none")])
+async def test_a_provider_has_no_metrics_and_a_server_has_none_yet(width, told):
+    explanation = await explained()
+    explanation["candidates"][0]["address"] = "envoy://provider/default/small/"
+    text = printed(explanation, width)
+    assert told in text
+    assert ("metrics never read" if width == 80 else "never") in text
+
+
 async def test_a_wide_terminal_has_a_table():
     assert "try  endpoint" in printed(await explained(), 300)
 
