@@ -12,6 +12,8 @@ import redis
 from cluster_rig import GATEWAY, MODELS, ROOT, get, kubectl, part, pods, run, until
 from valkey_rig import start_valkey, stop_valkey, valkey_host
 
+from pilotage_api.money import nano_dollars
+
 KEYS = "keys"
 PASSWORD = "a-password-of-the-test"
 INPUT_NANO, OUTPUT_NANO = 1_000, 2_000
@@ -194,6 +196,21 @@ def test_books_agree_with_the_servers_after_a_picker_was_killed_under_load(keys)
     # of requests that the picker took with it the holds stay until their lease ends, and nothing else does
     assert holds() <= 40 - answered
     until(lambda: works(keys["acme"]), seconds=30)
+
+
+def test_a_tenant_says_what_its_requests_cost_at_both_pickers(keys):
+    def status() -> dict[str, str]:
+        found: dict[str, str] = get("tenant", "acme", "-n", MODELS)["status"]
+        return found
+
+    def agrees() -> bool:
+        spent, of, _ = status().get("spent", "0/").partition("/")
+        return bool(of) and nano_dollars(spent) == sum(books()[:2]) > 0
+
+    until(agrees, seconds=60, told=lambda: (status(), books()))
+    [row] = kubectl("get", "tenants", "acme", "-n", MODELS, "--no-headers").splitlines()
+    assert row.split()[2] == status()["spent"]
+    assert row.split()[4] == status()["resets"]
 
 
 def test_a_key_that_is_revoked_is_refused_within_seconds(keys):
