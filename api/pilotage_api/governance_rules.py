@@ -109,6 +109,22 @@ def _find_not_isolated(
         find(Severity.WARNING, "not-isolated", message, key, "spec.governance.kvIsolation", fix)
 
 
+def find_not_kept(
+    budgets: list[BudgetLimit], store: StoreSettings, key: ResourceKey, path: str, find: Find
+) -> None:
+    """Tell of budgets whose books do not outlive what keeps them."""
+    if not budgets or store.journal_dir is not None:
+        return
+    if store.valkey is None:
+        message = "what was spent is forgotten when the picker restarts"
+        fix = "set governance.store.journalDir or governance.store.valkey"
+        find(Severity.WARNING, "not-kept", message, key, path, fix)
+    elif any(budget.mode == "hard" for budget in budgets):
+        message = "what was spent is lost where the Valkey loses its data after pickers have restarted"
+        fix = "set governance.store.journalDir (store.journalClaim of the chart)"
+        find(Severity.WARNING, "not-kept", message, key, path, fix)
+
+
 def _find_in_budgets(
     budgets: list[BudgetLimit],
     rules: tuple[RuleSnapshot, ...],
@@ -122,10 +138,8 @@ def _find_in_budgets(
         path = f"spec.governance.budgets[{hard[0]}].mode"
         message = f"{_NEEDS_STORE}: until then its requests are answered 503"
         find(Severity.ERROR, "needs-store", message, key, path, "set governance.store.valkey, or mode: soft")
-    elif budgets and store.valkey is None and store.journal_dir is None:
-        message = "what was spent is forgotten when the picker restarts"
-        fix = "set governance.store.journalDir or governance.store.valkey"
-        find(Severity.WARNING, "not-kept", message, key, "spec.governance.budgets", fix)
+    else:
+        find_not_kept(budgets, store, key, "spec.governance.budgets", find)
     if not budgets:
         return
     for candidate in {one.model: one for rule in rules for one in rule.candidates}.values():

@@ -1,6 +1,7 @@
 """Tenants, compiled: of several with one name the oldest counts, and one that is wrong serves nobody."""
 
 from pilotage_api.findings import Find, ResourceKey, Severity
+from pilotage_api.governance_rules import find_not_kept
 from pilotage_api.governance_snapshot import GovernanceSnapshot
 from pilotage_api.in_force import InForce
 from pilotage_api.load import Loaded
@@ -64,6 +65,8 @@ def _snapshot(tenant: Tenant, key: ResourceKey, settings: GatewaySettings, find:
             message += " answered 503"
             fix = "set governance.store.valkey, or mode: soft"
             find(Severity.ERROR, "needs-store", message, key, f"spec.budgets[{hard[0]}].mode", fix)
+        else:
+            find_not_kept(spec.budgets, settings.governance.store, key, "spec.budgets", find)
         governance = GovernanceSnapshot(
             limits=tuple(limit.snapshot() for limit in spec.limits),
             budgets=tuple(budget.snapshot(None) for budget in spec.budgets),

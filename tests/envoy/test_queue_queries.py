@@ -24,7 +24,9 @@ def test_the_autoscaler_asks_for_what_the_adapter_serves():
     assert {one["external"]["metric"]["name"] for one in asked} == names
 
 
-@pytest.mark.skipif(PROMETHEUS is None, reason="no Prometheus: export PILOTAGE_TEST_PROMETHEUS=$(hack/prometheus)")
+@pytest.mark.skipif(
+    PROMETHEUS is None, reason="no Prometheus: export PILOTAGE_TEST_PROMETHEUS=$(hack/prometheus)"
+)
 async def test_every_query_has_the_figures_of_a_gateway_whose_requests_wait(tmp_path, start_server):
     page = b"vllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0.1\n"
     server = await start_server(fixed(200, page, "text/plain"))

@@ -10,7 +10,8 @@ PRICED = {
 }
 LIMIT = {"per": "tenant", "window": "1m", "requests": 5}
 BUDGET = {"per": "policy", "period": "day", "usd": "5", "mode": "soft"}
-STORE = {"governance": {"store": {"valkey": {"address": "valkey:6379"}}}}
+VALKEY = {"valkey": {"address": "valkey:6379"}}
+STORE = {"governance": {"store": {**VALKEY, "journalDir": "/var/lib/journal"}}}
 
 WRONG = {
     "nothing bounded": ("limits", {"per": "tenant"}, "missing-field", ""),
@@ -78,6 +79,12 @@ def test_a_hard_budget_says_where_nothing_bounds_the_output():
 def test_a_budget_that_a_restart_forgets_is_told():
     found = governed(settings={"decision_headers": "off"}, budgets=[BUDGET])
     assert brief(found.findings) == [("warning", "not-kept", "spec.governance.budgets")]
+
+
+def test_a_hard_budget_that_a_valkey_may_lose_is_told():
+    found = governed(settings={"governance": {"store": VALKEY}}, budgets=[{**BUDGET, "mode": "hard"}])
+    assert brief(found.findings) == [("warning", "not-kept", "spec.governance.budgets")]
+    assert governed(settings={"governance": {"store": VALKEY}}, budgets=[BUDGET]).findings == ()
 
 
 def test_a_hard_budget_without_a_store_is_an_error_and_refuses():
