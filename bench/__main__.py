@@ -86,6 +86,7 @@ _ON_GRPCIO = (Member(FLOOR_ON_GRPCIO, FLOOR_ON_GRPCIO), Member(PILOTAGE_ON_GRPCI
 """The transport of earlier versions, side by side."""
 _BEFORE = (Member(BEFORE, BEFORE),) if "BENCH_BEFORE" in os.environ else ()
 """Another version in the same run."""
+_BEFORE_AMONG_MANY = tuple(replace(member, endpoints=1000) for member in _BEFORE)
 _RIVAL = (Member(RIVAL, RIVAL),) if rival.is_given() else ()
 """Another project's picker in the same run."""
 
@@ -102,7 +103,7 @@ SCENARIOS = (
     against_floor("220 KB, 10 endpoints", 220_000, 10, 0.7, _NO_LOG, *_ON_GRPCIO, *_BEFORE),
     full_duplex("2 KB, full-duplex", 2_000),
     full_duplex("220 KB, full-duplex", 220_000),
-    against_floor("2 KB, 1,000 endpoints", 2_000, 1000, 0.5),
+    against_floor("2 KB, 1,000 endpoints", 2_000, 1000, 0.5, *_BEFORE_AMONG_MANY),
     against_floor("220 KB, 1,000 endpoints", 220_000, 1000, 0.5),
     Scenario(
         "2 KB, answer of 200 chunks",
