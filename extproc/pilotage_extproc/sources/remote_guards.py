@@ -82,6 +82,10 @@ class _Guard:
                 self._telemetry.asked(self._host, result, self._clock() - began_at)
         return verdict
 
+    @property
+    def is_idle(self) -> bool:
+        return self._under_way == 0
+
     async def close(self) -> None:
         await self._service.close()
 
@@ -106,10 +110,11 @@ class RemoteGuards:
 
     async def ask(self, guard: RemoteGuardSnapshot, body: bytes) -> Verdict:
         """What it says of a request, given as JSON. Raises NoVerdictError."""
-        found = self._guards.get(guard)
+        found = self._guards.pop(guard, None)
+        left = None
         if found is None:
             if len(self._guards) >= _MOST_GUARDS:
-                await self.close()
+                left = self._longest_idle()
             access = self._access_of(guard)
             service = JsonService(
                 f"guard {guard.url}",
@@ -119,8 +124,18 @@ class RemoteGuards:
                 most_answer_bytes=_MOST_ANSWER_BYTES,
                 connector=self._connector,
             )
-            found = self._guards[guard] = _Guard(guard, service, access, self.telemetry, self._clock)
+            found = _Guard(guard, service, access, self.telemetry, self._clock)
+        self._guards[guard] = found  # the last that was asked comes last
+        if left is not None:
+            await left.close()
         return await found.ask(body)
+
+    def _longest_idle(self) -> _Guard:
+        """Forget the one that was asked longest ago. Raises NoVerdictError where all are being asked."""
+        idle = next((snapshot for snapshot, one in self._guards.items() if one.is_idle), None)
+        if idle is None:
+            raise NoVerdictError("too many guards are asked at once")
+        return self._guards.pop(idle)
 
     async def close(self) -> None:
         """End what is under way."""

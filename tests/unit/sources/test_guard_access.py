@@ -1,5 +1,6 @@
 """What guards are shown and known by: credentials, authorities of their own, and what is counted of calls."""
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,7 @@ from pilotage_api.content_settings import ContentSettings
 from pilotage_api.guard_hosts import GuardHost
 from pilotage_api.guards_snapshot import RemoteGuardSnapshot
 from pilotage_extproc.domain.verdict import NoVerdictError
+from pilotage_extproc.sources import remote_guards
 from pilotage_extproc.sources.guard_access import AGE_SECONDS, GuardAccess
 from pilotage_extproc.sources.json_service import FAILURES_TO_OPEN
 from pilotage_extproc.sources.provider_credentials import CredentialError
@@ -46,6 +48,26 @@ class Asked:
         calls = self.guards.telemetry.calls
         named = ("allow", "flag", "block", "timeout", "failed", "abandoned", "left_alone", "full")
         return {result: count for result in named if (count := calls.value(HOST, result))}
+
+
+async def test_of_many_guards_those_that_are_being_asked_are_not_ended(
+    stub: GuardStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_guards, "_MOST_GUARDS", 2)
+    ask = Asked(stub, Clock())
+    others = [ask.snapshot.model_copy(update={"max_bytes": 4097 + number}) for number in range(3)]
+    stub.hold.clear()
+    first = asyncio.create_task(ask())
+    second = asyncio.create_task(ask.guards.ask(others[0], b"{}"))
+    while len(stub.headers) < 2:
+        await asyncio.sleep(0.01)
+    with pytest.raises(NoVerdictError, match="too many"):
+        await ask.guards.ask(others[1], b"{}")
+    stub.hold.set()
+    assert (await first, (await second).action) == ("allow", "allow")
+    for one in others:
+        assert (await ask.guards.ask(one, b"{}")).action == "allow"
+    await ask.guards.close()
 
 
 @pytest.fixture
