@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from pilotage_api.tenant_spending import PartyFigures
-from pilotage_kube.replica_report import ReportFault
+from pilotage_kube.replica_report import read_annotation
 
 FIGURES_LABEL: Final = "pilotage.dev/figures-group"
 FIGURES_ANNOTATION: Final = "pilotage.dev/figures"
@@ -43,15 +43,6 @@ class FiguresReport(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, at=0.0)
 
 
-class _Meta(msgspec.Struct, frozen=True):
-    annotations: dict[str, str] = {}
-
-
-class _Lease(msgspec.Struct, frozen=True):
-    metadata: _Meta
-
-
-_LEASE: Final = msgspec.json.Decoder(_Lease)
 _REPORT: Final = msgspec.json.Decoder(FiguresReport)
 
 
@@ -77,9 +68,4 @@ def figures_annotations(report: FiguresReport) -> dict[str, str]:
 
 def read_figures(raw: memoryview) -> FiguresReport:
     """Read a report's Lease, as an informer keeps it. Raises ReportFault."""
-    try:
-        return _REPORT.decode(_LEASE.decode(raw).metadata.annotations[FIGURES_ANNOTATION])
-    except KeyError as error:
-        raise ReportFault(f"no annotation {FIGURES_ANNOTATION}") from error
-    except msgspec.DecodeError as error:
-        raise ReportFault(f"a report that cannot be read: {error}") from error
+    return read_annotation(raw, FIGURES_ANNOTATION, _REPORT)

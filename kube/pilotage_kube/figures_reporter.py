@@ -7,8 +7,9 @@ from typing import Any, Final, NoReturn
 from pilotage_kube.backoff import Backoff
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import SystemTime, Time, within
-from pilotage_kube.errors import AlreadyExists, KubeError, NotFound
+from pilotage_kube.errors import KubeError
 from pilotage_kube.figures_report import FIGURES_LABEL, FiguresReport, figures_annotations
+from pilotage_kube.own_lease import put_lease
 from pilotage_kube.resource import LEASES
 
 log = logging.getLogger(__name__)
@@ -85,15 +86,7 @@ class FiguresReporter:
             "annotations": annotations,
         }
         spec = {"holderIdentity": report.replica}
-        try:
-            await self._client.merge(
-                LEASES, self._name, {"metadata": metadata, "spec": spec}, self._namespace
-            )
-        except NotFound:
+        if not await put_lease(self._client, self._name, self._namespace, metadata, spec, self._owner):
             if self._owner is not None:
                 metadata["ownerReferences"] = [self._owner]
-            body = LEASES.object(self._name, self._namespace, metadata=metadata, spec=spec)
-            try:
-                await self._client.create(LEASES, body, self._namespace)
-            except AlreadyExists:
-                await self._client.merge(LEASES, self._name, {"metadata": metadata}, self._namespace)
+            await self._client.merge(LEASES, self._name, {"metadata": metadata}, self._namespace)

@@ -4,12 +4,13 @@ A report is a Lease of its own: the API server keeps Leases for heartbeats, and 
 ConfigMap renewed every five seconds would wake every watcher of ConfigMaps in the cluster.
 """
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from pilotage_kube.errors import KubeError
 
+T = TypeVar("T")
 REPORT_LABEL: Final = "pilotage.dev/replica-group"
 REPORT_ANNOTATION: Final = "pilotage.dev/report"
 MAX_REFUSALS: Final = 64
@@ -120,9 +121,14 @@ def report_annotations(report: ReplicaReport) -> dict[str, Any]:
 
 def read_report(raw: memoryview) -> ReplicaReport:
     """Read a report's Lease, as an informer keeps it. Raises ReportFault."""
+    return read_annotation(raw, REPORT_ANNOTATION, _REPORT)
+
+
+def read_annotation(raw: memoryview, annotation: str, decoder: msgspec.json.Decoder[T]) -> T:
+    """What an annotation of a Lease says. Raises ReportFault."""
     try:
-        return _REPORT.decode(_LEASE.decode(raw).metadata.annotations[REPORT_ANNOTATION])
+        return decoder.decode(_LEASE.decode(raw).metadata.annotations[annotation])
     except KeyError as error:
-        raise ReportFault(f"no annotation {REPORT_ANNOTATION}") from error
+        raise ReportFault(f"no annotation {annotation}") from error
     except msgspec.DecodeError as error:
         raise ReportFault(f"a report that cannot be read: {error}") from error

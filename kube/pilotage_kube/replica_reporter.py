@@ -12,8 +12,9 @@ from pilotage_api.previous_snapshot import READABLE_FORMATS
 from pilotage_kube.backoff import Backoff
 from pilotage_kube.client import ApiClient
 from pilotage_kube.clock import SystemTime, Time, within
-from pilotage_kube.errors import AlreadyExists, KubeError, NotFound
+from pilotage_kube.errors import KubeError
 from pilotage_kube.lease_record import timestamp
+from pilotage_kube.own_lease import put_lease
 from pilotage_kube.replica_report import REPORT_LABEL, PoolCount, Refusal, ReplicaReport, report_annotations
 from pilotage_kube.resource import LEASES
 
@@ -125,15 +126,5 @@ class ReplicaReporter:
             "leaseDurationSeconds": _GONE_AFTER_SECONDS,
             "renewTime": timestamp(),
         }
-        try:
-            await self._client.merge(
-                LEASES, self._name, {"metadata": metadata, "spec": spec}, self._namespace
-            )
-        except NotFound:
-            if self._owner is not None:
-                metadata["ownerReferences"] = [self._owner]
-            body = LEASES.object(self._name, self._namespace, metadata=metadata, spec=spec)
-            try:
-                await self._client.create(LEASES, body, self._namespace)
-            except AlreadyExists:
-                self._changed.set()
+        if not await put_lease(self._client, self._name, self._namespace, metadata, spec, self._owner):
+            self._changed.set()

@@ -107,7 +107,7 @@ def plan(
     writes: list[StatusWrite] = []
     if publish is None and keep is None:
         rule = ProgrammedRule(observed.pickers, gateway)
-        before = {} if settled is None else dict(settled)
+        before = settled or {}
         now: dict[ResourceKey, Settled] = {}
         for key, stored in observed.resources.items():
             found = _status_write(key, stored, desired, rule, observed, gateway, before.get(key))
