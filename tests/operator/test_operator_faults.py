@@ -175,6 +175,8 @@ async def test_crds_upgraded_under_it_change_nothing_until_a_field_is_used(own):
     picker = own.pick()
     process = own.start()
     await own.says(AUTO, "True True True")
+    # the pool's status is written beside the policy's, in whichever order
+    await idle(process)
     good, writes = picker.snapshot, process.active.writer.writes
 
     def later(crd):
