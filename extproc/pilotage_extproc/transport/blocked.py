@@ -49,6 +49,6 @@ class Blocked:
         for call, at in self._since.items():
             if at > then:
                 break
-            if call.window.left <= 0 or self._moved_at <= then:
+            if call.window <= 0 or self._moved_at <= then:
                 found.append(call)
         return found

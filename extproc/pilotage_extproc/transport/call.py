@@ -1,30 +1,21 @@
 """One call on the built-in transport: its messages in, its answers out, its end."""
 
 import asyncio
-from collections.abc import Mapping
 
-from pilotage_extproc.transport.contract import CallRefused, Method, Receiver, Room, Status
-from pilotage_extproc.transport.flow import ReceiveWindow, SendWindow
-from pilotage_extproc.transport.frames import (
-    DATA,
-    END_HEADERS,
-    END_STREAM,
-    FRAME_BYTES,
-    FRAME_HEAD,
-    HEADERS,
-    MESSAGE_HEAD,
-    PREFIX_BYTES,
-    Code,
-    StreamFault,
-    frame,
-)
-from pilotage_extproc.transport.heads import RESPONSE, Head, trailers
-from pilotage_extproc.transport.messages import MessageCutter, length_at
+from pilotage_extproc.transport import frames
+from pilotage_extproc.transport.contract import CallRefused, Receiver, Room, Status
+from pilotage_extproc.transport.frames import Code, StreamFault
+from pilotage_extproc.transport.heads import RESPONSE, TRAILERS_OK, Head, trailers
+from pilotage_extproc.transport.messages import MessageCutter, check_flag
 from pilotage_extproc.transport.outbox import Outbox
 from pilotage_extproc.transport.wire import Wire
 
 _KEPT_BYTES = 64
 """What a kept message costs besides its bytes."""
+_AT_ONCE_BYTES = 64 << 10
+"""Longer messages are sent piece by piece, as the connection takes them."""
+_ANSWER_BEGINS = frames.before_stream(frames.HEADERS, frames.END_HEADERS, RESPONSE)
+_ENDS_WELL = frames.before_stream(frames.HEADERS, frames.END_STREAM | frames.END_HEADERS, TRAILERS_OK)
 
 
 class ServerCall:
@@ -36,29 +27,49 @@ class ServerCall:
         "_closed",
         "_cutter",
         "_due",
-        "_ended",
         "_last",
+        "_may_come",
         "_moved",
+        "_number",
         "_outbox",
-        "_receive",
         "_receiver",
         "_refused",
         "_reserved",
         "_room",
         "_timer",
         "_turn",
+        "_unused",
+        "_window_bytes",
         "_wire",
+        "begun",
+        "closed",
+        "ended",
         "head",
         "id",
+        "metadata",
+        "peer_names",
         "window",
     )
 
-    def __init__(self, wire: Wire, number: int, head: Head, window: SendWindow, receive_bytes: int) -> None:
+    def __init__(self, wire: Wire, number: int, head: Head, window: int, receive_bytes: int) -> None:
         self.id = number
+        self._number = number.to_bytes(4, "big")
         self.head = head
+        self.metadata = head.metadata
+        self.peer_names = wire.peer_names
         self.window = window
+        """Bytes that may be sent. A change of the initial window can take it below zero."""
+        self.begun = False
+        """Whether somebody receives it."""
+        self.ended = False
+        """Whether the caller has sent its last."""
+        self.closed = False
         self._wire = wire
-        self._receive = ReceiveWindow(receive_bytes)
+        self._window_bytes = receive_bytes
+        self._may_come = receive_bytes
+        """Bytes the caller may send before it is granted more."""
+        self._unused = 0
+        """Bytes of whole messages that nobody has used."""
         self._receiver: Receiver | None = None
         self._room: Room | None = None
         self._cutter: MessageCutter | None = None
@@ -69,36 +80,15 @@ class ServerCall:
         self._due = head.content_length
         self._reserved = 0
         self._moved = 0
-        self._answered = self._awaited = self._ended = self._closed = False
+        self._answered = self._awaited = False
         self._refused = not head.is_grpc
 
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        return self.head.metadata
-
-    @property
-    def peer_names(self) -> frozenset[str]:
-        return self._wire.peer_names
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
-    @property
-    def ended(self) -> bool:
-        """Whether the caller has sent its last."""
-        return self._ended
-
-    @property
-    def begun(self) -> bool:
-        """Whether somebody receives it."""
-        return self._receiver is not None
-
-    def begin(self, method: Method, room: Room, receiver: Receiver) -> None:
+    def begin(self, room: Room, receiver: Receiver) -> None:
         """From here on the receiver is told."""
-        self._room = method.room or room
+        self._room = room
         self._receiver = receiver
-        if self._ended:
+        self.begun = True
+        if self.ended:
             receiver.on_end()
 
     def end_in(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
@@ -109,17 +99,23 @@ class ServerCall:
 
     def expect_message(self) -> None:
         """A message is due, or the rest of one."""
-        if not (self._awaited or self._closed or self._ended):
+        if not (self._awaited or self.closed or self.ended):
             self._awaited = True
             self._wire.wait_for_message(self)
+
+    def grant(self, count: int) -> bool:
+        """More may be sent; False where that is past what HTTP/2 allows."""
+        self.window += count
+        return self.window <= frames.MOST_WINDOW
 
     # what comes
 
     def data(self, data: bytes, start: int, end: int, length: int) -> None:
         """Payload of a DATA frame; `length` has its padding. Raises StreamFault."""
-        if self._ended:
+        if self.ended:
             raise StreamFault(Code.STREAM_CLOSED, "data after the end")
-        if not self._receive.came(length):
+        self._may_come -= length
+        if self._may_come < 0:
             raise StreamFault(Code.FLOW_CONTROL_ERROR, "more data than was granted")
         if self._due is not None:
             self._due -= end - start
@@ -127,17 +123,20 @@ class ServerCall:
             self._refill()
             return
         try:
-            self._cut(data, start, end)
+            if self._cutter is None:
+                self._cut(data, start, end)
+            else:
+                self._go_on(self._cutter, data, start, end)
         except Exception as error:  # noqa: BLE001 - whatever a room refuses with is the receiver's to tell
             self._refuse(error)
 
     def end(self) -> None:
         """The caller has sent its last. Raises StreamFault."""
-        if self._ended:
+        if self.ended:
             raise StreamFault(Code.STREAM_CLOSED, "a second end")
         if self._due:
             raise StreamFault(Code.PROTOCOL_ERROR, "the content is not as long as its content-length says")
-        self._ended = True
+        self.ended = True
         if self._receiver is None or self._refused:
             return
         if self._cutter is not None:
@@ -147,12 +146,12 @@ class ServerCall:
 
     def gone(self) -> None:
         """The caller reset the stream, or its connection is lost."""
-        if not self._closed:
+        if not self.closed:
             self._lose(None)
 
     def expire(self, status: Status, details: str) -> None:
         """End it from here, whatever its receiver does."""
-        if self._closed:
+        if self.closed:
             return
         if self._outbox is None:
             self.finish(status, details)
@@ -162,55 +161,61 @@ class ServerCall:
             self._receiver.on_gone()
 
     def _cut(self, data: bytes, start: int, end: int) -> None:
-        cutter = self._cutter
-        if cutter is not None:
-            length = cutter.add(data, start, end)
-            if length is not None:
-                self._expect(length, cutter.missing)
-            found = cutter.whole()
-            if found is None:
-                return
-            self._cutter = None
-            message, data = found
-            reserved, self._reserved = self._reserved, 0
-            self._deliver(message, reserved)
-            start, end = 0, len(data)
-        while end - start >= PREFIX_BYTES and not self._closed:
-            length = length_at(data, start)
-            after = start + PREFIX_BYTES + length
+        """Hand over the messages that are whole; the rest begins the next one."""
+        while end - start >= frames.PREFIX_BYTES and not self.closed:
+            compressed, length = frames.MESSAGE_HEAD.unpack_from(data, start)
+            if compressed:
+                check_flag(compressed)
+            after = start + frames.PREFIX_BYTES + length
             if after > end:
                 break
-            self._deliver(data[start + PREFIX_BYTES : after], 0)
+            self._deliver(data[start + frames.PREFIX_BYTES : after], after - start, 0)
             start = after
-        if start < end and not self._closed and not self._refused:
+        if start < end and not self.closed and not self._refused:
             self._cutter = cutter = MessageCutter()
             self.expect_message()
             length_known = cutter.add(data, start, end)
             if length_known is not None:
                 self._expect(length_known, cutter.missing)
 
-    def _deliver(self, message: bytes, reserved: int) -> None:
+    def _go_on(self, cutter: MessageCutter, data: bytes, start: int, end: int) -> None:
+        """Go on with a message that has begun."""
+        length = cutter.add(data, start, end)
+        if length is not None:
+            self._expect(length, cutter.missing)
+        found = cutter.whole()
+        if found is None:
+            return
+        self._cutter = None
+        message, rest = found
+        reserved, self._reserved = self._reserved, 0
+        self._deliver(message, len(message) + frames.PREFIX_BYTES, reserved)
+        if rest:
+            self._cut(rest, 0, len(rest))
+
+    def _deliver(self, message: bytes, size: int, reserved: int) -> None:
         assert self._receiver is not None
-        self._settled()
-        self._receive.keep(len(message) + PREFIX_BYTES)
+        if self._awaited:
+            self._settled()
+        self._unused += size
         self._receiver.on_message(message, reserved)
 
     def _settled(self) -> None:
-        if self._awaited:
-            self._awaited = False
-            self._wire.message_came(self)
+        """Its message is not waited for any more."""
+        self._awaited = False
+        self._wire.message_came(self)
 
     def _expect(self, length: int, missing: int) -> None:
         """Make room for a message that is not whole: at once where it is granted already, else in turn."""
         assert self._room is not None
-        if missing <= self._receive.left:
+        if missing <= self._may_come:
             self._room.reserve(length)
             self._reserved = length
             return
         turn = self._room.ask(length)
         if turn is None:
             self._reserved = length
-            self._granted(self._receive.need(missing))
+            self._let_come(missing)
             return
         self._turn = turn
         turn.add_done_callback(lambda done: self._turn_came(done, length))
@@ -230,15 +235,16 @@ class ServerCall:
             self._room.left(length)  # the call was over in the moment its turn came
         else:
             self._reserved = length
-            self._granted(self._receive.need(self._cutter.missing))
+            self._let_come(self._cutter.missing)
 
     def _refuse(self, error: Exception) -> None:
         """Nothing more of this call is kept; its receiver says why."""
         self._refused = True
-        self._settled()
+        if self._awaited:
+            self._settled()
         self._let_go()
         self._refill()
-        if self._receiver is not None and not self._closed:
+        if self._receiver is not None and not self.closed:
             self._receiver.on_refused(error)
 
     def hold(self, length: int) -> int:
@@ -250,41 +256,45 @@ class ServerCall:
     def took(self, length: int, reserved: int) -> None:
         if reserved and self._room is not None:
             self._room.left(reserved)
-        self._receive.used(length + PREFIX_BYTES)
-        self._refill()
+        self._unused -= length + frames.PREFIX_BYTES
+        if 2 * (self._may_come + self._unused) <= self._window_bytes:
+            self._refill()
 
     def _refill(self) -> None:
-        """Let the window open again, but for a message that waits for its turn."""
-        if self._turn is None:
-            self._granted(self._receive.refill())
+        """Let the window open again once it is worth a frame, but for a message that waits for its turn."""
+        whole = self._window_bytes - self._unused
+        if self._turn is None and 2 * (whole - self._may_come) >= self._window_bytes:
+            self._let_come(whole)
 
-    def _granted(self, count: int) -> None:
-        if count and not self._closed and not self._ended:
-            self._wire.grant(self, count)
+    def _let_come(self, count: int) -> None:
+        """So many bytes may come from now on, or more."""
+        more = count - self._may_come
+        if more > 0:
+            self._may_come = count
+            if not self.closed and not self.ended:
+                self._wire.grant(self, more)
 
     # what goes
 
     def send(self, message: bytes) -> bool:
-        if self._closed or self._last is not None:
+        if self.closed or self._last is not None:
             return True
-        wire = self._wire
+        begun = b""
         if not self._answered:
             self._answered = True
-            wire.emit(frame(HEADERS, END_HEADERS, self.id, RESPONSE))
-        size = len(message) + PREFIX_BYTES
-        head = MESSAGE_HEAD.pack(0, len(message))
+            begun = _ANSWER_BEGINS + self._number + RESPONSE
+        size = len(message) + frames.PREFIX_BYTES
         if (
-            size <= FRAME_BYTES
-            and size <= self.window.left
-            and size <= wire.window.left
+            size <= _AT_ONCE_BYTES
+            and size <= self.window
             and self._outbox is None
-            and wire.taking
+            and self._wire.send(frames.data_frames(self.id, message, begun), size)
         ):
-            self.window.take(size)
-            wire.window.take(size)
-            wire.emit(b"".join((FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, self.id), head, message)))
+            self.window -= size
             return True
-        return self._queue(head, message)
+        if begun:
+            self._wire.emit(begun)
+        return self._queue(frames.MESSAGE_HEAD.pack(0, len(message)), message)
 
     def _queue(self, *pieces: bytes) -> bool:
         if self._outbox is None:
@@ -297,28 +307,21 @@ class ServerCall:
     def pump(self) -> None:
         """Send what windows allow of what waits."""
         box, wire = self._outbox, self._wire
-        if box is None or self._closed:
+        if box is None or self.closed:
             return
         while box.size:
-            most = min(FRAME_BYTES, self.window.left, wire.window.left)
+            most = min(frames.FRAME_BYTES, self.window, wire.window)
             if most <= 0 or not wire.taking:
-                moved = self._moved >= FRAME_BYTES  # a byte now and then would keep a call open for ever
+                # a byte now and then would keep a call open for ever
+                moved = self._moved >= frames.FRAME_BYTES
                 if moved:
                     self._moved = 0
                 wire.wait_to_send(self, moved=moved)
                 return
-            pieces, left = [], most
-            while left and box.size:
-                piece = box.take(left)
-                left -= len(piece)
-                pieces.append(piece)
-            size = most - left
+            pieces, size = box.frame(self.id, most)
             self._moved += size
-            self.window.take(size)
-            wire.window.take(size)
-            wire.emit(FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, self.id))
-            for piece in pieces:
-                wire.emit(piece)
+            self.window -= size
+            wire.send(pieces, size)
         self._outbox = None
         self._moved = 0
         wire.all_sent(self)
@@ -328,49 +331,59 @@ class ServerCall:
             self._receiver.on_writable()
 
     def finish(self, status: Status = Status.OK, details: str = "") -> None:
-        block = trailers(status, details)
-        if not self._answered:
-            block = RESPONSE + block
-        self._finish(frame(HEADERS, END_STREAM | END_HEADERS, self.id, block))
-
-    def answer_plainly(self, head: bytes, text: bytes) -> None:
-        """What is no gRPC call gets an answer of HTTP."""
-        if not self._closed and self._last is None:
-            self._answered = True
-            self._wire.emit(frame(HEADERS, END_HEADERS, self.id, head))
-            self._last = frame(DATA, END_STREAM, self.id)
-            self._queue(text)
-
-    def _finish(self, last: bytes) -> None:
-        if self._closed or self._last is not None:
+        if self.closed or self._last is not None:
             return
+        if status is Status.OK and self._answered:
+            last = _ENDS_WELL + self._number + TRAILERS_OK
+        else:
+            block = trailers(status, details)
+            if not self._answered:
+                block = RESPONSE + block
+            last = frames.frame(frames.HEADERS, frames.END_STREAM | frames.END_HEADERS, self.id, block)
         if self._outbox is None:
             self._end(last)
         else:
             self._last = last
 
+    def answer_plainly(self, head: bytes, text: bytes) -> None:
+        """What is no gRPC call gets an answer of HTTP."""
+        if not self.closed and self._last is None:
+            self._answered = True
+            self._wire.emit(frames.frame(frames.HEADERS, frames.END_HEADERS, self.id, head))
+            self._last = frames.frame(frames.DATA, frames.END_STREAM, self.id)
+            self._queue(text)
+
     def _end(self, last: bytes) -> None:
         self._answered = True
-        self._wire.emit(last)
-        self._close(None if self._ended else Code.NO_ERROR)
+        self._close(None if self.ended else Code.NO_ERROR, last)
 
-    def _close(self, reset: Code | None) -> None:
-        self._closed = True
-        self._outbox = None
+    def _close(self, code: Code | None, last: bytes = b"") -> None:
+        """It is over; with a code the caller is told to send no more."""
+        self.closed = True
+        if self._outbox is not None:
+            self._outbox = None
+            self._wire.gave_up(self)
         if self._timer is not None:
             self._timer.cancel()
-        self._settled()
-        self._let_go()
-        self._wire.closed(self, answered=self._answered, reset=reset)
+        if self._awaited:
+            self._settled()
+        if self._cutter is not None:
+            self._let_go()
+        if code is not None:
+            last += frames.reset(self.id, code)
+        if last:
+            self._wire.emit(last)
+        more_may_come = code is not None and not self.ended
+        self._wire.closed(self, answered=self._answered, more_may_come=more_may_come)
 
     def fault(self, code: Code) -> None:
         """The caller broke a rule on this stream."""
-        if not self._closed:
+        if not self.closed:
             self._lose(code)
 
-    def _lose(self, reset: Code | None) -> None:
+    def _lose(self, code: Code | None) -> None:
         try:
-            self._close(reset)
+            self._close(code)
         finally:  # closing raises where a caller has done this too often
             if self._receiver is not None:
                 self._receiver.on_gone()

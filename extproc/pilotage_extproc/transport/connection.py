@@ -88,8 +88,7 @@ class Connection(asyncio.Protocol):
             return
         self._heard_at = self._clock()
         self._asked_at = None
-        left = len(self._input) - self._at
-        self._input = self._input[self._at :] + data if left else data
+        self._input = self._input[self._at :] + data if self._input else data
         self._at = 0
         if not self._resuming:
             self._work()

@@ -42,13 +42,13 @@ class Stream(Protocol):
     The handler's task is cancelled when the caller resets the stream or its connection is lost.
     """
 
-    async def read(self) -> bytes | None:
+    def read(self) -> Awaitable[bytes | None]:
         """The next message, or None once the caller has sent its last.
 
         Raises what the method's room raised where a message could not be let in.
         """
 
-    async def write(self, message: bytes) -> None:
+    def write(self, message: bytes) -> Awaitable[None]:
         """Send one message; waits while the caller does not take them."""
 
     def invocation_metadata(self) -> Mapping[str, str]:

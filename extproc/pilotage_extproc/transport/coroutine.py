@@ -10,11 +10,11 @@ from pilotage_extproc.transport.contract import Call, CallRefused, Handler, Rece
 log = logging.getLogger(__name__)
 
 
-def by_coroutine(handler: Handler, loop: asyncio.AbstractEventLoop) -> Callable[[Call], Receiver]:
+def by_coroutine(handler: Handler) -> Callable[[Call], Receiver]:
     """Receivers that run the handler as a task each."""
 
     def receiver(call: Call) -> Receiver:
-        return CoroutineCall(call, handler, loop)
+        return CoroutineCall(call, handler, asyncio.get_running_loop())
 
     return receiver
 

@@ -10,6 +10,9 @@ FRAME_HEAD: Final = Struct(">HBBBI")
 UINT32: Final = Struct(">I")
 MESSAGE_HEAD: Final = Struct(">BI")
 """gRPC's prefix of a message: compressed or not, length."""
+_DATA_HEAD: Final = Struct(">HBBBIBI")
+"""Both: of a DATA frame with which a message begins."""
+_RESET: Final = Struct(">HBBBII")
 HEAD_BYTES: Final = 9
 PREFIX_BYTES: Final = 5
 FRAME_BYTES: Final = 16_384
@@ -83,7 +86,27 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 def reset(stream: int, code: Code) -> bytes:
     """RST_STREAM."""
-    return frame(RST_STREAM, 0, stream, UINT32.pack(code))
+    return _RESET.pack(0, 4, RST_STREAM, 0, stream, code)
+
+
+def before_stream(kind: int, flags: int, payload: bytes) -> bytes:
+    """What stands before the number of its stream in a frame of this payload."""
+    return frame(kind, flags, 0, payload)[:5]
+
+
+def data_frames(stream: int, message: bytes, before: bytes = b"") -> list[bytes | memoryview]:
+    """A message with its prefix as DATA frames, in pieces, behind what comes before."""
+    length = len(message)
+    size = length + PREFIX_BYTES
+    if size <= FRAME_BYTES:
+        return [before + _DATA_HEAD.pack(size >> 8, size & 255, DATA, 0, stream, 0, length), message]
+    view, first = memoryview(message), FRAME_BYTES - PREFIX_BYTES
+    begun = _DATA_HEAD.pack(FRAME_BYTES >> 8, FRAME_BYTES & 255, DATA, 0, stream, 0, length)
+    pieces: list[bytes | memoryview] = [before + begun, view[:first]]
+    for at in range(first, length, FRAME_BYTES):
+        size = min(FRAME_BYTES, length - at)
+        pieces += FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, stream), view[at : at + size]
+    return pieces
 
 
 def window_update(stream: int, more: int) -> bytes:
@@ -115,6 +138,22 @@ def increment(payload: bytes) -> int:
         raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE has 4 bytes")
     more: int = UINT32.unpack(payload)[0] & MOST_WINDOW
     return more
+
+
+def check_ping(stream: int, payload: bytes) -> None:
+    """What can be wrong with a PING. Raises ConnectionFault."""
+    if stream:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "PING of a stream")
+    if len(payload) != 8:
+        raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PING has 8 bytes")
+
+
+def check_needless(kind: int, stream: int) -> None:
+    """Of kinds that a client has no use for, what can be wrong with them. Raises ConnectionFault."""
+    if kind == PUSH_PROMISE:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "a client cannot push")
+    if kind == GOAWAY and stream:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "GOAWAY of a stream")
 
 
 def check_priority(stream: int, payload: bytes) -> None:

@@ -34,12 +34,13 @@ class HeaderBlock:
         self._pieces += 1
         if self._pieces > limits.continuations:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block is in too many frames")
-        self.check(limits)
-
-    def check(self, limits: Limits) -> None:
-        """Raises ConnectionFault where it is too long to be decoded."""
         if len(self.data) > limits.header_bytes:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block is too long")
+            raise too_long()
+
+
+def too_long() -> ConnectionFault:
+    """Of a block that is too long to be decoded."""
+    return ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block is too long")
 
 
 def opened(stream: int, flags: int, data: bytes, start: int, end: int) -> HeaderBlock:

@@ -40,6 +40,8 @@ class Head:
     fault: str
     """What is malformed; empty where nothing is."""
     is_trailers: bool
+    opens: bool
+    """Whether it is the faultless head of a call."""
 
 
 class HeadReader:
@@ -133,6 +135,7 @@ def _judged(fields: list[tuple[str, str]]) -> Head:
         content_length=None if length is None else int(length),
         fault=fault,
         is_trailers=is_trailers,
+        opens=not is_trailers and not fault,
     )
 
 

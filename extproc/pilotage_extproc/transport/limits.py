@@ -83,10 +83,11 @@ class Bucket:
         self._at = now
         return self._tokens >= 0
 
-    def give(self, tokens: float = 1.0) -> None:
-        """Give some back, for work that was worth it."""
+    def give(self, tokens: float = 1.0) -> bool:
+        """Give some back, for work that was worth it. Whether there are as many as there can be."""
         if self._tokens < self._most:
             self._tokens += tokens
+        return self._tokens >= self._most
 
 
 class SharedRoom:

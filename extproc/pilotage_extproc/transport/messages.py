@@ -60,7 +60,13 @@ def length_at(data: bytes | memoryview, at: int) -> int:
     """A message's length by its prefix. Raises CallRefused where it is compressed."""
     compressed, length = MESSAGE_HEAD.unpack_from(data, at)
     if compressed:
-        if compressed == 1:
-            raise CallRefused(Status.UNIMPLEMENTED, "compressed messages are not accepted: send identity")
-        raise CallRefused(Status.INTERNAL, "a message has an unknown compression flag")
+        check_flag(compressed)
     return int(length)
+
+
+def check_flag(compressed: int) -> None:
+    """Raises CallRefused where a message's prefix does not say that it is as it was made."""
+    if compressed == 1:
+        raise CallRefused(Status.UNIMPLEMENTED, "compressed messages are not accepted: send identity")
+    if compressed:
+        raise CallRefused(Status.INTERNAL, "a message has an unknown compression flag")

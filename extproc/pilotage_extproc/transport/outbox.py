@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from pilotage_extproc.transport.frames import DATA, FRAME_HEAD
+
 
 class Outbox:
     """Bytes of messages in order, taken in pieces."""
@@ -19,8 +21,19 @@ class Outbox:
             self._waiting.append(memoryview(data))
             self.size += len(data)
 
-    def take(self, most: int) -> memoryview:
-        """The next bytes, at most so many, of one message; `size` says whether there are any."""
+    def frame(self, stream: int, most: int) -> tuple[list[bytes | memoryview], int]:
+        """The next bytes, at most so many, as a DATA frame in pieces; and how many they are."""
+        size = min(most, self.size)
+        pieces: list[bytes | memoryview] = [FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, stream)]
+        left = size
+        while left:
+            piece = self._take(left)
+            left -= len(piece)
+            pieces.append(piece)
+        return pieces, size
+
+    def _take(self, most: int) -> memoryview:
+        """At most so many of one message; there are some."""
         first = self._waiting[0]
         piece = first[self._at : self._at + most]
         self._at += len(piece)

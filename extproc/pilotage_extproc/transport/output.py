@@ -1,7 +1,7 @@
 """What is written to one connection: gathered, so that all of one moment leaves in one call."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Output:
@@ -40,10 +40,14 @@ class Output:
         self._flushed = flushed
         transport.set_write_buffer_limits(high=high_bytes)
 
-    def emit(self, data: bytes | memoryview) -> None:
+    def emit(self, data: bytes) -> None:
         """Send with all else that is made in this turn of the loop."""
-        self._out.append(data)
-        self._unsent += len(data)
+        self.emit_all((data,), len(data))
+
+    def emit_all(self, pieces: Sequence[bytes | memoryview], size: int) -> None:
+        """Send these, of so many bytes together, with all else that is made in this turn of the loop."""
+        self._out += pieces
+        self._unsent += size
         if self._unsent > self._high_bytes:
             self.full = True
         if not self._flushing:
@@ -61,7 +65,7 @@ class Output:
         if not out:
             return
         if transport is not None:
-            transport.write(out[0] if len(out) == 1 else b"".join(out))
+            transport.write(b"".join(out))
             self._unsent = transport.get_write_buffer_size()
         out.clear()
         if self.full:

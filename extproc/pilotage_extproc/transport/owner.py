@@ -1,24 +1,29 @@
 """What a connection needs of the port it belongs to."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
-from pilotage_extproc.transport.contract import Call, Method, Receiver, Room
+from pilotage_extproc.transport.contract import Call, Receiver, Room
 from pilotage_extproc.transport.limits import Limits
+
+
+class Served(NamedTuple):
+    """A method on a port."""
+
+    room: Room
+    """Bounds its messages."""
+    receiver: Callable[[Call], Receiver]
+    """Who serves a call of it."""
 
 
 class Owner(Protocol):
     """The port a connection belongs to."""
 
     limits: Limits
-    room: Room
 
     @property
-    def methods(self) -> Mapping[str, Method]:
+    def methods(self) -> Mapping[str, Served]:
         """By path."""
-
-    def receiver(self, method: Method, call: Call) -> Receiver:
-        """Who serves a call of this method."""
 
     def admit_stream(self) -> bool:
         """Count a stream; False where there are too many."""

@@ -5,12 +5,12 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
 
 from pilotage_extproc.transport.connection import Connection
-from pilotage_extproc.transport.contract import Call, Method, Receiver, Room, Service
+from pilotage_extproc.transport.contract import Service
 from pilotage_extproc.transport.coroutine import by_coroutine
 from pilotage_extproc.transport.limits import Limits, SharedRoom
+from pilotage_extproc.transport.owner import Served
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,10 @@ class BuiltinPort:
 
     def __init__(self, tls: ssl.SSLContext | None = None, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.room: Room = SharedRoom(self.limits.messages_bytes)
         self._tls = tls
-        self._methods: dict[str, Method] = {}
+        self.methods: dict[str, Served] = {}
+        """By path."""
+        self._room = SharedRoom(self.limits.messages_bytes)
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._open_streams = 0
@@ -38,7 +39,8 @@ class BuiltinPort:
         """Serve these; before `start`."""
         for service in services:
             for name, method in service.methods.items():
-                self._methods[f"/{service.name}/{name}"] = method
+                receiver = method.receiver or by_coroutine(method.handler)
+                self.methods[f"/{service.name}/{name}"] = Served(method.room or self._room, receiver)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the real port. Raises RuntimeError where the address cannot be used."""
@@ -88,15 +90,6 @@ class BuiltinPort:
         return len(self._connections)
 
     # what its connections need
-
-    @property
-    def methods(self) -> Mapping[str, Method]:
-        return self._methods
-
-    def receiver(self, method: Method, call: Call) -> Receiver:
-        if method.receiver is not None:
-            return method.receiver(call)
-        return by_coroutine(method.handler, asyncio.get_running_loop())(call)
 
     def admit_stream(self) -> bool:
         if self._open_streams >= self.limits.streams:

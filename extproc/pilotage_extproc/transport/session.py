@@ -10,24 +10,9 @@ from pilotage_extproc.transport.abandoned import Abandoned
 from pilotage_extproc.transport.blocked import Blocked
 from pilotage_extproc.transport.call import ServerCall
 from pilotage_extproc.transport.contract import Status
-from pilotage_extproc.transport.flow import SendWindow
-from pilotage_extproc.transport.frames import (
-    DATA,
-    END_HEADERS,
-    END_STREAM,
-    FRAME_BYTES,
-    FRAME_HEAD,
-    HEAD_BYTES,
-    HEADERS,
-    PADDED,
-    RST_STREAM,
-    WINDOW_UPDATE,
-    Code,
-    ConnectionFault,
-    StreamFault,
-)
-from pilotage_extproc.transport.header_block import HeaderBlock, opened
-from pilotage_extproc.transport.heads import NOT_GRPC, NOT_GRPC_HEAD, HeadReader, check
+from pilotage_extproc.transport.frames import Code, ConnectionFault, StreamFault
+from pilotage_extproc.transport.header_block import HeaderBlock, opened, too_long
+from pilotage_extproc.transport.heads import NOT_GRPC, NOT_GRPC_HEAD, Head, HeadReader, check
 from pilotage_extproc.transport.output import Output
 from pilotage_extproc.transport.owner import Owner
 from pilotage_extproc.transport.patience import Patience
@@ -35,6 +20,8 @@ from pilotage_extproc.transport.peer_settings import initial_window
 from pilotage_extproc.transport.waiting import Waiting
 
 _GOODBYE: Final = b"pilotage"
+_WHOLE_HEADS: Final = frozenset({frames.END_HEADERS, frames.END_HEADERS | frames.END_STREAM})
+"""Flags of a HEADERS frame that is a whole block, and nothing else."""
 
 
 class Session:
@@ -50,7 +37,8 @@ class Session:
         limits = owner.limits
         self.calls: dict[int, ServerCall] = {}
         """That are open, by stream."""
-        self.window = SendWindow(frames.FIRST_WINDOW)
+        self.window = frames.FIRST_WINDOW
+        """Bytes that may be sent on all streams together."""
         self.heads = HeadReader(limits.header_bytes)
         self.peer_names: frozenset[str] = frozenset()
         self.greeted = False
@@ -77,38 +65,27 @@ class Session:
     def greet(self, peer_names: frozenset[str] = frozenset()) -> None:
         """Say what is accepted here; the names in the caller's certificate hold for all its calls."""
         self.peer_names = peer_names
-        limits = self._limits
-        self.emit(frames.settings(limits.announced()))
-        self.emit(frames.window_update(0, limits.connection_window - frames.FIRST_WINDOW))
+        self.emit(frames.settings(self._limits.announced()))
+        self.emit(frames.window_update(0, self._limits.connection_window - frames.FIRST_WINDOW))
 
     def receive(self, data: bytes, at: int) -> tuple[int, bool]:
         """Take whole frames from `at` on: where the rest begins, and whether it can be taken already.
 
         It stops after so many messages that others should have their turn. Raises ConnectionFault.
         """
-        self._delivered = 0
-        at, more = self._frames(data, at)
-        for call in self._new:
-            if not call.begun:
-                self._begin(call)
-                call.expect_message()
-        self._new.clear()
-        return at, more
-
-    def _frames(self, data: bytes, at: int) -> tuple[int, bool]:
-        size = len(data)
         if not self._preface_came:
             if not frames.PREFACE.startswith(data[:24]):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "no preface of HTTP/2")
-            if size < 24:
+            if len(data) < 24:
                 return at, False
             self._preface_came, at = True, 24
-        unpack = FRAME_HEAD.unpack_from
-        while size - at >= HEAD_BYTES:
+        self._delivered = 0
+        size, unpack, most = len(data), frames.FRAME_HEAD.unpack_from, self._limits.messages_at_once
+        while size - at >= frames.HEAD_BYTES and self._delivered < most:
             high, low, kind, flags, stream = unpack(data, at)
-            start = at + HEAD_BYTES
+            start = at + frames.HEAD_BYTES
             length = high << 8 | low
-            if length > FRAME_BYTES:
+            if length > frames.FRAME_BYTES:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a frame is too large")
             end = start + length
             if end > size:
@@ -116,25 +93,29 @@ class Session:
             at = end
             stream &= frames.MOST_WINDOW
             try:
-                if kind == DATA and self._block is None:
+                if self._block is not None:
+                    self._frame(kind, flags, stream, data, start, end)
+                elif kind == frames.DATA:
                     self._data(data, start, end, flags, stream)
+                elif kind == frames.HEADERS and flags in _WHOLE_HEADS and stream & 1 and self.greeted:
+                    self._head(stream, flags, data[start:end])
                 else:
                     self._frame(kind, flags, stream, data, start, end)
             except StreamFault as fault:
                 self._reset(stream, fault.code)
-            if self._delivered >= self._limits.messages_at_once:
-                return at, at < size
-        return at, False
+        if self._new:
+            self._begin_new()
+        return at, self._delivered >= most and at < size
 
     def _data(self, data: bytes, start: int, end: int, flags: int, stream: int) -> None:
         length = end - start
         self._connection_left -= length
-        if self._connection_left <= self._limits.connection_window // 2:
+        if 2 * self._connection_left <= self._limits.connection_window:
             if self._connection_left < 0:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than was granted")
             self.emit(frames.window_update(0, self._limits.connection_window - self._connection_left))
             self._connection_left = self._limits.connection_window
-        if flags & PADDED:
+        if flags & frames.PADDED:
             start, end = frames.without_padding(data, start, end)
         call = self.calls.get(stream)
         if call is None:
@@ -146,10 +127,10 @@ class Session:
             self._begin(call)
             if call.closed:
                 return
-        if length < FRAME_BYTES:  # full ones are pieces of a longer message
+        if length < frames.FRAME_BYTES:  # full ones are pieces of a longer message
             self._delivered += 1
         call.data(data, start, end, length)
-        if flags & END_STREAM and not call.closed:
+        if flags & frames.END_STREAM and not call.closed:
             self._end(call)
 
     def _end(self, call: ServerCall) -> None:
@@ -157,36 +138,44 @@ class Session:
         if not call.head.is_grpc:
             call.answer_plainly(NOT_GRPC_HEAD, NOT_GRPC)
 
+    def _begin_new(self) -> None:
+        """Calls whose first message has not come with their head."""
+        for call in self._new:
+            if not call.begun:
+                self._begin(call)
+                call.expect_message()
+        self._new.clear()
+
     def _begin(self, call: ServerCall) -> None:
-        if call.begun or call.closed or not call.head.is_grpc:
+        head = call.head
+        if call.closed or not head.is_grpc:
             return
-        method = self._owner.methods.get(call.head.path)
-        if method is None:
+        served = self._owner.methods.get(head.path)
+        if served is None:
             call.finish(Status.UNIMPLEMENTED, "no such method here")
             return
-        call.begin(method, self._owner.room, self._owner.receiver(method, call))
-        if call.head.timeout_seconds is not None:
-            call.end_in(call.head.timeout_seconds, self._loop)
+        call.begin(served.room, served.receiver(call))
+        if head.timeout_seconds is not None:
+            call.end_in(head.timeout_seconds, self._loop)
 
     def _on_closed(self, stream: int, flags: int) -> None:
-        if stream == 0 or stream > self._last_stream or not stream & 1:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "data of a stream that is not open")
+        self._check_number(stream, "data")
         self._patience.idle_frame()
         if stream not in self._abandoned:
             raise StreamFault(Code.STREAM_CLOSED, "data on a stream that is closed")
-        if flags & END_STREAM:
+        if flags & frames.END_STREAM:
             self._abandoned.ended(stream)
 
     def _frame(self, kind: int, flags: int, stream: int, data: bytes, start: int, end: int) -> None:
         if (kind == frames.CONTINUATION) != (self._block is not None):
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION belongs right after its HEADERS")
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION belongs right after its frames.HEADERS")
         if not self.greeted and kind != frames.SETTINGS:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is no SETTINGS")
-        if kind == HEADERS:
+        if kind == frames.HEADERS:
             self._gather(opened(stream, flags, data, start, end), flags)
-        elif kind == RST_STREAM:
+        elif kind == frames.RST_STREAM:
             self._reset_came(stream, end - start)
-        elif kind == WINDOW_UPDATE:
+        elif kind == frames.WINDOW_UPDATE:
             self._window_update(stream, data[start:end])
         elif kind == frames.CONTINUATION:
             assert self._block is not None
@@ -199,64 +188,70 @@ class Session:
         elif kind == frames.PRIORITY:
             self._patience.idle_frame()
             frames.check_priority(stream, data[start:end])
-        elif kind == frames.PUSH_PROMISE:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "a client cannot push")
-        elif kind == frames.GOAWAY and stream:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "GOAWAY of a stream")
         else:
-            self._patience.idle_frame()  # of kinds that are not known
+            frames.check_needless(kind, stream)
+            self._patience.idle_frame()
 
     # heads
 
     def _gather(self, block: HeaderBlock, flags: int) -> None:
-        if flags & END_HEADERS:
+        if flags & frames.END_HEADERS:
             self._block = None
-            self._head(block)
+            self._head(block.stream, block.flags, block.data, depends_on_itself=block.depends_on_itself)
         else:
             self._block = block
 
-    def _head(self, block: HeaderBlock) -> None:
-        block.check(self._limits)
-        head = self.heads.read(block.data)
-        stream = block.stream
-        call = self.calls.get(stream)
-        if call is not None:
-            check(head, trailers=True)
-            if not block.flags & END_STREAM:
-                raise StreamFault(Code.PROTOCOL_ERROR, "trailers that do not end their stream")
-            if not call.begun:
-                self._begin(call)
-            if not call.closed:
-                self._end(call)
-            return
+    def _head(self, stream: int, flags: int, block: bytes, *, depends_on_itself: bool = False) -> None:
+        if len(block) > self._limits.header_bytes:
+            raise too_long()
+        head = self.heads.read(block)
         if stream <= self._last_stream:
-            self._patience.idle_frame()
-            if stream not in self._abandoned:
-                raise ConnectionFault(Code.STREAM_CLOSED, "a head on a stream that is closed")
+            self._head_of_known(stream, flags, head)
             return
         self._last_stream = stream
-        if block.depends_on_itself:
+        if depends_on_itself:
             raise StreamFault(Code.PROTOCOL_ERROR, "a stream that depends on itself")
-        check(head, trailers=False)
+        if not head.opens:
+            check(head, trailers=False)
         if (
             self._going
             or len(self.calls) >= self._limits.streams_a_connection
             or not self._owner.admit_stream()
         ):
             raise StreamFault(Code.REFUSED_STREAM, "too many streams")
-        call = ServerCall(self, stream, head, SendWindow(self._peer_window), self._limits.stream_window)
+        call = ServerCall(self, stream, head, self._peer_window, self._limits.stream_window)
         self.calls[stream] = call
-        if block.flags & END_STREAM:
+        if flags & frames.END_STREAM:
             self._end(call)
         self._new.append(call)
 
+    def _head_of_known(self, stream: int, flags: int, head: Head) -> None:
+        """Trailers, or what comes of a stream that has ended here."""
+        call = self.calls.get(stream)
+        if call is not None:
+            check(head, trailers=True)
+            if not flags & frames.END_STREAM:
+                raise StreamFault(Code.PROTOCOL_ERROR, "trailers that do not end their stream")
+            if not call.begun:
+                self._begin(call)
+            if not call.closed:
+                self._end(call)
+            return
+        self._patience.idle_frame()
+        if stream not in self._abandoned:
+            raise ConnectionFault(Code.STREAM_CLOSED, "a head on a stream that is closed")
+
     # small frames
+
+    def _check_number(self, stream: int, what: str) -> None:
+        """Raises ConnectionFault where a stream of this number has never been open."""
+        if stream == 0 or stream > self._last_stream or not stream & 1:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, f"{what} of a stream that is not open")
 
     def _reset_came(self, stream: int, length: int) -> None:
         if length != 4:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "RST_STREAM has 4 bytes")
-        if stream == 0 or stream > self._last_stream or not stream & 1:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "RST_STREAM of a stream that is not open")
+        self._check_number(stream, "RST_STREAM")
         self._abandoned.ended(stream)
         call = self.calls.get(stream)
         if call is not None:
@@ -270,18 +265,18 @@ class Session:
         if stream == 0:
             if not more:
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "a window that grows by nothing")
-            if not self.window.grant(more):
+            self.window += more
+            if self.window > frames.MOST_WINDOW:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
             self.pump()
             return
-        if stream > self._last_stream or not stream & 1:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of a stream that is not open")
+        self._check_number(stream, "WINDOW_UPDATE")
         call = self.calls.get(stream)
         if call is None:
             return
         if not more:
             raise StreamFault(Code.PROTOCOL_ERROR, "a window that grows by nothing")
-        if not call.window.grant(more):
+        if not call.grant(more):
             raise StreamFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
         if call in self._blocked:
             call.pump()
@@ -297,15 +292,12 @@ class Session:
         self.emit(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if grown:
             for call in self.calls.values():
-                if not call.window.grant(grown):
+                if not call.grant(grown):
                     raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a window grows too large")
             self.pump()
 
     def _ping(self, flags: int, stream: int, payload: bytes) -> None:
-        if stream:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "PING of a stream")
-        if len(payload) != 8:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PING has 8 bytes")
+        frames.check_ping(stream, payload)
         self._patience.idle_frame()
         if not flags & frames.ACK:
             self.emit(frames.frame(frames.PING, frames.ACK, 0, payload))
@@ -341,8 +333,16 @@ class Session:
     def taking(self) -> bool:
         return not (self._output.paused or self._output.full)
 
-    def emit(self, data: bytes | memoryview) -> None:
-        self._output.emit(data)
+    def emit(self, data: bytes) -> None:
+        self._output.emit_all((data,), len(data))
+
+    def send(self, pieces: list[bytes | memoryview], size: int) -> bool:
+        output = self._output
+        if size > self.window or output.paused or output.full:
+            return False
+        self.window -= size
+        output.emit_all(pieces, size)
+        return True
 
     def grant(self, call: ServerCall, count: int) -> None:
         self.emit(frames.window_update(call.id, count))
@@ -359,16 +359,17 @@ class Session:
     def message_came(self, call: ServerCall) -> None:
         self._awaited.drop(call)
 
-    def closed(self, call: ServerCall, *, answered: bool, reset: Code | None) -> None:
-        del self.calls[call.id]
+    def gave_up(self, call: ServerCall) -> None:
         self._blocked.drop(call)
+
+    def closed(self, call: ServerCall, *, answered: bool, more_may_come: bool) -> None:
+        del self.calls[call.id]
         self._owner.stream_ended()
-        if reset is not None:
-            self.emit(frames.reset(call.id, reset))
-            if not call.ended:
-                self._abandoned.add(call.id)
+        if more_may_come:
+            self._abandoned.add(call.id)
         if answered:
-            self._patience.answered()
+            if self._patience.tried:
+                self._patience.answered()
         elif not self._over:
             self._patience.ended_early()
 
@@ -387,7 +388,7 @@ class Session:
     def pump(self) -> None:
         """More may be sent."""
         for call in self._blocked:
-            if self.window.left <= 0 or not self.taking:
+            if self.window <= 0 or not self.taking:
                 return
             call.pump()
 

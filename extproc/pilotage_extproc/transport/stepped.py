@@ -10,6 +10,7 @@ import logging
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from types import CoroutineType
 from typing import Any, Final
 
 from pilotage_extproc.transport.contract import Call, CallRefused, Handler, Receiver, Status
@@ -18,20 +19,6 @@ log = logging.getLogger(__name__)
 
 _NEXT: Final = object()
 """What a handler yields that waits for its call alone."""
-
-
-def by_steps(handler: Handler) -> Callable[[Call], Receiver]:
-    """Receivers that step the handler, a coroutine each."""
-
-    def receiver(call: Call) -> Receiver:
-        return SteppedCall(call, handler, asyncio.get_running_loop())
-
-    return receiver
-
-
-@types.coroutine
-def _next_event() -> Generator[object, None, None]:
-    yield _NEXT
 
 
 @types.coroutine
@@ -62,34 +49,36 @@ class SteppedCall:
         "_drained",
         "_ended",
         "_error",
+        "_first",
         "_gone",
         "_handler",
-        "_loop",
-        "_messages",
-        "_read",
-        "_running",
+        "_more",
         "_task",
+        "_used",
         "_waiter",
         "_wants",
     )
 
-    def __init__(self, call: Call, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, call: Call, handler: Handler) -> None:
         self._call = call
-        self._loop = loop
-        self._messages: deque[tuple[bytes, int]] = deque()
-        self._read: list[tuple[int, int]] = []
-        """Lengths and room of messages handed over in this step."""
+        self._first: tuple[bytes, int] | None = None
+        """The message to be read next, with its room."""
+        self._more: deque[tuple[bytes, int]] | None = None
+        self._used: tuple[int, int] | None = None
+        """Length and room of the message that was read last, until the handler reads on or waits."""
         self._waiter: asyncio.Future[None] | None = None
         """Of a handler that has become a task, and asks for the next message."""
         self._drained: asyncio.Future[None] | None = None
         self._error: Exception | None = None
         self._ended = False
         self._gone = False
-        self._running = False
-        self._wants = ""
-        """What a handler without a task waits for: `message` or `room`; empty before and in a step."""
+        self._wants = "message"
+        """What a handler without a task waits for: `message` or `room`; empty while it runs, and after."""
         self._task: asyncio.Task[None] | None = None
-        self._handler: Coroutine[Any, Any, None] | None = _coroutine(handler(self))
+        made = handler(self)  # type: ignore[arg-type] # mypy does not know yet what the decorators below do
+        if not isinstance(made, CoroutineType):
+            raise TypeError("a handler must be a coroutine function")
+        self._handler: CoroutineType[Any, Any, None] | None = made
 
     # what the transport tells
 
@@ -97,19 +86,25 @@ class SteppedCall:
         if self._handler is None:
             self._call.took(len(message), reserved)
             return
-        if self._messages:
-            reserved = reserved or self._call.hold(len(message))
-        self._messages.append((message, reserved))
-        self._news("message")
+        if self._first is None:
+            self._first = message, reserved
+        else:
+            if self._more is None:
+                self._more = deque()
+            self._more.append((message, reserved or self._call.hold(len(message))))
+        if self._wants == "message":
+            self._step()
+        elif self._waiter is not None:
+            self._wake(self._waiter)
 
     def on_end(self) -> None:
         self._ended = True
-        self._news("message")
+        self._news()
 
     def on_refused(self, error: Exception) -> None:
         self._error = error
         self._drop()
-        self._news("message")
+        self._news()
 
     def on_writable(self) -> None:
         drained, self._drained = self._drained, None
@@ -126,24 +121,25 @@ class SteppedCall:
     def _cancel(self) -> None:
         if self._task is not None:
             # once it has begun: a task that never did would end without a word to the handler
-            self._loop.call_soon(self._task.cancel)
-        elif self._handler is not None and not self._running:
+            asyncio.get_running_loop().call_soon(self._task.cancel)
+        elif self._wants:
             self._step(asyncio.CancelledError())
 
-    def _news(self, of: str) -> None:
-        if self._waiter is not None:
-            if not self._waiter.done():
-                self._waiter.set_result(None)
-        elif self._task is None and not self._running and self._wants in ("", of):
+    def _news(self) -> None:
+        if self._wants == "message":
             self._step()
+        elif self._waiter is not None:
+            self._wake(self._waiter)
+
+    def _wake(self, waiter: "asyncio.Future[None]") -> None:
+        if not waiter.done():
+            waiter.set_result(None)
 
     # running the handler
 
     def _step(self, error: BaseException | None = None) -> None:
         handler = self._handler
-        if handler is None:
-            return
-        self._running = True
+        assert handler is not None
         self._wants = ""
         try:
             waits_for = handler.send(None) if error is None else handler.throw(error)
@@ -154,15 +150,14 @@ class SteppedCall:
         else:
             if waits_for is not _NEXT:
                 self._go_on(handler, waits_for)
-        finally:
-            self._running = False
-        self._give_back()
+        if self._used is not None:
+            self._give_back(self._used)
         if self._gone and (error is None or self._task is None):
             self._cancel()  # it was lost within this step
 
     def _go_on(self, handler: Coroutine[Any, Any, None], waits_for: Any) -> None:
         """The handler waits for something else than its call: from here on it is a task."""
-        self._task = self._loop.create_task(_as_task(handler, waits_for))
+        self._task = asyncio.get_running_loop().create_task(_as_task(handler, waits_for))
         self._task.add_done_callback(self._task_done)
 
     def _task_done(self, task: "asyncio.Task[None]") -> None:
@@ -173,7 +168,8 @@ class SteppedCall:
             self._raised(raised)
         else:
             self._over(Status.OK)
-        self._give_back()
+        if self._used is not None:
+            self._give_back(self._used)
 
     def _raised(self, raised: BaseException) -> None:
         if isinstance(raised, CallRefused):
@@ -187,50 +183,56 @@ class SteppedCall:
     def _over(self, status: Status, details: str = "") -> None:
         self._handler = None
         self._call.finish(status, details)
-        self._drop()
+        if self._first is not None:
+            self._drop()
 
     def _drop(self) -> None:
         """Give back the room of what nobody reads."""
-        while self._messages:
-            message, reserved = self._messages.popleft()
+        while self._first is not None:
+            message, reserved = self._first
+            self._first = self._more.popleft() if self._more else None
             self._call.took(len(message), reserved)
 
-    def _give_back(self) -> None:
-        """A step is over: the handler has said what it keeps of the messages it read."""
-        while self._read:
-            self._call.took(*self._read.pop())
+    def _give_back(self, used: tuple[int, int]) -> None:
+        """The handler has said what it keeps of the message it read last."""
+        self._used = None
+        self._call.took(used[0], used[1])
 
     # what the handler asks
 
-    async def read(self) -> bytes | None:
-        while not self._messages:
+    @types.coroutine
+    def read(self) -> Generator[Any, None, bytes | None]:
+        if self._used is not None:
+            self._give_back(self._used)
+        while self._first is None:
             if self._error is not None:
                 raise self._error
             if self._ended:
                 return None
             if self._task is None:
                 self._wants = "message"
-                await _next_event()
+                yield _NEXT
             else:
-                self._give_back()
-                self._waiter = self._loop.create_future()
+                self._waiter = asyncio.get_running_loop().create_future()
                 try:
-                    await self._waiter
+                    yield from self._waiter
                 finally:
                     self._waiter = None
-        message, reserved = self._messages.popleft()
-        self._read.append((len(message), reserved))
+        message, reserved = self._first
+        self._first = self._more.popleft() if self._more else None
+        self._used = len(message), reserved
         return message
 
-    async def write(self, message: bytes) -> None:
+    @types.coroutine
+    def write(self, message: bytes) -> Generator[Any, None, None]:
         if self._call.send(message):
             return
         if self._task is None:
             self._wants = "room"
-            await _next_event()
+            yield _NEXT
         else:
-            self._drained = self._loop.create_future()
-            await self._drained
+            self._drained = asyncio.get_running_loop().create_future()
+            yield from self._drained
 
     def invocation_metadata(self) -> Mapping[str, str]:
         return self._call.metadata
@@ -239,8 +241,10 @@ class SteppedCall:
         return self._call.peer_names
 
 
-def _coroutine(awaitable: Any) -> Coroutine[Any, Any, None]:
-    """A handler's call. Raises TypeError where it is none that can be stepped."""
-    if not isinstance(awaitable, Coroutine):
-        raise TypeError("a handler must be a coroutine function")
-    return awaitable
+def by_steps(handler: Handler) -> Callable[[Call], Receiver]:
+    """Receivers that step the handler, a coroutine each."""
+
+    def receiver(call: Call) -> Receiver:
+        return SteppedCall(call, handler)
+
+    return receiver

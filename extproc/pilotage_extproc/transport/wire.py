@@ -2,9 +2,6 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from pilotage_extproc.transport.flow import SendWindow
-from pilotage_extproc.transport.frames import Code
-
 if TYPE_CHECKING:
     from pilotage_extproc.transport.call import ServerCall
 
@@ -12,7 +9,8 @@ if TYPE_CHECKING:
 class Wire(Protocol):
     """Takes what calls send, and watches what they wait for."""
 
-    window: SendWindow
+    window: int
+    """Bytes that may be sent on all its streams together."""
     peer_names: frozenset[str]
     """DNS names in the caller's verified certificate."""
 
@@ -20,8 +18,11 @@ class Wire(Protocol):
     def taking(self) -> bool:
         """Whether more should be made for the peer now."""
 
-    def emit(self, data: bytes | memoryview) -> None:
+    def emit(self, data: bytes) -> None:
         """Send with what else is sent soon."""
+
+    def send(self, pieces: "list[bytes | memoryview]", size: int) -> bool:
+        """Send frames with so many bytes of data; False, and nothing, where the peer takes less now."""
 
     def grant(self, call: "ServerCall", count: int) -> None:
         """Let the caller send more."""
@@ -32,11 +33,14 @@ class Wire(Protocol):
     def all_sent(self, call: "ServerCall") -> None:
         """It has nothing left to send, for now."""
 
+    def gave_up(self, call: "ServerCall") -> None:
+        """It will not send what waited."""
+
     def wait_for_message(self, call: "ServerCall") -> None:
         """End the call where its message takes too long."""
 
     def message_came(self, call: "ServerCall") -> None:
         """It did not."""
 
-    def closed(self, call: "ServerCall", *, answered: bool, reset: Code | None) -> None:
-        """The call is over; with `reset` the caller is told."""
+    def closed(self, call: "ServerCall", *, answered: bool, more_may_come: bool) -> None:
+        """The call is over; its caller may not know that yet."""

@@ -8,10 +8,11 @@ from hpack import Decoder, Encoder
 
 from pilotage_extproc.transport import frames
 from pilotage_extproc.transport.connection import Connection
-from pilotage_extproc.transport.contract import Call, Method, Receiver, Room
+from pilotage_extproc.transport.contract import Call, Receiver, Room
 from pilotage_extproc.transport.coroutine import by_coroutine
 from pilotage_extproc.transport.frames import FRAME_HEAD, UINT32, Code, frame
 from pilotage_extproc.transport.limits import Limits, SharedRoom
+from pilotage_extproc.transport.owner import Served
 
 PATH = "/test.Service/Method"
 HEAD = {
@@ -91,7 +92,7 @@ class FakeTransport:
 
 
 def by_task(handler: Callable[..., Awaitable[None]]) -> Callable[[Call], Receiver]:
-    return by_coroutine(handler, asyncio.get_running_loop())
+    return by_coroutine(handler)
 
 
 DRIVERS = [by_task]
@@ -113,13 +114,9 @@ class Port:
         self.room: Room = SharedRoom(self.limits.messages_bytes)
 
     @property
-    def methods(self) -> Mapping[str, Method]:
-        return {PATH: Method(self.handler, self.method_room, self.receive)}
-
-    def receiver(self, method: Method, call: Call) -> Receiver:
-        if method.receiver is not None:
-            return method.receiver(call)
-        return DRIVERS[-1](method.handler)(call)
+    def methods(self) -> Mapping[str, Served]:
+        receiver = self.receive or DRIVERS[-1](self.handler)
+        return {PATH: Served(self.method_room or self.room, receiver)}
 
     def admit_stream(self) -> bool:
         if self.open_streams >= self.limits.streams:
