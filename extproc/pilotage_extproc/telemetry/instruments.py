@@ -25,9 +25,12 @@ class Count:
 
     def add(self, *values: str, by: float = 1) -> None:
         """Count `by` more of the series with these label values."""
-        if values not in self._values and len(self._values) >= self._bound:
-            values = (OTHER,) * len(self.labels)
-        self._values[values] = self._values.get(values, 0) + by
+        try:
+            self._values[values] += by
+        except KeyError:
+            if len(self._values) >= self._bound:
+                values = (OTHER,) * len(self.labels)
+            self._values[values] = self._values.get(values, 0) + by
 
     def value(self, *values: str) -> float:
         """The count so far."""
@@ -41,37 +44,56 @@ class Count:
         return family
 
 
+class Series:
+    """The measurements of one label value."""
+
+    __slots__ = ("_buckets", "counts", "total")
+
+    def __init__(self, buckets: tuple[float, ...]) -> None:
+        self._buckets = buckets
+        self.counts = [0] * (len(buckets) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Take one measurement."""
+        self.counts[bisect_left(self._buckets, seconds)] += 1
+        self.total += seconds
+
+
 class Distribution:
     """A histogram of seconds by one label of few values."""
 
     def __init__(self, name: str, text: str, buckets: Sequence[float], label: str | None = None) -> None:
         self.name, self.text, self.label = name, text, label
         self._buckets = tuple(buckets)
-        self._series: dict[str, tuple[list[int], list[float]]] = {}
+        self._series: dict[str, Series] = {}
+
+    def series(self, label: str = "") -> Series:
+        """Of one label value, for whoever measures often."""
+        found = self._series.get(label)
+        if found is None:
+            found = self._series[label] = Series(self._buckets)
+        return found
 
     def observe(self, seconds: float, series: str = "") -> None:
         """Take one measurement."""
-        found = self._series.get(series)
-        if found is None:
-            found = self._series[series] = ([0] * (len(self._buckets) + 1), [0.0])
-        found[0][bisect_left(self._buckets, seconds)] += 1
-        found[1][0] += seconds
+        self.series(series).observe(seconds)
 
     def count(self, series: str = "") -> int:
         """How many measurements so far."""
         found = self._series.get(series)
-        return sum(found[0]) if found else 0
+        return sum(found.counts) if found else 0
 
     def family(self) -> Metric:
         """As prometheus-client exposes it."""
         family = HistogramMetricFamily(self.name, self.text, labels=[self.label] if self.label else [])
         bounds = [*(str(bound) for bound in self._buckets), "+Inf"]
-        for series, (counts, total) in list(self._series.items()):
+        for label, series in list(self._series.items()):
             running, cumulative = 0, []
-            for bound, count in zip(bounds, counts, strict=True):
+            for bound, count in zip(bounds, series.counts, strict=True):
                 running += count
                 cumulative.append((bound, running))
-            family.add_metric([series] if self.label else [], cumulative, total[0])
+            family.add_metric([label] if self.label else [], cumulative, series.total)
         return family
 
 
