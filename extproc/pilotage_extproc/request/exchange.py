@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar
 
 from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
@@ -364,7 +364,8 @@ class Exchange:
 
     def kept(self, note: Note[T]) -> T | None:
         """What a stage kept, or None."""
-        return None if self._notes is None else cast("T | None", self._notes.get(note))
+        found: T | None = None if self._notes is None else self._notes.get(note)
+        return found
 
     def begin(self, stage: Stage) -> None:
         """A stage is about to be applied; `finish` will reach it."""

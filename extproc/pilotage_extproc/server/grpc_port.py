@@ -1,6 +1,7 @@
 """One gRPC port with its health service, and the service of ext_proc."""
 
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from pilotage_api.settings import Transport
 from pilotage_extproc.domain.reach import Reach
@@ -17,13 +18,14 @@ from pilotage_extproc.envoy.ext_proc.provider_hop import ProviderHop
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker
 from pilotage_extproc.server.health import Health
 from pilotage_extproc.server.tls import PortCertificate
-from pilotage_extproc.transport.contract import Method, Port, Service, Stream
+from pilotage_extproc.transport.contract import Handler, Method, Port, Service, Stream
 from pilotage_extproc.transport.grpcio import GrpcioPort
 from pilotage_extproc.transport.proven import must_be
 from pilotage_extproc.transport.server import BuiltinPort
 from pilotage_extproc.transport.stepped import by_steps
 
 EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+_MOST_ASKERS = 256
 _UNREADY_NAMES = ("", "readiness", EXT_PROC_SERVICE)
 
 
@@ -76,36 +78,43 @@ def ext_proc_service(
     With `trusted_name` a caller is a bundled Envoy only where its verified certificate has that name.
     """
 
-    async def process(stream: Stream) -> None:
+    asker = lru_cache(_MOST_ASKERS)(_asker)
+
+    async def of_a_role(stream: Stream, serve: Handler) -> None:
+        must_be(trusted_name, stream)
+        await serve(stream)
+
+    def process(stream: Stream) -> Awaitable[None]:
         metadata = stream.invocation_metadata()
         role = metadata.get(ROLE_HEADER)
         if role == REWRITE_ROLE:
-            must_be(trusted_name, stream)
-            await rewriter.process(stream)
-        elif role == PROVIDER_ROLE:
-            must_be(trusted_name, stream)
-            await hop.process(stream)
-        else:
-            contract, envoy = metadata.get(CONTRACT_HEADER, "1"), metadata.get(ENVOY_HEADER)
-            trusted = trusted_name in stream.peer_names()
-            if envoy is None or (trusted_name and not trusted):
-                await processor.process(stream, Asker(None, contract))
-            else:
-                asker = Asker(envoy, contract, reach=Reach.of(contract, trusted=trusted))
-                await processor.process(stream, asker)
+            return of_a_role(stream, rewriter.process)
+        if role == PROVIDER_ROLE:
+            return of_a_role(stream, hop.process)
+        contract, envoy = metadata.get(CONTRACT_HEADER, "1"), metadata.get(ENVOY_HEADER)
+        trusted = trusted_name in stream.peer_names()
+        if trusted_name and not trusted:
+            envoy = None
+        return processor.process(stream, asker(envoy, contract, trusted))
 
     return _service(processor, process)
+
+
+def _asker(envoy: str | None, contract: str, trusted: bool) -> Asker:
+    if envoy is None:
+        return Asker(None, contract)
+    return Asker(envoy, contract, reach=Reach.of(contract, trusted=trusted))
 
 
 def pool_ext_proc_service(processor: Processor, pool: Callable[[], str]) -> Service:
     """ext_proc for one pool, which the gateway has fixed by asking on this port."""
 
-    async def process(stream: Stream) -> None:
-        await processor.process(stream, Asker(pool=pool()))
+    def process(stream: Stream) -> Awaitable[None]:
+        return processor.process(stream, Asker(pool=pool()))
 
     return _service(processor, process)
 
 
-def _service(processor: Processor, process: Callable[[Stream], Awaitable[None]]) -> Service:
+def _service(processor: Processor, process: Handler) -> Service:
     method = Method(process, room=processor.bodies, receiver=by_steps(process))
     return Service(EXT_PROC_SERVICE, {"Process": method})

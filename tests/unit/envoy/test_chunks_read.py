@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pilotage_extproc.envoy.ext_proc.messages import Chunk, read_chunk
+from pilotage_extproc.envoy.ext_proc.messages import read_chunk
 from pilotage_extproc.transport.contract import CallRefused
 
 
@@ -14,8 +14,8 @@ def by_classes(raw):
     message = ext_proc_pb2.ProcessingRequest.FromString(raw)
     if message.HasField("request_body"):
         body = message.request_body
-        return Chunk(body.body, body.end_of_stream or body.end_of_stream_without_message)
-    return Chunk(None, last=False, trailers=message.HasField("request_trailers"))
+        return body.body, body.end_of_stream or body.end_of_stream_without_message, False
+    return None, False, message.HasField("request_trailers")
 
 
 @given(
@@ -35,7 +35,7 @@ def test_a_body_is_read_as_the_message_classes_read_it(body, last, without_messa
     if attributes:
         message.attributes["request"].update({"path": "/"})
     raw = message.SerializeToString()
-    assert read_chunk(raw) == by_classes(raw) == Chunk(body, last or without_message)
+    assert read_chunk(raw) == by_classes(raw) == (body, last or without_message, False)
 
 
 @given(st.binary(max_size=40) | st.binary(max_size=30).map(lambda raw: b"\x22" + bytes([len(raw)]) + raw))

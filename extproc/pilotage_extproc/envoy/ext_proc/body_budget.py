@@ -35,7 +35,8 @@ class BodyBudget:
     ) -> None:
         self._max_bytes = max_bytes
         self._max_total_bytes = max_total_bytes
-        self._by_headers = by_headers
+        self.by_headers = by_headers
+        """Whether `expect` is to be asked; else the transport admits messages, with this for its room."""
         self._wait_seconds = wait_seconds
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.held_bytes = 0
@@ -48,8 +49,6 @@ class BodyBudget:
         One of unknown length may be as large as a body may be. One that says it is too large is left to
         the gateway, which stops reading it.
         """
-        if not self._by_headers:
-            return 0
         length = headers.get("content-length", "")
         known = length.isascii() and length.isdigit() and len(length) < 20
         expected = int(length) if known else self._max_bytes
@@ -114,8 +113,8 @@ class BodyBudget:
 
     def release(self, body_bytes: int) -> None:
         """The body is no longer held."""
-        if body_bytes:
-            self.held_bytes -= body_bytes
+        self.held_bytes -= body_bytes
+        if self._waiting:
             self._admit()
 
     def _too_large(self) -> RequestRefused:

@@ -6,7 +6,7 @@ is built.
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
@@ -65,13 +65,12 @@ def read_message(raw: bytes) -> ext_proc_pb2.ProcessingRequest:
         raise CallRefused(Status.INVALID_ARGUMENT, "no ProcessingRequest") from None
 
 
-class Chunk(NamedTuple):
-    """What a message brings of a request's body."""
+BODY_MODES = {int(mode): mode for mode in BodyMode}
+"""By what a message has for them."""
 
-    body: bytes | None
-    """None where it is another message."""
-    last: bool
-    trailers: bool = False
+Chunk = tuple[bytes | None, bool, bool]
+"""What a message brings of a request's body: None where it is another message; whether it is the last of it;
+whether it is trailers."""
 
 
 def read_chunk(raw: bytes) -> Chunk:
@@ -82,8 +81,8 @@ def read_chunk(raw: bytes) -> Chunk:
     message = read_message(raw)
     if message.HasField("request_body"):
         body = message.request_body
-        return Chunk(body.body, body.end_of_stream or body.end_of_stream_without_message)
-    return Chunk(None, last=False, trailers=message.HasField("request_trailers"))
+        return body.body, body.end_of_stream or body.end_of_stream_without_message, False
+    return None, False, message.HasField("request_trailers")
 
 
 def _plain_chunk(raw: bytes) -> Chunk | None:
@@ -95,16 +94,17 @@ def _plain_chunk(raw: bytes) -> Chunk | None:
         return None
     size, at = read_varint(raw, 1)
     after = rest = at + size
-    while rest < len(raw) and raw[rest] in _BESIDE_BODY:
+    length = len(raw)
+    while rest < length and raw[rest] in _BESIDE_BODY:
         size, rest = read_varint(raw, rest + 1)
         rest += size
-    if rest != len(raw) or raw[at : at + 1] != _BODY:
+    if rest != length or raw[at : at + 1] != _BODY:
         return None
     size, at = read_varint(raw, at + 1)
     end = at + size
     if end == after:
-        return Chunk(raw[at:end], last=False)
-    return Chunk(raw[at:end], last=True) if raw[end:after] == _END_OF_STREAM else None
+        return raw[at:end], False, False
+    return (raw[at:end], True, False) if raw[end:after] == _END_OF_STREAM else None
 
 
 def further_inputs(headers: Mapping[str, str]) -> list[str]:
@@ -112,6 +112,9 @@ def further_inputs(headers: Mapping[str, str]) -> list[str]:
 
     The bundled Envoy has dropped them before; other gateways may not.
     """
+    names = "\n".join(headers)
+    if contract.DESTINATION not in names and contract.OWN_PREFIX not in names:
+        return []  # as with most requests: one look at all names is less than one at each
     return [
         name
         for name in headers
@@ -158,7 +161,7 @@ def _text(raw: bytes) -> str:
 def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
     """Headers of a message; the values of a repeated one are joined by a comma."""
     plain = {header.key: header.raw_value for header in headers}
-    if len(plain) == len(headers) and all(plain.values()):
+    if len(plain) == len(headers) and b"" not in plain.values():
         return Headers(plain)
     raw: dict[str, bytes] = {}
     for header in headers:
@@ -166,11 +169,6 @@ def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
         value = header.raw_value or header.value.encode()
         raw[key] = raw[key] + b"," + value if key in raw else value
     return Headers(raw)
-
-
-def request_headers(message: ext_proc_pb2.ProcessingRequest) -> Headers:
-    """The headers of a `request_headers` message."""
-    return header_map(message.request_headers.headers.headers)
 
 
 def read_head(
@@ -189,7 +187,7 @@ def read_head(
         method=headers.get(":method", ""),
         path=headers.get(":path", ""),
         headers=headers,
-        subset=subset_hint(message),
+        subset=subset_hint(message) if message.HasField("metadata_context") else None,
         envoy=envoy,
         pool=pool,
         reach=reach,
@@ -204,8 +202,6 @@ def subset_hint(message: ext_proc_pb2.ProcessingRequest) -> tuple[str, ...] | No
 
     Gateways send a list of addresses, one string with commas, or a list whose elements have commas.
     """
-    if not message.HasField("metadata_context"):
-        return None
     namespace = message.metadata_context.filter_metadata.get(contract.SUBSET_NAMESPACE)
     if namespace is None or contract.SUBSET_KEY not in namespace.fields:
         return None

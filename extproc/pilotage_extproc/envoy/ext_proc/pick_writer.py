@@ -83,14 +83,18 @@ class PickWriter:
         self._stripped = _STRIPPED + b"".join([remove_header(name) for name in stripped])
         self._owner = struct_entry(names.OWNER, string_value(process_id))
         self._destinations = Kept(_destination)
-        self._retry_headers = Kept(lambda attempts: set_header(names.MAX_RETRIES, str(attempts - 1)))
+        self._retry_headers: Kept[int, bytes] = Kept(
+            lambda attempts: set_header(names.MAX_RETRIES, str(attempts - 1))
+        )
         self._retry_limits = RetryHeaders()
-        self._length_headers = Kept(lambda length: set_header("content-length", str(length)))
+        self._length_headers: Kept[int, bytes] = Kept(
+            lambda length: set_header("content-length", str(length))
+        )
         # of a decision id, and of all our metadata, only the length shapes the bytes before it
-        self._before_id = Kept(
+        self._before_id: Kept[int, bytes] = Kept(
             lambda length: _before(struct_entry(names.DECISION, string_value("x" * length)), length)
         )
-        self._before_id_header = Kept(
+        self._before_id_header: Kept[int, bytes] = Kept(
             lambda length: _before(
                 set_header(names.DECISION_REQUEST_HEADER, "x" * length), length + len(OVERWRITE_ACTION)
             )

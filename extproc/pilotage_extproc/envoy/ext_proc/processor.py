@@ -13,7 +13,7 @@ from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.body_budget import BodyBudget
 from pilotage_extproc.envoy.ext_proc.picks import Picks
 from pilotage_extproc.envoy.ext_proc.request_stream import Asker, RequestStream
-from pilotage_extproc.envoy.ext_proc.vouching import Vouching, stripped
+from pilotage_extproc.envoy.ext_proc.vouching import stripped, vouching
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.telemetry.metrics import Telemetry
 from pilotage_extproc.transport.contract import CallRefused, Stream
@@ -60,12 +60,14 @@ class Processor:
         self.picks = picks
         self.bodies = bodies
         self.telemetry = telemetry
+        self.head_seconds = telemetry.decision_seconds.series("headers")
+        self.place_seconds = telemetry.decision_seconds.series("place")
         self.settle = settle
         self.response_began = response_began
         self.clock = clock
         self.may_read_answer = may_read_answer
         """Whether a policy that looks at answers may match a request of these headers."""
-        self.vouching = Vouching(identity)
+        self.vouching = vouching(identity)
         self.stripped = stripped(identity)
         """Request headers that no server sees, beside those that none ever does."""
         self.continues = (
@@ -83,7 +85,7 @@ class Processor:
         """Serve one stream to its end. Raises only CallRefused: its messages cannot be read."""
         self.open_streams += 1
         request = RequestStream(self, stream, asker)
-        outcome = Outcome.abandoned()
+        outcome: Outcome | None = None
         try:
             outcome = await request.run()
         except RequestRefused as refused:

@@ -7,11 +7,9 @@ Third-party gateways send full-duplex or buffered bodies and may send the respon
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.dialects.table import error_shape
@@ -20,6 +18,7 @@ from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import ErrorShape, Refusal, RequestRefused
+from pilotage_extproc.domain.vouched import NOT_VOUCHED
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc import messages
 from pilotage_extproc.envoy.ext_proc.answer_filter import AnswerFilter
@@ -64,7 +63,7 @@ class RequestStream:
         self._head: RequestHead | None = None
         self._error_shape = ErrorShape.OPENAI
         self._request_id: str | None = None
-        self._outcome = Outcome.abandoned()
+        self._outcome: Outcome | None = None
         self._work: AnswerWork | None = None
         """What is done about the answer."""
 
@@ -80,22 +79,27 @@ class RequestStream:
             self._error_shape = error_shape(head.path, head.headers)
             self._request_id = head.headers.get("x-request-id")
 
-    async def run(self) -> Outcome:
-        """Serve the stream; how its request ended, where that was without a pick. Raises RequestRefused."""
+    async def run(self) -> Outcome | None:
+        """Serve the stream; how its request ended, where that was by an answer. Raises RequestRefused."""
         raw = await self._stream.read()
         if raw is None:
-            return Outcome.abandoned()
+            return None
         first = messages.read_message(raw)
         if not first.HasField("request_headers"):
             log.warning("an ext_proc stream did not begin with request headers")
-            return Outcome.abandoned()
+            return None
+        response_mode = BodyMode.NONE
         if first.HasField("protocol_config"):
-            self._mode = BodyMode(first.protocol_config.request_body_mode)
+            modes = first.protocol_config
+            self._mode = messages.BODY_MODES[modes.request_body_mode]
+            response_mode = messages.BODY_MODES[modes.response_body_mode]
         processor, asker = self._processor, self._asker
         began_at = processor.clock()
-        response_mode = BodyMode(first.protocol_config.response_body_mode)
-        headers = messages.request_headers(first)
-        self._passes = self._answer_passes(first, headers, response_mode)
+        sent = first.request_headers
+        has_body = not sent.end_of_stream
+        headers = messages.header_map(sent.headers.headers)
+        self._passes = self._answer_passes(headers, response_mode, has_body=has_body)
+        vouching = processor.vouching
         head = messages.read_head(
             first,
             headers,
@@ -104,7 +108,7 @@ class RequestStream:
             reach=asker.reach,
             answer_passes=self._passes,
             received_at=began_at,
-            vouched=processor.vouching.read(first, bundled=asker.envoy is not None),
+            vouched=NOT_VOUCHED if vouching is None or asker.envoy is None else vouching.read(first),
         )
         self._head = head
         exchange = self._exchange = Exchange(head)
@@ -113,43 +117,41 @@ class RequestStream:
         if answer is not None:
             await self._answer(answer)
             return self._outcome
-        processor.telemetry.decision_seconds.observe(processor.clock() - began_at, "headers")
-        shown = await self._pick(exchange, has_body=not first.request_headers.end_of_stream)
+        processor.head_seconds.observe(processor.clock() - began_at)
+        shown = await self._pick(exchange, has_body=has_body)
         if shown is None:
             return self._outcome
         self._exchange = None  # from here on its outcome settles it
         if asker.envoy is None or self._work is not None:
             self._drop_head()
-            del first, head, headers
+            del first, sent, head, headers
             holder = exchange.identity.holder()
             await self._follow_response(exchange.decision.id, began_at, shown, response_mode, holder)
         return self._outcome
 
-    def _answer_passes(
-        self, first: ext_proc_pb2.ProcessingRequest, headers: Mapping[str, str], mode: BodyMode
-    ) -> bool:
+    def _answer_passes(self, headers: Mapping[str, str], mode: BodyMode, *, has_body: bool) -> bool:
         """Whether the response comes here, should a policy look at it."""
         if self._asker.envoy is None:
             return mode is BodyMode.FULL_DUPLEX_STREAMED
-        if self._asker.contract != contract.CONTRACT or first.request_headers.end_of_stream:
+        if self._asker.contract != contract.CONTRACT or not has_body:
             return False
         return self._processor.may_read_answer(headers)
 
-    def close(self, outcome: Outcome) -> None:
-        """Give back what the stream held; a request without a pick ends with this outcome."""
+    def close(self, outcome: Outcome | None) -> None:
+        """Give back what the stream held; without a pick its request ends with this outcome, or was left."""
         self._give_back()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            self._processor.decider.abandon(exchange, outcome)
+            self._processor.decider.abandon(exchange, outcome or Outcome.abandoned())
 
-    async def _pick(self, exchange: Exchange, *, has_body: bool) -> dict[str, str] | None:
+    def _pick(self, exchange: Exchange, *, has_body: bool) -> Awaitable[dict[str, str] | None]:
         """Take the body, decide and answer; None where there was no pick, else headers for the response."""
         if not has_body:
-            return await self._decide(exchange, on_body=False)
+            return self._decide(exchange, on_body=False)
         if self._mode is BodyMode.BUFFERED:
-            return await self._pick_buffered(exchange)
+            return self._pick_buffered(exchange)
         if self._mode is BodyMode.FULL_DUPLEX_STREAMED:
-            return await self._pick_full_duplex(exchange)
+            return self._pick_full_duplex(exchange)
         raise RequestRefused(
             Refusal.INTERNAL,
             f"The gateway's ext_proc request body mode {self._mode.name} cannot be used: "
@@ -158,8 +160,9 @@ class RequestStream:
 
     async def _pick_buffered(self, exchange: Exchange) -> dict[str, str] | None:
         """A large body stands in memory several times on its way: each copy goes as soon as it has served."""
-        headers = exchange.head.headers
-        self._expected_bytes = await self._processor.bodies.expect(headers)
+        headers, bodies = exchange.head.headers, self._processor.bodies
+        if bodies.by_headers:
+            self._expected_bytes = await bodies.expect(headers)
         further = messages.further_inputs(headers) if self._asker.envoy is None else None
         answer = (
             messages.request_headers_continue((*self._processor.stripped, *further))
@@ -171,8 +174,9 @@ class RequestStream:
         raw = await self._stream.read()
         if raw is None:
             return None  # the client left while it sent its body
-        self._arrived()
-        body = messages.read_chunk(raw).body
+        if self._expected_bytes:
+            self._arrived()
+        body, _, _ = messages.read_chunk(raw)
         del raw
         if body is not None:
             self._hold(len(body))
@@ -182,21 +186,19 @@ class RequestStream:
 
     async def _pick_full_duplex(self, exchange: Exchange) -> dict[str, str] | None:
         pieces = Pieces()
-        trailers = False
         while True:
             raw = await self._stream.read()
             if raw is None:
                 return None
-            chunk = messages.read_chunk(raw)
+            chunk, last, trailers = messages.read_chunk(raw)
             del raw
-            if chunk.trailers:
-                trailers = True
+            if trailers:
                 break
-            if chunk.body is None:
+            if chunk is None:
                 continue
-            self._hold(len(chunk.body))
-            pieces.add(chunk.body)
-            if chunk.last:
+            self._hold(len(chunk))
+            pieces.add(chunk)
+            if last:
                 break
         del chunk
         exchange.received(pieces.take())
@@ -209,7 +211,7 @@ class RequestStream:
         processor = self._processor
         began_at = processor.clock()
         answer = await processor.decider.decide(exchange)
-        processor.telemetry.decision_seconds.observe(processor.clock() - began_at, "place")
+        processor.place_seconds.observe(processor.clock() - began_at)
         if answer is not None:
             await self._answer(answer)
             return None
@@ -288,6 +290,8 @@ class RequestStream:
         self._held_bytes += chunk_bytes
 
     def _give_back(self) -> None:
-        self._arrived()
-        self._processor.bodies.release(self._held_bytes)
-        self._held_bytes = 0
+        if self._expected_bytes:
+            self._arrived()
+        if self._held_bytes:
+            self._processor.bodies.release(self._held_bytes)
+            self._held_bytes = 0

@@ -84,7 +84,7 @@ class RetryHeaders:
 
     def __init__(self) -> None:
         self._conditions = Kept(_conditions)
-        self._attempt = Kept(lambda ms: set_header(names.PER_TRY_TIMEOUT, str(ms)))
+        self._attempt: Kept[int, bytes] = Kept(lambda ms: set_header(names.PER_TRY_TIMEOUT, str(ms)))
 
     def written(self, limits: RouterLimits) -> bytes:
         """Header mutations."""

@@ -6,7 +6,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from google.protobuf.json_format import MessageToDict
 
 from pilotage_api.identity_settings import IdentitySettings
-from pilotage_extproc.domain.vouched import NOT_VOUCHED, Vouched
+from pilotage_extproc.domain.vouched import Vouched
 from pilotage_extproc.envoy import contract
 
 CREDENTIALS: Final = ("authorization", "proxy-authorization", "x-api-key", "api-key")
@@ -24,15 +24,20 @@ def stripped(identity: IdentitySettings | None) -> tuple[str, ...]:
 class Vouching:
     """Reads what the settings have a use for."""
 
-    def __init__(self, identity: IdentitySettings | None) -> None:
-        self._source = identity is not None and identity.trusted_header is not None
-        self._claims = identity is not None and identity.jwt is not None
+    def __init__(self, *, source: bool, claims: bool) -> None:
+        self._source = source
+        self._claims = claims
 
-    def read(self, message: ext_proc_pb2.ProcessingRequest, *, bundled: bool) -> Vouched:
-        """Of the first message of a stream. Only the bundled Envoy has verified what it says."""
-        if not bundled or not (self._source or self._claims):
-            return NOT_VOUCHED
+    def read(self, message: ext_proc_pb2.ProcessingRequest) -> Vouched:
+        """Of the first message of a bundled Envoy's stream: only that has verified what it says."""
         return Vouched(_source(message) if self._source else None, _claims(message) if self._claims else None)
+
+
+def vouching(identity: IdentitySettings | None) -> Vouching | None:
+    """None where the settings have no use for what a gateway says."""
+    if identity is None or (identity.trusted_header is None and identity.jwt is None):
+        return None
+    return Vouching(source=identity.trusted_header is not None, claims=identity.jwt is not None)
 
 
 def _source(message: ext_proc_pb2.ProcessingRequest) -> str | None:

@@ -5,7 +5,10 @@ Wire format: https://protobuf.dev/programming-guides/encoding/. Tests compare ea
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
+
+Key = TypeVar("Key")
+Made = TypeVar("Made")
 
 _MOST_KEPT = 4096
 _LONGEST_VARINT = 5
@@ -15,19 +18,29 @@ OVERWRITE_ACTION = b"\x18\x02"  # HeaderValueOption.append_action (3): OVERWRITE
 
 def field(number: int, payload: bytes) -> bytes:
     """A length-delimited field."""
-    length = len(payload)
-    if length < 128:
-        return bytes((number << 3 | 2, length)) + payload
-    return bytes((number << 3 | 2,)) + varint(length) + payload
+    return begun(number, len(payload)) + payload
 
 
 def begun(number: int, length: int) -> bytes:
     """What stands before the content of a length-delimited field."""
-    return bytes((number << 3 | 2,)) + varint(length)
+    tag = number << 3 | 2
+    if length < 1 << 7:
+        return bytes((tag, length))
+    if length < 1 << 14:
+        return bytes((tag, length & 127 | 128, length >> 7))
+    return bytes((tag,)) + varint(length)
 
 
 def read_varint(raw: bytes, at: int) -> tuple[int, int]:
     """A number, and where it ends; where the bytes are none, an end that is beyond them."""
+    if at + 2 < len(raw):  # as short as most are
+        first, second, third = raw[at], raw[at + 1], raw[at + 2]
+        if first < 0x80:
+            return first, at + 1
+        if second < 0x80:
+            return first & 0x7F | second << 7, at + 2
+        if third < 0x80:
+            return first & 0x7F | (second & 0x7F) << 7 | third << 14, at + 3
     value = shift = 0
     for position in range(at, min(len(raw), at + _LONGEST_VARINT)):
         byte = raw[position]
@@ -79,14 +92,14 @@ def struct_value(entries: bytes) -> bytes:
     return field(5, entries)
 
 
-class Kept(dict[Any, bytes]):
-    """Bytes by what they are made from; forgotten all at once when they are too many."""
+class Kept(dict[Key, Made]):
+    """What is made from a few things, by these; forgotten all at once when it is too many."""
 
-    def __init__(self, make: Callable[[Any], bytes]) -> None:
+    def __init__(self, make: Callable[[Key], Made]) -> None:
         super().__init__()
         self._make = make
 
-    def __missing__(self, key: Any) -> bytes:
+    def __missing__(self, key: Key) -> Made:
         if len(self) >= _MOST_KEPT:
             self.clear()
         made = self[key] = self._make(key)
