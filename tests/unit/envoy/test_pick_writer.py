@@ -41,6 +41,13 @@ picks = st.builds(
     later=st.none() | later_attempts,
     limits=st.none() | router_limits,
 )
+usual_picks = st.builds(
+    lambda *needed, flags: Pick(*needed, flags=flags),
+    texts | st.just("<dddddddd>,<iiiiiiii>"),
+    st.integers(1, 16),
+    texts | st.just("<dddddddd>"),
+    flags=st.permutations([contract.STRIP_USAGE, contract.TRANSFORM]).map(tuple) | st.just(()),
+)
 CONDITIONS = {
     "connect": "connect-failure,refused-stream,reset-before-request",
     "contextOverflow": "retriable-headers",
@@ -141,6 +148,22 @@ def test_a_pick_for_the_bundled_envoy_reads_as_the_message_it_stands_for(pick, p
     for _ in range(2):  # the second time from what was kept
         written = writer.bundled(pick, on_body=on_body)
         assert ext_proc_pb2.ProcessingResponse.FromString(written) == expected
+
+
+@given(pick=usual_picks, process_id=texts, on_body=st.booleans(), bundled=st.booleans())
+def test_a_usual_pick_is_the_bytes_of_the_same_pick_written_field_by_field(
+    pick, process_id, on_body, bundled
+):
+    writer = PickWriter(process_id)
+    for _ in range(2):  # the second time around texts of lengths that were seen
+        if bundled:
+            written = writer.usual_bundled(
+                pick.destination, pick.attempts, pick.decision_id, pick.flags, on_body=on_body
+            )
+            assert written == writer.bundled(pick, on_body=on_body)
+        else:
+            written = writer.usual_foreign(pick.destination, on_body=on_body)
+            assert written == writer.foreign(pick, on_body=on_body, sends_body=True)
 
 
 @given(pick=picks, on_body=st.booleans(), sends_body=st.booleans())

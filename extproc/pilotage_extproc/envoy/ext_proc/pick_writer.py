@@ -30,6 +30,8 @@ _STRIPPED: Final = b"".join([remove_header(name) for name in messages.INPUT_HEAD
 _STRIPPED_DESTINATION: Final = remove_header(names.DESTINATION)
 
 
+_SHORTEST: Final = 8
+"""Characters of a text that another may stand in for, and be found again."""
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -100,6 +102,41 @@ class PickWriter:
             )
         )
         self._before_ours = Kept(_before_ours)
+        self._around_bundled = Kept(self._cut_bundled)
+        self._around_foreign = Kept(self._cut_foreign)
+
+    def usual_bundled(
+        self, destination: str, attempts: int, decision_id: str, flags: tuple[str, ...], *, on_body: bool
+    ) -> bytes:
+        """As `bundled`, of a pick that has nothing else: all but its texts depends on their lengths alone."""
+        places, identity = destination.encode(), decision_id.encode()
+        if len(places) < _SHORTEST or len(identity) < _SHORTEST:
+            return self.bundled(Pick(destination, attempts, decision_id, flags=flags), on_body=on_body)
+        before, between, after, end = self._around_bundled[
+            attempts, len(identity), len(places), flags, on_body
+        ]
+        return b"".join((before, identity, between, places, after, identity, end))
+
+    def usual_foreign(self, destination: str, *, on_body: bool) -> bytes:
+        """As `foreign`, of a pick that has nothing else."""
+        places = destination.encode()
+        if len(places) < _SHORTEST:
+            return self.foreign(Pick(destination, 1, ""), on_body=on_body, sends_body=True)
+        return places.join(self._around_foreign[len(places), on_body])
+
+    def _cut_bundled(self, shape: tuple[int, int, int, tuple[str, ...], bool]) -> tuple[bytes, ...]:
+        """The bytes around the texts of a usual pick, cut out of one that is written field by field."""
+        attempts, id_length, destination_length, flags, on_body = shape
+        identity, places = _stand_in("i", id_length), _stand_in("d", destination_length)
+        written = self.bundled(Pick(places, attempts, identity, flags=flags), on_body=on_body)
+        before, between, end = written.split(identity.encode())
+        return before, *between.split(places.encode()), end
+
+    def _cut_foreign(self, shape: tuple[int, bool]) -> tuple[bytes, ...]:
+        destination_length, on_body = shape
+        places = _stand_in("d", destination_length)
+        written = self.foreign(Pick(places, 1, ""), on_body=on_body, sends_body=True)
+        return tuple(written.split(places.encode()))
 
     def bundled(self, pick: Pick, *, on_body: bool) -> bytes:
         """For the bundled Envoy: the pick in metadata alone, with all that its later filters need."""
@@ -158,6 +195,11 @@ class PickWriter:
         common = wire_field(2, headers) + changed + _CLEAR_ROUTE_CACHE
         answered = _ON_BODY if on_body else _ON_HEADERS
         return wire_field(answered, wire_field(1, common)) + wire_field(8, metadata)
+
+
+def _stand_in(letter: str, length: int) -> str:
+    """A text that nothing else in a pick has in it."""
+    return f"<{letter * (length - 2)}>"
 
 
 def _destination(destination: str) -> bytes:

@@ -52,21 +52,30 @@ class Picks:
 
     def bundled(self, exchange: Exchange, shown: Mapping[str, str], *, on_body: bool, contract: str) -> bytes:
         """The answer to a bundled Envoy; `shown` are response headers that show the decision."""
-        targets = exchange.decision.targets
+        decision, call, limits = exchange.decision, exchange.call, exchange.limits
+        destination = ",".join([target.address for target in decision.targets])
+        attempts, path, flags = len(decision.targets), call.path_to_send(), _flags(exchange)
+        allowance = _allowance(exchange) if exchange.document.stream else ""
+        if (
+            exchange.new_body is None
+            and path is None
+            and limits is USUAL
+            and call.kind is not CallKind.RESPONSES
+            and not (shown or allowance or exchange.attempts)
+        ):
+            return self._writer.usual_bundled(destination, attempts, decision.id, flags, on_body=on_body)
         pick = Pick(
-            destination=",".join([target.address for target in targets]),
-            attempts=len(targets),
-            decision_id=exchange.decision.id,
-            body=exchange.new_body,
-            path=exchange.call.path_to_send(),
-            shown=shown,
-            flags=_flags(exchange),
-            holder=exchange.identity.holder() if exchange.call.kind is CallKind.RESPONSES else "",
-            allowance=_allowance(exchange),
+            destination,
+            attempts,
+            decision.id,
+            exchange.new_body,
+            path,
+            shown,
+            flags=flags,
+            holder=exchange.identity.holder() if call.kind is CallKind.RESPONSES else "",
+            allowance=allowance,
             later=self._later(exchange, contract) if exchange.attempts else None,
-            limits=None
-            if exchange.limits is USUAL
-            else router_limits(exchange.limits, self._clock(), len(targets)),
+            limits=None if limits is USUAL else router_limits(limits, self._clock(), attempts),
         )
         return self._writer.bundled(pick, on_body=on_body)
 
@@ -84,14 +93,18 @@ class Picks:
                 for address, attempt in zip(addresses, attempts, strict=True)
                 if attempt.takes_body_of(attempts[0])
             ]
+        destination, path = ",".join(addresses), exchange.call.path_to_send()
+        further = further_inputs(exchange.head.headers)
+        if exchange.new_body is None and path is None and request_id is None and not further:
+            return self._writer.usual_foreign(destination, on_body=on_body)
         pick = Pick(
-            destination=",".join(addresses),
-            attempts=len(addresses),
-            decision_id=exchange.decision.id,
-            body=exchange.new_body,
-            path=exchange.call.path_to_send(),
+            destination,
+            len(addresses),
+            exchange.decision.id,
+            exchange.new_body,
+            path,
             request_id=request_id,
-            remove_headers=further_inputs(exchange.head.headers),
+            remove_headers=further,
         )
         return self._writer.foreign(pick, on_body=on_body, sends_body=sends_body)
 
@@ -113,10 +126,17 @@ class Picks:
 
 def _flags(exchange: Exchange) -> tuple[str, ...]:
     """What Envoy has to do with the response, as keys of the pick's metadata."""
-    flags = _of_response(exchange)
+    flags: tuple[str, ...] = ()
+    kind, document = exchange.call.kind, exchange.document
+    if exchange.usage_added:
+        flags = (STRIP_USAGE,)
+    elif kind is CallKind.RESPONSES and document.stream and document.members.get("background") is True:
+        flags = (ANNOUNCE_RESPONSE,)
+    if exchange.transformed_each:
+        flags = (*flags, TRANSFORM)
     if exchange.output_counted:
         flags = (*flags, COUNT_OUTPUT)
-    if exchange.call.kind in _ANTHROPIC:
+    if kind in _ANTHROPIC:
         flags = (*flags, ANTHROPIC_ERRORS)
     return flags
 
@@ -124,17 +144,7 @@ def _flags(exchange: Exchange) -> tuple[str, ...]:
 def _allowance(exchange: Exchange) -> str:
     """What Envoy lets a stream of a hard budget say, where it is to end it."""
     most = exchange.kept(MOST_COST)
-    if most is None or not exchange.document.stream or exchange.call.kind not in _ENDED_BY_ENVOY:
+    if most is None or exchange.call.kind not in _ENDED_BY_ENVOY:
         return ""
     tokens = most.output_tokens * most.choices
     return f"{exchange.call.kind} {most.choices} {tokens + tokens // 16 + _SLACK_TOKENS}"
-
-
-def _of_response(exchange: Exchange) -> tuple[str, ...]:
-    transformed = (TRANSFORM,) if exchange.transformed_each else ()
-    if exchange.usage_added:
-        return (STRIP_USAGE, *transformed)
-    kind, document = exchange.call.kind, exchange.document
-    if kind is CallKind.RESPONSES and document.stream and document.members.get("background") is True:
-        return (ANNOUNCE_RESPONSE, *transformed)
-    return transformed
