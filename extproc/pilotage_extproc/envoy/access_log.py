@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from envoy.data.accesslog.v3 import accesslog_pb2
@@ -25,6 +25,25 @@ _ENDS = frozenset({accesslog_pb2.NotSet, accesslog_pb2.DownstreamEnd})
 _CLIENTS_OWN: Final = frozenset(range(400, 500)) - {401, 402, 403, 404, 429}
 """Statuses of requests that are wrong: not the server's failure."""
 _NO_USAGE: Final = TokenUsage()
+_NO_COUNTS: Final[dict[str, int | None]] = dict.fromkeys(
+    (
+        contract.STREAM_ERROR,
+        contract.OUTPUT_COUNTED,
+        contract.ENDED_AT,
+        contract.USAGE_INPUT,
+        contract.USAGE_OUTPUT,
+        contract.USAGE_CACHED,
+        contract.USAGE_CACHE_WRITE,
+        contract.USAGE_REASONING,
+    )
+)
+"""Numbers of the usage metadata; the tokens come last, in the order of `TokenUsage`."""
+_NO_TIMES: Final[dict[str, float | None]] = dict.fromkeys(
+    (contract.TTFT_TAG, contract.ATTEMPT_TTFT_TAG, contract.ATTEMPT_BODY_TAG)
+)
+"""Tags in microseconds."""
+_MOST_PLACES: Final = 4096
+"""Addresses whose spelling is kept."""
 _FLAGS = tuple(
     field.name for field in accesslog_pb2.ResponseFlags.DESCRIPTOR.fields if field.type == field.TYPE_BOOL
 )
@@ -54,54 +73,52 @@ def decode(message: bytes) -> list[LoggedRequest | FailedAttempt]:
 
 
 def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
+    # each look into a message makes an object: no part is looked up twice
     common = entry.common_properties
     metadata = common.metadata.filter_metadata
-    ours = metadata.get(contract.PILOTAGE_NAMESPACE)
     decision = owner = ""
     holder = None
     answer_content: tuple[str, ...] = ()
-    if ours is not None:
-        decision, owner = _text(ours.fields, contract.DECISION), _text(ours.fields, contract.OWNER)
-        holder = _text(ours.fields, contract.HOLDER) or None
-        if contract.ANSWER_CONTENT in ours.fields:
-            answer_content = tuple(_text(ours.fields, contract.ANSWER_CONTENT).split(","))
-    read = metadata.get(contract.USAGE_NAMESPACE)
-    usage, response_id, stream_error = _NO_USAGE, None, None
-    counted_output = ended_at = None
-    translation: tuple[str, ...] = ()
-    if read is not None:
-        # each look into a message's map makes an object: once over the few there are is less
-        values = dict(read.fields.items())
-        usage = TokenUsage(
-            _count(values, contract.USAGE_INPUT),
-            _count(values, contract.USAGE_OUTPUT),
-            _count(values, contract.USAGE_CACHED),
-            _count(values, contract.USAGE_CACHE_WRITE),
-            _count(values, contract.USAGE_REASONING),
-        )
-        if contract.RESPONSE_ID in values:
-            response_id = values[contract.RESPONSE_ID].string_value
-        stream_error = _count(values, contract.STREAM_ERROR)
-        if contract.TRANSLATION_NOTES in values:
-            notes = values[contract.TRANSLATION_NOTES].string_value
-            translation = tuple(notes.split(BETWEEN_NOTES))
-        counted_output = _count(values, contract.OUTPUT_COUNTED)
-        ended_at = _count(values, contract.ENDED_AT)
-    tags = dict(common.custom_tags.items())
+    if contract.PILOTAGE_NAMESPACE in metadata:
+        ours = metadata[contract.PILOTAGE_NAMESPACE].fields
+        decision, owner = _text(ours, contract.DECISION), _text(ours, contract.OWNER)
+        if contract.HOLDER in ours:
+            holder = ours[contract.HOLDER].string_value or None
+        if contract.ANSWER_CONTENT in ours:
+            answer_content = tuple(ours[contract.ANSWER_CONTENT].string_value.split(","))
+    usage, response_id, translation = _NO_USAGE, None, ()
+    stream_error = counted_output = ended_at = None
+    if contract.USAGE_NAMESPACE in metadata:
+        read, counts = metadata[contract.USAGE_NAMESPACE].fields, _NO_COUNTS.copy()
+        for key in read:
+            if key in counts:
+                counts[key] = int(read[key].number_value)
+            elif key == contract.RESPONSE_ID:
+                response_id = read[key].string_value
+            elif key == contract.TRANSLATION_NOTES:
+                translation = tuple(read[key].string_value.split(BETWEEN_NOTES))
+        stream_error, counted_output, ended_at, *tokens = counts.values()
+        usage = TokenUsage(*tokens)
+    times = _NO_TIMES.copy()
+    tags = common.custom_tags
+    for tag in tags:
+        text = tags[tag]
+        if text.isdigit():
+            times[tag] = int(text) / 1e6
     duration = common.duration if common.HasField("duration") else None
     outcome = Outcome(
-        decision_id=decision,
-        http_status=entry.response.response_code.value,
-        upstream_address=_address(common),
-        attempts=common.upstream_request_attempt_count,
-        duration_seconds=None if duration is None else duration.seconds + duration.nanos / 1e9,
-        ttft_seconds=_seconds(tags, contract.TTFT_TAG),
-        response_flags=_flags(common) if common.HasField("response_flags") else (),
-        usage=usage,
-        response_id=response_id,
+        decision,
+        entry.response.response_code.value,
+        _address(common),
+        common.upstream_request_attempt_count,
+        None if duration is None else duration.seconds + duration.nanos / 1e9,
+        times[contract.TTFT_TAG],
+        _flags(common.response_flags) if common.HasField("response_flags") else (),
+        usage,
+        response_id,
         stream_error=stream_error,
-        attempt_ttft_seconds=_seconds(tags, contract.ATTEMPT_TTFT_TAG),
-        attempt_body_seconds=_seconds(tags, contract.ATTEMPT_BODY_TAG),
+        attempt_ttft_seconds=times[contract.ATTEMPT_TTFT_TAG],
+        attempt_body_seconds=times[contract.ATTEMPT_BODY_TAG],
         translation=translation,
         counted_output=counted_output,
         ended_at=ended_at,
@@ -111,36 +128,29 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     return LoggedRequest(outcome, owner)
 
 
-def _seconds(tags: Mapping[str, str], tag: str) -> float | None:
-    """Of a tag in microseconds; None where the time did not come."""
-    text = tags.get(tag, "")
-    return int(text) / 1e6 if text.isdigit() else None
-
-
-def _text(values: Mapping[str, Any], key: str) -> str:
-    value = values.get(key)
-    return "" if value is None else str(value.string_value)
-
-
-def _count(values: dict[str, Any], key: str) -> int | None:
-    value = values.get(key)
-    return None if value is None else int(value.number_value)
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    return str(fields[key].string_value) if key in fields else ""
 
 
 def _address(common: accesslog_pb2.AccessLogCommon) -> str | None:
     if not common.HasField("upstream_remote_address"):
         return None
     address = common.upstream_remote_address
-    if address.HasField("envoy_internal_address"):
+    socket = address.socket_address
+    host = socket.address
+    if not host and address.HasField("envoy_internal_address"):
         return internal_address(
             address.envoy_internal_address.server_listener_name, address.envoy_internal_address.endpoint_id
         )
-    socket = address.socket_address
-    return f"{bracketed(canonical_host(socket.address))}:{socket.port_value}"
+    return _place(host, socket.port_value)
 
 
-def _flags(common: accesslog_pb2.AccessLogCommon) -> tuple[str, ...]:
-    flags = common.response_flags
+@lru_cache(_MOST_PLACES)
+def _place(host: str, port: int) -> str:
+    return f"{bracketed(canonical_host(host))}:{port}"
+
+
+def _flags(flags: accesslog_pb2.ResponseFlags) -> tuple[str, ...]:
     if not flags.ByteSize():
         return ()
     return tuple(name for name in _FLAGS if getattr(flags, name))
@@ -154,7 +164,7 @@ def _failed(entry: accesslog_pb2.HTTPAccessLogEntry, utc_now: dt.datetime) -> Fa
     overflow, nothing_sent = contract.OVERFLOWS in headers, headers.get(contract.TRY_NEXT)
     if not decision or (status in _CLIENTS_OWN and not overflow and nothing_sent is None):
         return None
-    flags = _flags(common) if common.HasField("response_flags") else ()
+    flags = _flags(common.response_flags) if common.HasField("response_flags") else ()
     unreachable = nothing_sent == contract.UNREACHABLE
     return FailedAttempt(
         decision_id=decision,
