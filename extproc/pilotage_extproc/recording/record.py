@@ -4,6 +4,7 @@ A record is one flat object of plain values and arrays: tens of thousands are ke
 collector walks every container among them at its full collections.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,6 +19,8 @@ from pilotage_extproc.features.names import ALL as PROMPT_FEATURES
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.handled import Handled
 from pilotage_extproc.request.limits import USUAL, AttemptLimits
+from pilotage_extproc.request.shaping import Shapings
+from pilotage_extproc.request.stage import FeatureKey
 from pilotage_extproc.request.trial import Trial
 from pilotage_extproc.scheduling.objective_choice import Choice
 from pilotage_extproc.scheduling.route import Route
@@ -91,7 +94,7 @@ class DecisionRecord:
     def of(cls, exchange: Exchange, decided_at_utc: float) -> Self:
         """The frozen projection of a decided exchange; it shares the ranking's columns."""
         decision, ranking, features = exchange.decision, exchange.ranking, exchange.features
-        subset, dropped = exchange.head.subset, ranking.dropped
+        subset, dropped, learned = exchange.head.subset, ranking.dropped, exchange.all_learned()
         return cls(
             decision.id,
             decision.model,
@@ -118,11 +121,9 @@ class DecisionRecord:
             exchange.limits,
             choice=None if exchange.choice is None else exchange.choice.packed(),
             handled=exchange.handled,
-            shapes=tuple(
-                [None if one is None else (one.transform.name, one.changed) for one in exchange.shapings]
-            ),
+            shapes=_shapes(exchange.shapings) if exchange.shapings else (),
             queued_seconds=exchange.queued_seconds,
-            prompt_features=_prompt_features(exchange),
+            prompt_features=_prompt_features(learned, exchange.route.policy) if learned else (),
         )
 
     def attempt_failed(self, attempt: FailedAttempt) -> None:
@@ -138,23 +139,23 @@ class DecisionRecord:
     @property
     def nbytes(self) -> int:
         """What the record costs to keep; the route is shared."""
-        arrays = 3 + len(self.masks)
-        return (
-            _FACTS_BYTES
-            + arrays * _ARRAY_BYTES
-            + self.total.nbytes
-            + self.scraped_at.nbytes
-            + self.terms.nbytes
-            + len(self.masks) * len(self.total)
-            + len(self.path)
-            + len(self.model)
-            + len(self.subset or "")
-            + (0 if self.choice is None else self.choice.nbytes)
-            + len(self.prompt_features) * _FEATURE_BYTES
-            + len(self.handled) * _HANDLED_BYTES
-            + len(self.shapes) * _SHAPE_BYTES
-            + sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
-        )
+        total, masks = self.total, len(self.masks)
+        size = _FACTS_BYTES + (3 + masks) * _ARRAY_BYTES + masks * total.size
+        size += total.nbytes + self.scraped_at.nbytes + self.terms.nbytes
+        size += len(self.path) + len(self.model)
+        if self.subset:
+            size += len(self.subset)
+        if self.choice is not None:
+            size += self.choice.nbytes
+        if self.prompt_features:
+            size += len(self.prompt_features) * _FEATURE_BYTES
+        if self.handled:
+            size += len(self.handled) * _HANDLED_BYTES
+        if self.shapes:
+            size += len(self.shapes) * _SHAPE_BYTES
+        if self.trials:
+            size += sum([_TRIAL_BYTES + len(trial.reason) for trial in self.trials])
+        return size
 
     def targets(self) -> tuple[Target, ...]:
         """The attempts, best first."""
@@ -171,12 +172,15 @@ class DecisionRecord:
         return dict(zip(self.filter_names, self.masks, strict=True))
 
 
-def _prompt_features(exchange: Exchange) -> tuple[tuple[str, object], ...]:
+def _shapes(shapings: Shapings) -> tuple[tuple[str, tuple[str, ...]] | None, ...]:
+    return tuple([None if one is None else (one.transform.name, one.changed) for one in shapings])
+
+
+def _prompt_features(
+    learned: Mapping[FeatureKey, object], policy: str | None
+) -> tuple[tuple[str, object], ...]:
     """What was read of the prompt; of keywords the sets of its own policy."""
-    learned = exchange.all_learned()
-    if not learned:
-        return ()
-    own, found = f"{exchange.route.policy}/", []
+    own, found = f"{policy}/", []
     for name, value in sorted(learned.items()):
         if name in PROMPT_FEATURES:
             if isinstance(value, frozenset):

@@ -45,6 +45,7 @@ class Settler:
         self._learn = learn
         self._peers = peers
         self._telemetry = telemetry
+        self._ttft_seconds = telemetry.ttft_seconds.series()
 
     def log_entry(self, outcome: Outcome, owner: str) -> None:
         """An entry of an Envoy's access log, owned by this process, another, or none."""
@@ -102,7 +103,7 @@ class Settler:
         result = outcome.result
         telemetry.settled.add(result)
         if outcome.ttft_seconds is not None:
-            telemetry.ttft_seconds.observe(outcome.ttft_seconds)
+            self._ttft_seconds.observe(outcome.ttft_seconds)
         self._count_tokens(outcome, result)
         if result in ("server_error", "truncated") or settled.against == "other":
             log.warning(
