@@ -146,8 +146,7 @@ class ServerCall:
 
     def gone(self) -> None:
         """The caller reset the stream, or its connection is lost."""
-        if not self.closed:
-            self._lose(None)
+        self.fault(None)
 
     def expire(self, status: Status, details: str) -> None:
         """End it from here, whatever its receiver does."""
@@ -162,6 +161,8 @@ class ServerCall:
 
     def _cut(self, data: bytes, start: int, end: int) -> None:
         """Hand over the messages that are whole; the rest begins the next one."""
+        receiver = self._receiver
+        assert receiver is not None
         while end - start >= frames.PREFIX_BYTES and not self.closed:
             compressed, length = frames.MESSAGE_HEAD.unpack_from(data, start)
             if compressed:
@@ -169,7 +170,10 @@ class ServerCall:
             after = start + frames.PREFIX_BYTES + length
             if after > end:
                 break
-            self._deliver(data[start + frames.PREFIX_BYTES : after], after - start, 0)
+            if self._awaited:
+                self._settled()
+            self._unused += after - start
+            receiver.on_message(data[start + frames.PREFIX_BYTES : after], 0)
             start = after
         if start < end and not self.closed and not self._refused:
             self._cutter = cutter = MessageCutter()
@@ -180,6 +184,7 @@ class ServerCall:
 
     def _go_on(self, cutter: MessageCutter, data: bytes, start: int, end: int) -> None:
         """Go on with a message that has begun."""
+        assert self._receiver is not None
         length = cutter.add(data, start, end)
         if length is not None:
             self._expect(length, cutter.missing)
@@ -189,16 +194,12 @@ class ServerCall:
         self._cutter = None
         message, rest = found
         reserved, self._reserved = self._reserved, 0
-        self._deliver(message, len(message) + frames.PREFIX_BYTES, reserved)
-        if rest:
-            self._cut(rest, 0, len(rest))
-
-    def _deliver(self, message: bytes, size: int, reserved: int) -> None:
-        assert self._receiver is not None
         if self._awaited:
             self._settled()
-        self._unused += size
+        self._unused += len(message) + frames.PREFIX_BYTES
         self._receiver.on_message(message, reserved)
+        if rest:
+            self._cut(rest, 0, len(rest))
 
     def _settled(self) -> None:
         """Its message is not waited for any more."""
@@ -376,12 +377,10 @@ class ServerCall:
         more_may_come = code is not None and not self.ended
         self._wire.closed(self, answered=self._answered, more_may_come=more_may_come)
 
-    def fault(self, code: Code) -> None:
-        """The caller broke a rule on this stream."""
-        if not self.closed:
-            self._lose(code)
-
-    def _lose(self, code: Code | None) -> None:
+    def fault(self, code: Code | None) -> None:
+        """The caller broke a rule on this stream; without a code it is not told."""
+        if self.closed:
+            return
         try:
             self._close(code)
         finally:  # closing raises where a caller has done this too often

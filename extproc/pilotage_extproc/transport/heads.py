@@ -10,6 +10,7 @@ from hpack import Decoder, HPACKError
 
 from pilotage_extproc.transport.contract import Status
 from pilotage_extproc.transport.frames import Code, ConnectionFault, StreamFault
+from pilotage_extproc.transport.header_block import too_long
 
 _MOST_KNOWN: Final = 128
 _LONGEST_KNOWN: Final = 1_024
@@ -48,16 +49,19 @@ class HeadReader:
     """Decodes a connection's header blocks. A block that was seen since the table changed is looked up."""
 
     def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
         self._decoder = Decoder(max_header_list_size=most_bytes)
         self._known: OrderedDict[bytes, Head] = OrderedDict()
         self.hits = 0
 
     def read(self, block: bytes) -> Head:
-        """Raises ConnectionFault where the block cannot be decoded: the table is then unknown."""
+        """Raises ConnectionFault where the block is too long, or cannot be decoded: the table is unknown."""
         known = self._known.get(block)
         if known is not None:
             self.hits += 1
             return known
+        if len(block) > self._most_bytes:
+            raise too_long()
         if _size_updates(block) > _MOST_SIZE_UPDATES:
             raise ConnectionFault(Code.COMPRESSION_ERROR, "too many changes of the header table's size")
         table = self._decoder.header_table

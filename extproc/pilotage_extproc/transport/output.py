@@ -64,10 +64,10 @@ class Output:
         out, transport = self._out, self._transport
         if not out:
             return
+        self._out = []
         if transport is not None:
             transport.write(b"".join(out))
             self._unsent = transport.get_write_buffer_size()
-        out.clear()
         if self.full:
             self.full = False
             if self._flushed is not None and not self.paused:

@@ -11,7 +11,7 @@ from pilotage_extproc.transport.blocked import Blocked
 from pilotage_extproc.transport.call import ServerCall
 from pilotage_extproc.transport.contract import Status
 from pilotage_extproc.transport.frames import Code, ConnectionFault, StreamFault
-from pilotage_extproc.transport.header_block import HeaderBlock, opened, too_long
+from pilotage_extproc.transport.header_block import HeaderBlock, opened
 from pilotage_extproc.transport.heads import NOT_GRPC, NOT_GRPC_HEAD, Head, HeadReader, check
 from pilotage_extproc.transport.output import Output
 from pilotage_extproc.transport.owner import Owner
@@ -49,7 +49,8 @@ class Session:
         self._loop = loop
         self._preface_came = False
         self._delivered = 0
-        self._new: list[ServerCall] = []
+        self._new: dict[int, ServerCall] = {}
+        """That were opened in this read and have not begun."""
         self._abandoned = Abandoned()
         self._last_stream = 0
         self._over = False
@@ -124,6 +125,7 @@ class Session:
         if start == end:
             self._patience.idle_frame()
         elif not call.begun:
+            self._new.pop(stream, None)
             self._begin(call)
             if call.closed:
                 return
@@ -140,10 +142,9 @@ class Session:
 
     def _begin_new(self) -> None:
         """Calls whose first message has not come with their head."""
-        for call in self._new:
-            if not call.begun:
-                self._begin(call)
-                call.expect_message()
+        for call in self._new.values():
+            self._begin(call)
+            call.expect_message()
         self._new.clear()
 
     def _begin(self, call: ServerCall) -> None:
@@ -202,8 +203,6 @@ class Session:
             self._block = block
 
     def _head(self, stream: int, flags: int, block: bytes, *, depends_on_itself: bool = False) -> None:
-        if len(block) > self._limits.header_bytes:
-            raise too_long()
         head = self.heads.read(block)
         if stream <= self._last_stream:
             self._head_of_known(stream, flags, head)
@@ -223,7 +222,7 @@ class Session:
         self.calls[stream] = call
         if flags & frames.END_STREAM:
             self._end(call)
-        self._new.append(call)
+        self._new[stream] = call
 
     def _head_of_known(self, stream: int, flags: int, head: Head) -> None:
         """Trailers, or what comes of a stream that has ended here."""
@@ -233,6 +232,7 @@ class Session:
             if not flags & frames.END_STREAM:
                 raise StreamFault(Code.PROTOCOL_ERROR, "trailers that do not end their stream")
             if not call.begun:
+                self._new.pop(stream, None)
                 self._begin(call)
             if not call.closed:
                 self._end(call)

@@ -10,6 +10,7 @@ import logging
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from functools import partial
 from types import CoroutineType
 from typing import Any, Final
 
@@ -59,7 +60,7 @@ class SteppedCall:
         "_wants",
     )
 
-    def __init__(self, call: Call, handler: Handler) -> None:
+    def __init__(self, handler: Handler, call: Call) -> None:
         self._call = call
         self._first: tuple[bytes, int] | None = None
         """The message to be read next, with its room."""
@@ -243,8 +244,4 @@ class SteppedCall:
 
 def by_steps(handler: Handler) -> Callable[[Call], Receiver]:
     """Receivers that step the handler, a coroutine each."""
-
-    def receiver(call: Call) -> Receiver:
-        return SteppedCall(call, handler)
-
-    return receiver
+    return partial(SteppedCall, handler)

@@ -6,7 +6,6 @@ is built.
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2
@@ -16,10 +15,7 @@ from google.protobuf.message import DecodeError
 from pilotage_api.address import canonical_place
 from pilotage_api.calls import ACCEPT_ENCODING
 from pilotage_api.timeouts import PASSED_ON_TIMEOUT_HEADER
-from pilotage_extproc.domain.head import RequestHead
-from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
-from pilotage_extproc.domain.vouched import NOT_VOUCHED, Vouched
 from pilotage_extproc.envoy import contract
 from pilotage_extproc.envoy.ext_proc.wire import begun, read_varint
 from pilotage_extproc.transport.contract import CallRefused, Status
@@ -122,32 +118,29 @@ def further_inputs(headers: Mapping[str, str]) -> list[str]:
     ]
 
 
-class Headers(Mapping[str, str]):
-    """Headers by lower-case name, decoded only when read: most requests need two of a dozen."""
+def header_map(headers: Sequence[base_pb2.HeaderValue]) -> dict[str, str]:
+    """Headers of a message by lower-case name; the values of a repeated one are joined by a comma."""
+    plain: dict[str, bytes] = {}
+    for header in headers:
+        key, value = header.key, header.raw_value
+        if not value or key in plain:
+            return _joined(headers)
+        plain[key] = value
+    # decoded together: a call for each costs more than most of them are long
+    try:
+        texts = b"\0".join(plain.values()).decode().split("\0")
+    except UnicodeDecodeError:
+        return _joined(headers)
+    return dict(zip(plain, texts, strict=True)) if len(texts) == len(plain) else _joined(headers)
 
-    __slots__ = ("_raw",)
 
-    def __init__(self, raw: dict[str, bytes]) -> None:
-        self._raw = raw
-
-    def __getitem__(self, name: str) -> str:
-        return _text(self._raw[name])
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The value of a header, or the default."""
-        raw = self._raw.get(name)
-        if raw is None:
-            return default
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            return raw.decode("latin-1")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._raw)
-
-    def __len__(self) -> int:
-        return len(self._raw)
+def _joined(headers: Sequence[base_pb2.HeaderValue]) -> dict[str, str]:
+    raw: dict[str, bytes] = {}
+    for header in headers:
+        key = header.key
+        value = header.raw_value or header.value.encode()
+        raw[key] = raw[key] + b"," + value if key in raw else value
+    return {key: _text(value) for key, value in raw.items()}
 
 
 def _text(raw: bytes) -> str:
@@ -156,45 +149,6 @@ def _text(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
-
-
-def header_map(headers: Sequence[base_pb2.HeaderValue]) -> Headers:
-    """Headers of a message; the values of a repeated one are joined by a comma."""
-    plain = {header.key: header.raw_value for header in headers}
-    if len(plain) == len(headers) and b"" not in plain.values():
-        return Headers(plain)
-    raw: dict[str, bytes] = {}
-    for header in headers:
-        key = header.key
-        value = header.raw_value or header.value.encode()
-        raw[key] = raw[key] + b"," + value if key in raw else value
-    return Headers(raw)
-
-
-def read_head(
-    message: ext_proc_pb2.ProcessingRequest,
-    headers: Headers,
-    *,
-    envoy: str | None,
-    pool: str | None = None,
-    reach: Reach = Reach.SERVERS,
-    answer_passes: bool = True,
-    received_at: float,
-    vouched: Vouched = NOT_VOUCHED,
-) -> RequestHead:
-    """The request's head out of a `request_headers` message, whose headers have been read."""
-    return RequestHead(
-        method=headers.get(":method", ""),
-        path=headers.get(":path", ""),
-        headers=headers,
-        subset=subset_hint(message) if message.HasField("metadata_context") else None,
-        envoy=envoy,
-        pool=pool,
-        reach=reach,
-        received_at=received_at,
-        answer_passes=answer_passes,
-        vouched=vouched,
-    )
 
 
 def subset_hint(message: ext_proc_pb2.ProcessingRequest) -> tuple[str, ...] | None:

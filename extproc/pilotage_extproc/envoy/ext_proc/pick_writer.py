@@ -110,11 +110,10 @@ class PickWriter:
     ) -> bytes:
         """As `bundled`, of a pick that has nothing else: all but its texts depends on their lengths alone."""
         places, identity = destination.encode(), decision_id.encode()
-        if len(places) < _SHORTEST or len(identity) < _SHORTEST:
+        lengths = len(identity), len(places)
+        if min(lengths) < _SHORTEST:
             return self.bundled(Pick(destination, attempts, decision_id, flags=flags), on_body=on_body)
-        before, between, after, end = self._around_bundled[
-            attempts, len(identity), len(places), flags, on_body
-        ]
+        before, between, after, end = self._around_bundled[attempts, lengths, flags, on_body]
         return b"".join((before, identity, between, places, after, identity, end))
 
     def usual_foreign(self, destination: str, *, on_body: bool) -> bytes:
@@ -124,9 +123,9 @@ class PickWriter:
             return self.foreign(Pick(destination, 1, ""), on_body=on_body, sends_body=True)
         return places.join(self._around_foreign[len(places), on_body])
 
-    def _cut_bundled(self, shape: tuple[int, int, int, tuple[str, ...], bool]) -> tuple[bytes, ...]:
+    def _cut_bundled(self, shape: tuple[int, tuple[int, int], tuple[str, ...], bool]) -> tuple[bytes, ...]:
         """The bytes around the texts of a usual pick, cut out of one that is written field by field."""
-        attempts, id_length, destination_length, flags, on_body = shape
+        attempts, (id_length, destination_length), flags, on_body = shape
         identity, places = _stand_in("i", id_length), _stand_in("d", destination_length)
         written = self.bundled(Pick(places, attempts, identity, flags=flags), on_body=on_body)
         before, between, end = written.split(identity.encode())

@@ -100,9 +100,11 @@ class RequestStream:
         headers = messages.header_map(sent.headers.headers)
         self._passes = self._answer_passes(headers, response_mode, has_body=has_body)
         vouching = processor.vouching
-        head = messages.read_head(
-            first,
+        head = RequestHead(
+            headers.get(":method", ""),
+            headers.get(":path", ""),
             headers,
+            messages.subset_hint(first) if first.HasField("metadata_context") else None,
             envoy=asker.envoy,
             pool=asker.pool,
             reach=asker.reach,
@@ -139,7 +141,8 @@ class RequestStream:
 
     def close(self, outcome: Outcome | None) -> None:
         """Give back what the stream held; without a pick its request ends with this outcome, or was left."""
-        self._give_back()
+        if self._held_bytes or self._expected_bytes:
+            self._give_back()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             self._processor.decider.abandon(exchange, outcome or Outcome.abandoned())
