@@ -123,10 +123,15 @@ class ServerCall:
             self._refill()
             return
         try:
-            if self._cutter is None:
+            cutter = self._cutter
+            if cutter is None:
                 self._cut(data, start, end)
-            else:
-                self._go_on(self._cutter, data, start, end)
+                return
+            known = cutter.add(data, start, end)
+            if known is not None:
+                self._expect(known, cutter.missing)
+            if cutter.missing <= 0:
+                self._whole(cutter)
         except Exception as error:  # noqa: BLE001 - whatever a room refuses with is the receiver's to tell
             self._refuse(error)
 
@@ -163,6 +168,7 @@ class ServerCall:
         """Hand over the messages that are whole; the rest begins the next one."""
         receiver = self._receiver
         assert receiver is not None
+        length = None
         while end - start >= frames.PREFIX_BYTES and not self.closed:
             compressed, length = frames.MESSAGE_HEAD.unpack_from(data, start)
             if compressed:
@@ -174,25 +180,19 @@ class ServerCall:
                 self._settled()
             self._unused += after - start
             receiver.on_message(data[start + frames.PREFIX_BYTES : after], 0)
-            start = after
+            start, length = after, None
         if start < end and not self.closed and not self._refused:
-            self._cutter = cutter = MessageCutter()
+            self._cutter = cutter = MessageCutter(length)
             self.expect_message()
-            length_known = cutter.add(data, start, end)
-            if length_known is not None:
-                self._expect(length_known, cutter.missing)
+            cutter.add(data, start if length is None else start + frames.PREFIX_BYTES, end)
+            if length is not None:
+                self._expect(length, cutter.missing)
 
-    def _go_on(self, cutter: MessageCutter, data: bytes, start: int, end: int) -> None:
-        """Go on with a message that has begun."""
+    def _whole(self, cutter: MessageCutter) -> None:
+        """A message that had begun is there."""
         assert self._receiver is not None
-        length = cutter.add(data, start, end)
-        if length is not None:
-            self._expect(length, cutter.missing)
-        found = cutter.whole()
-        if found is None:
-            return
         self._cutter = None
-        message, rest = found
+        message, rest = cutter.take()
         reserved, self._reserved = self._reserved, 0
         if self._awaited:
             self._settled()

@@ -103,9 +103,12 @@ def data_frames(stream: int, message: bytes, before: bytes = b"") -> list[bytes 
     view, first = memoryview(message), FRAME_BYTES - PREFIX_BYTES
     begun = _DATA_HEAD.pack(FRAME_BYTES >> 8, FRAME_BYTES & 255, DATA, 0, stream, 0, length)
     pieces: list[bytes | memoryview] = [before + begun, view[:first]]
-    for at in range(first, length, FRAME_BYTES):
-        size = min(FRAME_BYTES, length - at)
-        pieces += FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, stream), view[at : at + size]
+    full, at = FRAME_HEAD.pack(FRAME_BYTES >> 8, FRAME_BYTES & 255, DATA, 0, stream), first
+    while length - at > FRAME_BYTES:
+        pieces += full, view[at : at + FRAME_BYTES]
+        at += FRAME_BYTES
+    size = length - at
+    pieces += FRAME_HEAD.pack(size >> 8, size & 255, DATA, 0, stream), view[at:]
     return pieces
 
 

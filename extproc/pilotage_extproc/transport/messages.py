@@ -15,44 +15,39 @@ class MessageCutter:
     Its bytes are copied once, when it is whole.
     """
 
-    __slots__ = ("_have", "_need", "_parts")
+    __slots__ = ("_known", "_parts", "missing")
 
-    def __init__(self) -> None:
+    def __init__(self, length: int | None = None) -> None:
+        """With the length of a message whose prefix has come, and is not added."""
         self._parts: list[bytes | memoryview] = []
         """Without the prefix once the length is known."""
-        self._have = 0
-        self._need = 0
-
-    @property
-    def missing(self) -> int:
-        """Bytes of the message that have not come; 0 while its length is not known."""
-        return self._need - self._have if self._need else 0
+        self._known = length is not None
+        self.missing = PREFIX_BYTES if length is None else length
+        """Bytes of the message that have not come, or of its prefix while its length is not known."""
 
     def add(self, data: bytes, start: int, end: int) -> int | None:
         """Take bytes. The message's length when that becomes known, else None. Raises CallRefused."""
         size = end - start
         view = size >= _VIEWED_BYTES and len(data) <= 2 * size
         self._parts.append(memoryview(data)[start:end] if view else data[start:end])
-        self._have += size
-        if self._need or self._have < PREFIX_BYTES:
+        self.missing -= size
+        if self._known or self.missing > 0:
             return None
         first = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         length = length_at(first, 0)
         self._parts = [first[PREFIX_BYTES:]]
-        self._need = length + PREFIX_BYTES
+        self._known = True
+        self.missing += length
         return length
 
-    def whole(self) -> tuple[bytes, bytes] | None:
-        """The message and the bytes after it, once it is all there; then this is empty again."""
-        if not self._need or self._have < self._need:
-            return None
-        parts, more = self._parts, self._have - self._need
+    def take(self) -> tuple[bytes, bytes]:
+        """The message, of which nothing is missing, and the bytes after it."""
+        parts, more = self._parts, -self.missing
         rest = b""
         if more:
             last = parts.pop()
             rest = bytes(last[len(last) - more :])
             parts.append(last[: len(last) - more])
-        self._parts, self._have, self._need = [], 0, 0
         return b"".join(parts), rest
 
 

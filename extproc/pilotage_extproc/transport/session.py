@@ -62,6 +62,10 @@ class Session:
         self._blocked = Blocked(clock)
         self._awaited = Waiting(clock)
         self._patience = Patience(limits, clock)
+        # of the wire: what those know of its calls
+        self.wait_to_send, self.all_sent = self._blocked.add, self._blocked.done
+        self.gave_up = self._blocked.drop
+        self.wait_for_message, self.message_came = self._awaited.add, self._awaited.drop
 
     def greet(self, peer_names: frozenset[str] = frozenset()) -> None:
         """Say what is accepted here; the names in the caller's certificate hold for all its calls."""
@@ -104,8 +108,8 @@ class Session:
                     self._frame(kind, flags, stream, data, start, end)
             except StreamFault as fault:
                 self._reset(stream, fault.code)
-        if self._new:
-            self._begin_new()
+        if self._new or self._awaited.fresh:
+            self._read_over()
         return at, self._delivered >= most and at < size
 
     def _data(self, data: bytes, start: int, end: int, flags: int, stream: int) -> None:
@@ -140,12 +144,13 @@ class Session:
         if not call.head.is_grpc:
             call.answer_plainly(NOT_GRPC_HEAD, NOT_GRPC)
 
-    def _begin_new(self) -> None:
-        """Calls whose first message has not come with their head."""
+    def _read_over(self) -> None:
+        """Calls whose first message is still to come begin; what is missing is waited for from now on."""
         for call in self._new.values():
             self._begin(call)
             call.expect_message()
         self._new.clear()
+        self._awaited.begin()
 
     def _begin(self, call: ServerCall) -> None:
         head = call.head
@@ -346,21 +351,6 @@ class Session:
 
     def grant(self, call: ServerCall, count: int) -> None:
         self.emit(frames.window_update(call.id, count))
-
-    def wait_to_send(self, call: ServerCall, *, moved: bool) -> None:
-        self._blocked.add(call, moved=moved)
-
-    def all_sent(self, call: ServerCall) -> None:
-        self._blocked.done(call)
-
-    def wait_for_message(self, call: ServerCall) -> None:
-        self._awaited.add(call)
-
-    def message_came(self, call: ServerCall) -> None:
-        self._awaited.drop(call)
-
-    def gave_up(self, call: ServerCall) -> None:
-        self._blocked.drop(call)
 
     def closed(self, call: ServerCall, *, answered: bool, more_may_come: bool) -> None:
         del self.calls[call.id]

@@ -32,10 +32,12 @@ def test_a_cutter_finds_the_messages_however_their_bytes_are_cut(case):
         if not piece:
             continue
         cutter.add(piece, 0, len(piece))
-        while (one := cutter.whole()) is not None:
-            found.append(one[0])
-            if one[1]:
-                cutter.add(one[1], 0, len(one[1]))
+        while cutter.missing <= 0:
+            one, rest = cutter.take()
+            found.append(one)
+            cutter = MessageCutter()
+            if rest:
+                cutter.add(rest, 0, len(rest))
     assert found == messages
 
 

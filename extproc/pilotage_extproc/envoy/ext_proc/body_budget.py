@@ -83,14 +83,17 @@ class BodyBudget:
 
     def reserve(self, length: int) -> None:
         """Admit a message that is on its way already. Raises RequestRefused: 413, 503."""
-        self._check_length(length)
-        if not self._fits(length):
+        if length > self._max_bytes + _ENVELOPE_BYTES:
+            raise self._too_large()
+        if self.expected_bytes + self.held_bytes + length > self._max_total_bytes:
             raise _overloaded()
         self.expected_bytes += length
 
     def left(self, length: int) -> None:
         """The message was taken over, or will not come."""
-        self.came(length)
+        self.expected_bytes -= length
+        if self._waiting:
+            self._admit()
 
     def _check_length(self, length: int) -> None:
         if length > self._max_bytes + _ENVELOPE_BYTES:

@@ -28,6 +28,8 @@ def begun(number: int, length: int) -> bytes:
         return bytes((tag, length))
     if length < 1 << 14:
         return bytes((tag, length & 127 | 128, length >> 7))
+    if length < 1 << 21:
+        return bytes((tag, length & 127 | 128, length >> 7 & 127 | 128, length >> 14))
     return bytes((tag,)) + varint(length)
 
 
