@@ -8,24 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_api.snapshot import SaturationSnapshot
-from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.prompt_blocks import root_of
-from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.scheduling.targets import UNBOUNDED, CandidateGroup, GroupTargets
 from pilotage_extproc.state.affinity import AdapterSlots, Sessions
 from pilotage_extproc.state.breakers import Breakers
-from pilotage_extproc.state.endpoints import (
-    EJECTED_UNTIL,
-    INFLIGHT,
-    KV_USAGE,
-    RUNNING,
-    SCRAPED_AT,
-    TOKENS,
-    UNSEEN,
-    WAITING,
-    EndpointTable,
-)
+from pilotage_extproc.state.endpoints import EndpointTable
 from pilotage_extproc.state.engine_room import EngineRoom
 from pilotage_extproc.state.prefix_index import PrefixIndex
 
@@ -61,6 +49,8 @@ class CandidateSet:
     """Requests that may wait in each one's engine before it has no room; None where no pool says."""
     tier_members: tuple[NDArray[np.intp], ...] = ()
     """Each tier's candidates, where there is more than one tier."""
+    rows_repeat: bool = True
+    """Whether an endpoint may stand there more than once, under several models."""
     lacking: Mapping[CallKind, NDArray[np.bool_]] = field(default_factory=dict)
     """By call: True where the candidate is a provider whose API has nothing like it. Calls that all have are
     not in it."""
@@ -74,7 +64,12 @@ class CandidateSet:
             members.flags.writeable = False
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.all)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether any pool says when its servers are full."""
+        return not (self.full_queue is None and self.full_cache is None and self.admission is None)
 
 
 def group_of(
@@ -121,6 +116,7 @@ class Columns:
     full_queue: NDArray[np.float64] | None
     full_cache: NDArray[np.float64] | None
     admission: NDArray[np.float64] | None
+    rows_repeat: bool
 
 
 def columns_of(groups: Sequence[CandidateGroup]) -> Columns:
@@ -128,16 +124,20 @@ def columns_of(groups: Sequence[CandidateGroup]) -> Columns:
     sizes = [len(group.addresses) for group in groups]
     ends = np.cumsum([0, *sizes]).tolist()
     every = np.arange(ends[-1])
-    return Columns(
-        rows=groups[0].rows
+    rows = (
+        groups[0].rows
         if len(groups) == 1
-        else np.concatenate([np.empty(0, np.intp), *(group.rows for group in groups)]),
+        else np.concatenate([np.empty(0, np.intp), *(group.rows for group in groups)])
+    )
+    return Columns(
+        rows=rows,
         all=every,
         tiers=np.repeat(np.array([group.tier for group in groups], np.intp), sizes),
         members=tuple([every[begin:end] for begin, end in pairwise(ends)]),
         full_queue=_bounds([group.saturation.queue_depth for group in groups], sizes),
         full_cache=_bounds([group.saturation.kv_cache_utilization for group in groups], sizes),
         admission=_bounds([group.admission for group in groups], sizes),
+        rows_repeat=bool(len(rows)) and int(np.bincount(rows).max()) > 1,
     )
 
 
@@ -171,6 +171,7 @@ def candidate_set(
         full_queue=columns.full_queue,
         full_cache=columns.full_cache,
         admission=columns.admission,
+        rows_repeat=columns.rows_repeat,
         tier_members=tuple(np.flatnonzero(columns.tiers == tier) for tier in range(tier_count))
         if tier_count > 1
         else (),
@@ -200,150 +201,3 @@ class Knowledge:
     breakers: Breakers = field(default_factory=Breakers)
     room: EngineRoom | None = None
     """None never bounds."""
-
-
-class CandidateView:
-    """What scorers and filters see: the candidates' figures in columns, the request, and the time.
-
-    Steps share the columns, and must not change them; plug-ins get a `PluginView` instead.
-    """
-
-    __slots__ = (
-        "_cached_bytes",
-        "_figures",
-        "call",
-        "candidates",
-        "knowledge",
-        "kv_unknown",
-        "now",
-        "reach",
-        "request",
-        "subset",
-        "table",
-    )
-
-    def __init__(
-        self,
-        candidates: CandidateSet,
-        table: EndpointTable,
-        knowledge: Knowledge,
-        request: RequestFeatures,
-        subset: frozenset[str] | None,
-        now: float,
-        reach: Reach = Reach.SERVERS,
-        call: CallKind = CallKind.OTHER,
-    ) -> None:
-        """`subset` is what the gateway allows (`domain.subset`), None is all; `now` is monotonic seconds."""
-        self.candidates = candidates
-        self.table = table
-        self.knowledge = knowledge
-        self.request = request
-        self.subset = subset
-        self.now = now
-        self.reach = reach
-        self.call = call
-        self._figures: NDArray[np.float64] = table.figures.take(candidates.rows, axis=1)
-        self.kv_unknown: NDArray[np.bool_] | None = None
-        """Which candidates do not say their KV-cache use; None where all do."""
-        if table.kv_unknown:
-            self._assume_kv_usage()
-        if table.unmeasured:
-            self._assume()
-        self._cached_bytes: NDArray[np.float64] | None = None
-
-    def _assume_kv_usage(self) -> None:
-        """Take a KV-cache use that an engine does not say for the worst that is known, never for none."""
-        usage = self._figures[KV_USAGE]
-        unknown = np.isnan(usage)
-        if unknown.any():
-            usage[unknown] = np.fmax.reduce(usage, initial=0.0)
-            self.kv_unknown = unknown
-
-    def _assume(self) -> None:
-        """Take what is not known of an engine for the mean of the others, and never for the best.
-
-        An endpoint that stops answering would else look idle and draw every request. Own requests in
-        flight are known all the same: they count where they are more than that mean.
-        """
-        figures = self._figures
-        known = figures[SCRAPED_AT] > -np.inf
-        if known.all() or not known.any():
-            return
-        unknown = ~known
-        for index in (WAITING, RUNNING, KV_USAGE):
-            figures[index][unknown] = figures[index][known].mean()
-        figures[UNSEEN][unknown] = np.maximum(0.0, figures[INFLIGHT][unknown] - figures[RUNNING][unknown])
-
-    @property
-    def waiting(self) -> NDArray[np.float64]:
-        """Requests queued in the engine; 0 where that is unknown or too old, as in all that was scraped."""
-        column: NDArray[np.float64] = self._figures[WAITING]
-        return column
-
-    @property
-    def running(self) -> NDArray[np.float64]:
-        """Requests the engine answers."""
-        column: NDArray[np.float64] = self._figures[RUNNING]
-        return column
-
-    @property
-    def kv_usage(self) -> NDArray[np.float64]:
-        """Share of the KV cache in use, 0 to 1; the worst known where an engine does not say."""
-        column: NDArray[np.float64] = self._figures[KV_USAGE]
-        return column
-
-    @property
-    def inflight(self) -> NDArray[np.float64]:
-        """Own requests at the endpoint."""
-        column: NDArray[np.float64] = self._figures[INFLIGHT]
-        return column
-
-    @property
-    def unseen(self) -> NDArray[np.float64]:
-        """Own requests that began after the last scrape."""
-        column: NDArray[np.float64] = self._figures[UNSEEN]
-        return column
-
-    @property
-    def tokens(self) -> NDArray[np.float64]:
-        """Prompt tokens of own requests that were not expected in the endpoint's cache."""
-        column: NDArray[np.float64] = self._figures[TOKENS]
-        return column
-
-    @property
-    def scraped_at(self) -> NDArray[np.float64]:
-        """When the scraped figures were scraped, monotonic seconds; -inf is never."""
-        column: NDArray[np.float64] = self._figures[SCRAPED_AT]
-        return column
-
-    @property
-    def ejected_until(self) -> NDArray[np.float64]:
-        """Left out until then for failing, monotonic seconds; 0 is not."""
-        column: NDArray[np.float64] = self._figures[EJECTED_UNTIL]
-        return column
-
-    def __len__(self) -> int:
-        return len(self.candidates)
-
-    @property
-    def cached_bytes(self) -> NDArray[np.float64]:
-        """Bytes of the request's prompt each candidate probably holds in its prefix cache."""
-        cached = self._cached_bytes
-        if cached is None:
-            cached = self._cached_bytes = self._cached()
-        return cached
-
-    def _cached(self) -> NDArray[np.float64]:
-        candidates, prompt = self.candidates, self.request.prompt
-        cached = np.zeros(len(candidates))
-        if prompt is None or not prompt.hashes:
-            return cached
-        prefixes, rows = self.knowledge.prefixes, candidates.rows
-        for root, members in candidates.models:
-            held = prefixes.cached_bytes(prompt.of_model(root), self.table.capacity)
-            if held is None:
-                continue
-            if members is candidates.all:
-                return held.take(rows)
-            cached[members] = held[rows[members]]
-        return cached

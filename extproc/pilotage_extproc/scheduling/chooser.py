@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pilotage_extproc.domain.features import RequestFeatures
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.reach import Reach
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
+from pilotage_extproc.scheduling.candidate_view import CandidateView
+from pilotage_extproc.scheduling.candidates import CandidateSet, Knowledge
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import (
     NONE_OF_THEIR_OWN,

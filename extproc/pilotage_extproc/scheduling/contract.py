@@ -5,13 +5,14 @@ into comparable values and weighting them is a later, separate step, so that an 
 what was measured.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_extproc.scheduling.candidates import CandidateView
+from pilotage_extproc.domain.features import RequestFeatures
+from pilotage_extproc.scheduling.candidate_view import CandidateView
 from pilotage_extproc.scheduling.plugin_view import PluginView
 
 
@@ -51,8 +52,30 @@ class Scorer(Protocol):
     def reads_prompt(self) -> bool:
         """Whether it uses `view.request.prompt` or `view.cached_bytes`: hashing a prompt costs time."""
 
-    def score(self, view: CandidateView) -> NDArray[np.float64]:
-        """One value a candidate, from 0, lower is better; NaN is unknown and worth the worst known."""
+    def score(self, view: CandidateView) -> NDArray[np.float64] | None:
+        """One value a candidate, from 0, lower is better; NaN is unknown and worth the worst known.
+
+        None is 0 for all of them.
+        """
+
+
+@runtime_checkable
+class StandingScorer(Scorer, Protocol):
+    """A scorer that reads nothing but endpoints' own figures: what it measures stands until they change."""
+
+    def of_row(self, figures: Sequence[float]) -> float:
+        """What `score` says of the endpoint that has these, a column of `EndpointTable.figures`."""
+
+    def of_rows(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same of several endpoints, column by column."""
+
+
+@runtime_checkable
+class PromptScorer(Scorer, Protocol):
+    """A scorer that reads nothing but the request's prompt, and how much of it an endpoint holds."""
+
+    def of_held(self, request: RequestFeatures, cached_bytes: float) -> float:
+        """What `score` says of an endpoint that holds so many bytes of the prompt."""
 
 
 @runtime_checkable

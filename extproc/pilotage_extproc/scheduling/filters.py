@@ -4,8 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.subset import any_port_of
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView
+from pilotage_extproc.scheduling.candidate_view import CandidateView
+from pilotage_extproc.scheduling.candidates import CandidateSet
 from pilotage_extproc.state.endpoints import EndpointTable
+
+
+def all_stay(view: CandidateView) -> bool:
+    """Whether none of these filters can drop anybody, as for most requests: told without asking each."""
+    table, candidates = view.table, view.candidates
+    return not (
+        view.subset is not None
+        or table.pending
+        or table.draining_rows
+        or table.hosted_rows
+        or table.ejections
+        or view.knowledge.breakers.open_count
+        or candidates.lacking
+        or candidates.bounded
+    )
 
 
 class Admitted:

@@ -1,35 +1,52 @@
 """Scorers of load: how long the engine's queue is, and how much it works on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_extproc.scheduling.candidates import CandidateView
+from pilotage_extproc.scheduling.candidate_view import CandidateView
+from pilotage_extproc.state.endpoints import INFLIGHT, RUNNING, TOKENS, UNSEEN, WAITING
 
 
-class QueueDepth:
+class _OneFigure:
+    """Measures by one of the endpoints' figures."""
+
+    figure: int
+    """Row of `EndpointTable.figures`."""
+
+    def score(self, view: CandidateView) -> NDArray[np.float64]:
+        """The figure by candidate."""
+        return self.of_rows(view.figures)
+
+    def of_rows(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The figure by column."""
+        column: NDArray[np.float64] = figures[self.figure]
+        return column
+
+    def of_row(self, figures: Sequence[float]) -> float:
+        """The figure of one endpoint."""
+        return figures[self.figure]
+
+
+class QueueDepth(_OneFigure):
     """Requests waiting in the engine, as scraped; 0 where figures are stale or the engine has none."""
 
     name = "queue-depth"
     unit = "requests"
     half = 16.0
     reads_prompt = False
-
-    def score(self, view: CandidateView) -> NDArray[np.float64]:
-        """Requests by candidate."""
-        return view.waiting
+    figure = WAITING
 
 
-class RunningRequests:
+class RunningRequests(_OneFigure):
     """Requests the engine answers, as scraped, less own ones ended since; not those placed since."""
 
     name = "running-requests"
     unit = "requests"
     half = 16.0
     reads_prompt = False
-
-    def score(self, view: CandidateView) -> NDArray[np.float64]:
-        """Requests by candidate."""
-        return view.running
+    figure = RUNNING
 
 
 class InFlight:
@@ -48,7 +65,17 @@ class InFlight:
 
     def score(self, view: CandidateView) -> NDArray[np.float64]:
         """Requests by candidate."""
-        return np.maximum(view.running + view.unseen, view.inflight - view.waiting)
+        return self.of_rows(view.figures)
+
+    def of_rows(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Requests by column."""
+        there = figures[RUNNING] + figures[UNSEEN]
+        most: NDArray[np.float64] = np.maximum(there, figures[INFLIGHT] - figures[WAITING])
+        return most
+
+    def of_row(self, figures: Sequence[float]) -> float:
+        """Requests at one endpoint."""
+        return max(figures[RUNNING] + figures[UNSEEN], figures[INFLIGHT] - figures[WAITING])
 
 
 class KvCacheUse:
@@ -64,14 +91,11 @@ class KvCacheUse:
         return view.kv_usage
 
 
-class InFlightTokens:
+class InFlightTokens(_OneFigure):
     """Prompt tokens of own requests in flight that the endpoint was not expected to have cached."""
 
     name = "in-flight-tokens"
     unit = "tokens"
     half = 8192.0
     reads_prompt = True
-
-    def score(self, view: CandidateView) -> NDArray[np.float64]:
-        """Tokens by candidate."""
-        return view.tokens
+    figure = TOKENS

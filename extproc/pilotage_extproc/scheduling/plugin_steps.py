@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotage_extproc.scheduling.candidates import CandidateView
+from pilotage_extproc.scheduling.candidate_view import CandidateView
 from pilotage_extproc.scheduling.plugin_view import PluginView
 from pilotage_extproc.scheduling.plugins import Guard
 

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotage_extproc.domain.features import RequestFeatures
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView
+from pilotage_extproc.scheduling.candidate_view import CandidateView
+from pilotage_extproc.scheduling.candidates import CandidateSet
 
 
 class PluginView:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pilotage_api.snapshot import ProfileSnapshot, WeightedSnapshot
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.scheduling import affinity_scorers, load_scorers
-from pilotage_extproc.scheduling.contract import Filter, Picker, Scorer
+from pilotage_extproc.scheduling.contract import Filter, Picker, PromptScorer, Scorer, StandingScorer
 from pilotage_extproc.scheduling.filters import (
     Admitted,
     Available,
@@ -60,6 +60,10 @@ class Weighted:
     weight: float
 
 
+Measure = tuple[int, Scorer, float, float]
+"""A scorer's place in its profile, `half`, and weight times `half`."""
+
+
 class Profile:
     """What the scheduler runs for a request."""
 
@@ -97,10 +101,29 @@ class Profile:
         self.numerators = self.weights * self.halves
         self.may_be_unknown = any(isinstance(one.scorer, PluginScorer) for one in scorers)
         """Whether a measure can be NaN: those built in never are."""
+        measures: list[Measure] = [
+            (index, one.scorer, half, numerator)
+            for index, (one, half, numerator) in enumerate(
+                zip(scorers, self.halves.ravel().tolist(), self.numerators.ravel().tolist(), strict=True)
+            )
+        ]
+        self.standing = tuple(one for one in measures if _is_standing(one))
+        """Scorers of the endpoints' figures alone: their index, `half`, and weight times `half`."""
+        self.of_prompt = tuple(one for one in measures if _is_of_prompt(one))
+        self.varying = tuple(one for one in measures if not _is_standing(one) and not _is_of_prompt(one))
+        """All others."""
         self.reads_prompt = any(one.scorer.reads_prompt for one in scorers)
         self.reads_session = any(
             isinstance(one.scorer, affinity_scorers.SessionAffinity | PluginScorer) for one in scorers
         )
+
+
+def _is_standing(measure: Measure) -> TypeGuard[tuple[int, StandingScorer, float, float]]:
+    return isinstance(measure[1], StandingScorer)
+
+
+def _is_of_prompt(measure: Measure) -> TypeGuard[tuple[int, PromptScorer, float, float]]:
+    return isinstance(measure[1], PromptScorer)
 
 
 def _column(values: Iterable[float]) -> NDArray[np.float64]:

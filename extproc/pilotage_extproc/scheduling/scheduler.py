@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.reach import Reach
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView, Knowledge
-from pilotage_extproc.scheduling.filters import all_full
+from pilotage_extproc.scheduling.candidate_view import CandidateView
+from pilotage_extproc.scheduling.candidates import CandidateSet, Knowledge
+from pilotage_extproc.scheduling.filters import all_full, all_stay
 from pilotage_extproc.scheduling.plugins import PluginSkipped
 from pilotage_extproc.scheduling.profile import Profile
 from pilotage_extproc.scheduling.shaping import PassedOver, Shape, shaped
+from pilotage_extproc.scheduling.standing import Scores, Standings
 from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Scheduler:
     def __init__(self, table: EndpointTable, knowledge: Knowledge) -> None:
         self.table = table
         self.knowledge = knowledge
+        self._standings = Standings()
 
     def full(self, candidates: CandidateSet) -> bool:
         """Whether there is no room for one more request anywhere, as the pools define it."""
@@ -79,7 +82,7 @@ class Scheduler:
         view = CandidateView(candidates, self.table, self.knowledge, request, allowed, now, reach, call)
         skipped = list(profile.missing)
         alive, dropped = filtered(view, profile, skipped)
-        terms, total = scored(view, profile, skipped)
+        terms, total, scraped_at = self._scored(view, profile, skipped)
         hosted = self.table.needs[candidates.rows] > 0 if self.table.hosted_rows else None
         passed_over: tuple[PassedOver, ...] = ()
         if shape is not None:
@@ -88,8 +91,18 @@ class Scheduler:
         order = _Order(candidates, profile, total, limit, skipped, hosted).of(alive, tier_order)
         cached = 0.0
         if order and request.prompt is not None:
-            cached = float(view.cached_bytes[order[0]]) / request.bytes_per_token
-        return Ranking(order, total, terms, dropped, view.scraped_at, tuple(skipped), cached, passed_over)
+            cached = view.cached_at(order[0]) / request.bytes_per_token
+        return Ranking(order, total, terms, dropped, scraped_at, tuple(skipped), cached, passed_over)
+
+    def _scored(self, view: CandidateView, profile: Profile, skipped: list[str]) -> Scores:
+        """As `scored`, with what stands from the requests before."""
+        try:
+            scores = self._standings.scored(view, profile)
+            if scores is not None:
+                return scores
+        except Exception:
+            log.exception("what stands could not be used: each scorer is asked anew")
+        return Scores(*scored(view, profile, skipped), view.scraped_at)
 
 
 def filtered(
@@ -98,7 +111,7 @@ def filtered(
     """Who survives (None is all), and who was dropped by what."""
     dropped: dict[str, NDArray[np.bool_]] = {}
     alive: NDArray[np.bool_] | None = None
-    for one in profile.filters:
+    for one in () if all_stay(view) else profile.filters:
         keep = one.keep(view)
         if keep is not None:
             alive = _narrowed(view, alive, keep, one.reason, one.soft, dropped)
@@ -143,7 +156,8 @@ def scored(
     weights = profile.weights
     for index, weighted in enumerate(scorers):
         try:
-            terms[index] = weighted.scorer.score(view)
+            column = weighted.scorer.score(view)
+            terms[index] = 0.0 if column is None else column
         except Exception as error:
             if not isinstance(error, PluginSkipped):
                 log.exception("a scorer failed and was skipped", extra={"scorer": weighted.scorer.name})
@@ -238,10 +252,12 @@ class _Order:
 
     def _best(self, members: NDArray[np.intp], limit: int, taken: set[int]) -> list[int]:
         """The best of `members`, each row at most once and none of `taken` (which grows)."""
+        if not self._candidates.rows_repeat:
+            return self._ordered(members, limit)[:limit]
         spare = min(len(members), limit + len(taken) + len(members) // 8)  # rows that repeat are few
         order: list[int] = []
         rows = self._candidates.rows
-        for index in self._ordered(members, spare).tolist():
+        for index in self._ordered(members, spare):
             row = int(rows[index])
             if row not in taken:
                 taken.add(row)
@@ -250,11 +266,14 @@ class _Order:
                     break
         return order
 
-    def _ordered(self, members: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
-        plugin = self._profile.plugin_picker
+    def _ordered(self, members: NDArray[np.intp], limit: int) -> list[int]:
+        plugin, order = self._profile.plugin_picker, None
         if plugin is not None:
             try:
-                return plugin.order(self._total, members, limit)
+                order = plugin.order(self._total, members, limit)
             except PluginSkipped as why:
                 self._skipped.append(f"{plugin.name}: {why}")
-        return self._profile.picker.order(self._total, members, limit)
+        if order is None:
+            order = self._profile.picker.order(self._total, members, limit)
+        indices: list[int] = order.tolist()
+        return indices

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pilotage_api.fallback import AT_ATTEMPT, AT_DECISION, FallbackReason
 from pilotage_api.snapshot import FallbackSnapshot
 from pilotage_extproc.scheduling.abilities import NO_ABILITIES, Abilities
-from pilotage_extproc.scheduling.candidates import CandidateSet, CandidateView
+from pilotage_extproc.scheduling.candidate_view import CandidateView
+from pilotage_extproc.scheduling.candidates import CandidateSet
 from pilotage_extproc.scheduling.filters import NotSaturated, at_work
 
 _ROOM: Final = NotSaturated()

@@ -5,6 +5,7 @@ server and one Envoy host, hence one row. Rows are reused; a row's generation te
 """
 
 import math
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,6 +18,7 @@ from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.subset import host_of
 
 _FIRST_CAPACITY = 64
+_CHANGES_KEPT = 64
 
 
 DEFAULT_HEALTH: Final = HealthSnapshot()
@@ -101,6 +103,9 @@ class EndpointTable:
         """Rows whose `ejected_until` is set."""
         self.draining_rows = 0
         """How many rows drain."""
+        self.changes = 0
+        """How often figures of a row have changed: who keeps something made of them asks `changed_since`."""
+        self._changed: deque[int] = deque(maxlen=_CHANGES_KEPT)
         self._addresses: list[str | None] = []
         self._facts: dict[str, EndpointFacts] = {}
         self._rows: dict[str, int] = {}
@@ -146,6 +151,18 @@ class EndpointTable:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def touched(self, row: int) -> None:
+        """Figures of a row have changed. Who writes to the columns says so, each time."""
+        self.changes += 1
+        self._changed.append(row)
+
+    def changed_since(self, changes: int) -> set[int] | None:
+        """Rows whose figures have changed since there were so many `changes`; None if too long ago."""
+        missed = self.changes - changes
+        if missed > len(self._changed):
+            return None
+        return {self._changed[-back] for back in range(1, missed + 1)}
 
     def row_of(self, address: str) -> int | None:
         """The row an address holds now."""
@@ -242,6 +259,7 @@ class EndpointTable:
         self.expire(row)
         self.failures[row] = 0
         self.inflight[row] = self.unseen[row] = self.tokens[row] = 0
+        self.touched(row)
         self.eject(row, 0)
         self.unreachable[row] = False
         self.unmeasured -= 1
@@ -265,6 +283,7 @@ class EndpointTable:
         self.kv_usage[row] = kv_usage
         self.scraped_at[row] = scraped_at
         self.failures[row] = 0
+        self.touched(row)
 
     def expire(self, row: int) -> None:
         """The engine's figures are too old to be used; own requests are all that is known."""
@@ -273,6 +292,7 @@ class EndpointTable:
         self.waiting[row] = self.running[row] = self.kv_usage[row] = 0
         self.unseen[row] = self.inflight[row]
         self.scraped_at[row] = -np.inf
+        self.touched(row)
 
     def expire_older_than(self, before: float) -> None:
         """Expire all figures scraped before then."""

@@ -60,6 +60,7 @@ class InflightCounts:
         table.unseen[row] += 1
         if tokens:
             table.tokens[row] += tokens
+        table.touched(row)
         return hold
 
     def end(self, hold: Hold) -> bool:
@@ -83,6 +84,7 @@ class InflightCounts:
             elif table.running[row] > 0:
                 # the engine may have counted it: its figure would hold until the next scrape what has ended
                 table.running[row] -= 1
+            table.touched(row)
         return True
 
     def scraped(self, row: int, began_at: float, *, idle: bool) -> list[str]:
@@ -95,6 +97,7 @@ class InflightCounts:
         of_row = self._by_row.get(row)
         if of_row is None:
             self._table.unseen[row] = 0
+            self._table.touched(row)
             return []
         gone: list[Hold] = []
         if idle_for >= IDLE_GRACE_SECONDS:
@@ -112,6 +115,7 @@ class InflightCounts:
                 break
             unseen += hold.generation == generation
         self._table.unseen[row] = unseen
+        self._table.touched(row)
         return [hold.key for hold in gone]
 
     def _retired(self, row: int, generation: int, scraped_at: float, *, idle: bool) -> list[Hold]:

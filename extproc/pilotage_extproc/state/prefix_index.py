@@ -26,6 +26,8 @@ _DIGIT_BYTES: Final = 4
 """Of Python's integers: a mask costs as much as the highest row in it asks for."""
 _SIZE_BITS: Final = 28
 _LARGEST: Final = (1 << _SIZE_BITS) - 1
+_FEW_HOLDERS: Final = 16
+"""Rows that are told one by one."""
 _TAKEN_AT_ONCE: Final = 64
 """Blocks that one endpoint gives up before it is the next one's turn."""
 
@@ -88,22 +90,42 @@ class PrefixIndex:
 
     def cached_bytes(self, prompt: PromptBlocks, row_count: int) -> NDArray[np.float64] | None:
         """Bytes of the prompt's longest contiguous prefix at each row; None where no row holds any."""
-        holders, ends = self._holders, prompt.ends
-        before = holders.get(prompt.hashes[0], 0) if prompt.hashes else 0
-        if not before:
+        holders = self._holders_of(prompt)
+        if not holders:
             return None
         cached = np.zeros(row_count)
+        for mask, end in holders:
+            cached[_rows(mask)] = end
+        return cached
+
+    def few_holders(self, prompt: PromptBlocks) -> dict[int, float] | None:
+        """The same by row, of those that hold any; None where these are more than a few."""
+        held: dict[int, float] = {}
+        for mask, end in self._holders_of(prompt):
+            rows = _rows(mask)
+            if not isinstance(rows, list):
+                return None
+            for row in rows:
+                held[row] = end
+        return held if len(held) <= _FEW_HOLDERS else None
+
+    def _holders_of(self, prompt: PromptBlocks) -> list[tuple[int, int]]:
+        """Masks of rows, and how many bytes of the prompt each of these holds; each row is in one at most."""
+        holders, ends, found = self._holders, prompt.ends, []
+        before = holders.get(prompt.hashes[0], 0) if prompt.hashes else 0
+        if not before:
+            return []
         depth = 0
         for block in prompt.hashes[1:]:
             now = holders.get(block, 0) & before
             if now != before:
-                cached[_rows(before & ~now)] = ends[depth]
+                found.append((before & ~now, ends[depth]))
                 if not now:
-                    return cached
+                    return found
                 before = now
             depth += 1
-        cached[_rows(before)] = ends[depth]
-        return cached
+        found.append((before, ends[depth]))
+        return found
 
     def learn(self, row: int, prompt: PromptBlocks, bytes_per_token: float) -> Learned:
         """The endpoint holds the prompt now.
@@ -202,7 +224,7 @@ class PrefixIndex:
 
 
 def _rows(mask: int) -> list[int] | NDArray[np.intp]:
-    if mask.bit_count() <= 8:
+    if mask.bit_count() <= _FEW_HOLDERS:
         rows = []
         while mask:
             low = mask & -mask
