@@ -63,6 +63,10 @@ class _CountedParts(Parts):
         self.append(b"")
         self._pieces.append(text)
 
+    def add_said(self, role: str, text: str) -> None:
+        self.add_role(role)
+        self.add_text(text)
+
     def add_json(self, value: Any) -> None:
         self.append(b"")
         if self._large:

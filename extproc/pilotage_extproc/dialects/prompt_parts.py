@@ -48,6 +48,10 @@ class Parts(list[bytes]):
         if written:
             self.add_text(role)
 
+    def add_said(self, role: str, text: str) -> None:
+        """Whose words, and the words: most messages are no more."""
+        self.extend((text_bytes(role), text_bytes(text)))
+
     def add_json(self, value: Any) -> None:
         """A part that templates render in their own way. Raises TypeError where it is nested too deeply."""
         self.append(as_json(value))
@@ -97,8 +101,11 @@ def add_messages(messages: Any, parts: Parts) -> None:
         if len(message) > MOST_PARTS:
             parts.add_unread(message)
             continue
-        content = message.get("content")
-        parts.add_role(role if isinstance(role := message.get("role"), str) else "")
+        content, role = message.get("content"), message.get("role")
+        if len(message) == len(_PLAIN_MESSAGE) and isinstance(content, str) and isinstance(role, str):
+            parts.add_said(role, content)
+            continue
+        parts.add_role(role if isinstance(role, str) else "")
         if isinstance(content, str):
             parts.add_text(content)
         elif content is not None:

@@ -1,6 +1,6 @@
 """A request's canonical prompt text: equal beginnings of it are equal beginnings to a prefix cache."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.prompt_parts import PART_END, Parts, add_tools
@@ -8,8 +8,7 @@ from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.head import CallKind
 
 
-@dataclass(slots=True, frozen=True)
-class PromptText:
+class PromptText(NamedTuple):
     """What a prompt is told apart by."""
 
     text: bytes
@@ -33,5 +32,7 @@ def read_prompt(kind: CallKind, members: Members) -> PromptText:
     parts = Parts()
     read_parts(kind, members, parts)
     parts.append(b"")
-    more = any(members.get(name) is not None for name in DIALECTS[kind].stands_for_more)
-    return PromptText(PART_END.join(parts), parts.all_text and not more, len(parts) - 1)
+    all_text = parts.all_text
+    for name in DIALECTS[kind].stands_for_more:
+        all_text = all_text and members.get(name) is None
+    return PromptText(PART_END.join(parts), all_text, len(parts) - 1)

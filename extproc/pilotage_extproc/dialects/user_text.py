@@ -52,6 +52,10 @@ class _UserParts(Parts):
             self._pieces.append(text)
             self.length += len(text)
 
+    def add_said(self, role: str, text: str) -> None:
+        self.add_role(role)
+        self.add_text(text)
+
     def add_json(self, value: Any) -> None:  # noqa: ARG002 - no user's words
         self.append(b"")
 

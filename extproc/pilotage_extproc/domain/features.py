@@ -1,6 +1,6 @@
 """What scheduling may know of a request: sizes, hashes and names, no text."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pilotage_extproc.domain.prompt_blocks import PromptBlocks
 
@@ -8,8 +8,7 @@ DEFAULT_BYTES_PER_TOKEN = 4.0
 """Of prompt text, until the engine's own counts have told better."""
 
 
-@dataclass(slots=True, frozen=True)
-class RequestFeatures:
+class RequestFeatures(NamedTuple):
     """One request, as scorers see it."""
 
     prompt: PromptBlocks | None = None

@@ -1,6 +1,6 @@
 """What scheduling may know of a request: computed only as far as its rule's profile asks."""
 
-from typing import Final
+from typing import Any, Final
 
 import xxhash
 
@@ -64,15 +64,15 @@ class Describe(Step):
                 tokens = text_tokens(read)
                 if tokens is not None:
                     exchange.learned(CONTEXT_TOKENS, tokens)
-            return prompt_blocks(read.text, _salt_of(exchange), all_text=read.all_text), ()
+            salt = exchange.cache_salt or members.get("cache_salt")
+            return prompt_blocks(read.text, _salted(salt) if salt else 0, all_text=read.all_text), ()
         except Exception as error:  # noqa: BLE001 - shown in the record; deep JSON cannot be written, for one
             return None, (f"prompt: raised {type(error).__name__}",)
 
 
-def _salt_of(exchange: Exchange) -> int:
+def _salted(salt: Any) -> int:
     """vLLM keeps the caches of different `cache_salt`s apart."""
-    salt = exchange.cache_salt or exchange.document.members.get("cache_salt")
-    if not isinstance(salt, str) or not salt:
+    if not isinstance(salt, str):
         return 0
     return xxhash.xxh3_64_intdigest(salt.encode("utf-8", "surrogatepass"))
 

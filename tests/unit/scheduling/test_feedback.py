@@ -233,7 +233,7 @@ def test_counts_do_not_drift_in_a_million_random_events(taught):
 
 def test_media_and_stored_context_teach_nothing_of_how_large_tokens_are(taught):
     mixed = prompt_blocks(b"Look at this picture of a lighthouse, and at that one. " * 100, all_text=False)
-    taught.place(replace(FEATURES, prompt=mixed))
+    taught.place(FEATURES._replace(prompt=mixed))
     taught.settle(ended(0, usage=TokenUsage(input_tokens=2 * mixed.prompt_bytes // 3)))
     assert taught.calibration.bytes_per_token("m") == 4.0
     assert taught.knowledge.prefixes.block_count, "what it holds is learned all the same"
