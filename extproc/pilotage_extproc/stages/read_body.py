@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Final
 
+from pilotage_extproc.dialects.call import BodyForm
+from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
@@ -30,7 +32,9 @@ class ReadBody(Step):
             return None
         if len(exchange.body) > LARGE_BODY_BYTES:
             return self.read_large(exchange)
-        content_type = exchange.head.headers.get("content-type", "")
+        content_type = ""
+        if DIALECTS[call.kind].body is BodyForm.MULTIPART:
+            content_type = exchange.head.headers.get("content-type", "")
         document = parse_body(
             call.kind, exchange.body, max_structure=self._max_structure, content_type=content_type
         )
