@@ -63,6 +63,11 @@ class GroupTargets(Sequence[Target]):
                 self._made[index] = made
         return made
 
+    def at(self, indices: Sequence[int]) -> tuple[Target, ...]:
+        """Several of them."""
+        made = self._made
+        return tuple([made.get(index) or self[index] for index in indices])
+
     def _make(self, index: int) -> Target:
         position = index + self._length if index < 0 else index
         if not 0 <= position < self._length:

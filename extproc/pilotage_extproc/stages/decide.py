@@ -60,13 +60,12 @@ class Decide(Step):
         if self._budget.troubled:
             ranking, spent = shortened(ranking, route.candidates, self._budget, now)
             exchange.unretried(spent)
-        targets = route.candidates.targets
         self._sequence += 1
         exchange.decided(
             ranking,
             Decision(
                 id=f"{self._process_id}-{self._sequence:x}",
-                targets=tuple([targets[index] for index in ranking.order]),
+                targets=route.candidates.targets.at(ranking.order),
                 model=exchange.document.model,
                 policy=route.policy,
                 rule=route.rule,
