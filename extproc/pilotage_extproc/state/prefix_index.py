@@ -7,6 +7,7 @@ longest contiguous prefix counts, as in vLLM's automatic prefix caching
 
 import math
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -87,6 +88,7 @@ class PrefixIndex:
         held = self._of(row)
         held.capacity_tokens = capacity_tokens
         self._shrink(held, row)
+        self._keep_bound()
 
     def cached_bytes(self, prompt: PromptBlocks, row_count: int) -> NDArray[np.float64] | None:
         """Bytes of the prompt's longest contiguous prefix at each row; None where no row holds any."""
@@ -132,33 +134,34 @@ class PrefixIndex:
 
         Later blocks count as older, since vLLM too frees a sequence from its end.
         """
-        held = self._of(row)
+        held = self._held.get(row) or self._of(row)
         if held.capacity_tokens <= 0:
             return NOTHING_LEARNED
-        blocks, holders, bit = held.blocks, self._holders, 1 << row
+        hashes, ends, blocks, holders = prompt.hashes, prompt.ends, held.blocks, self._holders
+        block_of, to_end, bit, digits = blocks.get, blocks.move_to_end, 1 << row, row // _DIGIT_BITS + 1
         self._touch += 1
         touched = self._touch << _SIZE_BITS
-        known = len(prompt.hashes)
-        start = prompt.ends[-1] if prompt.ends else 0
-        for depth in range(known - 1, -1, -1):
-            block = prompt.hashes[depth]
-            end, start = start, prompt.ends[depth - 1] if depth else 0
-            before = blocks.get(block)
+        depth = known = len(hashes)
+        for block in reversed(hashes):
+            depth -= 1
+            before = block_of(block)
             if before is not None:
                 blocks[block] = touched | (before & _LARGEST)
-                blocks.move_to_end(block)
-            else:
-                tokens = min(_LARGEST, math.ceil((end - start) / bytes_per_token))
-                blocks[block] = touched | tokens
-                held.used_tokens += tokens
-                mask = holders.get(block, 0)
-                holders[block] = mask | bit
-                digits = (mask.bit_length() + _DIGIT_BITS - 1) // _DIGIT_BITS
-                self._mask_digits += max(0, row // _DIGIT_BITS + 1 - digits)
-                self.block_count += 1
-                known = depth
-        self._shrink(held, row)
-        self._keep_bound()
+                to_end(block)
+                continue
+            length = ends[depth] - ends[depth - 1] if depth else ends[0]
+            tokens = min(_LARGEST, math.ceil(length / bytes_per_token))
+            blocks[block] = touched | tokens
+            held.used_tokens += tokens
+            mask = holders.get(block, 0)
+            holders[block] = mask | bit
+            if mask < bit:
+                self._mask_digits += digits - _digits(mask)
+            self.block_count += 1
+            known = depth
+        if known < len(hashes):
+            self._shrink(held, row)
+            self._keep_bound()
         return Learned(known, self._touch)
 
     def unlearn(self, row: int, prompt: PromptBlocks, learned: Learned) -> None:
@@ -169,19 +172,19 @@ class PrefixIndex:
         held = self._held.get(row)
         if held is None:
             return
+        gone: list[tuple[int, int]] = []
         for block in prompt.hashes[learned.known :]:
             packed = held.blocks.get(block)
             if packed is not None and packed >> _SIZE_BITS == learned.touch:
                 del held.blocks[block]
-                self._drop(row, held, block, packed)
+                gone.append((block, packed))
+        self._drop(row, held, gone)
 
     def forget(self, row: int) -> None:
         """The endpoint is gone, or restarted with an empty cache."""
         held = self._held.pop(row, None)
-        if held is None:
-            return
-        for block, packed in held.blocks.items():
-            self._drop(row, held, block, packed)
+        if held is not None:
+            self._drop(row, held, held.blocks.items())
 
     def _of(self, row: int) -> _Held:
         held = self._held.get(row)
@@ -190,8 +193,12 @@ class PrefixIndex:
         return held
 
     def _shrink(self, held: _Held, row: int) -> None:
-        while held.used_tokens > held.capacity_tokens:
-            self._drop_oldest(row, held)
+        excess, gone = held.used_tokens - held.capacity_tokens, []
+        while excess > 0:
+            oldest = held.blocks.popitem(last=False)
+            gone.append(oldest)
+            excess -= oldest[1] & _LARGEST
+        self._drop(row, held, gone)
 
     def _keep_bound(self) -> None:
         """Endpoints that hold no less than the mean give up what they used longest ago, in turn."""
@@ -207,20 +214,27 @@ class PrefixIndex:
             self._held.move_to_end(row)
 
     def _drop_oldest(self, row: int, held: _Held) -> None:
-        block, packed = held.blocks.popitem(last=False)
-        self._drop(row, held, block, packed)
+        self._drop(row, held, (held.blocks.popitem(last=False),))
 
-    def _drop(self, row: int, held: _Held, block: int, packed: int) -> None:
-        held.used_tokens -= packed & _LARGEST
-        self.block_count -= 1
-        mask = self._holders[block]
-        left = mask & ~(1 << row)
-        self._mask_digits -= (mask.bit_length() - 1) // _DIGIT_BITS + 1
-        if left:
-            self._holders[block] = left
-            self._mask_digits += (left.bit_length() - 1) // _DIGIT_BITS + 1
-        else:
-            del self._holders[block]
+    def _drop(self, row: int, held: _Held, gone: Collection[tuple[int, int]]) -> None:
+        """The endpoint holds these no longer: blocks, with their touch and size."""
+        holders, bit = self._holders, 1 << row
+        for block, packed in gone:
+            held.used_tokens -= packed & _LARGEST
+            mask = holders[block]
+            left = mask & ~bit
+            if left:
+                holders[block] = left
+            else:
+                del holders[block]
+            if left < bit:  # the highest row in it is another one now
+                self._mask_digits += _digits(left) - _digits(mask)
+        self.block_count -= len(gone)
+
+
+def _digits(mask: int) -> int:
+    """Of Python's, that a mask has; none where no row is in it."""
+    return (mask.bit_length() + _DIGIT_BITS - 1) // _DIGIT_BITS
 
 
 def _rows(mask: int) -> list[int] | NDArray[np.intp]:
