@@ -88,7 +88,13 @@ class Scheduler:
         if shape is not None:
             tier_order, alive, passed_over = shaped(view, alive, shape, tier_order)
             limit = max(limit, len(tier_order))
-        order = _Order(candidates, profile, total, limit, skipped, hosted).of(alive, tier_order)
+        if candidates.tier_count == 1 and not (
+            hosted is not None or candidates.rows_repeat or profile.plugin_picker
+        ):
+            members = candidates.all if alive is None else alive.nonzero()[0]
+            order: list[int] = profile.picker.order(total, members, limit).tolist()[:limit]
+        else:
+            order = _Order(candidates, profile, total, limit, skipped, hosted).of(alive, tier_order)
         cached = 0.0
         if order and request.prompt is not None:
             cached = view.cached_at(order[0]) / request.bytes_per_token
