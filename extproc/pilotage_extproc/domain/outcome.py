@@ -108,9 +108,10 @@ class Outcome:
         left = self.http_status == 0 or (flags and not _CLIENT_LEFT_FLAGS.isdisjoint(flags))
         if left and self.stream_error is None:  # clients close a stream when they read an error in it
             return "client_gone"
-        if self.status >= 500:
+        status = self.status
+        if status >= 500:
             return "server_error"
-        if self.status >= 400:
+        if status >= 400:
             return "client_error"
         return "truncated" if flags and not _TRUNCATING_FLAGS.isdisjoint(flags) else "ok"
 

@@ -86,9 +86,21 @@ class Learner:
         self.inflight.end(placed.hold)
         if outcome.given_up:
             return
+        first = placed.targets[0]
+        if outcome.upstream_address == first.address and not failed_at and outcome.result == "ok":
+            self._went_well(placed, first, outcome, now)
+            return
         served = self._served(placed, outcome)
         self._judge(placed, served, outcome, now, failed_at)
         self._correct_prefix(placed, served, outcome)
+
+    def _went_well(self, placed: Placed, first: Target, outcome: Outcome, now: float) -> None:
+        """The first target answered, as it does mostly: what was learned of its prompt stays."""
+        self._tell(first, now, ok=True)
+        self._closes(first, placed.hold.began_at)
+        tokens, prompt = outcome.usage.input_tokens, placed.prompt
+        if tokens is not None and prompt is not None and prompt.all_text:
+            self.calibration.observe(first.upstream_model, prompt.prompt_bytes, tokens)
 
     def forget(self, row: int) -> None:
         """The endpoint of a row is gone, or has restarted with empty caches."""
