@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotage_extproc.domain.outcome import TokenUsage
-from pilotage_extproc.envoy.contract import FLAG, STRIP_USAGE
+from pilotage_extproc.envoy.contract import FLAG, KEEP_LAST_USAGE, STRIP_USAGE
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "vllm-0.32"
 STREAM = (FIXTURES / "completions_lora_continuous_usage.sse").read_bytes()
@@ -68,6 +68,30 @@ async def test_a_stream_has_no_usage_for_its_client_wherever_it_is_cut(start_rig
         assert (await rig.chat())[2] == expected, cuts
         logged = (await rig.logged(number))[-1]
         assert logged.outcome.usage == TokenUsage(2, 4, None), cuts
+
+
+async def test_a_client_that_asked_for_the_last_chunk_gets_that_and_no_other(start_rig, start_server):
+    last = next(event for event in STREAM.split(b"\n\n") if b'"choices":[]' in event) + b"\n\n"
+    done = b"data: [DONE]\n\n"
+    expected = as_without_usage(STREAM).replace(done, last + done)
+    server = await start_server(fixed(200, STREAM, "text/event-stream"))
+    more = {**FLAGGED, KEEP_LAST_USAGE: FLAG}
+    rig = await start_rig(lambda head, body: pick(server.address, more=more), [server.address])
+    for number, cuts in enumerate([[], list(range(1, len(STREAM))), [len(STREAM) - 40]], 1):
+        server.answer = in_pieces(STREAM, cuts, 0.0005)
+        assert (await rig.chat())[2] == expected
+        assert (await rig.logged(number))[-1].outcome.usage == TokenUsage(2, 4, None)
+
+
+async def test_a_last_chunk_that_was_asked_for_stays_as_servers_write_it(start_rig, start_server):
+    """Of those that say nothing before it, a null stands in each chunk."""
+    nulls = b'data: {"choices":[{"delta":{"content":"hi"}}],"usage":null}\n\n'
+    last = b'data: {"choices": [ ], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}\n\n'
+    server = await start_server(fixed(200, nulls + last, "text/event-stream"))
+    more = {**FLAGGED, KEEP_LAST_USAGE: FLAG}
+    rig = await start_rig(lambda head, body: pick(server.address, more=more), [server.address])
+    assert (await rig.chat())[2] == nulls + last
+    assert (await rig.logged())[-1].outcome.usage == TokenUsage(2, 1, None)
 
 
 async def test_a_stream_is_left_alone_where_the_pick_does_not_say_so(start_rig, start_server):

@@ -1,9 +1,9 @@
 """Asking streams for their token usage, and taking that back for a pool that is not to be asked."""
 
 import re
-from collections.abc import Callable
-from enum import IntFlag
-from typing import Any, Final
+from collections.abc import Iterable
+from enum import Enum, IntFlag
+from typing import Any, Final, NamedTuple
 
 from pilotage_api.snapshot import Engine, StreamUsage
 from pilotage_extproc.dialects.call import Dialect
@@ -17,10 +17,20 @@ vLLM: https://github.com/vllm-project/vllm/pull/5742; SGLang, since October 2025
 https://github.com/sgl-project/sglang/pull/12241.
 """
 _INCLUDE: Final = b'"include_usage":true'
-_CONTINUOUS: Final = b',"continuous_usage_stats":true'
+_CONTINUOUS: Final = b'"continuous_usage_stats":true'
+_BOTH: Final = _INCLUDE + b"," + _CONTINUOUS
 _FLAT: Final = re.compile(rb'\{[^{}"]*+(?:"[^"\\{}]*+"[^{}"]*+)*+\}')
 """An object of plain strings and scalars, as every client writes `stream_options`."""
-_SAID: Final = re.compile(rb'"include_usage"[ \t\r\n]*:[ \t\r\n]*(false|null)')
+
+
+class _Wish(NamedTuple):
+    """A member of `stream_options` that decides over usage."""
+
+    name: str
+    said: re.Pattern[bytes]
+    """The member where its client says no, or null."""
+    was_false: "UsageEdit"
+    was_null: "UsageEdit"
 
 
 class UsageEdit(IntFlag):
@@ -33,17 +43,44 @@ class UsageEdit(IntFlag):
     MEMBER_ADDED = 1
     """`stream_options` as a whole: the client sent none."""
     FILLED = 2
-    """Put first into the client's own `stream_options`, which has other members."""
+    """`include_usage` was put first into the client's own `stream_options`, which has other members."""
     NULL_REPLACED = 4
     """The client's `stream_options` was null."""
     EMPTY_FILLED = 8
     """The client's `stream_options` was an empty object."""
     CONTINUOUS = 16
-    """Usage was asked for in every chunk."""
+    """Usage was asked for in every chunk, by a member that the client's own `stream_options` did not have."""
     FALSE_REPLACED = 32
     """The client's `include_usage` was false."""
     NULL_WITHIN_REPLACED = 64
     """It was null."""
+    CONTINUOUS_FALSE_REPLACED = 128
+    """The client's `continuous_usage_stats` was false."""
+    CONTINUOUS_NULL_REPLACED = 256
+    """It was null."""
+
+
+_INCLUDED: Final = _Wish(
+    "include_usage",
+    re.compile(rb'"include_usage"[ \t\r\n]*:[ \t\r\n]*(false|null)'),
+    UsageEdit.FALSE_REPLACED,
+    UsageEdit.NULL_WITHIN_REPLACED,
+)
+_IN_EVERY_CHUNK: Final = _Wish(
+    "continuous_usage_stats",
+    re.compile(rb'"continuous_usage_stats"[ \t\r\n]*:[ \t\r\n]*(false|null)'),
+    UsageEdit.CONTINUOUS_FALSE_REPLACED,
+    UsageEdit.CONTINUOUS_NULL_REPLACED,
+)
+
+
+class AddedUsage(Enum):
+    """What of a stream's usage its client did not ask for."""
+
+    NONE = 0
+    BEFORE_LAST = 1
+    """It asked for the last chunk, and the others have usage too."""
+    ALL = 2
 
 
 def leaves_usage_open(dialect: Dialect, members: dict[str, Any]) -> bool:
@@ -61,83 +98,143 @@ def leaves_usage_open(dialect: Dialect, members: dict[str, Any]) -> bool:
     return said is None or said is False
 
 
+def added_usage(
+    dialect: Dialect, members: dict[str, Any], attempts: Iterable[tuple[Engine, StreamUsage]]
+) -> AddedUsage:
+    """What its client did not ask for and any of these attempts may bring."""
+    engines = [engine for engine, usage in attempts if usage is StreamUsage.INJECT]
+    if engines and leaves_usage_open(dialect, members):
+        return AddedUsage.ALL
+    if _asks_for_the_last(dialect, members) and not CONTINUOUS_USAGE_ENGINES.isdisjoint(engines):
+        return AddedUsage.BEFORE_LAST
+    return AddedUsage.NONE
+
+
+def _asks_for_the_last(dialect: Dialect, members: dict[str, Any]) -> bool:
+    """Whether a client asks for usage, and not in every chunk."""
+    if not dialect.usage_when_asked or members.get("stream") is not True:
+        return False
+    options = members.get("stream_options")
+    return (
+        isinstance(options, dict)
+        and options.get("include_usage") is True
+        and options.get("continuous_usage_stats") is not True
+    )
+
+
 def usage_asked(
     body: bytes, dialect: Dialect, members: dict[str, Any], engine: Engine, stream_usage: StreamUsage
 ) -> tuple[list[Edit], UsageEdit]:
-    """Edits by which a stream carries its usage; none where the client asks for it itself.
+    """Edits by which a stream carries its usage, in every chunk where the engine can; none where it does.
 
     Raises RequestRefused (400) where `stream_options` stands more than once, or cannot be changed.
     """
-    if stream_usage is not StreamUsage.INJECT or not leaves_usage_open(dialect, members):
-        return [], UsageEdit.NONE
     options = members.get("stream_options")
-    asked, how = _INCLUDE, UsageEdit.NONE
-    if engine in CONTINUOUS_USAGE_ENGINES and not (options and "continuous_usage_stats" in options):
-        asked, how = _INCLUDE + _CONTINUOUS, UsageEdit.CONTINUOUS
+    unasked = leaves_usage_open(dialect, members) or _asks_for_the_last(dialect, members)
+    if stream_usage is not StreamUsage.INJECT or not dialect.usage_when_asked:
+        return [], UsageEdit.NONE
+    if isinstance(options, dict) and members.get("stream") is True:
+        _check_plain(options)
+    if not unasked:
+        return [], UsageEdit.NONE
+    every_chunk = engine in CONTINUOUS_USAGE_ENGINES
+    if options:
+        return _asked_within(body, options, every_chunk=every_chunk)
+    asked, how = (_BOTH, UsageEdit.CONTINUOUS) if every_chunk else (_INCLUDE, UsageEdit.NONE)
     if "stream_options" not in members:
         edit = members_added(body.index(b"{"), b'"stream_options":{%b}' % asked, alone=False)
         return [edit], how | UsageEdit.MEMBER_ADDED
     start = value_start(body, STREAM_OPTIONS)
     if options is None:
         return [Edit(start, start + len(b"null"), b"{%b}" % asked)], how | UsageEdit.NULL_REPLACED
-    if "include_usage" in options:
-        return _said_otherwise(body, start, how)
-    filled = UsageEdit.FILLED if options else UsageEdit.EMPTY_FILLED
-    return [members_added(start, asked, alone=not options)], how | filled
+    return [members_added(start, asked, alone=True)], how | UsageEdit.EMPTY_FILLED
 
 
 def usage_unasked(body: bytes, how: UsageEdit) -> Edit | None:
     """The edit that takes back what `usage_asked` did; None where the body does not have it."""
-    asked = _INCLUDE + (_CONTINUOUS if how & UsageEdit.CONTINUOUS else b"")
+    asked = _BOTH if how & UsageEdit.CONTINUOUS else _INCLUDE
     if how & UsageEdit.MEMBER_ADDED:
         start = body.index(b"{") + 1
         return _removed(body, start, b'"stream_options":{%b},' % asked, b"")
-    if how & (UsageEdit.FALSE_REPLACED | UsageEdit.NULL_WITHIN_REPLACED):
-        return _as_said(body, value_start(body, STREAM_OPTIONS), how)
-    find = _REPLACED.get(how & ~UsageEdit.CONTINUOUS)
-    if find is None:
-        return None
-    written, before = find(asked)
-    return _removed(body, value_start(body, STREAM_OPTIONS), written, before)
+    start = value_start(body, STREAM_OPTIONS)
+    if how & UsageEdit.NULL_REPLACED:
+        return _removed(body, start, b"{%b}" % asked, b"null")
+    if how & UsageEdit.EMPTY_FILLED:
+        return _removed(body, start, b"{%b" % asked, b"{")
+    return _as_said(body, start, how)
 
 
-def _said_otherwise(body: bytes, start: int, how: UsageEdit) -> tuple[list[Edit], UsageEdit]:
-    """The edit that turns the client's `include_usage` round; the object begins at `start`."""
+def _check_plain(options: dict[str, Any]) -> None:
+    """Raises RequestRefused (400) for what one server reads as yes and another as no."""
+    for wish in (_INCLUDED, _IN_EVERY_CHUNK):
+        said = options.get(wish.name)
+        if said is not None and not isinstance(said, bool):
+            message = f"`{wish.name}` must be true or false."
+            raise RequestRefused(Refusal.INVALID_FIELD, message, param=f"stream_options.{wish.name}")
+
+
+def _asked_within(body: bytes, options: dict[str, Any], *, every_chunk: bool) -> tuple[list[Edit], UsageEdit]:
+    """The edit that makes the client's own `stream_options`, which has members, ask for usage."""
+    start = value_start(body, STREAM_OPTIONS)
+    front, how, turned = [], UsageEdit.NONE, []
+    for wish, added, how_added in (
+        (_INCLUDED, _INCLUDE, UsageEdit.FILLED),
+        (_IN_EVERY_CHUNK, _CONTINUOUS, UsageEdit.CONTINUOUS),
+    ):
+        if wish is _IN_EVERY_CHUNK and not every_chunk:
+            continue
+        if wish.name not in options:
+            front.append(added)
+            how |= how_added
+        elif options[wish.name] is not True:
+            turned.append(wish)
+    if not turned:
+        return ([members_added(start, b",".join(front), alone=False)] if front else []), how
     found = _FLAT.match(body, start)
-    said = [] if found is None else list(_SAID.finditer(found.group()))
-    if found is None or len(said) != 1 or found.group().count(b"include_usage") != 1:
-        message = "`include_usage` must stand once in `stream_options`, and plainly."
-        raise RequestRefused(Refusal.INVALID_FIELD, message, param="stream_options")
-    [(at, end)], text = [one.span(1) for one in said], found.group()
-    how |= UsageEdit.FALSE_REPLACED if text[at:end] == b"false" else UsageEdit.NULL_WITHIN_REPLACED
-    asked = text[:at] + b"true".ljust(end - at) + text[end:]
-    if how & UsageEdit.CONTINUOUS:
-        asked = b"{%b," % _CONTINUOUS[1:] + asked[1:]
+    if found is None:
+        raise _hidden(turned[0])
+    asked = found.group()
+    for wish in turned:
+        said = list(wish.said.finditer(asked))
+        if len(said) != 1 or asked.count(wish.name.encode()) != 1:
+            raise _hidden(wish)
+        at, end = said[0].span(1)
+        how |= wish.was_false if asked[at:end] == b"false" else wish.was_null
+        asked = asked[:at] + b"true".ljust(end - at) + asked[end:]
+    if front:
+        asked = b"{%b,%b" % (b",".join(front), asked[1:])
     return [Edit(found.start(), found.end(), asked)], how
 
 
+def _hidden(wish: _Wish) -> RequestRefused:
+    message = f"`{wish.name}` must stand once in `stream_options`, and plainly."
+    return RequestRefused(Refusal.INVALID_FIELD, message, param="stream_options")
+
+
 def _as_said(body: bytes, start: int, how: UsageEdit) -> Edit | None:
-    """The edit that takes that back; None where the body does not have it."""
+    """The edit that takes back what `_asked_within` did; None where the body does not have it."""
+    front = [
+        added
+        for added, how_added in ((_INCLUDE, UsageEdit.FILLED), (_CONTINUOUS, UsageEdit.CONTINUOUS))
+        if how & how_added
+    ]
+    written = b"{%b," % b",".join(front) if front else b"{"
+    if how & ~(UsageEdit.FILLED | UsageEdit.CONTINUOUS) == UsageEdit.NONE:
+        return _removed(body, start, written, b"{")
     found = _FLAT.match(body, start)
-    text = b"" if found is None else found.group()
-    if how & UsageEdit.CONTINUOUS:
-        added = b"{%b," % _CONTINUOUS[1:]
-        if not text.startswith(added):
-            return None
-        text = b"{" + text[len(added) :]
-    key = text.find(b'"include_usage"')
-    at = text.find(b"true", key)
-    if found is None or key < 0 or at < 0:
+    if found is None or not found.group().startswith(written):
         return None
-    was = b"false" if how & UsageEdit.FALSE_REPLACED else b"null"
-    return Edit(found.start(), found.end(), text[:at] + was + text[at + len(was) :])
-
-
-_REPLACED: Final[dict[UsageEdit, Callable[[bytes], tuple[bytes, bytes]]]] = {
-    UsageEdit.FILLED: lambda asked: (b"{%b," % asked, b"{"),
-    UsageEdit.NULL_REPLACED: lambda asked: (b"{%b}" % asked, b"null"),
-    UsageEdit.EMPTY_FILLED: lambda asked: (b"{%b" % asked, b"{"),
-}
+    text = b"{" + found.group()[len(written) :]
+    for wish in (_INCLUDED, _IN_EVERY_CHUNK):
+        if not how & (wish.was_false | wish.was_null):
+            continue
+        key = text.find(b'"%b"' % wish.name.encode())
+        at = text.find(b"true", key)
+        if key < 0 or at < 0:
+            return None
+        was = b"false" if how & wish.was_false else b"null"
+        text = text[:at] + was + text[at + len(was) :]
+    return Edit(found.start(), found.end(), text)
 
 
 def _removed(body: bytes, start: int, written: bytes, before: bytes) -> Edit | None:

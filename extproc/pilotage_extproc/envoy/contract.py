@@ -95,6 +95,9 @@ picker of that contract drains: it knows no other key of later attempts."""
 STRIP_USAGE: Final = "strip_usage"
 """Key: there (with `FLAG`) where the picker asked for usage in a stream and the client did not: Envoy reads
 it and takes it out."""
+KEEP_LAST_USAGE: Final = "keep_last_usage"
+"""Key: there (with `FLAG`) beside `STRIP_USAGE` where the client asked for usage in the last chunk: there it
+stays."""
 ANNOUNCE_RESPONSE: Final = "announce_response"
 """Key: there (with `FLAG`) for a background Responses stream: Envoy announces its id with its first event."""
 HOLDER: Final = "holder"

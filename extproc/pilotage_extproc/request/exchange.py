@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pilotage_extproc.content.answers.work import AnswerWork
 from pilotage_extproc.dialects.document import NO_DOCUMENT, Document
-from pilotage_extproc.dialects.stream_usage import UsageEdit
+from pilotage_extproc.dialects.stream_usage import AddedUsage, UsageEdit
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.features import NO_FEATURES, RequestFeatures
 from pilotage_extproc.domain.head import CallKind, RequestHead
@@ -130,7 +130,7 @@ class Exchange:
         """What its attempts may take, and which failures lead to the next."""
         self.usage_edit = UsageEdit.NONE
         """How that body was made to ask for usage."""
-        self.usage_added = False
+        self.usage_added = AddedUsage.NONE
         """Whether any of its attempts may ask for usage that the client did not: Envoy takes it out again."""
         self.output_counted = False
         """Whether Envoy counts the pieces of its answer."""
@@ -300,7 +300,7 @@ class Exchange:
         usage_edit: UsageEdit,
         attempts: tuple[Attempt, ...],
         *,
-        usage_added: bool = False,
+        usage_added: AddedUsage = AddedUsage.NONE,
         transformed_each: bool = False,
         transformed_bytes: int = 0,
         shapings: Shapings = (),

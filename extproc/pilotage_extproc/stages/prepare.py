@@ -22,8 +22,9 @@ from pilotage_extproc.dialects.splice import (
     value_start,
 )
 from pilotage_extproc.dialects.stream_usage import (
+    AddedUsage,
     UsageEdit,
-    leaves_usage_open,
+    added_usage,
     usage_asked,
     usage_unasked,
 )
@@ -166,9 +167,9 @@ def _differ(attempts: tuple[Attempt, ...]) -> bool:
 
 def _for_first(
     exchange: Exchange, attempts: tuple[Attempt, ...], budget: OutputBudget | None
-) -> tuple[bytes | None, UsageEdit, bool]:
-    """The body for the first attempt, None where it goes on unchanged, how it asks for usage, and whether
-    any of them may ask for usage that the client did not.
+) -> tuple[bytes | None, UsageEdit, AddedUsage]:
+    """The body for the first attempt, None where it goes on unchanged, how it asks for usage, and what any of
+    them may bring of it that the client did not ask for.
 
     Raises RequestRefused (400) where a member to change stands more than once.
     """
@@ -176,14 +177,16 @@ def _for_first(
     edits = model_edits(body, document, first.upstream_model)
     if budget is not None:
         edits += budget.edits(exchange.call.kind, body, document.members)
-    how, added = UsageEdit.NONE, False
+    how, added = UsageEdit.NONE, AddedUsage.NONE
     # other gateways could not take out again what was added: their clients get what they ask for
     if document.stream and exchange.head.envoy is not None:
         dialect = DIALECTS[exchange.call.kind]
-        added = leaves_usage_open(dialect, document.members) and any(
-            attempt.stream_usage is StreamUsage.INJECT for attempt in attempts
-        )
-        asked, how = usage_asked(body, dialect, document.members, first.engine, first.stream_usage)
+        members, own = document.members, (first.engine, first.stream_usage)
+        spoken = {(attempt.engine, attempt.stream_usage) for attempt in attempts}
+        added = added_usage(dialect, members, spoken)
+        for engine, stream_usage in spoken - {own}:  # to find out in time what has to be refused
+            usage_asked(body, dialect, members, engine, stream_usage)
+        asked, how = usage_asked(body, dialect, members, *own)
         # first in the body, where a later attempt looks for it
         edits = [*asked, *edits]
     if exchange.call.kind is CallKind.MESSAGES and _asks_anthropic(exchange):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from pilotage_extproc.dialects.stream_usage import AddedUsage
 from pilotage_extproc.domain.clock import Clock, monotonic
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.envoy.contract import (
@@ -10,6 +11,7 @@ from pilotage_extproc.envoy.contract import (
     ANTHROPIC_ERRORS,
     CONTRACT,
     COUNT_OUTPUT,
+    KEEP_LAST_USAGE,
     STRIP_USAGE,
     TRANSFORM,
 )
@@ -128,8 +130,10 @@ def _flags(exchange: Exchange) -> tuple[str, ...]:
     """What Envoy has to do with the response, as keys of the pick's metadata."""
     flags: tuple[str, ...] = ()
     kind, document = exchange.call.kind, exchange.document
-    if exchange.usage_added:
+    if exchange.usage_added is AddedUsage.ALL:
         flags = (STRIP_USAGE,)
+    elif exchange.usage_added is AddedUsage.BEFORE_LAST:
+        flags = (STRIP_USAGE, KEEP_LAST_USAGE)
     elif kind is CallKind.RESPONSES and document.stream and document.members.get("background") is True:
         flags = (ANNOUNCE_RESPONSE,)
     if exchange.transformed_each:

@@ -99,8 +99,10 @@ function envoy_on_response(handle)
   local seen, published = {}, {}
   local feed, state
   if content_type:sub(1, 17) == "text/event-stream" then
-    if pick[STRIP_USAGE] == FLAG then
-      feed, state = strip, new_stripper(seen)
+    local keeps_last = pick[KEEP_LAST_USAGE] == FLAG
+    -- providers say it once, some of them beside the last choice
+    if pick[STRIP_USAGE] == FLAG and not (keeps_last and is_provider(handle)) then
+      feed, state = strip, new_stripper(seen, keeps_last)
       handle:headers():remove("content-length")
     else
       feed, state = feed_events, new_events(seen)

@@ -1,14 +1,16 @@
 -- Usage that the client did not ask for, taken out of a stream of chat or completion chunks.
 --
 -- An event is held until it is complete, which no client notices: it could do nothing with half of one. Its
--- `usage` member goes, every other byte stays; an event that had no choices, only usage, goes as a whole.
+-- `usage` member goes, every other byte stays; an event that had no choices, only usage, goes as a whole, but
+-- where the client asked for that one.
 -- Events that are too long to hold pass as they are.
 
 local MAX_EVENT_BYTES = 65536
 
-local function new_stripper(seen)
+local function new_stripper(seen, keeps_last)
   return {
     seen = seen,
+    keeps_last = keeps_last,
     events = new_events(seen),
     held = {},
     held_bytes = 0,
@@ -65,9 +67,11 @@ local function strip_event(state, event)
     if event:find('"choices":%s*%[%s*%]') then
       local choices = member(event, "choices", event:find("{", 1, true))
       if choices and event:find("^%[%s*%]", choices) then
-        return ""
+        return state.keeps_last and event or ""
       end
     end
+  elseif state.keeps_last then
+    return event -- `null` is what a client that asks is sent before the last
   end
   return without(event, key, after)
 end

@@ -53,6 +53,7 @@ _NAMES: Final[Mapping[str, int | str | Mapping[str, str | int]]] = {
     "STREAM_ERROR_STATUSES": contract.STREAM_ERROR_STATUSES,
     "PILOTAGE_NAMESPACE": contract.PILOTAGE_NAMESPACE,
     "STRIP_USAGE": contract.STRIP_USAGE,
+    "KEEP_LAST_USAGE": contract.KEEP_LAST_USAGE,
     "ANNOUNCE_RESPONSE": contract.ANNOUNCE_RESPONSE,
     "HOLDER": contract.HOLDER,
     "COUNT_OUTPUT": contract.COUNT_OUTPUT,
