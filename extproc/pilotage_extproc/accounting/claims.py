@@ -15,6 +15,10 @@ SLOTS: Final = 100
 so that a window is never overdrawn, and never by over a hundredth too small."""
 
 
+UNBOUNDED: Final = 2**53 - 1
+"""The bound of a claim that refuses nobody: the largest number that every store counts exactly."""
+
+
 class Amount(IntEnum):
     """What a claim's figure is; its number is part of the journal's format."""
 
@@ -36,6 +40,8 @@ class WindowClaim(NamedTuple):
     held: int
     """Counted from admission on, and corrected in its slot when the request has ended."""
     window_ms: int
+    model: str | None = None
+    """The upstream model whose tokens alone it counts; None counts those of all."""
 
 
 class ConcurrentClaim(NamedTuple):

@@ -89,7 +89,8 @@ class SettlingNote(NamedTuple):
 
 def _claim_out(claim: Claim) -> list[Any]:
     if isinstance(claim, WindowClaim):
-        return ["w", claim.account, claim.amount.value, claim.bound, claim.held, claim.window_ms]
+        of_window = [claim.bound, claim.held, claim.window_ms, claim.model]
+        return ["w", claim.account, claim.amount.value, *of_window]
     if isinstance(claim, ConcurrentClaim):
         return ["c", claim.account, claim.bound, claim.held]
     period = claim.period
@@ -99,8 +100,8 @@ def _claim_out(claim: Claim) -> list[Any]:
 def _claim_in(values: list[Any]) -> Claim:
     kind, rest = values[0], values[1:]
     if kind == "w":
-        account, amount, bound, held, window_ms = rest
-        return WindowClaim(account, Amount(amount), bound, held, window_ms)
+        account, amount, bound, held, window_ms, model = rest
+        return WindowClaim(account, Amount(amount), bound, held, window_ms, model)
     if kind == "c":
         account, bound, held = rest
         return ConcurrentClaim(account, bound, held=held)

@@ -8,7 +8,14 @@ from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnap
 from pilotage_api.money import nano_dollars
 from pilotage_api.periods import Calendar, PeriodLength
 from pilotage_extproc.accounting.accounts import account, budget_name, limit_name, party
-from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Claim, ConcurrentClaim, WindowClaim
+from pilotage_extproc.accounting.claims import (
+    UNBOUNDED,
+    Amount,
+    BudgetClaim,
+    Claim,
+    ConcurrentClaim,
+    WindowClaim,
+)
 from pilotage_extproc.domain.identity import Identity
 
 
@@ -57,15 +64,21 @@ class LimitRule:
             limit.concurrent,
         )
 
-    def claims(self, counted: str, expected: Expected) -> list[Claim]:
-        """What a request claims of this account."""
+    def claims(self, counted: str, expected: Expected, model: str | None) -> list[Claim]:
+        """What a request claims of this account, which counts this model alone where there are others."""
         claims: list[Claim] = []
         for amount, bound in self.windowed:
             held = 1 if amount is Amount.REQUESTS else _tokens(amount, bound, expected)
-            claims.append(WindowClaim(counted, amount, bound, held, self.window_ms))
+            claims.append(WindowClaim(counted, amount, bound, held, self.window_ms, model))
         if self.concurrent is not None:
             claims.append(ConcurrentClaim(counted, self.concurrent))
         return claims
+
+    def places(self, counted: str, model: str) -> list[Claim]:
+        """Where a later attempt at this model counts if it answers: holds nothing, refuses nobody."""
+        return [
+            WindowClaim(counted, amount, UNBOUNDED, 0, self.window_ms, model) for amount, _ in self.windowed
+        ]
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,6 +130,7 @@ class SpendingRules:
     """Whether any of its budgets is never to be overdrawn."""
     reads_tokens: bool = field(init=False)
     """Whether it matters how many tokens a request may have."""
+    _limits_by_model: bool = field(init=False)
     _known: dict[tuple[Identity, str], tuple[str, ...]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -127,6 +141,8 @@ class SpendingRules:
         reads_tokens = bool(self.budgets) or any(amount is not Amount.REQUESTS for amount in counted)
         object.__setattr__(self, "hard", any(budget.hard for budget in self.budgets))
         object.__setattr__(self, "reads_tokens", reads_tokens)
+        by_model = any(limit.per is Per.MODEL and limit.windowed for limit in self.limits)
+        object.__setattr__(self, "_limits_by_model", by_model)
 
     @classmethod
     def of(cls, scope: str, governance: GovernanceSnapshot) -> "SpendingRules":
@@ -143,8 +159,14 @@ class SpendingRules:
         """All claims of one request, whose attempts are at these models, in order."""
         claims: list[Claim] = []
         accounts = self._accounts(identity, models[0])
+        later = list(dict.fromkeys(models))[1:] if self._limits_by_model else []
         for limit, counted in zip(self.limits, accounts, strict=False):
-            claims += limit.claims(counted, expected)
+            told_apart = bool(later) and limit.per is Per.MODEL
+            claims += limit.claims(counted, expected, models[0] if told_apart else None)
+        for model in later:
+            for limit, counted in zip(self.limits, self._accounts(identity, model), strict=False):
+                if limit.per is Per.MODEL:
+                    claims += limit.places(counted, model)
         for budget, counted in zip(self.budgets, accounts[len(self.limits) :], strict=True):
             if budget.per is not Per.MODEL:
                 claims.append(budget.claim(counted, expected, epoch_seconds))

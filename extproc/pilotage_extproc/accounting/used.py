@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Claim, Hold, Settlement
+from pilotage_extproc.accounting.claims import Amount, BudgetClaim, Claim, ConcurrentClaim, Hold, Settlement
 from pilotage_extproc.accounting.note import SettlingNote
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.providers import is_provider
@@ -67,7 +67,12 @@ def settlement(note: SettlingNote, found: Used) -> Settlement:
 
 
 def _amount(claim: Claim, figures: tuple[int, ...], found: Used) -> int:
-    """What counts in one claim; where any model may have answered, the budget of each pays what it holds."""
+    """What counts in one claim; where any model may have answered, the budget of each pays what it holds.
+
+    A request counts at the model that was tried first, and at the one that answered.
+    """
+    if claim.amount is Amount.REQUESTS and claim.held:
+        return figures[claim.amount]
     if found.anywhere and isinstance(claim, BudgetClaim) and claim.model is not None and claim.hard:
         return claim.held
     return figures[claim.amount] if _is_of(claim, found.upstream_model) else 0
@@ -75,7 +80,7 @@ def _amount(claim: Claim, figures: tuple[int, ...], found: Used) -> int:
 
 def _is_of(claim: Claim, model: str) -> bool:
     """Whether what this model has used counts in it."""
-    return not isinstance(claim, BudgetClaim) or claim.model in (None, model)
+    return isinstance(claim, ConcurrentClaim) or claim.model in (None, model)
 
 
 def of_failed_attempt(note: SettlingNote, number: int, address: str) -> tuple[SettlingNote, Used]:

@@ -14,6 +14,7 @@ from valkey_server import ValkeyServer
 
 from pilotage_api.periods import Period
 from pilotage_extproc.accounting.claims import (
+    UNBOUNDED,
     Admission,
     Amount,
     ConcurrentClaim,
@@ -305,3 +306,18 @@ def test_a_command_is_written_as_the_client_library_writes_it(keys, arguments):
     packer = Connection()
     known = packer.pack_command("EVALSHA", ADMIT.digest, len(keys), *keys, *arguments)
     assert packed(ADMIT, keys, arguments) == b"".join(known)
+
+
+async def test_tokens_of_a_fallback_count_where_nothing_was_held_and_leave_nothing_behind(server, pickers):
+    one = await pickers("a")
+    first = WindowClaim("limit|p=acme/x", Amount.TOTAL_TOKENS, 100, 60, 60_000, "x")
+    later = WindowClaim("limit|p=acme/y", Amount.TOTAL_TOKENS, UNBOUNDED, 0, 60_000, "y")
+    hold = await one.held("a-1", first, later)
+    await one.settle(hold, 0, 150)
+    assert (await one.admit("a-2", later._replace(bound=100, held=1))).used == 150
+    assert (await one.admit("a-3", first._replace(held=100), later)).used == (100, 150)
+    client = redis.Redis(port=server.port)
+    windows = list(client.scan_iter("pilotage:*:w*"))
+    assert len(windows) == 2
+    assert all(0 < client.pttl(key) <= 61_200 for key in windows)
+    client.close()

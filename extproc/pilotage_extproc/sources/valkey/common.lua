@@ -32,25 +32,30 @@ local function words(text)
   return found
 end
 
+-- A window that begins anew: it goes by itself, whether or not anything more is counted in it.
+local function begun(key, window_ms, ...)
+  redis.call('DEL', key)
+  redis.call('HSET', key, ...)
+  redis.call('PEXPIRE', key, math.ceil(window_ms * 1.02))
+end
+
 -- The window's newest slot and its sum, once what has left it is gone.
 local function advanced(key, window_ms, now)
   local slot = math.floor(now / math.floor(window_ms / SLOTS))
   local known = redis.call('HMGET', key, 'h', 't')
   local head, total = tonumber(known[1]), number(known[2])
   if head == nil then
-    redis.call('HSET', key, 'h', slot, 't', 0)
+    begun(key, window_ms, 'h', slot, 't', 0)
     return slot, 0
   end
   local steps = slot - head
   if steps < -SLOTS then -- the clock was set back by more than a window: what was used leaves it from now
-    redis.call('DEL', key)
-    redis.call('HSET', key, 'h', slot, 't', total, slot % COUNTED, total)
+    begun(key, window_ms, 'h', slot, 't', total, slot % COUNTED, total)
     return slot, total
   elseif steps <= 0 then
     return head, total
   elseif steps >= COUNTED then
-    redis.call('DEL', key)
-    redis.call('HSET', key, 'h', slot, 't', 0)
+    begun(key, window_ms, 'h', slot, 't', 0)
     return slot, 0
   end
   local fields = {}
