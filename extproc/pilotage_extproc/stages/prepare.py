@@ -29,6 +29,7 @@ from pilotage_extproc.dialects.stream_usage import (
     usage_unasked,
 )
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.dialects.transform.long_call_ids import long_call_ids
 from pilotage_extproc.dialects.transform.transform import Transform, Transformed, transforms
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 from pilotage_extproc.domain.head import CallKind
@@ -41,6 +42,9 @@ from pilotage_extproc.rules.output_budgets import level_for
 from pilotage_extproc.scheduling.route import Route
 
 _MOST_ROUTES: Final = 1024
+
+_ANTHROPIC: Final = frozenset({ProviderDialect.ANTHROPIC})
+_OPENAI: Final = frozenset({ProviderDialect.OPENAI, ProviderDialect.AZURE})
 
 
 class Prepare(Step):
@@ -189,7 +193,12 @@ def _for_first(
         asked, how = usage_asked(body, dialect, members, *own)
         # first in the body, where a later attempt looks for it
         edits = [*asked, *edits]
-    if exchange.call.kind is CallKind.MESSAGES and _asks_anthropic(exchange):
+    if exchange.call.kind is CallKind.CHAT and _asks(exchange, _OPENAI):
+        long = long_call_ids(body, document.members)
+        if long:
+            edits += long
+            exchange.skip("callIds", "put in OpenAI's form: it takes no more than 40 characters")
+    if exchange.call.kind is CallKind.MESSAGES and _asks(exchange, _ANTHROPIC):
         unsigned = unsigned_thinking(body, document.members)
         if unsigned:
             edits += unsigned
@@ -199,11 +208,11 @@ def _for_first(
     return edited(body, edits) if edits or exchange.altered else None, how, added
 
 
-def _asks_anthropic(exchange: Exchange) -> bool:
-    """Whether any of its attempts is at a provider that speaks Anthropic's API."""
+def _asks(exchange: Exchange, dialects: frozenset[ProviderDialect]) -> bool:
+    """Whether any of its attempts is at a provider that speaks one of these APIs."""
     pools = exchange.route.pools
     return any(
-        external is not None and external.dialect is ProviderDialect.ANTHROPIC
+        external is not None and external.dialect in dialects
         for external in [pools[target.pool].external for target in exchange.decision.targets]
     )
 

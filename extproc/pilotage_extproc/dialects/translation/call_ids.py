@@ -18,14 +18,33 @@ _DIGITS: Final = 32
 
 def for_messages(call: str, reading: Reading) -> str:
     """The id as Anthropic takes it."""
-    return call if _ANTHROPIC.fullmatch(call) else _made("toolu_", call, reading)
+    if _ANTHROPIC.fullmatch(call):
+        return call
+    _note(reading)
+    return _made("toolu_", call)
 
 
 def for_chat(call: str, reading: Reading) -> str:
-    """The id as OpenAI takes it."""
-    return call if len(call) <= _LONGEST_OF_OPENAI else _made("call_", call, reading)
+    """The id as OpenAI takes it: of the two limits that its servers have stated (40, 64) the lower."""
+    if not is_long(call):
+        return call
+    _note(reading)
+    return shortened(call)
 
 
-def _made(prefix: str, call: str, reading: Reading) -> str:
+def is_long(call: str) -> bool:
+    """Whether it is longer than OpenAI takes."""
+    return len(call) > _LONGEST_OF_OPENAI
+
+
+def shortened(call: str) -> str:
+    """A long id as OpenAI takes it."""
+    return _made("call_", call)
+
+
+def _note(reading: Reading) -> None:
     reading.note("ids of calls", "put in the provider's form")
+
+
+def _made(prefix: str, call: str) -> str:
     return prefix + sha256(call.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]

@@ -69,6 +69,8 @@ class ToolCall:
     arguments: str
     """JSON text of an object."""
     cache: CacheMark | None = None
+    path: str = ""
+    """Where its name stands in the request, for refusals."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -105,6 +107,8 @@ class Tool:
     """JSON schema of its arguments; None for a function without any."""
     strict: bool | None = None
     cache: CacheMark | None = None
+    path: str = ""
+    """Where its name stands in the request, for refusals."""
 
 
 class Choosing(StrEnum):
@@ -156,6 +160,8 @@ class CommonRequest:
     top_p: float | None = None
     top_k: int | None = None
     stop: tuple[str, ...] = ()
+    stop_path: str = "stop"
+    """What the request calls it, for refusals."""
     answer: JsonAnswer | None = None
     reasoning: Reasoning | None = None
     verbosity: str | None = None

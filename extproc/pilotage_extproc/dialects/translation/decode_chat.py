@@ -160,6 +160,7 @@ def _call(value: Any, path: str) -> ToolCall:
         id=text(call.get("id"), f"{path}.id"),
         name=text(function.get("name"), f"{path}.function.name"),
         arguments=json_object_text(function.get("arguments"), f"{path}.function.arguments"),
+        path=f"{path}.function.name",
     )
 
 
@@ -175,6 +176,7 @@ def _tool(value: Any, path: str, reading: Reading) -> Tool:
         schema=optional_object(function.get("parameters"), f"{at}.parameters"),
         strict=flag(function.get("strict"), f"{at}.strict"),
         cache=optional_object(tool.get("cache_control"), f"{path}.cache_control"),
+        path=f"{at}.name",
     )
 
 

@@ -75,6 +75,7 @@ def decode_messages(members: dict[str, Any], reading: Reading) -> CommonRequest:
         temperature=number(members.get("temperature"), "temperature"),
         top_p=number(members.get("top_p"), "top_p"),
         stop=tuple(text(one, "stop_sequences") for one in stop),
+        stop_path="stop_sequences",
         answer=_answer(output.get("format"), "output_config.format")
         or _answer(members.get("output_format"), "output_format"),
         reasoning=_reasoning(members.get("thinking"), output),
@@ -160,6 +161,7 @@ def _call(part: dict[str, Any], path: str) -> ToolCall:
         id=text(part.get("id"), f"{path}.id"),
         name=text(part.get("name"), f"{path}.name"),
         arguments=orjson.dumps(given).decode(),
+        path=f"{path}.name",
     )
 
 
@@ -181,6 +183,7 @@ def _tool(value: Any, path: str, reading: Reading) -> Tool:
         description=optional_text(tool.get("description"), f"{path}.description"),
         schema=optional_object(tool.get("input_schema"), f"{path}.input_schema"),
         strict=flag(tool.get("strict"), f"{path}.strict"),
+        path=f"{path}.name",
     )
 
 

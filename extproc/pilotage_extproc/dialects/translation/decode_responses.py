@@ -137,6 +137,7 @@ def _call(item: dict[str, Any], path: str) -> ToolCall:
         id=text(item.get("call_id"), f"{path}.call_id"),
         name=text(item.get("name"), f"{path}.name"),
         arguments=json_object_text(item.get("arguments"), f"{path}.arguments"),
+        path=f"{path}.name",
     )
 
 
@@ -149,6 +150,7 @@ def _tool(value: Any, path: str, reading: Reading) -> Tool:
         description=optional_text(tool.get("description"), f"{path}.description"),
         schema=optional_object(tool.get("parameters"), f"{path}.parameters"),
         strict=flag(tool.get("strict"), f"{path}.strict"),
+        path=f"{path}.name",
     )
 
 

@@ -21,7 +21,8 @@ from pilotage_extproc.dialects.translation.common import (
     Turn,
 )
 from pilotage_extproc.dialects.translation.facts import ModelFacts
-from pilotage_extproc.dialects.translation.reading import Reading
+from pilotage_extproc.dialects.translation.reading import Reading, untranslatable
+from pilotage_extproc.dialects.translation.tool_names import OPENAI_NAME, check_names
 
 _LONGEST_USER: Final = 64
 """Characters: OpenAI refuses longer ones."""
@@ -32,7 +33,11 @@ _EFFORT_BY_BUDGET: Final = ((4096, "low"), (16384, "medium"))
 
 
 def encode_chat(request: CommonRequest, facts: ModelFacts, reading: Reading) -> dict[str, Any]:
-    """The body, with no member that asks for nothing."""
+    """The body, with no member that asks for nothing.
+
+    Raises RequestRefused (400), which names the field, for what the provider would refuse.
+    """
+    check_names(request, OPENAI_NAME, OPENAI_NAME)
     body: dict[str, Any] = {"model": facts.model, "messages": _messages(request.turns, reading)}
     if request.tools:
         body["tools"] = [_tool(tool) for tool in request.tools]
@@ -47,7 +52,7 @@ def encode_chat(request: CommonRequest, facts: ModelFacts, reading: Reading) -> 
         "max_completion_tokens": limit,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "stop": list(request.stop) or None,
+        "stop": _stops(request, facts),
         "response_format": _answer(request.answer),
         "reasoning_effort": _effort(request.reasoning, facts, reading),
         "verbosity": request.verbosity,
@@ -58,6 +63,12 @@ def encode_chat(request: CommonRequest, facts: ModelFacts, reading: Reading) -> 
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
     return body
+
+
+def _stops(request: CommonRequest, facts: ModelFacts) -> list[str] | None:
+    if facts.most_stops is not None and len(request.stop) > facts.most_stops:
+        raise untranslatable(request.stop_path, f"there are at most {facts.most_stops} there")
+    return list(request.stop) or None
 
 
 def _messages(turns: Iterable[Turn], reading: Reading) -> list[dict[str, Any]]:

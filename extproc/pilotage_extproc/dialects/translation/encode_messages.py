@@ -23,6 +23,7 @@ from pilotage_extproc.dialects.translation.common import (
 )
 from pilotage_extproc.dialects.translation.facts import ModelFacts
 from pilotage_extproc.dialects.translation.reading import Reading, untranslatable
+from pilotage_extproc.dialects.translation.tool_names import ANTHROPIC_CALLED, ANTHROPIC_NAME, check_names
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 _CHOICES = {
@@ -37,6 +38,7 @@ _IMAGES = frozenset({_JPEG, "image/png", "image/gif", "image/webp"})
 
 def encode_messages(request: CommonRequest, facts: ModelFacts, reading: Reading) -> dict[str, Any]:
     """The body. Raises RequestRefused (400) for what messages cannot say."""
+    check_names(request, ANTHROPIC_NAME, ANTHROPIC_CALLED)
     body: dict[str, Any] = {"model": facts.model, "max_tokens": _max_tokens(request, facts, reading)}
     system, messages = _conversation(request.turns, reading)
     if system:

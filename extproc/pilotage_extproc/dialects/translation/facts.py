@@ -11,3 +11,5 @@ class ModelFacts(NamedTuple):
     max_output_tokens: int | None = None
     reasoning: bool = False
     """Whether its capabilities name reasoning."""
+    most_stops: int | None = None
+    """Stop sequences that the provider takes; None is not known."""

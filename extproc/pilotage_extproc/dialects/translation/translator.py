@@ -21,6 +21,10 @@ TRANSLATED_TO: Final[Mapping[ProviderDialect, CallKind]] = {
     ProviderDialect.ANTHROPIC: CallKind.MESSAGES,
 }
 """The call of each API that others are translated to."""
+_MOST_STOPS: Final[Mapping[ProviderDialect, int]] = MappingProxyType(
+    {ProviderDialect.OPENAI: 4, ProviderDialect.AZURE: 4}
+)
+"""Stop sequences that a provider takes. Others with chats (`openai-chat`) have bounds of their own."""
 _REASONING: Final = "reasoning"
 TAKEN: Final[Mapping[ProviderDialect, frozenset[CallKind]]] = MappingProxyType(
     {
@@ -54,7 +58,8 @@ class ProviderTranslator:
             raise RequestRefused(Refusal.BAD_JSON, "The request body is not valid JSON.") from error
         if not isinstance(members, dict):
             raise RequestRefused(Refusal.BAD_JSON, "The request body is not a JSON object.")
-        translated = translate(asked.kind, target, members, model_facts(upstream_model, facts))
+        known = model_facts(upstream_model, facts)._replace(most_stops=_MOST_STOPS.get(dialect))
+        translated = translate(asked.kind, target, members, known)
         return ProviderCall(
             path=translated.path,
             kind=target,

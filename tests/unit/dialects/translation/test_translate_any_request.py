@@ -120,7 +120,7 @@ def test_any_chat_becomes_valid_messages_in_turns(given_messages, limit):
     check_request(CallKind.MESSAGES, written)
     roles = [message["role"] for message in written["messages"]]
     assert all(one != other for one, other in pairwise(roles))
-    assert texts_of(given_messages) <= texts_of([written])
+    assert not_blank(given_messages) <= texts_of([written])
 
 
 @given(st.lists(messages, max_size=6))
@@ -140,7 +140,7 @@ def test_a_chat_that_went_through_messages_says_the_same(given_messages):
     except RequestRefused:
         return
     back = orjson.loads(translate(CallKind.MESSAGES, CallKind.CHAT, there, FACTS).body)
-    assert texts_of(back["messages"]) >= texts_of(given_messages)
+    assert texts_of(back["messages"]) >= not_blank(given_messages)
     assert calls_of(back["messages"]) == calls_of(given_messages)
 
 
@@ -183,6 +183,11 @@ def texts_of(value: Any, *names: str) -> set[str]:
             elif name != "input":
                 found |= texts_of(one, *names)
     return found
+
+
+def not_blank(given_messages: Any) -> set[str]:
+    """All text but what Anthropic refuses, and is left out for it."""
+    return {text for text in texts_of(given_messages) if text.strip()}
 
 
 def calls_of(given_messages: list[dict[str, Any]]) -> list[tuple[str, Any]]:
