@@ -30,6 +30,8 @@ STEERING_PREFIXES: Final = (
     "x-encoder-hosts-ports",
     "x-data-parallel-host-port",
     "x-kv-cache-source-host-port",
+    "x-data-parallel-rank",
+    "x-smg-routing-key",
     "x-pilotage-",
     "x-envoy-",
 )

@@ -106,6 +106,8 @@ STEERING = {
     "x-encoder-hosts-ports": "127.0.0.1:1",
     "x-data-parallel-host-port": "127.0.0.1:1",
     "x-kv-cache-source-host-port": "127.0.0.1:1",
+    "X-Data-Parallel-Rank": "1",
+    "x-smg-routing-key": "other",
     "x-pilotage-role": "rebind",
     "x-pilotage-anything": "1",
     "x-envoy-max-retries": "9",

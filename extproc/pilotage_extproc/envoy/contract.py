@@ -52,6 +52,8 @@ STEERING_HEADERS: Final = (
     "x-encoder-hosts-ports",
     "x-data-parallel-host-port",
     "x-kv-cache-source-host-port",
+    "x-data-parallel-rank",
+    "x-smg-routing-key",
 )
 """Would choose a server or a model behind the picker's back: dropped from clients."""
 DECISION_REQUEST_HEADER: Final = "x-pilotage-decision"

@@ -14,14 +14,25 @@ STEERING_MEMBERS: Final = frozenset(
         "bootstrap_room",
         "disaggregated_params",  # TensorRT-LLM: the same
         "data_parallel_rank",
+        "routed_dp_rank",  # SGLang: the same
+        "disagg_prefill_dp_rank",
+        "priority",  # vLLM, SGLang: who is served first
+        "rid",  # SGLang: whose request is aborted, or stands in its log
+        "request_id",  # vLLM: the same, and by which id a response is stored
         "session_params",  # SGLang: whose session is gone on with
+        "session_id",
         "lora_path",  # SGLang: another model than `model` says
         "lora_request",  # TensorRT-LLM: the same
         "lora_id",
         "custom_logit_processor",  # SGLang: code of the client's
     }
 )
-"""Each reaches what no policy was asked about: another server, another's cache, another model."""
+"""Each reaches what no policy was asked about: another server, another's cache or request, another model,
+another place in a server's queue.
+
+vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server/, SGLang:
+https://github.com/sgl-project/sglang/blob/main/python/sglang/srt/entrypoints/openai/protocol.py.
+"""
 _MODEL: Final = "model"
 
 
@@ -35,7 +46,7 @@ class RefuseSteering(Step):
         members = exchange.document.members
         for name in STEERING_MEMBERS & members.keys():
             if members[name] is not None:
-                message = f"`{name}` is not served: the gateway chooses servers, caches and models."
+                message = f"`{name}` is not served: the gateway chooses servers, caches, models and turns."
                 raise RequestRefused(Refusal.INVALID_FIELD, message, param=name)
         for name in members:
             if len(name) == len(_MODEL) and name != _MODEL and name.lower() == _MODEL:
