@@ -18,6 +18,12 @@ class PricingSnapshot(Part):
     cached_input_per_million: Decimal
     cache_write_per_million: Decimal
     output_per_million: Decimal
+    cache_write_hour_per_million: Decimal | None = None
+    """None is as other cache writes."""
+    audio_input_per_million: Decimal | None = None
+    """None is as other input."""
+    audio_output_per_million: Decimal | None = None
+    """None is as other output."""
     tiers: tuple["PriceTierSnapshot", ...] = ()
     """Of longer prompts, from short to long; the last one that holds counts."""
 

@@ -37,8 +37,14 @@ class PriceTier(Block):
     """Input read from the cache; as below the tier when omitted."""
     cache_write_per_million: Money | None = None
     """Input written to the cache; as below the tier when omitted."""
+    cache_write_hour_per_million: Money | None = None
+    """Input cached for an hour; as below the tier when omitted, else as `cacheWritePerMillion`."""
+    audio_input_per_million: Money | None = None
+    """Input that is sound; as below the tier when omitted, else as `inputPerMillion`."""
     output_per_million: Money | None = None
     """Output; as below the tier when omitted."""
+    audio_output_per_million: Money | None = None
+    """Output that is sound; as below the tier when omitted, else as `outputPerMillion`."""
 
 
 class Pricing(Block):
@@ -50,8 +56,14 @@ class Pricing(Block):
     """Input tokens read from the prompt cache; as `inputPerMillion` when omitted."""
     cache_write_per_million: Money | None = None
     """Input tokens written to the prompt cache; as `inputPerMillion` when omitted."""
+    cache_write_hour_per_million: Money | None = None
+    """Those that are kept for an hour (Anthropic's `ttl: 1h`); as `cacheWritePerMillion` when omitted."""
+    audio_input_per_million: Money | None = None
+    """Input tokens of sound; as `inputPerMillion` when omitted."""
     output_per_million: Money | None = None
     """Output tokens, reasoning included; nothing when omitted, as for embeddings."""
+    audio_output_per_million: Money | None = None
+    """Output tokens of sound; as `outputPerMillion` when omitted."""
     tiers: list[PriceTier] = Field(default=[], max_length=8, json_schema_extra=unique_by("aboveInputTokens"))
     """Other prices for longer prompts, from short to long."""
 
@@ -69,6 +81,9 @@ class Pricing(Block):
             cached_input_per_million=_money(self.cached_input_per_million, self.input_per_million),
             cache_write_per_million=_money(self.cache_write_per_million, self.input_per_million),
             output_per_million=_money(self.output_per_million, "0"),
+            cache_write_hour_per_million=_known(self.cache_write_hour_per_million),
+            audio_input_per_million=_known(self.audio_input_per_million),
+            audio_output_per_million=_known(self.audio_output_per_million),
         )
         tiers: list[PriceTierSnapshot] = []
         for tier in self.tiers:
@@ -176,6 +191,10 @@ class ModelFacts(Block):
         if window is not None and answer is not None and answer > window:
             message = f"more than contextWindow, {window}"
             yield Problem("invalid-value", "maxOutputTokens", message, "an answer fits in the window")
+
+
+def _known(given: str | None) -> Decimal | None:
+    return None if given is None else Decimal(given)
 
 
 def _money(given: str | None, otherwise: str) -> Decimal:

@@ -22,7 +22,10 @@ _PRICES: Final = {
     "inputPerMillion": "input_cost_per_token",
     "cachedInputPerMillion": "cache_read_input_token_cost",
     "cacheWritePerMillion": "cache_creation_input_token_cost",
+    "cacheWriteHourPerMillion": "cache_creation_input_token_cost_above_1hr",
+    "audioInputPerMillion": "input_cost_per_audio_token",
     "outputPerMillion": "output_cost_per_token",
+    "audioOutputPerMillion": "output_cost_per_audio_token",
 }
 _ABOVE: Final = re.compile(r"_above_([0-9]{1,6})k_tokens\Z")
 _CAPABILITIES: Final = {

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from dearer_tokens import DEARER
 from envoy_rig import Received, chunk, fixed, pick, stream_head
 
 from pilotage_extproc.domain.outcome import TokenUsage
@@ -129,6 +130,17 @@ async def test_cache_writes_and_reasoning_are_read_where_they_are_told(start_rig
         TokenUsage(9, 4, None, None, 3),
         TokenUsage(None, 4, None, None, 2),
     ]
+
+
+async def test_tokens_with_prices_of_their_own_are_told_apart(start_rig, start_server):
+    server = await start_server(fixed(200, b""))
+    rig = await start_rig(lambda head, body: pick(server.address), [server.address])
+    for said, _ in DEARER:
+        for answer in (fixed(200, said), fixed(200, b"data: %b\n\n" % said, "text/event-stream")):
+            server.answer = answer
+            await rig.chat()
+    usages = [logged.outcome.usage for logged in await rig.logged(2 * len(DEARER))]
+    assert usages == [expected for _, expected in DEARER for _ in range(2)]
 
 
 async def test_the_first_event_of_messages_does_not_say_how_long_the_answer_is(start_rig, start_server):

@@ -76,7 +76,7 @@ def _block(index: int, block: dict[str, Any], *deltas: dict[str, Any]) -> bytes:
     return b"".join([*events, message_event("content_block_stop", index=index)])
 
 
-def message_start(**usage: int) -> bytes:
+def message_start(**usage: Any) -> bytes:
     usage = {"input_tokens": 10, "output_tokens": 1, **usage}
     message = {
         "id": "msg_01",

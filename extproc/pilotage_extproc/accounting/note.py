@@ -112,7 +112,8 @@ def _claim_in(values: list[Any]) -> Claim:
 
 
 def _rates_out(rates: Rates) -> list[int]:
-    return [rates.input, rates.cached, rates.cache_write, rates.output]
+    plain = [rates.input, rates.cached, rates.cache_write, rates.output]
+    return [*plain, rates.cache_write_hour, rates.audio_input, rates.audio_output]
 
 
 def _price_out(price: Price | None) -> list[Any] | None:

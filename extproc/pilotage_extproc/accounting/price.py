@@ -25,21 +25,36 @@ class Rates:
     cached: int
     cache_write: int
     output: int
+    cache_write_hour: int
+    audio_input: int
+    audio_output: int
 
     @classmethod
     def of(cls, pricing: PricingSnapshot) -> Self:
         """The rates of prices, tiers aside."""
+        read, written = pricing.input_per_million, pricing.cache_write_per_million
+        output = pricing.output_per_million
+        hour, heard = pricing.cache_write_hour_per_million, pricing.audio_input_per_million
+        spoken = pricing.audio_output_per_million
         return cls(
-            _femto(pricing.input_per_million),
+            _femto(read),
             _femto(pricing.cached_input_per_million),
-            _femto(pricing.cache_write_per_million),
-            _femto(pricing.output_per_million),
+            _femto(written),
+            _femto(output),
+            _femto(written if hour is None else hour),
+            _femto(read if heard is None else heard),
+            _femto(output if spoken is None else spoken),
         )
 
     @property
     def dearest_input(self) -> int:
         """Most that one token of input may cost, however it is counted."""
-        return max(self.input, self.cached, self.cache_write)
+        return max(self.input, self.cached, self.cache_write, self.cache_write_hour, self.audio_input)
+
+    @property
+    def dearest_output(self) -> int:
+        """Most that one token of output may cost."""
+        return max(self.output, self.audio_output)
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,18 +74,25 @@ class Price:
     def cost(self, usage: TokenUsage) -> int:
         """Nano-dollars of a usage, rounded up. What is unknown of it costs nothing.
 
-        Cached and cache-write tokens are part of the input, and cost their own prices; more of them than
-        there is input count as no more.
+        Cached and cache-write tokens are part of the input, and cost their own prices, as do tokens of sound
+        beside them; more of them than there is input count as no more.
         """
         whole = usage.input_tokens or 0
         cached = min(usage.cached_input_tokens or 0, whole)
         written = min(usage.cache_write_input_tokens or 0, whole - cached)
+        for_an_hour = min(usage.cache_write_hour_input_tokens or 0, written)
+        heard = min(usage.audio_input_tokens or 0, whole - cached - written)
+        made = usage.output_tokens or 0
+        spoken = min(usage.audio_output_tokens or 0, made)
         rates = self._rates(whole)
         femto = (
-            (whole - cached - written) * rates.input
+            (whole - cached - written - heard) * rates.input
+            + heard * rates.audio_input
             + cached * rates.cached
-            + written * rates.cache_write
-            + (usage.output_tokens or 0) * rates.output
+            + (written - for_an_hour) * rates.cache_write
+            + for_an_hour * rates.cache_write_hour
+            + (made - spoken) * rates.output
+            + spoken * rates.audio_output
         )
         return -(-femto // _FEMTO)
 
@@ -78,7 +100,7 @@ class Price:
         """Nano-dollars that at most so many tokens can cost, whichever tier they fall in."""
         femto = 0
         for rates in self._reachable(input_tokens):
-            femto = max(femto, input_tokens * rates.dearest_input + output_tokens * rates.output)
+            femto = max(femto, input_tokens * rates.dearest_input + output_tokens * rates.dearest_output)
         return -(-femto // _FEMTO)
 
     def _rates(self, input_tokens: int) -> Rates:

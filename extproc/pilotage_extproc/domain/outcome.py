@@ -29,6 +29,12 @@ class TokenUsage:
     """Written to a prefix cache at a price (Anthropic's `cache_creation_input_tokens`)."""
     reasoning_tokens: int | None = None
     """Of the output: those spent on thinking."""
+    cache_write_hour_input_tokens: int | None = None
+    """Of those written to a prefix cache: what stays there for an hour, at a price of its own."""
+    audio_input_tokens: int | None = None
+    """Of the input: sound."""
+    audio_output_tokens: int | None = None
+    """Of the output: sound."""
 
 
 @dataclass(slots=True)

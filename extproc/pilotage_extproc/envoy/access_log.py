@@ -35,6 +35,9 @@ _NO_COUNTS: Final[dict[str, int | None]] = dict.fromkeys(
         contract.USAGE_CACHED,
         contract.USAGE_CACHE_WRITE,
         contract.USAGE_REASONING,
+        contract.USAGE_CACHE_WRITE_HOUR,
+        contract.USAGE_AUDIO_INPUT,
+        contract.USAGE_AUDIO_OUTPUT,
     )
 )
 """Numbers of the usage metadata; the tokens come last, in the order of `TokenUsage`."""

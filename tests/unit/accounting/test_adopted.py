@@ -1,12 +1,13 @@
 """Requests of processes that are gone, settled by another: also where the store is away meanwhile."""
 
 import pytest
+from plain_rates import plain_rates
 
 from pilotage_api.periods import Period
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import BudgetClaim, Hold
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price, Rates
+from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.accounting.store import StoreAway
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 
@@ -14,7 +15,7 @@ CLAIM = BudgetClaim("budget|p=a", 10**9, 500, Period(0, 2**40), hard=True)
 NOTE = SettlingNote(
     Hold("gone-1", (CLAIM,), (0,)),
     Spender("acme"),
-    (("10.0.0.1:80", "m", Price(Rates(10**6, 10**6, 10**6, 10**6))),),
+    (("10.0.0.1:80", "m", Price(plain_rates(10**6, 10**6, 10**6, 10**6))),),
     100,
 )
 ENDED = Outcome("gone-1", 200, "10.0.0.1:80", 1, 1.0, 0.1, usage=TokenUsage(90, 10))

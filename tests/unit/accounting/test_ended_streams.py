@@ -1,19 +1,20 @@
 """Streams that Envoy ended at what a hard budget held are counted, once each."""
 
 import pytest
+from plain_rates import plain_rates
 
 from pilotage_api.periods import Period
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.claims import BudgetClaim, Hold
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price, Rates
+from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.domain.clock import ManualClock
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.server.accounting import new_accounting
 
 SERVER = "10.0.0.1:80"
 CLAIM = BudgetClaim("budget|p=a", 10**12, 5_000_000, Period(0, 2**40), hard=True)
-PLACES = ((SERVER, "m", Price(Rates(10**9, 10**9, 10**9, 10**9))),)
+PLACES = ((SERVER, "m", Price(plain_rates(10**9, 10**9, 10**9, 10**9))),)
 
 
 @pytest.mark.parametrize(("ended_at", "counted"), [(21, 1.0), (None, 0.0)])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from plain_rates import plain_rates
 
 from pilotage_api.periods import Period
 from pilotage_extproc.accounting.books import Books
@@ -16,14 +17,14 @@ from pilotage_extproc.accounting.claims import (
 )
 from pilotage_extproc.accounting.memory_store import MemoryStore
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price, Rates
+from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.domain.clock import ManualClock
 from pilotage_extproc.domain.failed_attempt import UNREACHABLE, FailedAttempt
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.providers import provider_address
 
 HOSTED, OWN = provider_address("default/hosted"), "10.0.0.1:80"
-DEAR, CHEAP = Price(Rates(10**9, 10**9, 10**9, 10**9)), Price(Rates(10**6, 10**6, 10**6, 10**6))
+DEAR, CHEAP = Price(plain_rates(10**9, 10**9, 10**9, 10**9)), Price(plain_rates(10**6, 10**6, 10**6, 10**6))
 LATE = FailedAttempt("x-1", HOSTED, 1, 0, ("upstream_request_timeout",))
 CLAIMS = (
     BudgetClaim("budget|p=a", 10**12, 5_000_000, Period(0, 2**40), hard=True),

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_rates import plain_rates
 
 from pilotage_api.governance_snapshot import BudgetLimitSnapshot, GovernanceSnapshot, Per, RateLimitSnapshot
 from pilotage_api.periods import Period
@@ -22,7 +23,7 @@ from pilotage_extproc.accounting.claims import (
     WindowClaim,
 )
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price, Rates
+from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.accounting.rules import Expected, SpendingRules
 from pilotage_extproc.accounting.store import Booked
 from pilotage_extproc.accounting.used import settlement, used
@@ -30,7 +31,7 @@ from pilotage_extproc.domain.identity import ANONYMOUS, Identity
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.refusals import ErrorShape
 
-RATES = Rates(10**9, 10**8, 2 * 10**9, 4 * 10**9)
+RATES = plain_rates(10**9, 10**8, 2 * 10**9, 4 * 10**9)
 CLAIMS = (
     WindowClaim("limit|p=a", Amount.TOTAL_TOKENS, 1000, 500, 60_000),
     ConcurrentClaim("limit|p=a", 4),

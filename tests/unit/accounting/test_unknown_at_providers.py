@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from plain_rates import plain_rates
 
 from pilotage_api.periods import Period
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import BudgetClaim, Hold
 from pilotage_extproc.accounting.memory_store import MemoryStore
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price, Rates
+from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.accounting.used import used
 from pilotage_extproc.domain.clock import ManualClock
 from pilotage_extproc.domain.failed_attempt import FailedAttempt
@@ -18,7 +19,7 @@ from pilotage_extproc.domain.providers import provider_address
 
 HOSTED, OTHER, OWN = provider_address("default/hosted"), provider_address("default/other"), "10.0.0.1:80"
 NANO = 10**6
-DEAR, CHEAP = Price(Rates(NANO, NANO, NANO, 2 * NANO)), Price(Rates(NANO, 0, NANO, NANO))
+DEAR, CHEAP = Price(plain_rates(NANO, NANO, NANO, 2 * NANO)), Price(plain_rates(NANO, 0, NANO, NANO))
 MOST = (300, 4000)
 ALL = 300 + 2 * 4000
 HELD = BudgetClaim("budget|p=a", 10**12, ALL, Period(0, 2**40), hard=True)

@@ -75,6 +75,28 @@ def test_facts_are_printed_and_the_file_stays_as_it_is(files):
     assert files[1].read_text() == MANIFEST
 
 
+def test_prices_of_sound_and_of_an_hour_in_the_cache_are_taken():
+    entry = {
+        "input_cost_per_token": 3e-06,
+        "cache_creation_input_token_cost": 3.75e-06,
+        "cache_creation_input_token_cost_above_1hr": 6e-06,
+        "cache_creation_input_token_cost_above_1hr_above_200k_tokens": 1.2e-05,
+        "input_cost_per_audio_token": 4e-05,
+        "output_cost_per_token": 1.5e-05,
+        "output_cost_per_audio_token": 8e-05,
+    }
+    pricing = facts_of("m", {name: Decimal(str(price)) for name, price in entry.items()})["pricing"]
+    assert pricing == {
+        "inputPerMillion": "3",
+        "cacheWritePerMillion": "3.75",
+        "cacheWriteHourPerMillion": "6",
+        "audioInputPerMillion": "40",
+        "outputPerMillion": "15",
+        "audioOutputPerMillion": "80",
+        "tiers": [{"aboveInputTokens": 200_000, "cacheWriteHourPerMillion": "12"}],
+    }
+
+
 def test_what_is_written_compiles_and_every_other_line_stays(files):
     assert imported(*files, "--write").exit_code == 0
     text = files[1].read_text()

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from dearer_tokens import DEARER
 from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,6 +119,12 @@ def test_how_long_a_cut_anthropic_stream_was_is_unknown() -> None:
     assert read([start.replace(b'"output_tokens":0', b'"output_tokens":1')], event_stream=True).usage == (
         TokenUsage(11, None, None)
     )
+
+
+@pytest.mark.parametrize(("said", "expected"), DEARER)
+def test_tokens_with_prices_of_their_own_are_told_apart(said, expected) -> None:
+    assert read([said], event_stream=False).usage == expected
+    assert read([b"data: " + said + b"\n\n"], event_stream=True).usage == expected
 
 
 def test_cache_writes_and_reasoning_are_read_where_they_are_told() -> None:

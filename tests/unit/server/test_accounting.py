@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 
 import pytest
+from plain_rates import plain_rates
 
 from pilotage_api.periods import Calendar, PeriodLength
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.accounting.claims import BudgetClaim, Granted, Hold
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price, Rates
+from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.domain.clock import ManualClock
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.server.accounting import Accounting, AccountingFault, open_accounting
@@ -17,7 +18,7 @@ from pilotage_extproc.settlement.settler import Settler
 from pilotage_extproc.telemetry.metrics import Telemetry
 
 MONTH = Calendar(PeriodLength.MONTH, "UTC")
-PRICE = Price(Rates(10**9, 10**9, 10**9, 10**9))
+PRICE = Price(plain_rates(10**9, 10**9, 10**9, 10**9))
 
 
 def note(accounting: Accounting, identifier: str) -> SettlingNote:

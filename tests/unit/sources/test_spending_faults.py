@@ -5,16 +5,17 @@ import random
 
 import pytest
 import redis
+from plain_rates import plain_rates
 from valkey_rig import Picker, today
 from valkey_server import ValkeyServer
 
 from pilotage_extproc.accounting.books import Books
 from pilotage_extproc.accounting.claims import BudgetClaim, ConcurrentClaim, Granted, Hold
 from pilotage_extproc.accounting.note import SettlingNote, Spender
-from pilotage_extproc.accounting.price import Price, Rates
+from pilotage_extproc.accounting.price import Price
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 
-PRICE = Price(Rates(10**9, 10**8, 10**9, 3 * 10**9))
+PRICE = Price(plain_rates(10**9, 10**8, 10**9, 3 * 10**9))
 LEASE = 1.5
 KEY = "pilotage:{acme}:b:budget|p=acme/x"
 

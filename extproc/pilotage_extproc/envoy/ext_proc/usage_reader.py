@@ -102,6 +102,13 @@ class ResponseReader:
         created = usage.get("cache_creation_input_tokens")
         if created is None:
             created = _detail(usage, "cache_write_tokens", "prompt_tokens_details", "input_tokens_details")
+        hour = _detail(usage, "ephemeral_1h_input_tokens", "cache_creation")
+        if hour is None:
+            hour = _detail(usage, "cache_write_hour_tokens", "prompt_tokens_details", "input_tokens_details")
+        heard = _detail(
+            usage, "audio_tokens", "prompt_tokens_details", "input_tokens_details", "input_token_details"
+        )
+        spoken = _detail(usage, "audio_tokens", "completion_tokens_details", "output_tokens_details")
         written = (usage.get("completion_tokens"), usage.get("output_tokens")) if output else ()
         for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
             if (count := _known(usage.get(name))) is not None:
@@ -113,6 +120,9 @@ class ResponseReader:
             _known(cached, usage.get("cache_read_input_tokens"), before.cached_input_tokens),
             _known(created, before.cache_write_input_tokens),
             _known(reasoning, before.reasoning_tokens),
+            _known(hour, before.cache_write_hour_input_tokens),
+            _known(heard, before.audio_input_tokens),
+            _known(spoken, before.audio_output_tokens),
         )
 
 

@@ -59,6 +59,19 @@ local function take_usage(seen, parent, text)
   seen.reasoning = count(text, "reasoning_tokens", "completion_tokens_details")
     or count(text, "reasoning_tokens", "output_tokens_details")
     or seen.reasoning
+  seen.cache_write_hour = count(text, "ephemeral_1h_input_tokens", "cache_creation")
+    or count(text, "cache_write_hour_tokens", "prompt_tokens_details")
+    or count(text, "cache_write_hour_tokens", "input_tokens_details")
+    or seen.cache_write_hour
+  if text:find("audio_tokens", 1, true) then
+    seen.audio_input = count(text, "audio_tokens", "prompt_tokens_details")
+      or count(text, "audio_tokens", "input_tokens_details")
+      or count(text, "audio_tokens", "input_token_details") -- transcriptions
+      or seen.audio_input
+    seen.audio_output = count(text, "audio_tokens", "completion_tokens_details")
+      or count(text, "audio_tokens", "output_tokens_details")
+      or seen.audio_output
+  end
 end
 
 -- The HTTP status that an error object stands for. Its message is never looked at.

@@ -318,3 +318,21 @@ def test_usage_that_nobody_stated_is_not_made_up():
     assert b'"usage":null' in b"".join(stream(C, R, [said]))
     message = {name: value for name, value in MESSAGE.items() if name != "usage"}
     assert "usage" not in json.loads(whole(M, C, json.dumps(message).encode()).body)
+
+
+HOUR = {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3}
+
+
+def test_what_a_cache_keeps_for_an_hour_is_told_to_whoever_books_it():
+    usage = {**MESSAGE["usage"], "cache_creation": HOUR}
+    said = json.dumps({**MESSAGE, "usage": usage}).encode()
+    chat, response = (json.loads(whole(M, kind, said).body) for kind in (C, R))
+    details = {"cached_tokens": 7, "cache_write_tokens": 5, "cache_write_hour_tokens": 3}
+    assert chat["usage"]["prompt_tokens_details"] == details
+    assert response["usage"]["input_tokens_details"] == details
+    openai.types.chat.ChatCompletion.model_validate(chat)
+    openai.types.responses.Response.model_validate(response)
+    start = message_start(cache_read_input_tokens=7, cache_creation_input_tokens=5, cache_creation=HOUR)
+    rest = message_event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 4})
+    streamed = b"".join(stream(M, C, [start + rest + message_event("message_stop")]))
+    assert chunks_of(streamed)[-1].usage.prompt_tokens_details.model_dump(exclude_none=True) == details

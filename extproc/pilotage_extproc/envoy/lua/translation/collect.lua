@@ -50,6 +50,12 @@ local function said(part)
   return concat(part.pieces)
 end
 
+-- What OpenAI's API has no member for, and is paid for at a price of its own.
+local function hour_writes(usage)
+  local hour = usage.written_hour or 0
+  return hour > 0 and ',"cache_write_hour_tokens":' .. integer(hour) or ""
+end
+
 local function keep_usage(usage, more)
   for key, value in pairs(more) do
     usage[key] = value

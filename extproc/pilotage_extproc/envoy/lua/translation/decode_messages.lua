@@ -21,6 +21,7 @@ local function usage_of(given)
     fresh = count_of(usage.input_tokens),
     cached = count_of(usage.cache_read_input_tokens),
     written = count_of(usage.cache_creation_input_tokens),
+    written_hour = count_of((object_of(usage.cache_creation) or {}).ephemeral_1h_input_tokens),
     output = count_of(usage.output_tokens),
     reasoning = count_of(details.thinking_tokens),
   }

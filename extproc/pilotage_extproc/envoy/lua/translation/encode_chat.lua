@@ -15,6 +15,7 @@ local function chat_usage(usage)
     .. ',"prompt_tokens_details":{"cached_tokens":'
     .. integer(cached)
     .. (usage.written and ',"cache_write_tokens":' .. integer(usage.written) or "")
+    .. hour_writes(usage)
     .. "}"
     .. (usage.reasoning and ',"completion_tokens_details":{"reasoning_tokens":' .. integer(usage.reasoning) .. "}" or "")
     .. "}"

@@ -13,6 +13,7 @@ local function responses_usage(usage)
     .. integer(cached)
     .. ',"cache_write_tokens":'
     .. integer(written)
+    .. hour_writes(usage)
     .. '},"output_tokens":'
     .. integer(usage.output)
     .. ',"output_tokens_details":{"reasoning_tokens":'
