@@ -131,7 +131,7 @@ class Exchange:
         self.usage_edit = UsageEdit.NONE
         """How that body was made to ask for usage."""
         self.usage_added = AddedUsage.NONE
-        """Whether any of its attempts may ask for usage that the client did not: Envoy takes it out again."""
+        """What of it any of its attempts may bring that the client did not ask for: Envoy takes that out."""
         self.output_counted = False
         """Whether Envoy counts the pieces of its answer."""
         self.attempts: tuple[Attempt, ...] = ()

@@ -35,7 +35,7 @@ from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_think
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.attempt import Attempt, Shape
-from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.shaping import Shaping
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.output_budgets import level_for
@@ -45,6 +45,9 @@ _MOST_ROUTES: Final = 1024
 
 _ANTHROPIC: Final = frozenset({ProviderDialect.ANTHROPIC})
 _OPENAI: Final = frozenset({ProviderDialect.OPENAI, ProviderDialect.AZURE})
+_ALL: Final = frozenset(ProviderDialect)
+MOVED: Final = Note[str]("moved")
+"""How the messages of the body were moved for all its attempts (`Moved.text`), where one is at a provider."""
 
 
 class Prepare(Step):
@@ -122,15 +125,19 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
     body = exchange.body if changed is None else changed
     largest = 0 if budget is None else len(body)
     known: dict[Shape, Shaping | None] = {}
+    moved = ""
     if each:  # only to find out in time what has to be refused
         for shape in wanted:
-            made = _made(body, kind, shape)
+            made = shaped(body, kind, shape)
             largest = max(largest, len(made.body))
             known[shape] = None if shape[1] is None else Shaping(shape[1], made.changed)
     elif transform is not None:
         made = transform.made(kind, body)
+        moved = made.moved.text() if made.moved is not None and _asks(exchange, _ALL) else ""
         largest, changed = len(made.body), changed if made.body == body else made.body
         known = dict.fromkeys(wanted, Shaping(transform, made.changed))
+    if moved or exchange.kept(MOVED):  # it may have waited, and be prepared once more
+        exchange.keep(MOVED, moved)
     exchange.prepared(
         changed,
         how,
@@ -142,15 +149,11 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
     )
 
 
-def shaped(body: bytes, kind: CallKind, shape: Shape) -> bytes:
+def shaped(body: bytes, kind: CallKind, shape: Shape) -> Transformed:
     """The body as one attempt is to get it, the output budget before what the policy changes.
 
     Raises RequestRefused (400); KeyError, TypeError or ValueError for what is no body of this kind.
     """
-    return _made(body, kind, shape).body
-
-
-def _made(body: bytes, kind: CallKind, shape: Shape) -> Transformed:
     budget, transform = shape
     if budget is not None:
         body = budget.applied(kind, body)

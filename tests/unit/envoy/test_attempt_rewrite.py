@@ -107,10 +107,12 @@ class Rewriting:
         first, second = stream.got
         assert first.HasField("request_headers")
         common = second.request_body.response
-        [option] = common.header_mutation.set_headers
-        assert option.header.key == "content-length"
+        self.headers = {
+            one.header.key: one.header.raw_value.decode() for one in common.header_mutation.set_headers
+        }
+        self.removed = list(common.header_mutation.remove_headers)
         changed = common.body_mutation.body if common.HasField("body_mutation") else None
-        return changed, option.header.raw_value.decode()
+        return changed, self.headers["content-length"]
 
 
 VERSION = snapshot("m", "a much longer name")
@@ -211,7 +213,7 @@ async def test_a_body_that_has_no_one_model_goes_on_as_it_is(content):
 NAME = "ns/p/0"
 
 
-def transforming() -> RoutingSnapshot:
+def transforming(**prompt: str) -> RoutingSnapshot:
     """A policy's rule that changes requests for `m` at one pool."""
     bindings = (Binding(pool="ns/leaves", upstream_model="m", kind=NameKind.MODEL),)
     rule = RuleSnapshot(
@@ -220,7 +222,7 @@ def transforming() -> RoutingSnapshot:
         transforms={"m": NAME},
     )
     route = PolicyRoute(policy="ns/p", model="m", glob=False, path=None, headers=(), rules=(rule,))
-    changes = TransformSnapshot(name=NAME, replace="New.", remove=("user",))
+    changes = TransformSnapshot(name=NAME, remove=("user",), **(prompt or {"replace": "New."}))
     return RoutingSnapshot(pools=tuple(POOLS.values()), routes=(route,), transforms=(changes,)).sealed()
 
 
@@ -235,6 +237,18 @@ async def test_an_attempt_is_changed_as_its_policy_asks_for_its_model():
     content = b'{"model":"x", "user":"u", "messages":[ {"role":"user"}]}'
     changed, _ = await Rewriting(version).rewritten(transforming_pick(version, transform="1"), content)
     assert changed == b'{"model":"m", "messages":[{"role":"system","content":"New."}, {"role":"user"}]}'
+
+
+async def test_how_messages_were_moved_is_said_anew_for_each_attempt():
+    version = transforming(prefix="New.")
+    process = Rewriting(version)
+    pick = transforming_pick(version, transform="1")
+    await process.rewritten(pick, b'{"model":"x","messages":[{"role":"user"}]}')
+    assert (process.headers["x-pilotage-moved"], process.removed) == ("messages 1", [])
+    await process.rewritten(pick, b'{"model":"x","messages":[{"role":"system","content":"a"}]}')
+    assert (set(process.headers), process.removed) == ({"content-length"}, ["x-pilotage-moved"])
+    await process.rewritten(transforming_pick(version), b'{"model":"x","user":"u"}')
+    assert (set(process.headers), process.removed) == ({"content-length"}, [])
 
 
 async def test_a_body_that_was_changed_with_the_pick_is_not_changed_again():

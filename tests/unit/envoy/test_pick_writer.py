@@ -40,6 +40,7 @@ picks = st.builds(
     flags=st.lists(st.sampled_from([contract.STRIP_USAGE, contract.ANNOUNCE_RESPONSE]), unique=True),
     later=st.none() | later_attempts,
     limits=st.none() | router_limits,
+    moved=st.sampled_from(["", "messages 1", "input 0 3,17"]),
 )
 usual_picks = st.builds(
     lambda *needed, flags: Pick(*needed, flags=flags),
@@ -102,6 +103,8 @@ def written_by_classes(
     else:
         set_header(contract.MAX_RETRIES, str(pick.attempts - 1))
         set_header("x-pilotage-decision", pick.decision_id)
+        if pick.moved:
+            set_header("x-pilotage-moved", pick.moved)
     if not on_body:
         mutation.remove_headers.extend(messages.INPUT_HEADERS)
         if process_id is not None:

@@ -128,3 +128,31 @@ async def test_a_translation_that_takes_long_runs_beside_the_loop(messages, besi
     await sent("/v1/chat/completions", body, ProviderDialect.ANTHROPIC, translator)
     [thread] = translator.threads
     assert (thread is not threading.main_thread()) == beside
+
+
+SOUND = {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("moved", "place"),
+    [
+        ("", "messages.1.content.0.type"),
+        ("messages 1", "messages.0.content.0.type"),
+        ("messages 1 0,2", "messages.1.content.0.type"),
+        ("rubbish", "messages.1.content.0.type"),
+    ],
+)
+async def test_a_refusal_names_the_place_as_its_client_counts_it(moved, place):
+    body = {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, SOUND]}
+    headers = {"x-pilotage-moved": moved} if moved else {}
+    [*_, answer] = await sent("/v1/chat/completions", body, ProviderDialect.ANTHROPIC, None, **headers)
+    error = orjson.loads(answer.immediate_response.body)["error"]
+    assert error["param"] == place
+    assert f"`{place}`" in error["message"]
+
+
+async def test_how_messages_were_moved_is_no_providers_business():
+    headers = {"x-pilotage-moved": "messages 1"}
+    body = {"model": "m", "messages": HI}
+    _, answer = await sent("/v1/chat/completions", body, ProviderDialect.ANTHROPIC, None, **headers)
+    assert "x-pilotage-moved" in answer.request_body.response.header_mutation.remove_headers

@@ -72,7 +72,7 @@ class Asking:
             body = exchange.body if exchange.new_body is None else exchange.new_body
             body = later_attempt(body, kind, "application/json", exchange.usage_edit, known) or body
             if exchange.transformed_each:
-                body = shaped(body, kind, known.shape)
+                body = shaped(body, kind, known.shape).body
             found[known.upstream_model] = orjson.loads(body)
         return found
 

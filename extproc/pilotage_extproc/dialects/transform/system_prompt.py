@@ -10,6 +10,7 @@ import orjson
 from pilotage_api.transform_snapshot import TransformSnapshot
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.splice import Edit, MemberName, value_start
+from pilotage_extproc.dialects.transform.moved import Moved
 from pilotage_extproc.dialects.transform.parameters import put
 from pilotage_extproc.dialects.transform.walk import Walk, without
 from pilotage_extproc.domain.head import CallKind
@@ -32,6 +33,20 @@ def prompt_edits(body: bytes, members: Members, kind: CallKind, given: Transform
     if edits_of is None or (given.prefix is None and given.suffix is None and given.replace is None):
         return []
     return edits_of(body, members, given, Walk(body))
+
+
+def moved_by(members: Members, kind: CallKind, given: TransformSnapshot) -> Moved | None:
+    """How `prompt_edits` moves items of a list; None where all stand where they stood."""
+    name = "input" if kind is CallKind.RESPONSES else "messages"
+    values = members.get(name)
+    if not isinstance(values, list) or kind not in _BY_KIND:
+        return None
+    if given.replace is not None:
+        gone = tuple([at for at, one in enumerate(values) if _is_system(one)])
+        found = Moved(name, int(kind is CallKind.CHAT), gone)
+        return found if found.before or gone else None
+    added = kind is CallKind.CHAT and (given.prefix is not None or given.suffix is not None)
+    return Moved(name, 1) if added and not (values and _is_system(values[0])) else None
 
 
 def has_system_prompt(kind: CallKind) -> bool:

@@ -8,8 +8,9 @@ from pilotage_api.transform_parameters import Api
 from pilotage_api.transform_snapshot import TransformSnapshot
 from pilotage_extproc.dialects.splice import MemberName, edited
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.dialects.transform.moved import Moved
 from pilotage_extproc.dialects.transform.parameters import Bound, removed
-from pilotage_extproc.dialects.transform.system_prompt import has_system_prompt, prompt_edits
+from pilotage_extproc.dialects.transform.system_prompt import has_system_prompt, moved_by, prompt_edits
 from pilotage_extproc.domain.head import CallKind
 
 _WITH_PARAMETERS: Final = frozenset(Api)
@@ -29,6 +30,8 @@ class Transformed(NamedTuple):
     body: bytes
     changed: tuple[str, ...]
     """`systemPrompt`, and names of parameters; in the order the policy's fields stand."""
+    moved: Moved | None = None
+    """Which messages stand elsewhere now."""
 
 
 class Transform:
@@ -84,4 +87,5 @@ class Transform:
             if name.name in members:
                 body = removed(body, name)
                 changed.append(name.name)
-        return Transformed(body, tuple(changed))
+        moved = moved_by(members, kind, self._given) if changed[:1] == [SYSTEM_PROMPT] else None
+        return Transformed(body, tuple(changed), moved)

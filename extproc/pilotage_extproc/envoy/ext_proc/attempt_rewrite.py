@@ -9,7 +9,7 @@ attempt; header changes of one attempt are still there in the next, so every hea
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
@@ -27,7 +27,16 @@ from pilotage_extproc.transport.contract import Stream
 
 log = logging.getLogger(__name__)
 
-Rewrite = Callable[[bytes], bytes]
+
+class Rewritten(NamedTuple):
+    """What an attempt gets."""
+
+    body: bytes
+    moved: str | None = None
+    """How its messages were moved, empty where they were not; None leaves what was said of it."""
+
+
+Rewrite = Callable[[bytes], Rewritten]
 
 
 class AttemptBook(Protocol):
@@ -65,10 +74,10 @@ class AttemptRewriter:
                     return
             elif message.HasField("request_body"):
                 body = message.request_body.body
-                changed = rewrite(body)
-                if changed is not body:
+                made = rewrite(body)
+                if made.body is not body:
                     self._on_rewritten()
-                await stream.write(_body_answer(None if changed is body else changed, len(changed)))
+                await stream.write(_body_answer(made, changed=made.body is not body))
                 return
 
     def rewrite_for(self, message: ext_proc_pb2.ProcessingRequest) -> Rewrite:
@@ -117,19 +126,20 @@ class _Rewriting:
         self._attempt = attempt
         self._shape = attempt.shape if transformed else None
 
-    def __call__(self, body: bytes) -> bytes:
+    def __call__(self, body: bytes) -> Rewritten:
         try:
             changed = later_attempt(body, self._kind, self._content_type, self._how, self._attempt)
         except (RequestRefused, KeyError, TypeError, orjson.JSONDecodeError):
             changed = None  # a body that is not ours goes on as it is
         rewritten = body if changed is None else changed
-        return rewritten if self._shape is None else _shaped(self._shape, self._kind, rewritten)
+        return Rewritten(rewritten) if self._shape is None else _shaped(self._shape, self._kind, rewritten)
 
 
-def _shaped(shape: Shape, kind: CallKind, body: bytes) -> bytes:
+def _shaped(shape: Shape, kind: CallKind, body: bytes) -> Rewritten:
     """As the policy wants it for the model of this attempt; never as it does not (RequestRefused)."""
     try:
-        return shaped(body, kind, shape)
+        made = shaped(body, kind, shape)
+        return Rewritten(made.body, "" if made.moved is None else made.moved.text())
     except (KeyError, TypeError, ValueError) as error:
         message_text = "The request cannot be changed as its policy asks for."
         raise RequestRefused(Refusal.INVALID_FIELD, message_text) from error
@@ -141,26 +151,32 @@ class _NamingModel:
     def __init__(self, model: str) -> None:
         self._model = model
 
-    def __call__(self, body: bytes) -> bytes:
+    def __call__(self, body: bytes) -> Rewritten:
         try:
             changed = splice_model(body, self._model)
         except (RequestRefused, KeyError):
-            return body
-        return body if changed == body else changed
+            return Rewritten(body)
+        return Rewritten(body if changed == body else changed)
 
 
-def _unchanged(body: bytes) -> bytes:
-    return body
+def _unchanged(body: bytes) -> Rewritten:
+    return Rewritten(body)
 
 
-def _body_answer(changed: bytes | None, length: int) -> bytes:
+def _body_answer(made: Rewritten, *, changed: bool) -> bytes:
     """The body, where it changes, and in any case its length: an earlier attempt may have left another."""
     response = ext_proc_pb2.ProcessingResponse()
     common = response.request_body.response
-    if changed is not None:
-        common.body_mutation.body = changed
-    option = common.header_mutation.set_headers.add(append_action=messages.OVERWRITE)
-    option.header.key = "content-length"
-    option.header.raw_value = str(length).encode()
+    if changed:
+        common.body_mutation.body = made.body
+    headers = {"content-length": str(len(made.body))}
+    if made.moved:
+        headers[names.MOVED_HEADER] = made.moved
+    elif made.moved is not None:
+        common.header_mutation.remove_headers.append(names.MOVED_HEADER)
+    for name, value in headers.items():
+        option = common.header_mutation.set_headers.add(append_action=messages.OVERWRITE)
+        option.header.key = name
+        option.header.raw_value = value.encode()
     serialised: bytes = response.SerializeToString()
     return serialised

@@ -57,6 +57,8 @@ class Pick(NamedTuple):
     """Keys of our metadata that only say yes: what the bundled Envoy has to do with the response."""
     later: "LaterAttempts | None" = None
     """Where attempts are spoken to differently."""
+    moved: str = ""
+    """How the body's messages were moved, where a provider's hop needs to know."""
     holder: str = ""
     """Whose the answer is, where it may be stored."""
     limits: RouterLimits | None = None
@@ -142,6 +144,8 @@ class PickWriter:
         identity = pick.decision_id.encode()
         headers = self._retry_headers[pick.attempts] + self._before_id_header[len(identity)] + identity
         headers += OVERWRITE_ACTION
+        if pick.moved:
+            headers += set_header(names.MOVED_HEADER, pick.moved)
         if not on_body:
             headers += self._stripped + _STRIPPED_DESTINATION
         ours = self._before_id[len(identity)] + identity + self._owner

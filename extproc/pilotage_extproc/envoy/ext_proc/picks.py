@@ -22,6 +22,7 @@ from pilotage_extproc.request.attempt import Attempt
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.limits import USUAL
 from pilotage_extproc.request.token_bounds import MOST_COST
+from pilotage_extproc.stages.prepare import MOVED
 
 _ENDED_BY_ENVOY: Final = frozenset(
     {CallKind.CHAT, CallKind.COMPLETIONS, CallKind.MESSAGES, CallKind.RESPONSES}
@@ -76,6 +77,7 @@ class Picks:
             flags=flags,
             holder=exchange.identity.holder() if call.kind is CallKind.RESPONSES else "",
             allowance=allowance,
+            moved=exchange.kept(MOVED) or "",
             later=self._later(exchange, contract) if exchange.attempts else None,
             limits=None if limits is USUAL else router_limits(limits, self._clock(), attempts),
         )

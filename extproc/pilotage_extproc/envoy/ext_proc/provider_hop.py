@@ -8,6 +8,7 @@ told by the listener, the call by its path. What is done here no other attempt s
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -28,6 +29,7 @@ from pilotage_extproc.dialects.provider_call import (
     target_path,
 )
 from pilotage_extproc.dialects.table import error_shape
+from pilotage_extproc.dialects.transform.moved import Moved
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
@@ -79,7 +81,8 @@ class ProviderHop:
                 return
             headers = messages.header_map(message.request_headers.headers.headers)
             await self._serve(stream, headers, has_body=not message.request_headers.end_of_stream)
-        except RequestRefused as refused:
+        except RequestRefused as found:
+            refused = _as_its_client_counts(found, headers.get(names.MOVED_HEADER, ""))
             shape = error_shape(headers.get(":path", ""), headers)
             # a provider that cannot be asked this leaves it to the next of the list
             more = _NOT_ASKED if refused.reason is Refusal.NOT_TRANSLATABLE else None
@@ -126,6 +129,16 @@ class ProviderHop:
         assert pool.external is not None
         model = model_of(asked)
         return self._translator.translate(asked, pool.external.dialect, model, pool.facts_of(model))
+
+
+def _as_its_client_counts(refused: RequestRefused, moved: str) -> RequestRefused:
+    """The refusal with the place that the field has in the client's own body."""
+    found = Moved.read(moved)
+    if found is None or refused.param is None:
+        return refused
+    own = found.own(refused.param)
+    message = refused.message.replace(f"`{refused.param}`", f"`{own}`")
+    return replace(refused, param=own, message=message)
 
 
 def _takes_long(body: bytes) -> bool:

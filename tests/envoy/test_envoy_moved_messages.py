@@ -1,0 +1,75 @@
+"""A provider's hop names what it cannot translate by its place in the client's body."""
+
+import json
+
+import pytest
+from certificates import Authority
+from envoy_rig import fixed
+from provider_stub import ProviderStub
+from whole_gateway import WholeGateway
+
+USER = {"role": "user", "content": "hello"}
+LATER = {"role": "system", "content": "Be kind."}
+SOUND = {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}
+PREFIX = {"systemPrompt": {"prefix": "Answer briefly."}}
+REPLACE = {"systemPrompt": {"replace": "You are the spare."}}
+POLICIES = {
+    "alike": PREFIX,
+    "replaced": REPLACE,
+    "each": {**PREFIX, "perModel": [{"model": "second", **REPLACE}]},
+    "the other way round": {**REPLACE, "perModel": [{"model": "second", **PREFIX}]},
+    "none after one": {**PREFIX, "perModel": [{"model": "second", "parameters": {"remove": ["top_k"]}}]},
+}
+
+
+def hosted(name: str, stub: ProviderStub) -> dict:
+    external = {
+        "host": "localhost",
+        "port": stub.port,
+        "tls": {"caBundle": stub.authority.certificate},
+        "dialect": "anthropic",
+    }
+    facts = {"name": name, "maxOutputTokens": 50}
+    return {
+        "apiVersion": "pilotage.dev/v1alpha1",
+        "kind": "ModelPool",
+        "metadata": {"name": name},
+        "spec": {"external": external, "models": [facts]},
+    }
+
+
+@pytest.mark.parametrize("transform", POLICIES.values(), ids=POLICIES)
+async def test_a_refusal_names_the_place_that_a_message_has_for_its_client(tmp_path, start_server, transform):
+    stub = ProviderStub(Authority(), hosts=("localhost",))
+    await stub.start(tmp_path)
+    names = ("first", "second")
+    rule = {
+        "candidates": [{"model": "first"}],
+        "fallback": {"reasons": ["serverError"], "to": [{"model": "second"}]},
+    }
+    gateway = WholeGateway(
+        tmp_path / "gateway",
+        {"unused": [await start_server(fixed(200, b"{}"))]},
+        rule,
+        spec={"transform": transform},
+        documents=[hosted(name, stub) for name in names],
+        providers={"networks": ["127.0.0.0/8", "::1/128"]},
+    )
+    await gateway.start()
+    try:
+        await gateway.until(
+            lambda: all(
+                (found := gateway.runtime.following.pool_counts().get(f"default/{name}")) is not None
+                and found.ready == 1
+                for name in names
+            )
+        )
+        status, _, body = await gateway.chat(messages=[USER, LATER, SOUND])
+        error = json.loads(body)["error"]
+        assert (status, error["code"]) == (400, "not_translatable")
+        assert error["param"] == "messages.2.content.0.type"
+        assert "`messages.2.content.0.type`" in error["message"]
+        assert stub.received == []
+    finally:
+        await gateway.stop()
+        await stub.stop()

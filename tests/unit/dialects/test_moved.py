@@ -1,0 +1,54 @@
+"""A place in a body that a policy has changed is told as the client counts it."""
+
+import json
+
+import pytest
+from effort import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotage_api.transform_snapshot import TransformSnapshot
+from pilotage_extproc.dialects.transform.moved import Moved
+from pilotage_extproc.dialects.transform.transform import Transform
+from pilotage_extproc.domain.head import CallKind
+
+LISTS = {CallKind.CHAT: "messages", CallKind.MESSAGES: "messages", CallKind.RESPONSES: "input"}
+prompts = st.sampled_from(
+    [{"prefix": "P"}, {"suffix": "S"}, {"prefix": "P", "suffix": "S"}, {"replace": "R"}]
+)
+roles = st.lists(st.sampled_from(["system", "developer", "user", "assistant"]), max_size=8)
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(st.sampled_from(list(LISTS)), prompts, roles)
+def test_every_message_has_the_clients_own_number(kind, prompt, roles):
+    name = LISTS[kind]
+    said = [{"role": role, "content": f"it is {number}."} for number, role in enumerate(roles)]
+    body = json.dumps({name: said}).encode()
+    made = Transform(TransformSnapshot(name="p/0", **prompt)).made(kind, body)
+    read = None if made.moved is None else Moved.read(made.moved.text())
+    assert read == made.moved
+    for at, message in enumerate(json.loads(made.body)[name]):
+        own = f"{name}.{at}.content.2" if read is None else read.own(f"{name}.{at}.content.2")
+        number = next(
+            (number for number, one in enumerate(said) if one["content"] in message["content"]), None
+        )
+        assert own == (name if number is None else f"{name}.{number}.content.2")
+
+
+@pytest.mark.parametrize("path", ["n", "messages", "tools.3.name", "messagesx.1", "system.0", "messages.x"])
+def test_other_places_are_told_as_they_are(path):
+    assert Moved("messages", 1, (0, 4)).own(path) == path
+
+
+def test_of_too_many_that_were_left_out_the_list_alone_is_named():
+    found = Moved.read(Moved("input", 0, tuple(range(5000))).text())
+    assert found == Moved("input", 0, None)
+    assert found.own("input.7.content") == "input"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "messages", "messages 2", "tools 1", "messages 1 ", "messages 1 a", "messages 1 1,"]
+)
+def test_anything_else_says_nothing(text):
+    assert Moved.read(text) is None
