@@ -11,6 +11,8 @@ NOT_AVAILABLE: Final = (
 )
 _MOST_BYTES: Final = 1024
 """More does not make it surer, and takes longer."""
+_ENOUGH_ASCII: Final = 512
+"""Of a text that is ASCII, where these are sure: languages that are told apart late have other letters."""
 _WITHOUT_CONTROLS: Final = bytes(byte if 0x20 <= byte != 0x7F else 0x20 for byte in range(256))
 UNKNOWN_LANGUAGE: Final = "und"
 """As BCP 47 says it."""
@@ -30,8 +32,12 @@ def language_of(text: bytes) -> str:
     """ISO 639-1 code (`en`, `zh`, `zh-Hant`), or `und` where no language is sure. Raises ImportError."""
     cld2 = _detector()
     plain = text[:_MOST_BYTES].translate(_WITHOUT_CONTROLS)
-    if not plain.isascii():
-        plain = plain.decode("utf-8", "ignore").encode()
+    if plain.isascii():
+        reliable, _, found = cld2.detect(plain[:_ENOUGH_ASCII], isPlainText=True)
+        if not reliable and len(plain) > _ENOUGH_ASCII:
+            reliable, _, found = cld2.detect(plain, isPlainText=True)
+        return _code(reliable, found)
+    plain = plain.decode("utf-8", "ignore").encode()
     try:
         reliable, _, found = cld2.detect(plain, isPlainText=True)
     except cld2.error:  # it takes no character that cannot be printed
@@ -40,5 +46,9 @@ def language_of(text: bytes) -> str:
             reliable, _, found = cld2.detect(printable, isPlainText=True)
         except cld2.error:
             return UNKNOWN_LANGUAGE
+    return _code(reliable, found)
+
+
+def _code(reliable: bool, found: Any) -> str:
     code = found[0][1]
     return str(code) if reliable and code != "un" else UNKNOWN_LANGUAGE

@@ -6,6 +6,7 @@ rows of a signed byte for each column. The digest is of all that follows the fir
 
 import hashlib
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final, Self
 
 import msgspec
@@ -74,12 +75,15 @@ OTHER: Final = "other"
 class Predictor:
     """Weights that have been read."""
 
-    __slots__ = ("_biases", "_domains", "_familiar", "_gain", "_scales", "_table", "header")
+    __slots__ = ("_biases", "_domains", "_familiar", "_gain", "_rows", "_scales", "_table", "header")
 
     def __init__(self, header: Header, table: NDArray[np.int8]) -> None:
         self.header = header
         columns = header.columns
-        self._table = table
+        # rows of 2, 4, 8, … bytes are taken in half the time: none lies in two lines of the cache
+        self._rows = np.zeros((len(table), 1 << (len(columns) - 1).bit_length()), np.int8)
+        self._rows[:, : len(columns)] = table
+        self._table = self._rows[:, : len(columns)]
         self._scales = np.array(header.scales, np.float32)
         self._biases = np.array(header.biases, np.float32)
         self._domains = [
@@ -106,8 +110,9 @@ class Predictor:
         if not count:
             return self._biases
         # a product with ones is a quarter of what sum() takes
-        sums = np.ones(count, np.float32) @ self._table.take(buckets, axis=0).astype(np.float32)
-        shares = np.full(len(self._scales), 1 / np.sqrt(count), np.float32)
+        rows = self._rows.take(buckets, axis=0).astype(np.float32)
+        sums = (np.ones(count, np.float32) @ rows)[: len(self._scales)]
+        shares = np.full(len(self._scales), 1 / sqrt(count), np.float32)
         shares[self._familiar] = 1 / count
         scores: NDArray[np.float32] = sums * self._scales * shares + self._biases
         return scores
@@ -133,9 +138,10 @@ class Predictor:
     def _domain(self, scores: list[float], known: float) -> tuple[str, float]:
         if not self._domains:
             return OTHER, 0.0
-        ranked = sorted(((scores[index], name) for index, name in self._domains), reverse=True)
-        best, name = ranked[0]
-        lead = best - ranked[1][0] if len(ranked) > 1 else best
+        said = [(scores[index], name) for index, name in self._domains]
+        best, name = max(said)
+        said.remove((best, name))
+        lead = best - max(said)[0] if said else best
         if name == OTHER or lead < self.header.domain_margin or known <= 0:
             return OTHER, 0.0
         return name, known * min(1.0, max(0.0, lead))

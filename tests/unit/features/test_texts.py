@@ -7,10 +7,12 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from effort import examples
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotage_extproc.features.code_share import code_share
+from pilotage_extproc.features import keywords
+from pilotage_extproc.features.code_share import _is_code, code_share
 from pilotage_extproc.features.keywords import KeywordSets, words_of
 from pilotage_extproc.features.language import available, language_of
 
@@ -59,6 +61,12 @@ def test_the_language_is_told(text, code):
 
 
 @needs_cld2
+def test_a_text_whose_beginning_is_no_language_is_told_by_what_follows():
+    assert language_of(b"12345 67890 " * 50 + b"where the words begin late " * 20) == "en"
+    assert language_of(b"12345 67890 " * 50) == "und"
+
+
+@needs_cld2
 @given(st.binary(max_size=300))
 def test_any_bytes_have_a_language_or_none(text):
     assert isinstance(language_of(text), str)
@@ -84,6 +92,8 @@ SETS = KeywordSets(
         ("the invoice and the contract", {"legal", "money"}),
         ("", set()),
         ("power of", {"money"}),
+        ("caf\u00e9 \u00b7 power \u2014 power of attorney", {"legal", "money"}),
+        ("Vertr\u00e4ge\u00b7contract", {"legal"}),
     ],
 )
 def test_whole_words_and_phrases_are_found(text, found):
@@ -100,8 +110,23 @@ def test_a_word_is_found_between_any_others(before, word, after):
 
 @given(st.text(st.characters(max_codepoint=127), max_size=80))
 def test_words_of_plain_text_are_those_of_any_text(text):
-    with_more = words_of(f"{text} \u00e9")
-    assert words_of(text) == with_more[:-1]
+    with_more = words_of(f"{text} \u00e9".encode())
+    assert words_of(text.encode()) == with_more[:-1]
+
+
+@given(
+    st.lists(st.text() | st.sampled_from(["İ", "ß", "ﬃ", "\x85", "\u2028", "\x1c", "ab", "_", " "])).map(
+        "".join
+    )
+)
+def test_words_are_runs_of_letters_without_case_and_single_letters_of_unspaced_scripts(text):
+    decoded = text.encode("utf-8", "replace").decode()
+    assert words_of(decoded.encode()) == keywords._WORD.findall(decoded.casefold())
+
+
+@given(st.binary())
+def test_bytes_that_are_no_text_stand_between_words(text):
+    assert words_of(text) == keywords._WORD.findall(text.decode("utf-8", "replace").casefold())
 
 
 def test_time_grows_with_the_text_and_not_with_the_sets():
@@ -142,6 +167,29 @@ def test_the_labelled_prompts_are_seldom_taken_for_code():
 )
 def test_each_kind_of_line_is_code(line):
     assert code_share(line.encode()) == 1.0
+
+
+SIGNS = (*"(){}[]:;,.=/<#@$-*'x", "+=", "//", "<a", ">>>", "...", "#!/", "#include", "a.b")
+WORDS = (
+    *("at", "the", "def", "class", "async", "from", "import", "Public", "private", "static", "final"),
+    *("fn", "func", "function", "if", "IF", "elif", "for", "while", "switch", "catch", "with", "try"),
+    *("let", "const", "var", "return", "raise", "print", "yield", "throw", "except", "console.log"),
+    *("values", "set", "ValueError:", "Traceback", "statement", "else", "export", "protected"),
+)
+LINES = st.lists(
+    st.sampled_from([*SIGNS, '"', " ", "\t"])
+    | st.sampled_from([*WORDS, "select", "insert into", "delete from", "create table"]),
+    min_size=1,
+    max_size=7,
+)
+
+
+@given(LINES, st.sampled_from(["", " "]))
+@settings(max_examples=examples(500))
+def test_no_line_that_the_pattern_takes_for_code_is_passed_over(parts, between):
+    line = between.join(parts).encode().strip()
+    if line:
+        assert code_share(line) == float(_is_code(line.lower()))
 
 
 @pytest.mark.parametrize(
