@@ -16,12 +16,14 @@ BLOCK_BYTES = 256
 """Of the first blocks: about 64 tokens, four blocks of a GPU engine."""
 BLOCKS_PER_DOUBLING = 16
 _MAX_PROMPT_BYTES = 1 << 28
+_MOST_KEPT = 4
+"""Models whose blocks are kept of one prompt: those of a list of attempts."""
 
 
 class PromptBlocks:
     """The full blocks of one prompt. Holds no text."""
 
-    __slots__ = ("_of_root", "_root", "all_text", "ends", "hashes", "prompt_bytes")
+    __slots__ = ("_of_root", "all_text", "ends", "hashes", "prompt_bytes")
 
     def __init__(
         self, hashes: tuple[int, ...], ends: tuple[int, ...], prompt_bytes: int, all_text: bool = True
@@ -33,17 +35,21 @@ class PromptBlocks:
         """Of the whole prompt, what is behind the last full block included."""
         self.all_text = all_text
         """Whether it is text, all of it: the engine's count of its tokens tells the bytes of a token."""
-        self._root = 0
-        self._of_root: PromptBlocks | None = None
+        self._of_root: dict[int, PromptBlocks] = {}
 
     def of_model(self, root: int) -> "PromptBlocks":
         """The same prompt as a model or adapter holds it: their caches hold different things."""
-        made = self._of_root
-        if made is None or root != self._root:  # deciding and learning ask for the same
+        made = self._of_root.get(root)
+        if made is None:  # deciding and learning ask for the same
             hashes = tuple([block ^ root for block in self.hashes])
             made = PromptBlocks(hashes, self.ends, self.prompt_bytes, self.all_text)
-            self._root, self._of_root = root, made
+            if len(self._of_root) < _MOST_KEPT:
+                self._of_root[root] = made
         return made
+
+    def first_of_model(self, root: int) -> int:
+        """The first hash of `of_model`: nobody who lacks it holds any of the prompt. There has to be one."""
+        return self.hashes[0] ^ root
 
     def packed(self) -> "PackedBlocks":
         """The same in an eighth of the memory, to be kept while a request is open."""

@@ -20,8 +20,10 @@ Misfits = dict[FallbackReason, NDArray[np.bool_]]
 
 def misfits_of(exchange: Exchange, fallback: Fallback) -> Misfits:
     """By each listed reason that any candidate cannot serve it for; what cannot be told counts as fitting."""
-    asked = fallback.at_decision
+    asked = fallback.of_request
     found: Misfits = {}
+    if not asked:
+        return found
     if FallbackReason.BUDGET in asked:
         spent = exchange.kept(SPENT_MODELS)
         if spent:

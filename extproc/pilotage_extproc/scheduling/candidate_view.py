@@ -202,6 +202,8 @@ class CandidateView:
         if prompt is None or not prompt.hashes:
             return np.zeros(len(rows))
         for root, members in candidates.models:
+            if not prefixes.holds(prompt.first_of_model(root)):
+                continue
             held = prefixes.cached_bytes(prompt.of_model(root), self.table.capacity)
             if held is None:
                 continue

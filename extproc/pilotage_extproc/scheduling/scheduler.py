@@ -1,8 +1,9 @@
 """Filter, score, pick: from a candidate table to an ordered list of attempts."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ from pilotage_extproc.scheduling.standing import Scores, Standings
 from pilotage_extproc.state.endpoints import EndpointTable
 
 log = logging.getLogger(__name__)
+
+_FEW: Final = 64
+"""Candidates."""
+Members = TypeVar("Members")
 
 
 @dataclass(slots=True)
@@ -226,24 +231,44 @@ class _Order:
 
     def of(self, alive: NDArray[np.bool_] | None, tier_order: Sequence[int] | None) -> list[int]:
         """Candidate indices, best first."""
-        candidates, limit = self._candidates, self._limit
+        candidates = self._candidates
         if candidates.tier_count == 1:
             members = candidates.all if alive is None else alive.nonzero()[0]
-            return self._of_tier(members, limit, set())
+            return self._of_tier(members, self._limit, set())
+        wanted = range(candidates.tier_count) if tier_order is None else tier_order
+        if len(candidates) <= _FEW and self._hosted is None and self._profile.plugin_picker is None:
+            ranked = self._ranked_by_tier(alive)
+            return self._shared_out([ranked[tier] for tier in wanted if ranked[tier]], self._first)
         members_of = candidates.tier_members
         tiers = [
             found
-            for tier in (tier_order if tier_order is not None else range(candidates.tier_count))
+            for tier in wanted
             if len(found := members_of[tier] if alive is None else members_of[tier][alive[members_of[tier]]])
         ]
+        return self._shared_out(tiers, self._of_tier)
+
+    def _shared_out(
+        self, tiers: Sequence[Members], best: Callable[[Members, int, set[int]], list[int]]
+    ) -> list[int]:
+        """The best of each tier, which each keep a place."""
         order: list[int] = []
         taken: set[int] = set()
         for position, members in enumerate(tiers):
-            later = min(len(tiers) - position - 1, limit - len(order) - 1)
-            room = limit - len(order) - max(later, 0)
+            later = min(len(tiers) - position - 1, self._limit - len(order) - 1)
+            room = self._limit - len(order) - max(later, 0)
             if room > 0:
-                order += self._of_tier(members, room, taken)
+                order += best(members, room, taken)
         return order
+
+    def _ranked_by_tier(self, alive: NDArray[np.bool_] | None) -> list[list[int]]:
+        """All members of each tier, best first: of few, one order of all takes less than one a tier."""
+        candidates = self._candidates
+        members = candidates.all if alive is None else alive.nonzero()[0]
+        found: list[list[int]] = [[] for _ in range(candidates.tier_count)]
+        tiers = candidates.tiers.tolist()
+        for index in self._ordered(members, len(members)):
+            found[tiers[index]].append(index)
+        return found
 
     def _of_tier(self, members: NDArray[np.intp], limit: int, taken: set[int]) -> list[int]:
         """The best of a tier: own servers, and then providers, of which one keeps the last place."""
@@ -261,9 +286,12 @@ class _Order:
         if not self._candidates.rows_repeat:
             return self._ordered(members, limit)[:limit]
         spare = min(len(members), limit + len(taken) + len(members) // 8)  # rows that repeat are few
+        return self._first(self._ordered(members, spare), limit, taken)
+
+    def _first(self, ordered: list[int], limit: int, taken: set[int]) -> list[int]:
         order: list[int] = []
         rows = self._candidates.rows
-        for index in self._ordered(members, spare):
+        for index in ordered:
             row = int(rows[index])
             if row not in taken:
                 taken.add(row)

@@ -6,7 +6,7 @@ nothing else remains. Models of the fallback come in where a reason leads there,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +20,11 @@ from pilotage_extproc.scheduling.candidates import CandidateSet
 from pilotage_extproc.scheduling.filters import NotSaturated, at_work
 
 _ROOM: Final = NotSaturated()
+_OF_REQUEST: Final = frozenset(
+    {FallbackReason.BUDGET, FallbackReason.CAPABILITY, FallbackReason.CONTEXT_OVERFLOW}
+)
+_ONLY_UNSENT: Final = frozenset({FallbackReason.CONNECT})
+"""A request that no server has got may always be sent to the next."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,6 +40,15 @@ class Fallback:
     that begins with a candidate."""
     abilities: Abilities = NO_ABILITIES
     """What is known of the candidates' models."""
+    of_request: frozenset[FallbackReason] = field(init=False)
+    """Those at the decision that are told by what a request asks for, not by the servers."""
+    leads_on: frozenset[FallbackReason] | None = field(init=False)
+    """All failures that lead from an attempt to the next; None is the gateway's usual ones."""
+
+    def __post_init__(self) -> None:
+        """What requests ask for again and again is made once."""
+        object.__setattr__(self, "of_request", self.at_decision & _OF_REQUEST)
+        object.__setattr__(self, "leads_on", self.at_attempt | _ONLY_UNSENT if self.at_attempt else None)
 
 
 def fallback_of(snapshot: FallbackSnapshot, own_tiers: int, abilities: Abilities) -> Fallback:
@@ -84,7 +98,7 @@ def shaped(
     fallback = shape.fallback
     if alive is None and _all_serve(view, shape):
         own = list(range(fallback.own_tiers) if tier_order is None else tier_order)
-        if fallback.at_attempt:
+        if fallback.leads_on is not None:
             own += range(fallback.own_tiers, view.candidates.tier_count)
         return Shaped(own, None, ())
     if alive is None:
@@ -107,13 +121,16 @@ def shaped(
 
 
 def _all_serve(view: CandidateView, shape: Shape) -> bool:
-    """Whether no reason passes any of the models over: so it is for most requests."""
+    """Whether no reason passes any of the models over: so it is for most requests.
+
+    The filters have dropped nobody: all have room, and no breaker is open. Some that fail they may keep.
+    """
     if shape.misfits or not all(map(len, view.candidates.tier_members)):
         return False
-    reasons = shape.fallback.at_decision
-    works = at_work(view) if FallbackReason.UNHEALTHY in reasons else None
-    room = _ROOM.keep(view) if FallbackReason.SATURATED in reasons else None
-    return (works is None or bool(works.all())) and (room is None or bool(room.all()))
+    if not view.table.ejections or FallbackReason.UNHEALTHY not in shape.fallback.at_decision:
+        return True
+    works = at_work(view)
+    return works is None or bool(works.all())
 
 
 def _fitting(alive: NDArray[np.bool_], shape: Shape) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.limits import AttemptLimits
 from pilotage_extproc.request.stage import Step
-from pilotage_extproc.scheduling.route import Route
+from pilotage_extproc.scheduling.shaping import Fallback
 
 _ONLY_UNSENT: Final = frozenset({FallbackReason.CONNECT})
 """Nothing has reached a server: whatever the call does, it is not done twice."""
@@ -26,7 +26,7 @@ class Bound(Step):
         acts = has_side_effects(exchange.call.kind, document.members)
         if route.fallback is None and route.timeouts is None and not acts:
             return
-        leads_on, times = _ONLY_UNSENT if acts else _leads_on(route), route.timeouts
+        leads_on, times = _ONLY_UNSENT if acts else _leads_on(route.fallback), route.timeouts
         if times is None:
             exchange.bounded(AttemptLimits(leads_on))
             return
@@ -45,10 +45,9 @@ class Bound(Step):
         )
 
 
-def _leads_on(route: Route) -> frozenset[FallbackReason] | None:
-    """The reasons a rule lists; a request that no server has got may always be sent to the next."""
-    fallback = route.fallback
-    return None if fallback is None or not fallback.at_attempt else fallback.at_attempt | _ONLY_UNSENT
+def _leads_on(fallback: Fallback | None) -> frozenset[FallbackReason] | None:
+    """The reasons a rule lists."""
+    return None if fallback is None else fallback.leads_on
 
 
 def _total_seconds(exchange: Exchange, total: float | None, *, allowed: bool) -> float | None:

@@ -169,7 +169,8 @@ def budget_of(exchange: Exchange, candidate: int) -> OutputBudget | None:
 
 
 def _differ(attempts: tuple[Attempt, ...]) -> bool:
-    return len(attempts) > 1 and len(set(attempts)) > 1
+    first = attempts[0]
+    return any(one is not first and one != first for one in attempts)
 
 
 def _for_first(
@@ -280,6 +281,10 @@ def _attempts(exchange: Exchange) -> tuple[Attempt, ...]:
     pools, targets, order = exchange.route.pools, exchange.decision.targets, exchange.ranking.order
     if exchange.route.candidates.one_way:
         targets, order = targets[:1], order[:1]
+    if exchange.choice is None:
+        ways = [(target.pool, target.upstream_model) for target in targets]
+        made = {way: Attempt.at(pools[way[0]], way[1]) for way in dict.fromkeys(ways)}
+        return tuple([made[way] for way in ways])
     return tuple(
         [
             Attempt.at(pools[target.pool], target.upstream_model, None, budget_of(exchange, index))

@@ -90,6 +90,10 @@ class PrefixIndex:
         self._shrink(held, row)
         self._keep_bound()
 
+    def holds(self, first: int) -> bool:
+        """Whether any endpoint holds a prompt that begins with this block."""
+        return first in self._holders
+
     def cached_bytes(self, prompt: PromptBlocks, row_count: int) -> NDArray[np.float64] | None:
         """Bytes of the prompt's longest contiguous prefix at each row; None where no row holds any."""
         holders = self._holders_of(prompt)

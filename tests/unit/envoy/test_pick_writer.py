@@ -144,6 +144,13 @@ def written_by_classes(
     return response
 
 
+@given(st.lists(picks, max_size=4), texts)
+def test_a_writer_keeps_nothing_of_one_pick_that_shows_in_another(several, process_id):
+    writer = PickWriter(process_id)
+    alone = [PickWriter(process_id).bundled(one, on_body=True) for one in several]
+    assert [writer.bundled(one, on_body=True) for one in several] == alone
+
+
 @given(pick=picks, process_id=texts, on_body=st.booleans())
 def test_a_pick_for_the_bundled_envoy_reads_as_the_message_it_stands_for(pick, process_id, on_body):
     expected = written_by_classes(pick, process_id, on_body=on_body, sends_body=True)

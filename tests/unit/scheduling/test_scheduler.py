@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pilotage_api.snapshot import (
     WeightedSnapshot,
 )
 from pilotage_extproc.domain.reach import Reach
+from pilotage_extproc.scheduling import pickers, scheduler
 from pilotage_extproc.scheduling.candidates import candidate_set, group_of
 from pilotage_extproc.scheduling.profile import DEFAULT_SCORERS
 from pilotage_extproc.scheduling.scheduler import weighted_worth
@@ -249,6 +251,23 @@ def test_the_order_is_the_best_of_those_that_survive(count, limit, tiers, chance
     if tiers == 1 and len(rows):
         alive = ranking.total[table.admitted[candidates.rows]]
         assert ranking.total[ranking.order[0]] >= alive.max() - 0.005
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(2, 4), st.randoms(use_true_random=False))
+@settings(max_examples=examples(50), deadline=None)
+def test_few_candidates_have_the_order_that_they_would_have_among_many(count, limit, tiers, chance):
+    fleet = Fleet(count, tiers)
+    table, rows = fleet.table, fleet.candidates.rows
+    for row, load in zip(rows.tolist(), chance.sample(range(len(rows)), len(rows)), strict=True):
+        table.waiting[row] = load
+        if chance.random() < 0.3:
+            table.admitted[row] = False
+            table.pending += 1
+    wanted = chance.choice([None, chance.sample(range(tiers), tiers)])
+    with patch.object(pickers, "NEAR_TIE", 0.0):  # chance decides nothing
+        few = fleet.rank(limit=limit, tier_order=wanted).order
+        with patch.object(scheduler, "_FEW", 0):
+            assert fleet.rank(limit=limit, tier_order=wanted).order == few
 
 
 KV_USE = ProfileSnapshot(scorers=(WeightedSnapshot(type="kv-cache-use", weight=1),))

@@ -94,6 +94,9 @@ def test_models_do_not_share_prefixes():
     prompt = prompt_blocks(TEXT[:3000])
     index.learn(1, prompt.of_model(root_of("a")), 4.0)
     assert index.cached_bytes(prompt.of_model(root_of("b")), 64) is None
+    assert index.holds(prompt.first_of_model(root_of("a")))
+    assert not index.holds(prompt.first_of_model(root_of("b")))
+    assert prompt.of_model(root_of("a")) is prompt.of_model(root_of("a"))
 
 
 @pytest.mark.parametrize(("rows", "first"), [(1, 0), (8, 0), (60, 0), (60, 900), (300, 0), (8, 9990)])

@@ -5,7 +5,6 @@ here, field by field, with its constant parts made once; a test compares it with
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -65,8 +64,7 @@ class Pick(NamedTuple):
     """Where a rule or the kind of call bounds the attempts."""
 
 
-@dataclass(slots=True, frozen=True)
-class LaterAttempts:
+class LaterAttempts(NamedTuple):
     """What whoever rewrites a later attempt needs to know: numbers, no text."""
 
     snapshot: str
@@ -104,6 +102,12 @@ class PickWriter:
             )
         )
         self._before_ours = Kept(_before_ours)
+        self._before_numbers = Kept(
+            lambda length: _before(struct_entry(names.ATTEMPTS, struct_value(b"x" * length)), length)
+        )
+        self._numbers = Kept(lambda entry: struct_entry(entry[0], number_value(entry[1])))
+        self._texts = Kept(lambda entry: struct_entry(entry[0], string_value(entry[1])))
+        """Entries of few values: versions, routes, flags, models by address."""
         self._around_bundled = Kept(self._cut_bundled)
         self._around_foreign = Kept(self._cut_foreign)
 
@@ -152,13 +156,13 @@ class PickWriter:
         if pick.limits is not None:
             headers += self._retry_limits.written(pick.limits)
             if pick.limits.route is not None:
-                ours += struct_entry(names.OWN_ROUTE, string_value(pick.limits.route))
+                ours += self._texts[names.OWN_ROUTE, pick.limits.route]
             if pick.limits.reads_overflow:
-                ours += struct_entry(names.READ_OVERFLOW, string_value(names.FLAG))
+                ours += self._texts[names.READ_OVERFLOW, names.FLAG]
         if pick.later is not None:
-            ours += _later(pick.later)
+            ours += self._later(pick.later)
         for flag in pick.flags:
-            ours += struct_entry(flag, string_value(names.FLAG))
+            ours += self._texts[flag, names.FLAG]
         if pick.holder:
             ours += struct_entry(names.HOLDER, string_value(pick.holder))
         if pick.allowance:
@@ -167,6 +171,16 @@ class PickWriter:
             ours += struct_entry(name, string_value(text))
         metadata = self._destinations[pick.destination] + self._before_ours[len(ours)] + ours
         return self._written(pick, headers, metadata, on_body=on_body, sends_body=True)
+
+    def _later(self, later: LaterAttempts) -> bytes:
+        kept = self._numbers
+        numbers = b"".join([kept[entry] for entry in later.numbers.items()])
+        written = self._texts[names.SNAPSHOT, later.snapshot] + self._before_numbers[len(numbers)] + numbers
+        written += kept[names.USAGE_EDIT, later.usage_edit]
+        if later.models:
+            models = [self._texts[entry] for entry in later.models.items()]
+            written += struct_entry(names.MODELS_BY_ADDRESS, struct_value(b"".join(models)))
+        return written
 
     def foreign(self, pick: Pick, *, on_body: bool, sends_body: bool) -> bytes:
         """For other gateways: header and metadata, as the endpoint-picker protocol says.
@@ -208,17 +222,6 @@ def _stand_in(letter: str, length: int) -> str:
 def _destination(destination: str) -> bytes:
     pick = struct_entry(names.DESTINATION, string_value(destination))
     return struct_entry(names.LB_NAMESPACE, struct_value(pick))
-
-
-def _later(later: LaterAttempts) -> bytes:
-    numbers = [struct_entry(address, number_value(number)) for address, number in later.numbers.items()]
-    written = struct_entry(names.SNAPSHOT, string_value(later.snapshot))
-    written += struct_entry(names.ATTEMPTS, struct_value(b"".join(numbers)))
-    written += struct_entry(names.USAGE_EDIT, number_value(later.usage_edit))
-    if later.models:
-        models = [struct_entry(address, string_value(model)) for address, model in later.models.items()]
-        written += struct_entry(names.MODELS_BY_ADDRESS, struct_value(b"".join(models)))
-    return written
 
 
 def _before_ours(length: int) -> bytes:

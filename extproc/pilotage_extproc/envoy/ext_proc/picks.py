@@ -113,19 +113,17 @@ class Picks:
         return self._writer.foreign(pick, on_body=on_body, sends_body=sends_body)
 
     def _later(self, exchange: Exchange, contract: str) -> LaterAttempts:
-        version = exchange.decision.snapshot_version
-        attempts = {
-            target.address: attempt
-            for target, attempt in zip(exchange.decision.targets, exchange.attempts, strict=True)
-        }
-        return LaterAttempts(
-            version,
-            int(exchange.usage_edit),
-            {address: self._number_of(version, attempt) for address, attempt in attempts.items()},
-            {}
-            if contract == CONTRACT and not self._older_about()
-            else {address: attempt.upstream_model for address, attempt in attempts.items()},
-        )
+        version, targets = exchange.decision.snapshot_version, exchange.decision.targets
+        numbers: dict[str, int] = {}
+        models: dict[str, str] = {}
+        older, last, number = contract != CONTRACT or self._older_about(), None, 0
+        for target, attempt in zip(targets, exchange.attempts, strict=True):
+            if attempt is not last:  # endpoints of one pool share an attempt
+                last, number = attempt, self._number_of(version, attempt)
+            numbers[target.address] = number
+            if older:
+                models[target.address] = attempt.upstream_model
+        return LaterAttempts(version, int(exchange.usage_edit), numbers, models)
 
 
 def _flags(exchange: Exchange) -> tuple[str, ...]:
