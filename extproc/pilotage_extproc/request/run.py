@@ -22,7 +22,9 @@ async def run(stages: Iterable[Stage], exchange: Exchange) -> DirectAnswer | Non
             exchange.begin(stage)
         try:
             applied = stage.apply(exchange)
-            answer = applied if applied is None or isinstance(applied, DirectAnswer) else await applied
+            if applied is None:
+                continue
+            answer = applied if isinstance(applied, DirectAnswer) else await applied
         except RequestRefused:
             raise
         except Exception as error:

@@ -10,6 +10,7 @@ from pilotage_extproc.transport.messages import MessageCutter, check_flag
 from pilotage_extproc.transport.outbox import Outbox
 from pilotage_extproc.transport.wire import Wire
 
+_PREFIX_BYTES = frames.PREFIX_BYTES
 _KEPT_BYTES = 64
 """What a kept message costs besides its bytes."""
 _AT_ONCE_BYTES = 64 << 10
@@ -59,11 +60,8 @@ class ServerCall:
         self.peer_names = wire.peer_names
         self.window = window
         """Bytes that may be sent. A change of the initial window can take it below zero."""
-        self.begun = False
-        """Whether somebody receives it."""
-        self.ended = False
-        """Whether the caller has sent its last."""
-        self.closed = False
+        self.begun = self.ended = self.closed = False
+        """Whether somebody receives it; whether the caller has sent its last; whether it is over."""
         self._wire = wire
         self._window_bytes = receive_bytes
         self._may_come = receive_bytes
@@ -169,22 +167,24 @@ class ServerCall:
         receiver = self._receiver
         assert receiver is not None
         length = None
-        while end - start >= frames.PREFIX_BYTES and not self.closed:
+        while end - start >= _PREFIX_BYTES:
             compressed, length = frames.MESSAGE_HEAD.unpack_from(data, start)
             if compressed:
                 check_flag(compressed)
-            after = start + frames.PREFIX_BYTES + length
+            after = start + _PREFIX_BYTES + length
             if after > end:
                 break
             if self._awaited:
                 self._settled()
             self._unused += after - start
-            receiver.on_message(data[start + frames.PREFIX_BYTES : after], 0)
+            receiver.on_message(data[start + _PREFIX_BYTES : after], 0)
+            if after == end or self.closed:
+                return
             start, length = after, None
         if start < end and not self.closed and not self._refused:
             self._cutter = cutter = MessageCutter(length)
             self.expect_message()
-            cutter.add(data, start if length is None else start + frames.PREFIX_BYTES, end)
+            cutter.add(data, start if length is None else start + _PREFIX_BYTES, end)
             if length is not None:
                 self._expect(length, cutter.missing)
 
@@ -196,7 +196,7 @@ class ServerCall:
         reserved, self._reserved = self._reserved, 0
         if self._awaited:
             self._settled()
-        self._unused += len(message) + frames.PREFIX_BYTES
+        self._unused += len(message) + _PREFIX_BYTES
         self._receiver.on_message(message, reserved)
         if rest:
             self._cut(rest, 0, len(rest))
@@ -257,7 +257,7 @@ class ServerCall:
     def took(self, length: int, reserved: int) -> None:
         if reserved and self._room is not None:
             self._room.left(reserved)
-        self._unused -= length + frames.PREFIX_BYTES
+        self._unused -= length + _PREFIX_BYTES
         if 2 * (self._may_come + self._unused) <= self._window_bytes:
             self._refill()
 
@@ -284,7 +284,7 @@ class ServerCall:
         if not self._answered:
             self._answered = True
             begun = _ANSWER_BEGINS + self._number + RESPONSE
-        size = len(message) + frames.PREFIX_BYTES
+        size = len(message) + _PREFIX_BYTES
         if (
             size <= _AT_ONCE_BYTES
             and size <= self.window

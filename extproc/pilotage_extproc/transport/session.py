@@ -20,6 +20,9 @@ from pilotage_extproc.transport.peer_settings import initial_window
 from pilotage_extproc.transport.waiting import Waiting
 
 _GOODBYE: Final = b"pilotage"
+# of this module: looked at for every frame
+_DATA, _HEAD_BYTES, _FRAME_BYTES = frames.DATA, frames.HEAD_BYTES, frames.FRAME_BYTES
+_MOST_STREAM: Final = frames.MOST_WINDOW
 _WHOLE_HEADS: Final = frozenset({frames.END_HEADERS, frames.END_HEADERS | frames.END_STREAM})
 """Flags of a HEADERS frame that is a whole block, and nothing else."""
 
@@ -48,7 +51,6 @@ class Session:
         self._limits = limits
         self._loop = loop
         self._preface_came = False
-        self._delivered = 0
         self._new: dict[int, ServerCall] = {}
         """That were opened in this read and have not begun."""
         self._abandoned = Abandoned()
@@ -59,6 +61,7 @@ class Session:
         self._block: HeaderBlock | None = None
         self._peer_window = frames.FIRST_WINDOW
         self._connection_left = limits.connection_window
+        self._connection_low = limits.connection_window // 2
         self._blocked = Blocked(clock)
         self._awaited = Waiting(clock)
         self._patience = Patience(limits, clock)
@@ -84,23 +87,23 @@ class Session:
             if len(data) < 24:
                 return at, False
             self._preface_came, at = True, 24
-        self._delivered = 0
-        size, unpack, most = len(data), frames.FRAME_HEAD.unpack_from, self._limits.messages_at_once
-        while size - at >= frames.HEAD_BYTES and self._delivered < most:
+        size, unpack, left = len(data), frames.FRAME_HEAD.unpack_from, self._limits.messages_at_once
+        last = size - _HEAD_BYTES
+        while at <= last and left > 0:
             high, low, kind, flags, stream = unpack(data, at)
-            start = at + frames.HEAD_BYTES
-            length = high << 8 | low
-            if length > frames.FRAME_BYTES:
+            start = at + _HEAD_BYTES
+            end = start + (high << 8 | low)
+            if end - start > _FRAME_BYTES:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a frame is too large")
-            end = start + length
             if end > size:
                 break
             at = end
-            stream &= frames.MOST_WINDOW
+            stream &= _MOST_STREAM
             try:
                 if self._block is not None:
                     self._frame(kind, flags, stream, data, start, end)
-                elif kind == frames.DATA:
+                elif kind == _DATA:
+                    left -= end - start < _FRAME_BYTES  # full ones are pieces of a longer message
                     self._data(data, start, end, flags, stream)
                 elif kind == frames.HEADERS and flags in _WHOLE_HEADS and stream & 1 and self.greeted:
                     self._head(stream, flags, data[start:end])
@@ -110,12 +113,12 @@ class Session:
                 self._reset(stream, fault.code)
         if self._new or self._awaited.fresh:
             self._read_over()
-        return at, self._delivered >= most and at < size
+        return at, left <= 0 and at < size
 
     def _data(self, data: bytes, start: int, end: int, flags: int, stream: int) -> None:
         length = end - start
         self._connection_left -= length
-        if 2 * self._connection_left <= self._limits.connection_window:
+        if self._connection_left <= self._connection_low:
             if self._connection_left < 0:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more data than was granted")
             self.emit(frames.window_update(0, self._limits.connection_window - self._connection_left))
@@ -133,8 +136,6 @@ class Session:
             self._begin(call)
             if call.closed:
                 return
-        if length < frames.FRAME_BYTES:  # full ones are pieces of a longer message
-            self._delivered += 1
         call.data(data, start, end, length)
         if flags & frames.END_STREAM and not call.closed:
             self._end(call)

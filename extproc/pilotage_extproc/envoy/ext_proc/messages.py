@@ -120,15 +120,13 @@ def further_inputs(headers: Mapping[str, str]) -> list[str]:
 
 def header_map(headers: Sequence[base_pb2.HeaderValue]) -> dict[str, str]:
     """Headers of a message by lower-case name; the values of a repeated one are joined by a comma."""
-    plain: dict[str, bytes] = {}
-    for header in headers:
-        key, value = header.key, header.raw_value
-        if not value or key in plain:
-            return _joined(headers)
-        plain[key] = value
+    plain = {header.key: header.raw_value for header in headers}
+    values = plain.values()
+    if len(plain) != len(headers) or b"" in values:
+        return _joined(headers)
     # decoded together: a call for each costs more than most of them are long
     try:
-        texts = b"\0".join(plain.values()).decode().split("\0")
+        texts = b"\0".join(values).decode().split("\0")
     except UnicodeDecodeError:
         return _joined(headers)
     return dict(zip(plain, texts, strict=True)) if len(texts) == len(plain) else _joined(headers)
