@@ -102,11 +102,15 @@ class PickWriter:
             )
         )
         self._before_ours = Kept(_before_ours)
-        self._before_numbers = Kept(
+        self._before_numbers: Kept[int, bytes] = Kept(
             lambda length: _before(struct_entry(names.ATTEMPTS, struct_value(b"x" * length)), length)
         )
-        self._numbers = Kept(lambda entry: struct_entry(entry[0], number_value(entry[1])))
-        self._texts = Kept(lambda entry: struct_entry(entry[0], string_value(entry[1])))
+        self._numbers: Kept[tuple[str, int], bytes] = Kept(
+            lambda entry: struct_entry(entry[0], number_value(entry[1]))
+        )
+        self._texts: Kept[tuple[str, str], bytes] = Kept(
+            lambda entry: struct_entry(entry[0], string_value(entry[1]))
+        )
         """Entries of few values: versions, routes, flags, models by address."""
         self._around_bundled = Kept(self._cut_bundled)
         self._around_foreign = Kept(self._cut_foreign)
