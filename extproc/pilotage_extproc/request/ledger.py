@@ -1,13 +1,16 @@
 """All requests of this process that have been decided and not seen finished."""
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Final
 
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.exchange import Exchange
 
 MOST_OPEN: Final = 200_000
-"""Requests that are open at one time; past it the oldest is given up. Each takes some 1.5 KiB."""
+"""Requests that are open at one time; past it some of the oldest are given up. Each takes some 1.5 KiB."""
+_MOST_PASSES: Final = 4_096
+"""In how many portions all open requests would be given up."""
 _MOST_REMEMBERED: Final = 10_000
 """Requests given up whose outcome may still come."""
 
@@ -35,7 +38,9 @@ class Ledger:
         """Keep an exchange from its pick on."""
         self._open[exchange.decision.id] = exchange
         if len(self._open) > self._most_open:
-            self.give_up(next(iter(self._open)))
+            # several at once: a dict finds its first entry by passing over all that were deleted before it
+            for decision_id in list(islice(self._open, 1 + self._most_open // _MOST_PASSES)):
+                self.give_up(decision_id)
 
     def drop(self, exchange: Exchange) -> None:
         """Forget an exchange that nobody will settle."""
@@ -73,8 +78,10 @@ class Ledger:
 
     def expire(self, now: float) -> None:
         """Give up requests older than the time to live. Amortised O(1) a request: oldest come first."""
-        while self._open:
-            decision_id, exchange = next(iter(self._open.items()))
+        due = []
+        for decision_id, exchange in self._open.items():
             if exchange.decision.decided_at > now - self._ttl_seconds:
-                return
+                break
+            due.append(decision_id)
+        for decision_id in due:
             self.give_up(decision_id)
