@@ -145,6 +145,7 @@ class PrefixIndex:
         block_of, to_end, bit, digits = blocks.get, blocks.move_to_end, 1 << row, row // _DIGIT_BITS + 1
         self._touch += 1
         touched = self._touch << _SIZE_BITS
+        used = added = mask_digits = 0
         depth = known = len(hashes)
         for block in reversed(hashes):
             depth -= 1
@@ -156,14 +157,17 @@ class PrefixIndex:
             length = ends[depth] - ends[depth - 1] if depth else ends[0]
             tokens = min(_LARGEST, math.ceil(length / bytes_per_token))
             blocks[block] = touched | tokens
-            held.used_tokens += tokens
+            used += tokens
+            added += 1
             mask = holders.get(block, 0)
             holders[block] = mask | bit
             if mask < bit:
-                self._mask_digits += digits - _digits(mask)
-            self.block_count += 1
+                mask_digits += digits - (_digits(mask) if mask else 0)
             known = depth
-        if known < len(hashes):
+        if added:
+            held.used_tokens += used
+            self.block_count += added
+            self._mask_digits += mask_digits
             self._shrink(held, row)
             self._keep_bound()
         return Learned(known, self._touch)
@@ -222,18 +226,21 @@ class PrefixIndex:
 
     def _drop(self, row: int, held: _Held, gone: Collection[tuple[int, int]]) -> None:
         """The endpoint holds these no longer: blocks, with their touch and size."""
-        holders, bit = self._holders, 1 << row
+        holders, bit, digits = self._holders, 1 << row, row // _DIGIT_BITS + 1
+        freed = mask_digits = 0
         for block, packed in gone:
-            held.used_tokens -= packed & _LARGEST
-            mask = holders[block]
-            left = mask & ~bit
+            freed += packed & _LARGEST
+            left = holders[block] & ~bit
             if left:
                 holders[block] = left
+                if left < bit:  # the highest row in it is another one now
+                    mask_digits += digits - _digits(left)
             else:
                 del holders[block]
-            if left < bit:  # the highest row in it is another one now
-                self._mask_digits += _digits(left) - _digits(mask)
+                mask_digits += digits
+        held.used_tokens -= freed
         self.block_count -= len(gone)
+        self._mask_digits -= mask_digits
 
 
 def _digits(mask: int) -> int:
