@@ -25,6 +25,8 @@ each: 33,000 tiny messages would hold other requests up for 0.2 s."""
 _TEXT_TYPES: Final = ("text", "input_text", "output_text")
 _PLAIN_MESSAGE: Final = frozenset({"role", "content"})
 _MARKER: Final = "cache_control"
+_UTF8: Final = "utf-8"
+_SURROGATES: Final = "surrogatepass"
 _NESTED: Final = ("content", "output")
 """Members that hold content of their own: Anthropic's tool results, outputs of calls in Responses."""
 _DEEPEST: Final = 4
@@ -50,7 +52,7 @@ class Parts(list[bytes]):
 
     def add_said(self, role: str, text: str) -> None:
         """Whose words, and the words: most messages are no more."""
-        self.extend((text_bytes(role), text_bytes(text)))
+        self.extend((role.encode(_UTF8, _SURROGATES), text.encode(_UTF8, _SURROGATES)))
 
     def add_json(self, value: Any) -> None:
         """A part that templates render in their own way. Raises TypeError where it is nested too deeply."""
@@ -183,7 +185,7 @@ def is_media(part: dict[str, Any]) -> bool:
 
 def text_bytes(text: str) -> bytes:
     """UTF-8, of lone surrogates too."""
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode(_UTF8, _SURROGATES)
 
 
 def as_json(value: Any) -> bytes:

@@ -23,7 +23,9 @@ def read_parts(kind: CallKind, members: Members, parts: Parts) -> None:
 
     Raises TypeError where a part is nested too deeply to be written down as JSON.
     """
-    add_tools(members.get("tools"), parts)
+    tools = members.get("tools")
+    if tools:
+        add_tools(tools, parts)
     DIALECTS[kind].prompt(members, parts)
 
 

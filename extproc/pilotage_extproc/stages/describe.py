@@ -36,12 +36,12 @@ class Describe(Step):
     def apply(self, exchange: Exchange) -> None:
         """Describe the request to scheduling."""
         route = exchange.route
-        profile, targets = route.profile, route.candidates.targets
+        profile, groups = route.profile, route.candidates.targets.groups
         reads_prompt = profile.reads_prompt or route.objective is not None
         if not reads_prompt and not profile.reads_session:
             return
         document = exchange.document
-        model = targets[0].upstream_model if targets else document.model
+        model = groups[0].upstream_model if groups else document.model
         prompt: PromptBlocks | None = None
         skipped: tuple[str, ...] = ()
         if reads_prompt:
