@@ -7,8 +7,10 @@ length of a shared prefix is known to a sixteenth of itself.
 """
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import xxhash
 
@@ -79,21 +81,15 @@ def _ends() -> Iterator[int]:
 
 BLOCK_ENDS = tuple(_ends())
 """Where blocks end, in bytes; the same for every prompt."""
+_PARTS: Final = tuple(slice(*span) for span in pairwise((0, *BLOCK_ENDS)))
 
 
 def prompt_blocks(prompt: bytes, salt: int = 0, *, all_text: bool = True) -> PromptBlocks:
     """Chain the hashes of a prompt's full blocks; prompts of different salts share none."""
-    hashes: list[int] = []
-    digest, start, length = xxhash.xxh3_64_intdigest, 0, len(prompt)
-    view = memoryview(prompt)
-    block = salt
-    for end in BLOCK_ENDS:
-        if end > length:
-            break
-        block = digest(view[start:end], block)
-        hashes.append(block)
-        start = end
-    return PromptBlocks(tuple(hashes), BLOCK_ENDS[: len(hashes)], length, all_text)
+    digest, view, length, block = xxhash.xxh3_64_intdigest, memoryview(prompt), len(prompt), salt
+    count = bisect_right(BLOCK_ENDS, length)
+    hashes = tuple([block := digest(view[part], block) for part in _PARTS[:count]])
+    return PromptBlocks(hashes, BLOCK_ENDS[:count], length, all_text)
 
 
 def root_of(model: str) -> int:
