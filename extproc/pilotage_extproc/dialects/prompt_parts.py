@@ -24,6 +24,7 @@ MOST_PARTS: Final = 2048
 each: 33,000 tiny messages would hold other requests up for 0.2 s."""
 _TEXT_TYPES: Final = ("text", "input_text", "output_text")
 _PLAIN_MESSAGE: Final = frozenset({"role", "content"})
+_PLAIN_MEMBERS: Final = len(_PLAIN_MESSAGE)
 _MARKER: Final = "cache_control"
 _UTF8: Final = "utf-8"
 _SURROGATES: Final = "surrogatepass"
@@ -104,7 +105,7 @@ def add_messages(messages: Any, parts: Parts) -> None:
             parts.add_unread(message)
             continue
         content, role = message.get("content"), message.get("role")
-        if len(message) == len(_PLAIN_MESSAGE) and isinstance(content, str) and isinstance(role, str):
+        if isinstance(content, str) and isinstance(role, str) and len(message) == _PLAIN_MEMBERS:
             parts.add_said(role, content)
             continue
         parts.add_role(role if isinstance(role, str) else "")

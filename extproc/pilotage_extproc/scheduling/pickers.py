@@ -47,13 +47,14 @@ class WeightedRandom:
 
 def _best_first(keys: NDArray[np.float64], limit: int) -> NDArray[np.intp]:
     """Places of the `limit` best keys, or of all; may take them out of `keys`."""
-    if len(keys) > max(_FEW, limit):
-        if limit <= _FEW_PLACES:
-            found = np.empty(limit, np.intp)
-            for place in range(limit):
-                found[place] = at = keys.argmax()
-                keys[at] = -np.inf
-            return found
+    count = len(keys)
+    if count <= _FEW or count <= limit:
+        return keys.argsort()[::-1]
+    if limit > _FEW_PLACES:
         best = np.argpartition(keys, -limit)[-limit:]
         return best[keys[best].argsort()[::-1]]
-    return keys.argsort()[::-1]
+    found = np.empty(limit, np.intp)
+    for place in range(limit):
+        found[place] = at = keys.argmax()
+        keys[at] = -np.inf
+    return found

@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -162,7 +163,7 @@ class EndpointTable:
         missed = self.changes - changes
         if missed > len(self._changed):
             return None
-        return {self._changed[-back] for back in range(1, missed + 1)}
+        return set(islice(reversed(self._changed), missed))
 
     def row_of(self, address: str) -> int | None:
         """The row an address holds now."""
