@@ -41,11 +41,26 @@ async def test_a_chat_and_its_usage(gateway, client):
 
 async def test_a_streamed_chat_and_its_usage(gateway, client):
     stream = await client.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True})
-    usages = [chunk.usage async for chunk in stream if chunk.usage]
+    [usage] = [chunk.usage async for chunk in stream if chunk.usage]
     outcome = (await settled(gateway))["outcome"]
-    assert outcome["usage"]["outputTokens"] == usages[-1].completion_tokens
-    assert outcome["usage"]["inputTokens"] == usages[-1].prompt_tokens
+    assert outcome["usage"]["outputTokens"] == usage.completion_tokens
+    assert outcome["usage"]["inputTokens"] == usage.prompt_tokens
     assert 0 < outcome["ttftSeconds"] <= outcome["durationSeconds"]
+
+
+async def test_a_client_that_asks_for_usage_and_leaves_before_it_is_counted(gateway, client):
+    asks = {"stream": True, "stream_options": {"include_usage": True}}
+    stream = await client.chat.completions.create(**{**CHAT, "max_tokens": 500}, **asks)
+    seen = []
+    async for chunk in stream:
+        seen.append(chunk)
+        if len(seen) == 3:
+            break
+    await stream.close()
+    assert all(chunk.usage is None for chunk in seen)
+    outcome = (await settled(gateway))["outcome"]
+    assert 1 <= outcome["usage"]["outputTokens"] < 500
+    assert outcome["usage"]["inputTokens"] > 0
 
 
 async def test_a_client_that_does_not_ask_for_usage_sees_none_and_it_is_known_all_the_same(gateway, client):
