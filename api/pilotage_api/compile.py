@@ -6,11 +6,11 @@ from pydantic import BaseModel
 
 from pilotage_api.address import bracketed, canonical_host
 from pilotage_api.answer_findings import find_unkept_floor, refuse_unkept_answers
+from pilotage_api.compiled_policies import CompiledPolicies, Surroundings
 from pilotage_api.external_findings import find_in_external
 from pilotage_api.findings import Find, Finding, ResourceKey, Severity
 from pilotage_api.floor import refused_ways
 from pilotage_api.gateway_findings import find_under_gateway
-from pilotage_api.governance_rules import Spending
 from pilotage_api.identity_findings import find_in_identity
 from pilotage_api.in_force import InForce, taking_effect
 from pilotage_api.keywords import used_keywords
@@ -49,6 +49,8 @@ class Compiled:
     findings: tuple[Finding, ...]
     in_force: InForce
     """To be handed in as `last_good` the next time."""
+    policies: CompiledPolicies
+    """To be handed in as `earlier` the next time."""
     refused: frozenset[ResourceKey]
     """Resources that are there but wrong; each has a finding."""
 
@@ -63,14 +65,16 @@ def compile_resources(
     settings: GatewaySettings,
     last_good: InForce | None = None,
     *,
+    earlier: CompiledPolicies | None = None,
     installed: frozenset[str] = frozenset(),
     in_cluster: bool = False,
 ) -> Compiled:
     """Compile what was loaded; never raises for what that is.
 
     A resource that is wrong now keeps the revision it has in `last_good`, and so do all resources of a
-    file that cannot be read any more. `installed` names the plug-ins there are where this runs;
-    `in_cluster` says that it is a cluster's, where other rules hold for hosted providers.
+    file that cannot be read any more. With `earlier` policies that are the same are not compiled again, and
+    the outcome is equal. `installed` names the plug-ins there are where this runs; `in_cluster` says that it
+    is a cluster's, where other rules hold for hosted providers.
     """
     in_force, kept = taking_effect(loaded, last_good or InForce())
     findings = [*loaded.findings, *kept]
@@ -96,16 +100,13 @@ def compile_resources(
         find_in_external(pool, pool.resource_key, settings, in_cluster=in_cluster, find=find)
         find_in_labels(pool, pool.resource_key, find)
     served = _names_without_policy(names, namespaces, find)
-    spending = Spending.of(settings.governance.store, pools)
-    routes = compile_policies(
+    routes, compiled = compile_policies(
         policies,
         names,
-        namespaces,
-        installed,
-        spending,
+        Surroundings.of(settings, pools, refused, in_force, names, installed),
         find,
         refusing=refused_ways(loaded, in_force, namespaces, find),
-        floor=settings.governance.floor,
+        earlier=earlier or CompiledPolicies(),
     )
     tenants = sorted(
         (one for one in in_force.resources.values() if isinstance(one, Tenant)),
@@ -135,7 +136,8 @@ def compile_resources(
         tenants=compile_tenants(tenants, loaded, in_force, names, settings, find),
     ).sealed()
     find_breaches(snapshot, settings, find)
-    return Compiled(snapshot, tuple(dict.fromkeys(findings)), in_force, frozenset(loaded.refused))
+    found = tuple(dict.fromkeys(findings))
+    return Compiled(snapshot, found, in_force, compiled, frozenset(loaded.refused))
 
 
 def _find_in_pool(pool: ModelPool, installed: frozenset[str], find: Find) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from pilotage_api.findings import Find, Severity
+from pilotage_api.compiled_policies import CompiledPolicies, CompiledPolicy, Surroundings, Told
+from pilotage_api.findings import Find, ResourceKey, Severity
 from pilotage_api.floor import find_outranked
 from pilotage_api.governance_rules import Governed, Spending, compile_governance
 from pilotage_api.guard_findings import compile_guards
@@ -21,41 +22,55 @@ from pilotage_api.unmatched import unmatched
 def compile_policies(
     policies: list[RoutePolicy],
     names: NameRegistry,
-    namespaces: frozenset[str],
-    installed: frozenset[str],
-    spending: Spending,
+    around: Surroundings,
     find: Find,
     *,
     refusing: list[WayIn],
-    floor: bool,
-) -> tuple[PolicyRoute, ...]:
+    earlier: CompiledPolicies,
+) -> tuple[tuple[PolicyRoute, ...], CompiledPolicies]:
     """The routes of all policies that the gateway's namespaces hold, in order of precedence.
 
-    `refusing` are ways that refuse what they match, beside those of policies; with a `floor` policies that
-    come after a laxer one are told.
+    `names` are those of `around`. `refusing` are ways that refuse what they match, beside those of policies;
+    with a governance floor policies that come after a laxer one are told. What `earlier` has of a policy is
+    used again where it still holds; what this time gave is to be handed in the next time.
     """
-    ways = list(refusing)
+    before, made = earlier.among(around), {}
     nameable = Names(names, _remembered(names))
+    spending = Spending.of(around.settings.governance.store, around.pools)
+    ways = list(refusing)
     for policy in policies:
-        key = policy.resource_key
-        if EVERY_NAMESPACE in namespaces or key.namespace in namespaces:
-            for one in unmatched(policy.spec.match):
-                find(Severity.WARNING, one.code, one.message, key, f"spec.match.{one.path}", one.fix)
-            if policy.spec.scheduling is not None:
-                find_in_profile(policy.spec.scheduling, key, installed, find)
-                find_in_override(policy.spec.scheduling, key, find)
-            rules = compile_rules(policy, key, nameable, find)
-            ways += ways_in(policy, rules, _governed(policy, rules, nameable, spending, find))
-        else:
-            obeyed = ", ".join(sorted(namespaces))
-            message = f"has no effect: this gateway obeys policies of namespace {obeyed} only"
-            fix = f"add {key.namespace} to the gateway's namespaces"
-            find(Severity.WARNING, "not-obeyed", message, key, "metadata.namespace", fix)
+        one = before.of(policy) or _compiled(policy, nameable, around, spending)
+        made[policy.resource_key] = one
+        one.tell(find)
+        ways += one.ways
     ways.sort(key=lambda way: way.rank)
     _find_shadowed(ways, find)
-    if floor:
+    if around.settings.governance.floor:
         find_outranked(ways, find)
-    return tuple(way.route for way in ways)
+    return tuple([way.route for way in ways]), CompiledPolicies(around, made)
+
+
+def _compiled(policy: RoutePolicy, names: Names, around: Surroundings, spending: Spending) -> CompiledPolicy:
+    key, namespaces, told = policy.resource_key, frozenset(around.settings.namespaces), []
+
+    def find(severity: Severity, code: str, message: str, key: ResourceKey, path: str, fix: str) -> None:
+        told.append(Told(severity, code, message, key, path, fix))
+
+    ways: list[WayIn] = []
+    if EVERY_NAMESPACE in namespaces or key.namespace in namespaces:
+        for one in unmatched(policy.spec.match):
+            find(Severity.WARNING, one.code, one.message, key, f"spec.match.{one.path}", one.fix)
+        if policy.spec.scheduling is not None:
+            find_in_profile(policy.spec.scheduling, key, around.installed, find)
+            find_in_override(policy.spec.scheduling, key, find)
+        rules = compile_rules(policy, key, names, find)
+        ways = ways_in(policy, rules, _governed(policy, rules, names, spending, find))
+    else:
+        obeyed = ", ".join(sorted(namespaces))
+        message = f"has no effect: this gateway obeys policies of namespace {obeyed} only"
+        fix = f"add {key.namespace} to the gateway's namespaces"
+        find(Severity.WARNING, "not-obeyed", message, key, "metadata.namespace", fix)
+    return CompiledPolicy(policy, tuple(ways), tuple(told))
 
 
 def _governed(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pilotage_api.compile import compile_resources
+from pilotage_api.compiled_policies import CompiledPolicies
 from pilotage_api.findings import Finding, ResourceKey
 from pilotage_api.in_force import InForce
 from pilotage_api.load import Loaded, Resource, load_objects
@@ -29,7 +30,7 @@ class Desired:
 
 
 class Compiler:
-    """Compiles forms; remembers which it has read, so that an edit costs one reading.
+    """Compiles forms; remembers which it has read and compiled, so that an edit costs one of each.
 
     Not for several threads at once.
     """
@@ -37,6 +38,12 @@ class Compiler:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._read: dict[Form, Loaded] = {}
+        self._policies = CompiledPolicies()
+
+    @property
+    def remembered(self) -> frozenset[ResourceKey]:
+        """The policies whose outcome is kept."""
+        return frozenset(self._policies.by_key)
 
     def compile(
         self, forms: Iterable[Form], labels: NamespaceLabels, last_good: Mapping[ResourceKey, Form]
@@ -49,7 +56,8 @@ class Compiler:
             {key: resource for key, (_, resource) in usable.items()},
             {name: dict(labels[name]) for name in labels},
         )
-        compiled = compile_resources(loaded, self._settings, before, in_cluster=True)
+        compiled = compile_resources(loaded, self._settings, before, earlier=self._policies, in_cluster=True)
+        self._policies = compiled.policies
         in_force = {
             key: usable[key][0] if key in compiled.refused else now[key]
             for key in compiled.in_force.resources
