@@ -152,7 +152,7 @@ class Chooser:
                 mask = dropped.setdefault(reason, np.zeros(len(candidates), np.bool_))
                 mask[members] = True
                 able[members] = False
-        alive = able if first is None else able & np.isin(candidates.tiers, first)
+        alive = able if first is None else able & _of_tiers(candidates, first)
         choice = self._choice(view, objective, asked)
         picked = self._order(choice, candidates, alive, total, dropped, limit, own_budgets)
         order = picked.order
@@ -187,7 +187,7 @@ class Chooser:
         prompt = asked.prompt_tokens
         held = np.minimum(view.cached_bytes / view.request.bytes_per_token, prompt)
         rows = view.candidates.rows
-        generations = self._table.generation[rows]
+        generations = self._table.generation.take(rows)
         latency = self.experience.latency
         for index, way in enumerate(ways):
             members = objective.members[index]
@@ -313,6 +313,13 @@ class Chooser:
         return int(near[seen.argmin()])
 
 
+def _of_tiers(candidates: CandidateSet, tiers: list[int]) -> NDArray[np.bool_]:
+    """True where a candidate's model is one of these; a seventh of what isin() takes."""
+    wanted = np.zeros(candidates.tier_count, np.bool_)
+    wanted[tiers] = True
+    return wanted.take(candidates.tiers)
+
+
 def _own_levels(choice: Choice, order: list[int], picked: _Picked) -> Mapping[int, int]:
     """By candidate at another model: the budget it is worth most with, within the rule's bounds."""
     way_of = choice.objective.way_of
@@ -344,16 +351,17 @@ def _bounded_worth(choice: Choice, candidate: int, *, within: bool) -> list[floa
 def _distinct(candidates: CandidateSet, keys: NDArray[np.float64], pick: int, limit: int) -> list[int]:
     """The pick, then the best others, each endpoint once; the last is another model's where there is one."""
     left, tiers, rows = keys.copy(), candidates.tiers, candidates.rows
-    order = [pick]
+    order, tier = [pick], tiers[pick]
     left[rows == rows[pick]] = -np.inf  # an endpoint may serve several models
     while len(order) < limit:
         best = int(left.argmax())
         if not left[best] > -np.inf:
             break
-        if len(order) == limit - 1 and all(tiers[index] == tiers[pick] for index in order):
-            other = int(np.where(tiers != tiers[pick], left, -np.inf).argmax())
-            if left[other] > -np.inf and tiers[other] != tiers[pick]:
+        if len(order) == limit - 1 and all(tiers[index] == tier for index in (*order, best)):
+            other = int(np.where(tiers != tier, left, -np.inf).argmax())
+            if left[other] > -np.inf and tiers[other] != tier:
                 best = other
         order.append(best)
-        left[rows == rows[best]] = -np.inf
+        if len(order) < limit:
+            left[rows == rows[best]] = -np.inf
     return order

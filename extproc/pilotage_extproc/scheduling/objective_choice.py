@@ -103,14 +103,15 @@ def lengths_of(
     objective: RuleObjective, budgets: Budgets, asked: Asked, book: LengthBook
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Tokens of output by budget and way: E[min(length, budget)], and at the objective's quantile."""
-    expected, long = [], []
-    bounds = [min(_bound(budget), _bound(asked.limit)) for budget in budgets]
-    for way in objective.ways:
-        known = book.of(objective.rule, way.upstream_model)
-        longest, most = known.quantile(objective.quantile), [min(one, way.max_output) for one in bounds]
-        expected.append([known.expected(one) for one in most])
-        long.append([min(longest, one) for one in most])
-    return np.array(expected).T, np.array(long).T
+    limit = _bound(asked.limit)
+    bounds = tuple([min(_bound(budget), limit) for budget in budgets])
+    found = np.array(
+        [
+            book.of(objective.rule, way.upstream_model).bounded(way.max_output, bounds, objective.quantile)
+            for way in objective.ways
+        ]
+    )
+    return found[:, 0].T, found[:, 1].T
 
 
 def _bound(tokens: int | None) -> float:

@@ -22,13 +22,15 @@ _PRIOR_OCTAVES: Final = 1.5
 _MOST_WEIGHT: Final = 1000.0
 """Past it old counts are halved: the last thousand answers or so are what is known."""
 _MOST_KEYS: Final = 4096
+_MOST_BOUNDS: Final = 16
+"""Kept of one rule and model."""
 _AT_BUDGET: Final = 0.98
 
 
 class Lengths:
     """What is known of one rule's answers by one model."""
 
-    __slots__ = ("_counts", "_means", "_shares", "seen")
+    __slots__ = ("_by_bounds", "_counts", "_means", "_shares", "seen")
 
     def __init__(self) -> None:
         centre = math.log2(_PRIOR_TOKENS)
@@ -38,6 +40,8 @@ class Lengths:
         """Share of answers up to each bin, this one included; empty where that is to be computed anew."""
         self._means: list[float] = []
         """What these add to the mean."""
+        self._by_bounds: dict[tuple[float, float, tuple[float, ...]], tuple[list[float], list[float]]] = {}
+        """What was asked for since the last answer: most requests ask for the same."""
         self.seen = 0
         """Answers it was learned from."""
 
@@ -54,6 +58,20 @@ class Lengths:
         if sum(self._counts) > _MOST_WEIGHT:
             self._counts = [count / 2 for count in self._counts]
         self._shares = []
+        self._by_bounds.clear()
+
+    def bounded(
+        self, most: float, bounds: tuple[float, ...], quantile: float
+    ) -> tuple[list[float], list[float]]:
+        """By each bound: tokens expected, and at the quantile, of answers that it and `most` end."""
+        asked = (most, quantile, bounds)
+        found = self._by_bounds.get(asked)
+        if found is None:
+            longest, ends = self.quantile(quantile), [min(one, most) for one in bounds]
+            found = [self.expected(one) for one in ends], [min(longest, one) for one in ends]
+            if len(self._by_bounds) < _MOST_BOUNDS:
+                self._by_bounds[asked] = found
+        return found
 
     def expected(self, budget: float) -> float:
         """E[min(length, budget)] in tokens: never less for a greater budget."""

@@ -22,6 +22,25 @@ def test_a_greater_budget_never_expects_less_and_never_more_than_itself(tokens, 
     assert all(one <= budget + 1e-9 for one, budget in zip(expected, sorted(budgets), strict=True))
 
 
+@given(st.lists(st.tuples(st.integers(1, 10_000), st.floats(1, 20_000), st.floats(1, 20_000)), min_size=1))
+def test_what_is_asked_for_again_is_what_is_known_by_then(answers):
+    lengths = Lengths()
+    for tokens, bound, most in answers:
+        for _ in range(2):
+            expected, long = lengths.bounded(most, (bound, float("inf")), 0.9)
+            ends = [min(bound, most), most]
+            assert expected == [lengths.expected(one) for one in ends]
+            assert long == [min(lengths.quantile(0.9), one) for one in ends]
+        lengths.observe(tokens, None)
+
+
+def test_many_bounds_are_not_kept():
+    lengths = learned(10)
+    for bound in range(1000):
+        assert lengths.bounded(5.0, (float(bound),), 0.9)[0] == [lengths.expected(min(5.0, bound))]
+    assert len(lengths._by_bounds) <= 16
+
+
 def test_what_comes_is_what_is_expected():
     lengths = learned(*[100] * 300)
     assert lengths.expected(float("inf")) == pytest.approx(100, rel=0.15)
