@@ -1,6 +1,7 @@
 """One call on the built-in transport: its messages in, its answers out, its end."""
 
 import asyncio
+from collections.abc import Sequence
 
 from pilotage_extproc.transport import frames
 from pilotage_extproc.transport.contract import CallRefused, Receiver, Room, Status
@@ -284,18 +285,21 @@ class ServerCall:
         if not self._answered:
             self._answered = True
             begun = _ANSWER_BEGINS + self._number + RESPONSE
-        size = len(message) + _PREFIX_BYTES
-        if (
-            size <= _AT_ONCE_BYTES
-            and size <= self.window
-            and self._outbox is None
-            and self._wire.send(frames.data_frames(self.id, message, begun), size)
-        ):
-            self.window -= size
-            return True
+        length = len(message)
+        size = length + _PREFIX_BYTES
+        if size <= _AT_ONCE_BYTES and size <= self.window and self._outbox is None:
+            pieces: Sequence[bytes | memoryview]
+            if size <= frames.FRAME_BYTES:
+                head = frames.DATA_HEAD.pack(size >> 8, size & 255, frames.DATA, 0, self.id, 0, length)
+                pieces = [begun + head, message]
+            else:
+                pieces = frames.data_frames(self.id, message, begun)
+            if self._wire.send(pieces, size):
+                self.window -= size
+                return True
         if begun:
             self._wire.emit(begun)
-        return self._queue(frames.MESSAGE_HEAD.pack(0, len(message)), message)
+        return self._queue(frames.MESSAGE_HEAD.pack(0, length), message)
 
     def _queue(self, *pieces: bytes) -> bool:
         if self._outbox is None:
@@ -337,9 +341,7 @@ class ServerCall:
         if status is Status.OK and self._answered:
             last = _ENDS_WELL + self._number + TRAILERS_OK
         else:
-            block = trailers(status, details)
-            if not self._answered:
-                block = RESPONSE + block
+            block = (b"" if self._answered else RESPONSE) + trailers(status, details)
             last = frames.frame(frames.HEADERS, frames.END_STREAM | frames.END_HEADERS, self.id, block)
         if self._outbox is None:
             self._end(last)

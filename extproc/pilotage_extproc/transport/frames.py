@@ -10,7 +10,7 @@ FRAME_HEAD: Final = Struct(">HBBBI")
 UINT32: Final = Struct(">I")
 MESSAGE_HEAD: Final = Struct(">BI")
 """gRPC's prefix of a message: compressed or not, length."""
-_DATA_HEAD: Final = Struct(">HBBBIBI")
+DATA_HEAD: Final = Struct(">HBBBIBI")
 """Both: of a DATA frame with which a message begins."""
 _RESET: Final = Struct(">HBBBII")
 HEAD_BYTES: Final = 9
@@ -95,13 +95,10 @@ def before_stream(kind: int, flags: int, payload: bytes) -> bytes:
 
 
 def data_frames(stream: int, message: bytes, before: bytes = b"") -> list[bytes | memoryview]:
-    """A message with its prefix as DATA frames, in pieces, behind what comes before."""
+    """A message that is too long for one as DATA frames, in pieces, behind what comes before."""
     length = len(message)
-    size = length + PREFIX_BYTES
-    if size <= FRAME_BYTES:
-        return [before + _DATA_HEAD.pack(size >> 8, size & 255, DATA, 0, stream, 0, length), message]
     view, first = memoryview(message), FRAME_BYTES - PREFIX_BYTES
-    begun = _DATA_HEAD.pack(FRAME_BYTES >> 8, FRAME_BYTES & 255, DATA, 0, stream, 0, length)
+    begun = DATA_HEAD.pack(FRAME_BYTES >> 8, FRAME_BYTES & 255, DATA, 0, stream, 0, length)
     pieces: list[bytes | memoryview] = [before + begun, view[:first]]
     full, at = FRAME_HEAD.pack(FRAME_BYTES >> 8, FRAME_BYTES & 255, DATA, 0, stream), first
     while length - at > FRAME_BYTES:

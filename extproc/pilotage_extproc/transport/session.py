@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pilotage_extproc.transport import frames
@@ -342,7 +342,7 @@ class Session:
     def emit(self, data: bytes) -> None:
         self._output.emit_all((data,), len(data))
 
-    def send(self, pieces: list[bytes | memoryview], size: int) -> bool:
+    def send(self, pieces: Sequence[bytes | memoryview], size: int) -> bool:
         output = self._output
         if size > self.window or output.paused or output.full:
             return False

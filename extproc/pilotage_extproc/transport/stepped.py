@@ -151,8 +151,10 @@ class SteppedCall:
         else:
             if waits_for is not _NEXT:
                 self._go_on(handler, waits_for)
-        if self._used is not None:
-            self._give_back(self._used)
+        used = self._used
+        if used is not None:
+            self._used = None
+            self._call.took(used[0], used[1])
         if self._gone and (error is None or self._task is None):
             self._cancel()  # it was lost within this step
 
@@ -169,8 +171,6 @@ class SteppedCall:
             self._raised(raised)
         else:
             self._over(Status.OK)
-        if self._used is not None:
-            self._give_back(self._used)
 
     def _raised(self, raised: BaseException) -> None:
         if isinstance(raised, CallRefused):
@@ -183,7 +183,10 @@ class SteppedCall:
 
     def _over(self, status: Status, details: str = "") -> None:
         self._handler = None
+        used, self._used = self._used, None
         self._call.finish(status, details)
+        if used is not None and used[1]:  # its room alone: no more is read of this call
+            self._call.took(used[0], used[1])
         if self._first is not None:
             self._drop()
 
@@ -194,17 +197,14 @@ class SteppedCall:
             self._first = self._more.popleft() if self._more else None
             self._call.took(len(message), reserved)
 
-    def _give_back(self, used: tuple[int, int]) -> None:
-        """The handler has said what it keeps of the message it read last."""
-        self._used = None
-        self._call.took(used[0], used[1])
-
     # what the handler asks
 
     @types.coroutine
     def read(self) -> Generator[Any, None, bytes | None]:
-        if self._used is not None:
-            self._give_back(self._used)
+        used = self._used
+        if used is not None:  # the handler has said what it keeps of it
+            self._used = None
+            self._call.took(used[0], used[1])
         while self._first is None:
             if self._error is not None:
                 raise self._error

@@ -1,5 +1,6 @@
 """The connection, as its calls use it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Wire(Protocol):
     def emit(self, data: bytes) -> None:
         """Send with what else is sent soon."""
 
-    def send(self, pieces: "list[bytes | memoryview]", size: int) -> bool:
+    def send(self, pieces: Sequence[bytes | memoryview], size: int) -> bool:
         """Send frames with so many bytes of data; False, and nothing, where the peer takes less now."""
 
     def grant(self, call: "ServerCall", count: int) -> None:
