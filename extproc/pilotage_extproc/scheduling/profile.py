@@ -112,6 +112,8 @@ class Profile:
         self.of_prompt = tuple(one for one in measures if _is_of_prompt(one))
         self.varying = tuple(one for one in measures if not _is_standing(one) and not _is_of_prompt(one))
         """All others."""
+        self.of_request: tuple[Measure, ...] = (*self.varying, *self.of_prompt)
+        """Those whose measures depend on more than the endpoints' figures."""
         self.reads_prompt = any(one.scorer.reads_prompt for one in scorers)
         self.reads_session = any(
             isinstance(one.scorer, affinity_scorers.SessionAffinity | PluginScorer) for one in scorers

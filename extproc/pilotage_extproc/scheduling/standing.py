@@ -92,13 +92,14 @@ class Standing:
             self._worth += numerator / (half + column)
         return True
 
-    def scored(self, view: CandidateView) -> Scores | None:
-        """What they are worth to a request, once all is measured; None where many hold its prompt."""
-        held, request, at_row = view.held, view.request, self._at
-        if held is None:
-            return None
+    def scored(self, view: CandidateView) -> Scores:
+        """What they are worth to a request, once all is measured."""
+        profile, request, held, at_row = self._profile, view.request, view.held, self._at
         terms, worth, of_all = self._terms.copy(), self._worth, 0.0
-        for index, scorer, half, numerator in self._profile.varying:
+        of_prompt, by_candidate = profile.of_prompt, profile.varying
+        if held is None:  # by many: told by candidate too
+            held, of_prompt, by_candidate = {}, (), profile.of_request
+        for index, scorer, half, numerator in by_candidate:
             column = scorer.score(view)
             if column is None:
                 of_all += numerator / half
@@ -106,14 +107,14 @@ class Standing:
                 terms[index] = column
                 worth = worth + numerator / (half + column)
         more: list[tuple[int, float]] = []
-        for index, of_prompt, half, numerator in self._profile.of_prompt:
-            terms[index] = none = of_prompt.of_held(request, 0.0)
+        for index, reader, half, numerator in of_prompt:
+            terms[index] = none = reader.of_held(request, 0.0)
             of_none = numerator / (half + none)
             of_all += of_none
             for row, cached_bytes in held.items():
                 at = at_row.get(row)
                 if at is not None:
-                    measure = terms[index, at] = of_prompt.of_held(request, cached_bytes)
+                    measure = terms[index, at] = reader.of_held(request, cached_bytes)
                     more.append((at, numerator / (half + measure) - of_none))
         total = worth + of_all
         for at, by in more:

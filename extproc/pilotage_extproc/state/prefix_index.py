@@ -105,15 +105,17 @@ class PrefixIndex:
         return cached
 
     def few_holders(self, prompt: PromptBlocks) -> dict[int, float] | None:
-        """The same by row, of those that hold any; None where these are more than a few."""
+        """The same by row, of those that hold any; None where these are more than a few.
+
+        The prompt must have a block.
+        """
+        if self._holders.get(prompt.hashes[0], 0).bit_count() > _FEW_HOLDERS:
+            return None
         held: dict[int, float] = {}
         for mask, end in self._holders_of(prompt):
-            rows = _rows(mask)
-            if not isinstance(rows, list):
-                return None
-            for row in rows:
+            for row in _rows(mask):
                 held[row] = end
-        return held if len(held) <= _FEW_HOLDERS else None
+        return held
 
     def _holders_of(self, prompt: PromptBlocks) -> list[tuple[int, int]]:
         """Masks of rows, and how many bytes of the prompt each of these holds; each row is in one at most."""

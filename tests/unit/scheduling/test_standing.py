@@ -115,6 +115,12 @@ class Traffic(RuleBasedStateMachine):
         root = root_of(self.fleet.candidates.targets[0].upstream_model)
         self.fleet.knowledge.prefixes.learn(self.row(at), prompt.of_model(root), 4.0)
 
+    @rule(prompt=st.sampled_from(PROMPTS))
+    def learned_by_most(self, prompt):
+        root = root_of(self.fleet.candidates.targets[0].upstream_model)
+        for row in self.rows[3:]:
+            self.fleet.knowledge.prefixes.learn(row, prompt.of_model(root), 4.0)
+
     @rule(prompt=st.sampled_from([None, *PROMPTS]), session=st.sampled_from([None, 7]))
     def asks(self, prompt, session):
         self.request = RequestFeatures(prompt, 3.5, session)
@@ -149,6 +155,19 @@ def test_measures_stand_while_all_engines_say_something_or_none_does(count):
     assert assert_as_anew(standings, view_of(fleet), profile) is (count == 1)
     fleet.table.measured(rows[0], NOW, 3, 3, 0.5)
     assert assert_as_anew(standings, view_of(fleet), profile)
+
+
+@pytest.mark.parametrize("holders", [0, 1, 16, 17, 1000])
+def test_measures_stand_however_many_hold_the_prompt(holders):
+    fleet, standings = Fleet(1000), Standings()
+    root = root_of(fleet.candidates.targets[0].upstream_model)
+    for row in fleet.candidates.rows[:holders].tolist():
+        fleet.knowledge.prefixes.learn(row, PROMPTS[0].of_model(root), 4.0)
+    view = view_of(fleet, RequestFeatures(PROMPTS[0]))
+    assert assert_as_anew(standings, view, fleet.profiles.profile(ProfileSnapshot()))
+    assert (view.held is None) is (holders > 16)
+    for at in (0, holders - 1, 999):
+        assert view.cached_at(at) == view.cached_bytes[at]
 
 
 def test_scores_of_one_request_stay_as_they_were_when_endpoints_change():
