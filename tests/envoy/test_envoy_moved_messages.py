@@ -22,6 +22,13 @@ POLICIES = {
 }
 
 
+NO_TOOLS = {"tools": [{"deny": ["delete_*"]}]}
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+    for name in ("delete_all", "look", "delete_one", "n" * 129)
+]
+
+
 def hosted(name: str, stub: ProviderStub) -> dict:
     external = {
         "host": "localhost",
@@ -39,7 +46,7 @@ def hosted(name: str, stub: ProviderStub) -> dict:
 
 
 @pytest.mark.parametrize("transform", POLICIES.values(), ids=POLICIES)
-async def test_a_refusal_names_the_place_that_a_message_has_for_its_client(tmp_path, start_server, transform):
+async def test_a_refusal_names_the_place_that_a_field_has_for_its_client(tmp_path, start_server, transform):
     stub = ProviderStub(Authority(), hosts=("localhost",))
     await stub.start(tmp_path)
     names = ("first", "second")
@@ -51,7 +58,7 @@ async def test_a_refusal_names_the_place_that_a_message_has_for_its_client(tmp_p
         tmp_path / "gateway",
         {"unused": [await start_server(fixed(200, b"{}"))]},
         rule,
-        spec={"transform": transform},
+        spec={"transform": transform, "governance": NO_TOOLS},
         documents=[hosted(name, stub) for name in names],
         providers={"networks": ["127.0.0.0/8", "::1/128"]},
     )
@@ -69,6 +76,9 @@ async def test_a_refusal_names_the_place_that_a_message_has_for_its_client(tmp_p
         assert (status, error["code"]) == (400, "not_translatable")
         assert error["param"] == "messages.2.content.0.type"
         assert "`messages.2.content.0.type`" in error["message"]
+        status, _, body = await gateway.chat(messages=[USER], tools=TOOLS)
+        error = json.loads(body)["error"]
+        assert (status, error["param"]) == (400, "tools.3.function.name")
         assert stub.received == []
     finally:
         await gateway.stop()

@@ -25,6 +25,7 @@ from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.gone_tools import GONE_TOOLS
 from pilotage_extproc.request.handled import MOST_PLACES, Handled
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.readings import Readings, ReadingSources
@@ -211,6 +212,9 @@ def _used(exchange: Exchange) -> tuple[str, ...]:
 
 
 def _take(exchange: Exchange, changed: Changed, gone: list[Offered]) -> None:
+    numbers = tuple([one.position for one in gone if one.member == "tools"])
+    if numbers or exchange.kept(GONE_TOOLS):  # it may have waited, and be looked at once more
+        exchange.keep(GONE_TOOLS, numbers)
     if changed.body is exchange.body:
         return
     if gone:

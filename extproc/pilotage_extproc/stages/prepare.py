@@ -30,12 +30,14 @@ from pilotage_extproc.dialects.stream_usage import (
 )
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.transform.long_call_ids import long_call_ids
+from pilotage_extproc.dialects.transform.moved import Moved, moved_text
 from pilotage_extproc.dialects.transform.transform import Transform, Transformed, transforms
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.attempt import Attempt, Shape
 from pilotage_extproc.request.exchange import Exchange, Note
+from pilotage_extproc.request.gone_tools import GONE_TOOLS
 from pilotage_extproc.request.shaping import Shaping
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.output_budgets import level_for
@@ -47,7 +49,7 @@ _ANTHROPIC: Final = frozenset({ProviderDialect.ANTHROPIC})
 _OPENAI: Final = frozenset({ProviderDialect.OPENAI, ProviderDialect.AZURE})
 _ALL: Final = frozenset(ProviderDialect)
 MOVED: Final = Note[str]("moved")
-"""How the messages of the body were moved for all its attempts (`Moved.text`), where one is at a provider."""
+"""How the lists of the body were moved for all its attempts (`moved_text`), where one is at a provider."""
 
 
 class Prepare(Step):
@@ -125,7 +127,7 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
     body = exchange.body if changed is None else changed
     largest = 0 if budget is None else len(body)
     known: dict[Shape, Shaping | None] = {}
-    moved = ""
+    moved: list[Moved] = []
     if each:  # only to find out in time what has to be refused
         for shape in wanted:
             made = shaped(body, kind, shape)
@@ -133,11 +135,10 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
             known[shape] = None if shape[1] is None else Shaping(shape[1], made.changed)
     elif transform is not None:
         made = transform.made(kind, body)
-        moved = made.moved.text() if made.moved is not None and _asks(exchange, _ALL) else ""
+        moved = [] if made.moved is None else [made.moved]
         largest, changed = len(made.body), changed if made.body == body else made.body
         known = dict.fromkeys(wanted, Shaping(transform, made.changed))
-    if moved or exchange.kept(MOVED):  # it may have waited, and be prepared once more
-        exchange.keep(MOVED, moved)
+    _keep_moved(exchange, moved)
     exchange.prepared(
         changed,
         how,
@@ -147,6 +148,16 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
         transformed_bytes=largest,
         shapings=tuple([known[attempt.shape] for attempt in attempts]) if any(known.values()) else (),
     )
+
+
+def _keep_moved(exchange: Exchange, moved: list[Moved]) -> None:
+    """For a provider's hop, how all attempts get the lists of the client's body."""
+    gone = exchange.kept(GONE_TOOLS)
+    if gone:
+        moved = [*moved, Moved("tools", 0, gone)]
+    said = moved_text(moved) if moved and _asks(exchange, _ALL) else ""
+    if said or exchange.kept(MOVED):  # it may have waited, and be prepared once more
+        exchange.keep(MOVED, said)
 
 
 def shaped(body: bytes, kind: CallKind, shape: Shape) -> Transformed:

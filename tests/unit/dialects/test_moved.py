@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage_api.transform_snapshot import TransformSnapshot
-from pilotage_extproc.dialects.transform.moved import Moved
+from pilotage_extproc.dialects.transform.moved import Moved, moved_text, read_moved
 from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.domain.head import CallKind
 
@@ -47,8 +47,15 @@ def test_of_too_many_that_were_left_out_the_list_alone_is_named():
     assert found.own("input.7.content") == "input"
 
 
+def test_several_lists_are_told_at_once_and_rubbish_between_them_says_nothing():
+    both = (Moved("messages", 1, (2,)), Moved("tools", 0, (0, 3)))
+    assert read_moved(moved_text(both)) == both
+    assert read_moved("rubbish; " + both[1].text()) == both[1:]
+    assert read_moved(moved_text(())) == ()
+
+
 @pytest.mark.parametrize(
-    "text", ["", "messages", "messages 2", "tools 1", "messages 1 ", "messages 1 a", "messages 1 1,"]
+    "text", ["", "messages", "messages 2", "tool 1", "messages 1 ", "messages 1 a", "messages 1 1,"]
 )
 def test_anything_else_says_nothing(text):
     assert Moved.read(text) is None

@@ -101,8 +101,11 @@ class Rewriting:
         number = AttemptTables().of(version).number(Attempt.at(POOLS[pool], model))
         return {"snapshot": version.version, "attempts": {ADDRESS: number}, "usage_edit": int(usage_edit)}
 
-    async def rewritten(self, pick: dict, content: bytes) -> tuple[bytes | None, str]:
-        stream = OneStream(head(pick), body(content))
+    async def rewritten(self, pick: dict, content: bytes, moved: str = "") -> tuple[bytes | None, str]:
+        message = head(pick)
+        if moved:
+            message.request_headers.headers.headers.add(key="x-pilotage-moved", raw_value=moved.encode())
+        stream = OneStream(message, body(content))
         await self.rewriter.process(stream)
         first, second = stream.got
         assert first.HasField("request_headers")
@@ -247,7 +250,10 @@ async def test_how_messages_were_moved_is_said_anew_for_each_attempt():
     assert (process.headers["x-pilotage-moved"], process.removed) == ("messages 1", [])
     await process.rewritten(pick, b'{"model":"x","messages":[{"role":"system","content":"a"}]}')
     assert (set(process.headers), process.removed) == ({"content-length"}, ["x-pilotage-moved"])
-    await process.rewritten(transforming_pick(version), b'{"model":"x","user":"u"}')
+    moved = "input 0 3; tools 0 0,2"
+    await process.rewritten(pick, b'{"model":"x","messages":[{"role":"user"}]}', moved)
+    assert process.headers["x-pilotage-moved"] == "messages 1; tools 0 0,2"
+    await process.rewritten(transforming_pick(version), b'{"model":"x","user":"u"}', moved)
     assert (set(process.headers), process.removed) == ({"content-length"}, [])
 
 

@@ -5,10 +5,13 @@ the place in its own.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 _MOST_GONE: Final = 256
-_SAID: Final = re.compile(r"(messages|input) ([01])(?: (\*|[0-9]{1,7}(?:,[0-9]{1,7})*))?")
+_MOST_LISTS: Final = 3
+_BETWEEN: Final = "; "
+_SAID: Final = re.compile(r"(messages|input|tools) ([01])(?: (\*|[0-9]{1,7}(?:,[0-9]{1,7})*))?")
 _PLACE: Final = re.compile(r"([a-z]+)\.([0-9]{1,9})(.*)", re.DOTALL)
 
 
@@ -16,7 +19,7 @@ class Moved(NamedTuple):
     """How one list of a body differs from the client's."""
 
     member: str
-    """`messages`, or `input`."""
+    """`messages`, `input` or `tools`."""
     before: int
     """Items put before all others: 1 or 0."""
     gone: tuple[int, ...] | None = ()
@@ -53,3 +56,14 @@ class Moved(NamedTuple):
                 break
             at += 1
         return f"{self.member}.{at}{found[3]}"
+
+
+def moved_text(moved: Iterable[Moved]) -> str:
+    """As `read_moved` takes it; empty of none."""
+    return _BETWEEN.join([one.text() for one in moved])
+
+
+def read_moved(text: str) -> tuple[Moved, ...]:
+    """What `moved_text` wrote; what is none is left out."""
+    found = [Moved.read(one) for one in text.split(_BETWEEN)[:_MOST_LISTS]]
+    return tuple([one for one in found if one is not None])

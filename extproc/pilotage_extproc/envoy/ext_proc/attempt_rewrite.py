@@ -9,13 +9,15 @@ attempt; header changes of one attempt are still there in the next, so every hea
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.splice import splice_model
 from pilotage_extproc.dialects.stream_usage import UsageEdit
+from pilotage_extproc.dialects.transform.moved import moved_text, read_moved
+from pilotage_extproc.dialects.transform.transform import Transformed
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
@@ -33,9 +35,11 @@ class Rewritten(NamedTuple):
 
     body: bytes
     moved: str | None = None
-    """How its messages were moved, empty where they were not; None leaves what was said of it."""
+    """How its lists were moved, empty where they were not; None leaves what was said of it."""
 
 
+_TOOLS: Final = "tools"
+"""Taken out with the pick, for all attempts alike."""
 Rewrite = Callable[[bytes], Rewritten]
 
 
@@ -125,6 +129,8 @@ class _Rewriting:
         self._how = how
         self._attempt = attempt
         self._shape = attempt.shape if transformed else None
+        said = read_moved(headers.get(names.MOVED_HEADER, "")) if transformed else ()
+        self._moved_with_the_pick = [one for one in said if one.member == _TOOLS]
 
     def __call__(self, body: bytes) -> Rewritten:
         try:
@@ -132,14 +138,17 @@ class _Rewriting:
         except (RequestRefused, KeyError, TypeError, orjson.JSONDecodeError):
             changed = None  # a body that is not ours goes on as it is
         rewritten = body if changed is None else changed
-        return Rewritten(rewritten) if self._shape is None else _shaped(self._shape, self._kind, rewritten)
+        if self._shape is None:
+            return Rewritten(rewritten)
+        made = _shaped(self._shape, self._kind, rewritten)
+        own = [] if made.moved is None else [made.moved]
+        return Rewritten(made.body, moved_text([*own, *self._moved_with_the_pick]))
 
 
-def _shaped(shape: Shape, kind: CallKind, body: bytes) -> Rewritten:
+def _shaped(shape: Shape, kind: CallKind, body: bytes) -> Transformed:
     """As the policy wants it for the model of this attempt; never as it does not (RequestRefused)."""
     try:
-        made = shaped(body, kind, shape)
-        return Rewritten(made.body, "" if made.moved is None else made.moved.text())
+        return shaped(body, kind, shape)
     except (KeyError, TypeError, ValueError) as error:
         message_text = "The request cannot be changed as its policy asks for."
         raise RequestRefused(Refusal.INVALID_FIELD, message_text) from error

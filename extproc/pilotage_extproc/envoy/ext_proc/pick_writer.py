@@ -57,7 +57,7 @@ class Pick(NamedTuple):
     later: "LaterAttempts | None" = None
     """Where attempts are spoken to differently."""
     moved: str = ""
-    """How the body's messages were moved, where a provider's hop needs to know."""
+    """How the body's lists were moved, where a provider's hop needs to know."""
     holder: str = ""
     """Whose the answer is, where it may be stored."""
     limits: RouterLimits | None = None

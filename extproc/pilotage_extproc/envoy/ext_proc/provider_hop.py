@@ -29,7 +29,7 @@ from pilotage_extproc.dialects.provider_call import (
     target_path,
 )
 from pilotage_extproc.dialects.table import error_shape
-from pilotage_extproc.dialects.transform.moved import Moved
+from pilotage_extproc.dialects.transform.moved import read_moved
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
@@ -133,10 +133,11 @@ class ProviderHop:
 
 def _as_its_client_counts(refused: RequestRefused, moved: str) -> RequestRefused:
     """The refusal with the place that the field has in the client's own body."""
-    found = Moved.read(moved)
-    if found is None or refused.param is None:
+    own = refused.param
+    if not moved or own is None:
         return refused
-    own = found.own(refused.param)
+    for one in read_moved(moved):
+        own = one.own(own)
     message = refused.message.replace(f"`{refused.param}`", f"`{own}`")
     return replace(refused, param=own, message=message)
 
