@@ -11,7 +11,7 @@ from pilotage_extproc.dialects.splice import STREAM_OPTIONS, Edit, members_added
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 CONTINUOUS_USAGE_ENGINES: Final = frozenset({Engine.VLLM, Engine.SGLANG})
-"""Engines that can put usage in every chunk, so that a cut stream's usage is known too.
+"""Engines that can put usage in every chunk, so that a cut stream's usage is known too, if it has one answer.
 
 vLLM: https://github.com/vllm-project/vllm/pull/5742; SGLang, since October 2025 and ignored before:
 https://github.com/sgl-project/sglang/pull/12241.
@@ -105,9 +105,25 @@ def added_usage(
     engines = [engine for engine, usage in attempts if usage is StreamUsage.INJECT]
     if engines and leaves_usage_open(dialect, members):
         return AddedUsage.ALL
-    if _asks_for_the_last(dialect, members) and not CONTINUOUS_USAGE_ENGINES.isdisjoint(engines):
+    if _asks_for_the_last(dialect, members) and any(_in_every_chunk(engine, members) for engine in engines):
         return AddedUsage.BEFORE_LAST
     return AddedUsage.NONE
+
+
+def _in_every_chunk(engine: Engine, members: dict[str, Any]) -> bool:
+    """Whether an engine is asked for usage in every chunk.
+
+    Before the last one it says what the chunk's own choice or prompt has used: of several, too little.
+    """
+    return engine in CONTINUOUS_USAGE_ENGINES and is_one_answer(members)
+
+
+def is_one_answer(members: dict[str, Any]) -> bool:
+    """Whether a call has one prompt and asks for one choice; whatever is odd counts as several."""
+    if members.get("n") not in (None, 1) or members.get("best_of") not in (None, 1):
+        return False
+    prompt = members.get("prompt")
+    return not isinstance(prompt, list) or len(prompt) <= 1 or isinstance(prompt[0], int)
 
 
 def _asks_for_the_last(dialect: Dialect, members: dict[str, Any]) -> bool:
@@ -137,7 +153,7 @@ def usage_asked(
         _check_plain(options)
     if not unasked:
         return [], UsageEdit.NONE
-    every_chunk = engine in CONTINUOUS_USAGE_ENGINES
+    every_chunk = _in_every_chunk(engine, members)
     if options:
         return _asked_within(body, options, every_chunk=every_chunk)
     asked, how = (_BOTH, UsageEdit.CONTINUOUS) if every_chunk else (_INCLUDE, UsageEdit.NONE)

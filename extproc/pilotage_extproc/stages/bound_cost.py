@@ -4,10 +4,13 @@ import orjson
 
 from pilotage_extproc.accounting.prices import PriceBook, Terms
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
+from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.limits import OutputLimits
 from pilotage_extproc.dialects.splice import edited
+from pilotage_extproc.dialects.stream_usage import is_one_answer
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.providers import is_provider
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.request.token_bounds import MOST_COST, Bounds, MostCost
@@ -29,9 +32,10 @@ class BoundCost(Step):
         }
 
     def apply(self, exchange: Exchange) -> None:
-        """Bound it. Raises RequestRefused (400) where nothing bounds what it can cost."""
+        """Bound it. Raises RequestRefused (400) where nothing bounds what it can cost, or tells it."""
         if not self._rules.of(exchange.identity).hard or not DIALECTS[exchange.call.kind].is_billed:
             return
+        _check_usage(exchange.document.members)
         terms = self._prices.terms(exchange.snapshot_version, exchange.route.pools, exchange.decision.targets)
         bounds = Bounds(exchange)
         most = most_cost(bounds, terms, self._clamp_at)
@@ -48,6 +52,17 @@ class BoundCost(Step):
         edits = limits.lowered(body, members, output)
         if edits:
             exchange.clamped(edited(body, edits))
+
+
+def _check_usage(members: Members) -> None:
+    """Raises RequestRefused (400) where a stream that is cut would say what one of its answers has used."""
+    options = members.get("stream_options")
+    asked = options.get("continuous_usage_stats") if isinstance(options, dict) else None
+    if asked not in (None, False) and not is_one_answer(members):
+        message = (
+            "With several choices or prompts `continuous_usage_stats` must be left out: a hard budget pays."
+        )
+        raise RequestRefused(Refusal.INVALID_FIELD, message, param="stream_options.continuous_usage_stats")
 
 
 def _with_all_attempts(exchange: Exchange, terms: Terms, most: MostCost) -> MostCost:

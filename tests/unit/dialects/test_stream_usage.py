@@ -134,6 +134,26 @@ def test_a_client_that_wants_the_last_chunk_alone_evades_no_count():
     assert json.loads(changed)["stream_options"] == {"continuous_usage_stats": True, "include_usage": True}
 
 
+@pytest.mark.parametrize(
+    "several", ['"n":2', '"n":"2"', '"n":0', '"best_of":3', '"prompt":["a","b"]', '"prompt":[[1],[2]]']
+)
+def test_of_several_answers_usage_is_asked_for_in_the_last_chunk_alone(several):
+    """In every other one an engine says what one choice or prompt has used."""
+    body = b'{"stream":true,%b}' % several.encode()
+    changed, how = asked(body, Engine.VLLM)
+    assert json.loads(changed)["stream_options"] == {"include_usage": True}
+    assert edited(changed, [usage_unasked(changed, how)]) == body
+    body = b'{"stream":true,%b,"stream_options":{"include_usage":true}}' % several.encode()
+    assert asked(body, Engine.VLLM) == (body, UsageEdit.NONE)
+    assert added_usage(CHAT, json.loads(body), [(Engine.VLLM, StreamUsage.INJECT)]) is AddedUsage.NONE
+
+
+@pytest.mark.parametrize("one", ['"n":1', '"n":null', '"prompt":"a"', '"prompt":["a"]', '"prompt":[1,2]'])
+def test_of_one_answer_usage_is_asked_for_in_every_chunk(one):
+    changed, _ = asked(b'{"stream":true,%b}' % one.encode(), Engine.VLLM)
+    assert json.loads(changed)["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+
+
 @pytest.mark.parametrize("name", ["include_usage", "continuous_usage_stats"])
 @pytest.mark.parametrize("said", [0, 1, "false", "no", [], {}])
 def test_a_wish_that_servers_may_read_either_way_is_refused(name, said):

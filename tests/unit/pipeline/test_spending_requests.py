@@ -187,6 +187,15 @@ async def test_duplicate_limits_are_refused_where_a_budget_relies_on_them():
     assert (await refused(gate, body=twice)).reason is Refusal.INVALID_FIELD
 
 
+async def test_a_hard_budget_takes_no_word_of_one_choice_for_that_of_all():
+    """A stream that is cut would have said what its last choice had used."""
+    gate = await gateway(DAILY)
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    told = await refused(gate, n=2, max_tokens=10, stream=True, stream_options=options)
+    assert (told.reason, told.param) == (Refusal.INVALID_FIELD, "stream_options.continuous_usage_stats")
+    await gate.ask(n=1, max_tokens=10, stream=True, stream_options=options)
+
+
 async def test_several_choices_and_prompts_are_all_paid_for():
     gate = await gateway(DAILY)
     await gate.ask(max_tokens=10, n=3)
