@@ -11,8 +11,9 @@ NOT_AVAILABLE: Final = (
 )
 _MOST_BYTES: Final = 1024
 """More does not make it surer, and takes longer."""
-_ENOUGH_ASCII: Final = 512
-"""Of a text that is ASCII, where these are sure: languages that are told apart late have other letters."""
+_END_BYTES: Final = 256
+"""Of a longer text that is ASCII these at both ends are enough, where they are sure and say the same: what
+is quoted or pasted in another language mostly stands at one end."""
 _WITHOUT_CONTROLS: Final = bytes(byte if 0x20 <= byte != 0x7F else 0x20 for byte in range(256))
 UNKNOWN_LANGUAGE: Final = "und"
 """As BCP 47 says it."""
@@ -33,10 +34,11 @@ def language_of(text: bytes) -> str:
     cld2 = _detector()
     plain = text[:_MOST_BYTES].translate(_WITHOUT_CONTROLS)
     if plain.isascii():
-        reliable, _, found = cld2.detect(plain[:_ENOUGH_ASCII], isPlainText=True)
-        if not reliable and len(plain) > _ENOUGH_ASCII:
-            reliable, _, found = cld2.detect(plain, isPlainText=True)
-        return _code(reliable, found)
+        if len(plain) > 2 * _END_BYTES:
+            ends = {_told(cld2, plain[:_END_BYTES]), _told(cld2, plain[-_END_BYTES:])}
+            if len(ends) == 1 and UNKNOWN_LANGUAGE not in ends:
+                return ends.pop()
+        return _told(cld2, plain)
     plain = plain.decode("utf-8", "ignore").encode()
     try:
         reliable, _, found = cld2.detect(plain, isPlainText=True)
@@ -46,6 +48,11 @@ def language_of(text: bytes) -> str:
             reliable, _, found = cld2.detect(printable, isPlainText=True)
         except cld2.error:
             return UNKNOWN_LANGUAGE
+    return _code(reliable, found)
+
+
+def _told(cld2: Any, plain: bytes) -> str:
+    reliable, _, found = cld2.detect(plain, isPlainText=True)
     return _code(reliable, found)
 
 

@@ -66,6 +66,20 @@ def test_a_text_whose_beginning_is_no_language_is_told_by_what_follows():
     assert language_of(b"12345 67890 " * 50) == "und"
 
 
+GERMAN = b"Bitte sage mir, wie ich einen Brief an die Stadt schreiben soll, um einen Parkplatz zu bekommen. "
+ENGLISH = b"Here are the notes of the meeting, which took place last week and said what comes next. "
+CODE = (
+    b"for item in items:\n    if item.key in known:\n        known[item.key].append(item)\n    return known\n"
+)
+
+
+@needs_cld2
+@pytest.mark.parametrize("pasted", [ENGLISH * 4, CODE * 4, b"12345 67890 " * 30])
+def test_a_text_that_begins_with_something_pasted_is_in_the_language_of_most_of_it(pasted):
+    assert language_of(pasted + b"\n\n" + GERMAN * 8) == "de"
+    assert language_of(GERMAN * 8 + b"\n\n" + pasted) == "de"
+
+
 @needs_cld2
 @given(st.binary(max_size=300))
 def test_any_bytes_have_a_language_or_none(text):
