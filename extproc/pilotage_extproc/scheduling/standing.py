@@ -17,7 +17,9 @@ from pilotage_extproc.scheduling.profile import Profile
 from pilotage_extproc.state.endpoints import SCRAPED_AT, EndpointTable
 
 _MOST_CANDIDATES: Final = 200_000
-"""Of all that is kept together: some 160 bytes each."""
+"""Of all that is kept together: some 120 bytes each."""
+_AS_CANDIDATES: Final = 8
+"""What a list costs beside its candidates."""
 
 
 class Scores(NamedTuple):
@@ -145,8 +147,8 @@ class Standings:
     def _kept(self, candidates: CandidateSet, profile: Profile) -> Standing:
         rows = candidates.rows
         standing = self._known[id(rows), profile] = Standing(rows, profile)
-        self._candidates += len(rows)
+        self._candidates += len(rows) + _AS_CANDIDATES
         while self._candidates > _MOST_CANDIDATES and len(self._known) > 1:
             _, oldest = self._known.popitem(last=False)
-            self._candidates -= len(oldest.rows)
+            self._candidates -= len(oldest.rows) + _AS_CANDIDATES
         return standing

@@ -68,6 +68,8 @@ class Choose(Step):
         objective, fallback = route.objective, route.shaping
         if objective is None:
             raise LookupError("the rule has no objective")
+        if not len(route.candidates):
+            raise nowhere(exchange)
         conversation = None if objective.minimum_gain is None else conversation_of(exchange)
         asked = self._asked(exchange, objective, conversation, now)
         chosen = self._chooser.choose(

@@ -41,9 +41,6 @@ from pilotage_extproc.request.gone_tools import GONE_TOOLS
 from pilotage_extproc.request.shaping import Shaping
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.output_budgets import level_for
-from pilotage_extproc.scheduling.route import Route
-
-_MOST_ROUTES: Final = 1024
 
 _ANTHROPIC: Final = frozenset({ProviderDialect.ANTHROPIC})
 _OPENAI: Final = frozenset({ProviderDialect.OPENAI, ProviderDialect.AZURE})
@@ -57,28 +54,17 @@ class Prepare(Step):
 
     name = "prepare"
 
-    def __init__(self) -> None:
-        self._alike: dict[int, tuple[Route, Attempt]] = {}
-        """By route, by its id: the one attempt of routes whose candidates are all asked alike."""
-
     def apply(self, exchange: Exchange) -> None:
         """Edit the body. Raises RequestRefused (400) where a member to change stands more than once."""
         route = exchange.route
         if exchange.choice is not None or not route.candidates.one_way:
             _prepare(exchange, _attempts(exchange))
             return
-        known = self._alike.get(id(route))  # the route is kept: no other one gets its id
-        attempt = self._attempt(route) if known is None else known[1]
-        changed, how, added = _for_first(exchange, (attempt,), None)
-        exchange.prepared(changed, how, (), usage_added=added)
-
-    def _attempt(self, route: Route) -> Attempt:
-        if len(self._alike) >= _MOST_ROUTES:
-            self._alike.clear()
         target = route.candidates.targets[0]
         attempt = Attempt.at(route.pools[target.pool], target.upstream_model)
-        self._alike[id(route)] = route, attempt
-        return attempt
+        changed, how, added = _for_first(exchange, (attempt,), None)
+        _keep_moved(exchange, [])
+        exchange.prepared(changed, how, (), usage_added=added)
 
 
 class PrepareTransformed(Step):

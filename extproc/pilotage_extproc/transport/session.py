@@ -136,6 +136,8 @@ class Session:
             self._begin(call)
             if call.closed:
                 return
+            if not call.begun:  # it is no call of gRPC: its end is waited for, and not for ever
+                call.expect_message()
         call.data(data, start, end, length)
         if flags & frames.END_STREAM and not call.closed:
             self._end(call)

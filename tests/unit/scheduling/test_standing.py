@@ -186,7 +186,7 @@ def test_what_is_kept_of_candidates_that_nobody_asks_for_any_more_is_bounded():
     profile = fleets[0].profiles.profile(ProfileSnapshot())
     for fleet in fleets:
         assert standings.scored(view_of(fleet), profile) is not None
-    assert len(standings) == 8
+    assert len(standings) == 7
 
 
 def test_a_usual_request_is_kept_by_no_filter_without_asking_each():

@@ -249,3 +249,26 @@ async def test_a_choice_is_explained_with_its_terms_and_what_would_flip_it():
     assert "would have chosen" in text
     assert "strongGain unknown: priors are used" in text
     assert "hi" not in [word.strip('",') for word in text.split()]
+
+
+async def test_a_rule_whose_models_have_no_server_says_so():
+    bare = {"engine": "vllm", "selector": {"matchLabels": {"app": "weak"}}, "targetPorts": [8000]}
+    body = pool("weak", "0.5", "0.2")
+    body["spec"] = {**bare, "models": body["spec"]["models"]}
+    rule = {"candidates": [{"model": "weak"}], "objective": {"weights": {"quality": 1}}}
+    policy = {
+        "apiVersion": "pilotage.dev/v1alpha1",
+        "kind": "RoutePolicy",
+        "metadata": {"name": "auto"},
+        "spec": {"match": {"models": ["auto"]}, "rules": [rule]},
+    }
+    compiled = compile_resources(
+        load_texts([("all.yaml", yaml.safe_dump_all([body, policy]))]), GatewaySettings()
+    )
+    pipeline, _ = await offline_pipeline(compiled.snapshot, GatewaySettings())
+    exchange = Exchange(RequestHead("POST", "/v1/chat/completions", {}, envoy="e"))
+    await pipeline.begin(exchange)
+    exchange.received(orjson.dumps({"model": "auto", "messages": [{"role": "user", "content": "hi"}]}))
+    with pytest.raises(RequestRefused) as refused:
+        await pipeline.decide(exchange)
+    assert refused.value.reason is Refusal.NO_ENDPOINTS

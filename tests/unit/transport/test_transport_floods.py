@@ -205,6 +205,21 @@ async def test_a_call_whose_message_does_not_come_is_ended(sent):
     assert port.room.taken_bytes == 0
 
 
+@pytest.mark.parametrize("reads", [1, 2])
+async def test_a_call_that_is_not_grpc_and_does_not_end_is_ended(reads):
+    port = Port(echo)
+    client = Client(port)
+    stream, head = client.head(more={"content-type": "text/plain"})
+    begun = [head, data(stream, b"x")]
+    for sent in [begun] if reads == 1 else [[one] for one in begun]:
+        client.send(*sent)
+    assert port.open_streams == 1
+    client.clock.now += 31
+    client.connection.watch()
+    await client.settled()
+    assert port.open_streams == 0
+
+
 async def test_a_call_that_has_had_its_message_may_wait_for_ever():
     port = Port(waiting)
     client = Client(port)
