@@ -22,8 +22,7 @@ INFERENCE_PATHS: Final = (
     "/v1/audio/translations",
 )
 """Of the calls that policies are for, as they are matched: decoded, without query or slash at the end."""
-STEERING_PREFIXES: Final = (
-    "x-gateway-destination-",
+STEERING_HEADERS: Final = (
     "x-gateway-model-name-rewrite",
     "x-llm-d-model-name-rewrite",
     "x-prefiller-host-port",
@@ -32,9 +31,9 @@ STEERING_PREFIXES: Final = (
     "x-kv-cache-source-host-port",
     "x-data-parallel-rank",
     "x-smg-routing-key",
-    "x-pilotage-",
-    "x-envoy-",
 )
+"""Would choose a server or a model behind the picker's back."""
+STEERING_PREFIXES: Final = ("x-gateway-destination-", *STEERING_HEADERS, "x-pilotage-", "x-envoy-")
 """Request headers no client may send: they would choose an endpoint or a model, pass for the picker's own, or
 set Envoy's retries and timeouts."""
 ACCEPT_ENCODING: Final = "accept-encoding"

@@ -11,6 +11,7 @@ from scripted_server import Answer
 from test_envoy_fail_open import OPEN
 from test_envoy_providers import PROVIDER, external, provided, until
 
+from pilotage_api.calls import STEERING_HEADERS
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.envoy import contract
 
@@ -22,7 +23,7 @@ PASSED_ON = {contract.REQUEST_ID, *contract.LIMIT_RESPONSE_HEADERS}
 UNREAD_OF_ANSWERS = {
     *PASSED_ON,
     *contract.PICKER_INPUTS,
-    *contract.STEERING_HEADERS,
+    *STEERING_HEADERS,
     contract.DESTINATION,
     contract.DESTINATION_SERVED,
     contract.SUBSET_KEY,

@@ -45,17 +45,6 @@ SLO_HEADERS: Final = (
 )
 PICKER_INPUTS: Final = (*OBJECTIVE_HEADERS, *FAIRNESS_HEADERS, *SLO_HEADERS)
 """Request headers that clients may send to the picker, and no model server sees."""
-STEERING_HEADERS: Final = (
-    "x-llm-d-model-name-rewrite",
-    "x-gateway-model-name-rewrite",
-    "x-prefiller-host-port",
-    "x-encoder-hosts-ports",
-    "x-data-parallel-host-port",
-    "x-kv-cache-source-host-port",
-    "x-data-parallel-rank",
-    "x-smg-routing-key",
-)
-"""Would choose a server or a model behind the picker's back: dropped from clients."""
 DECISION_REQUEST_HEADER: Final = "x-pilotage-decision"
 """Request header of a pick: id of the decision, for the log of failed attempts. Model servers see it."""
 MOVED_HEADER: Final = "x-pilotage-moved"

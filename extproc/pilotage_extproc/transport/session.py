@@ -177,7 +177,7 @@ class Session:
 
     def _frame(self, kind: int, flags: int, stream: int, data: bytes, start: int, end: int) -> None:
         if (kind == frames.CONTINUATION) != (self._block is not None):
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION belongs right after its frames.HEADERS")
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION belongs right after its HEADERS")
         if not self.greeted and kind != frames.SETTINGS:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is no SETTINGS")
         if kind == frames.HEADERS:

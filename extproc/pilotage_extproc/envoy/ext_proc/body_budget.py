@@ -68,8 +68,7 @@ class BodyBudget:
     def came(self, expected_bytes: int) -> None:
         """The body is there, or will not come."""
         if expected_bytes:
-            self.expected_bytes -= expected_bytes
-            self._admit()
+            self.left(expected_bytes)
 
     # the room of a transport's messages
 
@@ -83,9 +82,8 @@ class BodyBudget:
 
     def reserve(self, length: int) -> None:
         """Admit a message that is on its way already. Raises RequestRefused: 413, 503."""
-        if length > self._max_bytes + _ENVELOPE_BYTES:
-            raise self._too_large()
-        if self.expected_bytes + self.held_bytes + length > self._max_total_bytes:
+        self._check_length(length)
+        if not self._fits(length):
             raise _overloaded()
         self.expected_bytes += length
 

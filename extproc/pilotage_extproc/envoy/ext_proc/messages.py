@@ -13,7 +13,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from google.protobuf.message import DecodeError
 
 from pilotage_api.address import canonical_place
-from pilotage_api.calls import ACCEPT_ENCODING
+from pilotage_api.calls import ACCEPT_ENCODING, STEERING_HEADERS
 from pilotage_api.timeouts import PASSED_ON_TIMEOUT_HEADER
 from pilotage_extproc.domain.refusals import ErrorShape, RequestRefused
 from pilotage_extproc.envoy import contract
@@ -25,7 +25,7 @@ BODY_CHUNK_BYTES = 62_000
 
 INPUT_HEADERS = (
     *contract.PICKER_INPUTS,
-    *contract.STEERING_HEADERS,
+    *STEERING_HEADERS,
     contract.SUBSET_KEY,
     contract.DESTINATION_SERVED,
     PASSED_ON_TIMEOUT_HEADER,
