@@ -36,3 +36,14 @@ async def ended(gateway: Gateway) -> None:
     async with asyncio.timeout(10):
         while gateway.requests_under_way:
             await asyncio.sleep(0.02)
+
+
+async def failures(gateway: Gateway, last: int) -> list[dict[str, Any]]:
+    """What is known of attempts and outcome of those of the last decisions that were not answered."""
+    await ended(gateway)
+    decisions = json.loads(gateway.server.view.recent_decisions(last))["decisions"]
+    return [
+        {name: one[name] for name in ("decision", "attempts", "failedAttempts", "candidates", "outcome")}
+        for one in decisions
+        if one["outcome"] is None or one["outcome"]["status"] != 200
+    ]

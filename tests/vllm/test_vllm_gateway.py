@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 import pytest_asyncio
-from gateway_records import settled
+from gateway_records import failures, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -162,19 +162,23 @@ async def test_a_killed_server_costs_no_request_without_a_first_byte(gateway, cl
             stream = await client.chat.completions.create(**{**CHAT, "max_tokens": 200}, stream=True)
             async for chunk in stream:
                 seen = seen or bool(chunk.choices)
-        except (openai.APIError, httpx.HTTPError):
-            return "cut after its first chunk" if seen else "lost"
+        except (openai.APIError, httpx.HTTPError) as error:
+            return "cut after its first chunk" if seen else f"lost: {error!r}"
         return "answered"
 
     async def unstreamed() -> str:
-        await client.chat.completions.create(**{**CHAT, "max_tokens": 100})
+        try:
+            await client.chat.completions.create(**{**CHAT, "max_tokens": 100})
+        except (openai.APIError, httpx.HTTPError) as error:
+            return f"lost: {error!r}"
         return "answered"
 
     calls = [asyncio.create_task(one()) for one in (streamed, unstreamed) * 8]
     await asyncio.sleep(0.3)
     servers[0].kill()
     results = await asyncio.gather(*calls)
-    assert "lost" not in results
+    lost = [result for result in results if result.startswith("lost")]
+    assert not lost, f"{lost} of {results}; {servers[0].address} was killed; {await failures(gateway, 16)}"
     assert results[1::2] == ["answered"] * 8
     answer = await client.chat.completions.create(**CHAT)
     assert answer.usage.completion_tokens
