@@ -18,6 +18,7 @@ from pilotage_extproc.request.stage import FeatureKey, Step
 from pilotage_extproc.rules.misfits import misfits_of
 from pilotage_extproc.rules.prompt_features import domain_of, gain_of
 from pilotage_extproc.scheduling.chooser import Chooser
+from pilotage_extproc.scheduling.last_resort import with_last_resort
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import Asked
 from pilotage_extproc.scheduling.shaping import Shape
@@ -92,6 +93,8 @@ class Choose(Step):
             if objective.refuses and not choice.within_bounds:
                 raise RequestRefused(Refusal.OUT_OF_BOUNDS, OUT_OF_BOUNDS, retry_after_seconds=_RETRY_SECONDS)
             raise nowhere(exchange)
+        if len(ranking.order) == 1 < self._max_attempts and ranking.dropped:
+            ranking = with_last_resort(ranking, route.candidates, self._chooser.table)
         if self._budget.troubled:
             ranking, spent = shortened(ranking, route.candidates, self._budget, now)
             exchange.unretried(spent)

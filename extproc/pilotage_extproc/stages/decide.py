@@ -7,6 +7,7 @@ from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.misfits import misfits_of
+from pilotage_extproc.scheduling.last_resort import with_last_resort
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.scheduling.shaping import Shape
 from pilotage_extproc.scheduling.shortened import shortened
@@ -57,6 +58,8 @@ class Decide(Step):
         )
         if not ranking.order:
             raise nowhere(exchange)
+        if len(ranking.order) == 1 < self._max_attempts and ranking.dropped:
+            ranking = with_last_resort(ranking, route.candidates, self._scheduler.table)
         if self._budget.troubled:
             ranking, spent = shortened(ranking, route.candidates, self._budget, now)
             exchange.unretried(spent)
