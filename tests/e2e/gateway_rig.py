@@ -113,7 +113,7 @@ class GatewayRig:
         await self.until(lambda: bool(self.decisions(1)) and self.decisions(1)[0]["outcome"] is not None)
         return self.decisions(1)[0]
 
-    async def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
         """Wait for something that other processes make true."""
         until = asyncio.get_running_loop().time() + seconds
         while not true():

@@ -284,14 +284,14 @@ class Rig:
 
     async def attempts_failed(self, count: int = 1) -> list[FailedAttempt]:
         """The log of failed attempts, once there are `count`."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.failed) < count:
                 await asyncio.sleep(0.01)
         return self.failed
 
     async def logged(self, count: int = 1) -> list[LoggedRequest]:
         """The access log's entries, once there are `count`."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.entries) < count:
                 await asyncio.sleep(0.01)
         return self.entries

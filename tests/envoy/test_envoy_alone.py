@@ -160,7 +160,7 @@ async def test_draining_waits_for_an_envoy_that_has_only_just_begun_to_start(tmp
         async with asyncio.timeout(60):
             assert await drained.wait() == 0
         envoy.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await envoy.wait()
     finally:
         if envoy.returncode is None:

@@ -16,7 +16,7 @@ ID = "resp_8b3668a4059fa6de"
 
 
 async def until_announced(rig, count=1):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(rig.announced) < count:
             await asyncio.sleep(0.005)
     return rig.announced

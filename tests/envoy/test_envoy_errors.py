@@ -136,7 +136,7 @@ async def raw(port: int, request: bytes) -> tuple[bytes, bytes]:
     """Head and body of the answer to bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head)
         body = await (reader.readexactly(int(length[1])) if length else reader.read())

@@ -66,7 +66,7 @@ class Ledger:
         return tuple(found)
 
     async def becomes(self, expected):
-        for _ in range(60):
+        for _ in range(600):
             if self.figures() == expected:
                 return
             await asyncio.sleep(0.05)

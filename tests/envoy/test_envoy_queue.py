@@ -96,7 +96,7 @@ async def test_requests_wait_longer_than_envoy_s_timeout_and_are_all_answered(st
     await gateway.until(lambda: len(line) >= 5)
     await asyncio.sleep(1.0)  # three times the timeout
     assert len(line) >= 5
-    for _ in range(200):
+    for _ in range(600):
         if all(task.done() for task in tasks):
             break
         if engine.running:
@@ -120,9 +120,9 @@ async def test_a_client_that_leaves_frees_its_place_at_once(start):
     await impatient.close()
     began = time.monotonic()
     await gateway.until(lambda: len(line) == before)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
     engine.end_all()
-    for _ in range(100):
+    for _ in range(600):
         if all(task.done() for task in tasks):
             break
         engine.end_all()
@@ -151,7 +151,7 @@ async def test_a_picker_that_hangs_goes_unnoticed_for_max_wait_and_envoy_s_timeo
     assert 1.2 <= time.monotonic() - began < 3.0
     monkeypatch.undo()
     line = gateway.runtime.deciding.line
-    await gateway.until(lambda: not len(line), 5)
+    await gateway.until(lambda: not len(line))
 
 
 async def test_envoy_is_asked_once_to_wait_however_often_a_request_has_its_turn(start, monkeypatch):
@@ -173,7 +173,7 @@ async def test_envoy_is_asked_once_to_wait_however_often_a_request_has_its_turn(
     assert len(asked) == queued == len(line)
     assert asked[0] == pytest.approx(20.3)
     monkeypatch.undo()
-    for _ in range(200):
+    for _ in range(600):
         if all(task.done() for task in tasks):
             break
         engine.end_all()
@@ -189,7 +189,7 @@ async def test_those_that_wait_when_the_picker_drains_are_answered_503_at_once(s
     task = asyncio.create_task(gateway.chat())
     await gateway.until(lambda: len(line) == before + 1)
     draining = asyncio.create_task(gateway.gateway.server.drain())
-    status, headers, body = await asyncio.wait_for(task, 3)
+    status, headers, body = await asyncio.wait_for(task, 20)
     assert (status, headers["retry-after"]) == (503, "1")
     assert headers["x-pilotage-reason"] == "gateway_draining"
     assert json.loads(body)["error"]["code"] == "gateway_draining"

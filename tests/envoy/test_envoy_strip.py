@@ -120,7 +120,7 @@ async def test_events_are_passed_on_as_they_come(start_rig, start_server):
     server, rig = await start(start_rig, start_server)
     server.answer = waits
     async with rig.session.post(rig.url + "/v1/completions", json={}) as answer:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await answer.content.readuntil(b"\n\n") == as_without_usage(first)
         go_on.set()
         assert await answer.read() == as_without_usage(b"".join(rest))

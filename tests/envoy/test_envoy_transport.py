@@ -29,7 +29,7 @@ async def h2_post(port: int, path: str, body: bytes) -> tuple[str, bytes]:
     connection.send_data(1, body, end_stream=True)
     writer.write(connection.data_to_send())
     status, answer = "", b""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             for event in connection.receive_data(await reader.read(65536)):
                 if isinstance(event, h2.events.ResponseReceived):
@@ -140,7 +140,7 @@ async def test_the_listener_speaks_tls_and_follows_a_renewed_certificate(start_r
         assert (answer.status, await answer.read()) == (200, b'"ok"')
     assert await name_of(rig.port) == "first"
     write_pair(tmp_path, "second")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await name_of(rig.port) != "second":
             await asyncio.sleep(0.05)
 
@@ -165,7 +165,7 @@ async def test_a_client_that_takes_too_long_to_send_gets_408_and_an_answer_may_t
         f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n"
     )
     writer.write(head.encode() + b'{"model":')
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert b" 408 " in await reader.readline()
     writer.close()
     async with (

@@ -71,5 +71,5 @@ async def test_a_client_that_leaves_is_logged_with_its_flag(start_rig, start_ser
         await answer.content.readuntil(b"\n\n")
     [logged] = await rig.logged()
     assert "downstream_connection_termination" in logged.outcome.response_flags
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         await gone.wait()  # the model server learns of it and can stop decoding

@@ -9,7 +9,7 @@ from pilotage_api.settings import GatewaySettings
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -83,7 +83,7 @@ class WholeGateway:
         [last] = json.loads(self.gateway.server.view.recent_decisions(1))["decisions"]
         return dict(last)
 
-    async def until(self, true: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 30.0) -> None:
         """Wait for something to become true."""
         async with asyncio.timeout(seconds):
             while not true():

@@ -110,7 +110,7 @@ async def test_a_draining_picker_says_so_before_it_goes(client, control_plane, n
             await until(lambda: cluster.runtime.processor.open_streams == 1)
             await until(lambda: watch.live() and watch.live()[0].ready)
             stopping = asyncio.create_task(cluster.stop())
-            await until(lambda: watch.live() and not watch.live()[0].ready, seconds=3)
+            await until(lambda: watch.live() and not watch.live()[0].ready)
             assert not stopping.done()
             open_stream.cancel()
             await stopping

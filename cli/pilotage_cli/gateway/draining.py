@@ -8,7 +8,7 @@ from collections.abc import Callable
 _ACTIVE = "http.gateway.downstream_rq_active"
 _POLL_SECONDS = 0.25
 _CALL_SECONDS = 5.0
-_STARTING_SECONDS = 15.0
+_STARTING_SECONDS = 30.0
 
 
 class DrainError(RuntimeError):

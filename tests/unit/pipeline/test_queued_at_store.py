@@ -105,7 +105,7 @@ async def test_clients_that_leave_while_the_store_is_asked_take_nothing(store, s
     gate = await AtStore().begin(store, 1000)
     server.freeze()
     tasks = [asyncio.create_task(gate.ask()) for _ in range(5)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while gate.inflight() < 5:
             await asyncio.sleep(0)
     for task in tasks:

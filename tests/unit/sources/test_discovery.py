@@ -80,7 +80,7 @@ async def test_whatever_a_lookup_raises_later_names_are_resolved_again(error, mo
 
     discovery = Discovery(changed.set, resolve)
     await discovery.follow(snapshot("a.test", "b.test"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await changed.wait()
     assert discovery.membership() == {"default/a": ("10.0.0.1:80", "10.0.0.3:80")}
     assert discovery.failed.keys() == {"a.test"}
@@ -136,8 +136,8 @@ async def test_stopping_does_not_wait_for_answers():
     discovery = Discovery(lambda: None, names.resolve, patience_seconds=0.01)
     await discovery.follow(snapshot("slow.test"))
     began = time.monotonic()
-    await asyncio.wait_for(discovery.stop(), 5)
-    assert time.monotonic() - began < 1
+    await asyncio.wait_for(discovery.stop(), 20)
+    assert time.monotonic() - began < 5
     assert names.under_way == 0
 
 

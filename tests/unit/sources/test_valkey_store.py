@@ -191,7 +191,7 @@ async def test_a_settlement_waits_for_a_server_that_is_away_and_counts_once(serv
 
 
 async def test_a_slow_server_is_away_and_its_late_answers_leave_no_hold(server, pickers):
-    one = await pickers("a", timeout_seconds=0.2)
+    one = await pickers("a", timeout_seconds=1.0)
     server.freeze()
     waiting = asyncio.ensure_future(one.admit("a-1", money(400)))
     await asyncio.sleep(0.01)
@@ -202,7 +202,7 @@ async def test_a_slow_server_is_away_and_its_late_answers_leave_no_hold(server, 
     began = time.monotonic()
     with pytest.raises(StoreAway):
         await one.admit("a-2", money(400))
-    assert time.monotonic() - began < 0.15  # known to be away: nobody waits
+    assert time.monotonic() - began < 0.7  # known to be away: nobody waits
     server.thaw()
     await settled
     await one.ready()

@@ -385,7 +385,7 @@ async def test_an_envoy_that_confirms_nothing_is_waited_for_no_longer(ledger):
     envoy, silent = await subscribe(server), await subscribe(server, "silent")
     await envoy.follow()
     assert ledger.confirmed == []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while {A} not in ledger.confirmed:
             await asyncio.sleep(0.01)
     await silent.follow()
@@ -403,7 +403,7 @@ async def test_where_no_connected_envoy_confirms_anything_all_may_be_picked(ledg
     stranger = FakeEnvoy(server, "asks for nothing")
     await settled()
     server.publish([A])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while {A} not in ledger.confirmed:
             await asyncio.sleep(0.01)
     await stranger.leave()
