@@ -48,8 +48,8 @@ PICKER_INPUTS: Final = (*OBJECTIVE_HEADERS, *FAIRNESS_HEADERS, *SLO_HEADERS)
 DECISION_REQUEST_HEADER: Final = "x-pilotage-decision"
 """Request header of a pick: id of the decision, for the log of failed attempts. Model servers see it."""
 MOVED_HEADER: Final = "x-pilotage-moved"
-"""Request header, where a policy has moved messages or tools of a body (`moved_text`) that may go to a hosted
-provider: its hop names places as the client counts them. Own servers of the list see it."""
+"""Request header, where a provider may get messages, blocks or tools that stand elsewhere in the client's
+body (`moved_text`): the hop names places as the client counts them. Own servers of the list see it."""
 OWN_PREFIX: Final = "x-pilotage-"
 """Request headers that begin so are ours to set: dropped from clients."""
 

@@ -1,7 +1,7 @@
 """What changes in a request for its first attempt, and again for each later one."""
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -30,7 +30,7 @@ from pilotage_extproc.dialects.stream_usage import (
 )
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.transform.long_call_ids import long_call_ids
-from pilotage_extproc.dialects.transform.moved import Moved, moved_text
+from pilotage_extproc.dialects.transform.moved import GoneThinking, Moved, moved_text
 from pilotage_extproc.dialects.transform.transform import Transform, Transformed, transforms
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 from pilotage_extproc.domain.head import CallKind
@@ -49,6 +49,18 @@ MOVED: Final = Note[str]("moved")
 """How the lists of the body were moved for all its attempts (`moved_text`), where one is at a provider."""
 
 
+class _First(NamedTuple):
+    """What the first attempt gets."""
+
+    body: bytes | None
+    """None where it goes on unchanged."""
+    how: UsageEdit
+    """How it asks for usage."""
+    added: AddedUsage
+    """What any of the attempts may bring of it that the client did not ask for."""
+    gone: list[GoneThinking]
+
+
 class Prepare(Step):
     """Splices the first attempt's model name and budget into the body, and asks its stream for usage."""
 
@@ -62,8 +74,8 @@ class Prepare(Step):
             return
         target = route.candidates.targets[0]
         attempt = Attempt.at(route.pools[target.pool], target.upstream_model)
-        changed, how, added = _for_first(exchange, (attempt,), None)
-        _keep_moved(exchange, [])
+        changed, how, added, gone = _for_first(exchange, (attempt,), None)
+        _keep_moved(exchange, gone)
         exchange.prepared(changed, how, (), usage_added=added)
 
 
@@ -109,7 +121,7 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
     wanted, kind = {attempt.shape for attempt in attempts}, exchange.call.kind
     each = each and len(wanted) > 1 and exchange.head.envoy is not None
     budget, transform = (None, None) if each else attempts[0].shape
-    changed, how, added = _for_first(exchange, attempts, budget)
+    changed, how, added, gone = _for_first(exchange, attempts, budget)
     body = exchange.body if changed is None else changed
     largest = 0 if budget is None else len(body)
     known: dict[Shape, Shaping | None] = {}
@@ -124,7 +136,7 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
         moved = [] if made.moved is None else [made.moved]
         largest, changed = len(made.body), changed if made.body == body else made.body
         known = dict.fromkeys(wanted, Shaping(transform, made.changed))
-    _keep_moved(exchange, moved)
+    _keep_moved(exchange, [*moved, *gone])
     exchange.prepared(
         changed,
         how,
@@ -136,8 +148,8 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
     )
 
 
-def _keep_moved(exchange: Exchange, moved: list[Moved]) -> None:
-    """For a provider's hop, how all attempts get the lists of the client's body."""
+def _keep_moved(exchange: Exchange, moved: Sequence[Moved | GoneThinking]) -> None:
+    """For a provider's hop, how all attempts get the lists of the client's body, the last change first."""
     gone = exchange.kept(GONE_TOOLS)
     if gone:
         moved = [*moved, Moved("tools", 0, gone)]
@@ -170,19 +182,13 @@ def _differ(attempts: tuple[Attempt, ...]) -> bool:
     return any(one is not first and one != first for one in attempts)
 
 
-def _for_first(
-    exchange: Exchange, attempts: tuple[Attempt, ...], budget: OutputBudget | None
-) -> tuple[bytes | None, UsageEdit, AddedUsage]:
-    """The body for the first attempt, None where it goes on unchanged, how it asks for usage, and what any of
-    them may bring of it that the client did not ask for.
-
-    Raises RequestRefused (400) where a member to change stands more than once.
-    """
+def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...], budget: OutputBudget | None) -> _First:
+    """The body for the first attempt. Raises RequestRefused (400) where a member to change stands twice."""
     document, body, first = exchange.document, exchange.body, attempts[0]
     edits = model_edits(body, document, first.upstream_model)
     if budget is not None:
         edits += budget.edits(exchange.call.kind, body, document.members)
-    how, added = UsageEdit.NONE, AddedUsage.NONE
+    how, added, gone = UsageEdit.NONE, AddedUsage.NONE, list[GoneThinking]()
     # other gateways could not take out again what was added: their clients get what they ask for
     if document.stream and exchange.head.envoy is not None:
         dialect = DIALECTS[exchange.call.kind]
@@ -201,12 +207,13 @@ def _for_first(
             exchange.skip("callIds", "put in OpenAI's form: it takes no more than 40 characters")
     if exchange.call.kind is CallKind.MESSAGES and _asks(exchange, _ANTHROPIC):
         unsigned = unsigned_thinking(body, document.members)
-        if unsigned:
-            edits += unsigned
+        if unsigned is not None:
+            edits += unsigned.edits
+            gone.append(unsigned.gone)
             exchange.skip("thinking", "left out: it has no signature, and Anthropic takes back only its own")
     if exchange.cache_salt is not None:
         edits.append(_salted(body, document, exchange.cache_salt))
-    return edited(body, edits) if edits or exchange.altered else None, how, added
+    return _First(edited(body, edits) if edits or exchange.altered else None, how, added, gone)
 
 
 def _asks(exchange: Exchange, dialects: frozenset[ProviderDialect]) -> bool:

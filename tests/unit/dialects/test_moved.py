@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage_api.transform_snapshot import TransformSnapshot
-from pilotage_extproc.dialects.transform.moved import Moved, moved_text, read_moved
+from pilotage_extproc.dialects.transform.moved import GoneThinking, Moved, moved_text, read_moved
 from pilotage_extproc.dialects.transform.transform import Transform
 from pilotage_extproc.domain.head import CallKind
 
@@ -48,9 +48,11 @@ def test_of_too_many_that_were_left_out_the_list_alone_is_named():
 
 
 def test_several_lists_are_told_at_once_and_rubbish_between_them_says_nothing():
-    both = (Moved("messages", 1, (2,)), Moved("tools", 0, (0, 3)))
-    assert read_moved(moved_text(both)) == both
-    assert read_moved("rubbish; " + both[1].text()) == both[1:]
+    thinking = GoneThinking(((1, None), (3, 0), (3, 2)))
+    assert thinking.text() == "thinking 1,3.0,3.2"
+    lists = (Moved("messages", 1, (2,)), thinking, Moved("tools", 0, (0, 3)))
+    assert read_moved(moved_text(lists)) == lists
+    assert read_moved("rubbish; " + moved_text(lists[1:])) == lists[1:]
     assert read_moved(moved_text(())) == ()
 
 
@@ -59,3 +61,22 @@ def test_several_lists_are_told_at_once_and_rubbish_between_them_says_nothing():
 )
 def test_anything_else_says_nothing(text):
     assert Moved.read(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "thinking", "thinking ", "thinking 1.", "thinking .1", "thinking 1,", "thinking 1.2.3"]
+)
+def test_anything_else_says_nothing_of_thinking(text):
+    assert GoneThinking.read(text) is None
+
+
+@pytest.mark.parametrize("path", ["messages", "max_tokens", "tools.3.name", "system.0", "messages.x"])
+def test_places_outside_messages_stand_where_they_stood_without_thinking(path):
+    assert GoneThinking(((0, None), (2, 0))).own(path) == path
+    assert GoneThinking(None).own(path) == path
+
+
+def test_of_too_much_thinking_the_list_alone_is_named():
+    found = GoneThinking.read(GoneThinking(tuple((number, 0) for number in range(5000))).text())
+    assert found == GoneThinking(None)
+    assert found.own("messages.7.content.1.type") == "messages"

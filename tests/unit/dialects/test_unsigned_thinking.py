@@ -1,6 +1,7 @@
 """Thinking that nobody has signed is cut out of the bytes of a request for Anthropic, and nothing else."""
 
 import json
+from typing import Any
 
 import orjson
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotage_extproc.dialects.splice import edited
+from pilotage_extproc.dialects.transform.moved import GoneThinking
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 
 UNSIGNED = {"type": "thinking", "thinking": 'hm " ]}', "signature": ""}
@@ -20,7 +22,12 @@ USER = {"role": "user", "content": "hi"}
 
 def made(messages, **dumps) -> dict:
     body = json.dumps({"model": "m", "messages": messages, "max_tokens": 9}, **dumps).encode()
-    return orjson.loads(edited(body, unsigned_thinking(body, orjson.loads(body))))
+    return orjson.loads(changed(body)[0])
+
+
+def changed(body: bytes) -> tuple[bytes, GoneThinking | None]:
+    found = unsigned_thinking(body, orjson.loads(body))
+    return (body, None) if found is None else (edited(body, found.edits), found.gone)
 
 
 def expected(messages) -> list:
@@ -51,7 +58,7 @@ def test_what_is_unsigned_goes_and_all_else_stays(said, indent, separators):
 @pytest.mark.parametrize("kept", [SIGNED, TEXT, CALL, {"type": "redacted_thinking", "data": ""}])
 def test_a_body_without_unsigned_thinking_is_not_touched(kept):
     body = json.dumps({"messages": [USER, {"role": "assistant", "content": [kept]}]}).encode()
-    assert unsigned_thinking(body, orjson.loads(body)) == []
+    assert unsigned_thinking(body, orjson.loads(body)) is None
 
 
 def test_what_a_user_says_is_not_touched():
@@ -62,4 +69,33 @@ def test_what_a_user_says_is_not_touched():
 @pytest.mark.parametrize("odd", [{}, {"messages": 1}, {"messages": [1, {"role": "assistant"}, "x"]}])
 def test_what_is_no_conversation_is_left_to_the_server(odd):
     body = json.dumps({**odd, "signature": ""}).encode()
-    assert unsigned_thinking(body, orjson.loads(body)) == []
+    assert unsigned_thinking(body, orjson.loads(body)) is None
+
+
+def marked(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, each message and block with its own number in it."""
+    numbered = []
+    for number, message in enumerate(said):
+        content = message["content"]
+        if isinstance(content, list):
+            content = [{**one, "at": block} for block, one in enumerate(content)]
+        numbered.append({**message, "content": content, "at": number})
+    return numbered
+
+
+@settings(max_examples=examples(200), deadline=None)
+@given(messages)
+def test_every_message_and_block_that_stays_has_the_clients_own_number(said):
+    body, gone = changed(json.dumps({"messages": marked(said)}).encode())
+    if gone is None:
+        return
+    assert GoneThinking.read(gone.text()) == gone
+    for number, message in enumerate(orjson.loads(body)["messages"]):
+        at = f"messages.{message['at']}"
+        assert gone.own(f"messages.{number}.role") == f"{at}.role"
+        assert gone.own(f"messages.{number}.content") == f"{at}.content"
+        blocks = message["content"] if isinstance(message["content"], list) else []
+        for block, one in enumerate(blocks):
+            path = f"messages.{number}.content.{block}"
+            assert gone.own(path) == f"{at}.content.{one['at']}"
+            assert gone.own(f"{path}.content.0.type") == f"{at}.content.{one['at']}.content.0.type"

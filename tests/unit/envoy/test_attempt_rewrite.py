@@ -250,9 +250,9 @@ async def test_how_messages_were_moved_is_said_anew_for_each_attempt():
     assert (process.headers["x-pilotage-moved"], process.removed) == ("messages 1", [])
     await process.rewritten(pick, b'{"model":"x","messages":[{"role":"system","content":"a"}]}')
     assert (set(process.headers), process.removed) == ({"content-length"}, ["x-pilotage-moved"])
-    moved = "input 0 3; tools 0 0,2"
+    moved = "input 0 3; thinking 1,3.0; tools 0 0,2"
     await process.rewritten(pick, b'{"model":"x","messages":[{"role":"user"}]}', moved)
-    assert process.headers["x-pilotage-moved"] == "messages 1; tools 0 0,2"
+    assert process.headers["x-pilotage-moved"] == "messages 1; thinking 1,3.0; tools 0 0,2"
     await process.rewritten(transforming_pick(version), b'{"model":"x","user":"u"}', moved)
     assert (set(process.headers), process.removed) == ({"content-length"}, [])
 

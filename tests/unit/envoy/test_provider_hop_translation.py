@@ -152,6 +152,15 @@ async def test_a_refusal_names_the_place_as_its_client_counts_it(moved, place):
     assert f"`{place}`" in error["message"]
 
 
+async def test_a_refusal_behind_thinking_that_was_taken_out_names_the_clients_place():
+    odd = {"type": "container_upload", "file_id": "f"}
+    said = [*HI, {"role": "assistant", "content": [{"type": "text", "text": "a"}, odd]}]
+    headers = {"x-pilotage-moved": "messages 0 0; thinking 1,3.0,3.1"}
+    body = {"model": "m", "max_tokens": 9, "messages": said}
+    [*_, answer] = await sent("/v1/messages", body, ProviderDialect.OPENAI, None, **headers)
+    assert b"`messages.3.content.3.type`" in answer.immediate_response.body
+
+
 async def test_how_messages_were_moved_is_no_providers_business():
     headers = {"x-pilotage-moved": "messages 1"}
     body = {"model": "m", "messages": HI}

@@ -1,18 +1,22 @@
-"""Which item of a list the client counts as which, where a policy puts one before others or takes some out.
+"""Which item of a list the client counts as which, where one is put before others or some are taken out.
 
 A provider's hop refuses what it cannot translate by its place in the body that it gets; the client is told
 the place in its own.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
 _MOST_GONE: Final = 256
 _MOST_LISTS: Final = 3
 _BETWEEN: Final = "; "
 _SAID: Final = re.compile(r"(messages|input|tools) ([01])(?: (\*|[0-9]{1,7}(?:,[0-9]{1,7})*))?")
+_THINKING_SAID: Final = re.compile(
+    r"thinking (\*|[0-9]{1,7}(?:\.[0-9]{1,7})?(?:,[0-9]{1,7}(?:\.[0-9]{1,7})?)*)"
+)
 _PLACE: Final = re.compile(r"([a-z]+)\.([0-9]{1,9})(.*)", re.DOTALL)
+_BLOCK: Final = re.compile(r"\.content\.([0-9]{1,9})(.*)", re.DOTALL)
 
 
 class Moved(NamedTuple):
@@ -51,19 +55,64 @@ class Moved(NamedTuple):
         at = int(found[2]) - self.before
         if self.gone is None or at < 0:
             return self.member
-        for one in self.gone:
-            if one > at:
-                break
-            at += 1
-        return f"{self.member}.{at}{found[3]}"
+        return f"{self.member}.{_counted(at, self.gone)}{found[3]}"
 
 
-def moved_text(moved: Iterable[Moved]) -> str:
+class GoneThinking(NamedTuple):
+    """Thinking that was taken out of `messages`, by the client's numbers."""
+
+    places: tuple[tuple[int, int | None], ...] | None
+    """Message and block, or a whole message and None; ascending. None of too many to tell."""
+
+    def text(self) -> str:
+        """As `read` takes it."""
+        if self.places is None or len(self.places) > _MOST_GONE:
+            return "thinking *"
+        said = [str(message) if block is None else f"{message}.{block}" for message, block in self.places]
+        return f"thinking {','.join(said)}"
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """What `text` wrote; None of anything else."""
+        found = _THINKING_SAID.fullmatch(text)
+        if found is None:
+            return None
+        if found[1] == "*":
+            return cls(None)
+        pairs = [one.partition(".") for one in found[1].split(",")]
+        return cls(tuple([(int(message), int(block) if block else None) for message, _, block in pairs]))
+
+    def own(self, path: str) -> str:
+        """A place in the changed body as the client's has it; the list alone where that is not known."""
+        found = _PLACE.fullmatch(path)
+        if found is None or found[1] != "messages":
+            return path
+        if self.places is None:
+            return "messages"
+        at = _counted(int(found[2]), [message for message, block in self.places if block is None])
+        rest = found[3]
+        inside = _BLOCK.fullmatch(rest)
+        if inside is not None:
+            gone = [block for message, block in self.places if message == at and block is not None]
+            rest = f".content.{_counted(int(inside[1]), gone)}{inside[2]}"
+        return f"messages.{at}{rest}"
+
+
+def _counted(at: int, gone: Sequence[int]) -> int:
+    """The number, before those that are gone went, of what is number `at` without them."""
+    for one in gone:
+        if one > at:
+            break
+        at += 1
+    return at
+
+
+def moved_text(moved: Iterable[Moved | GoneThinking]) -> str:
     """As `read_moved` takes it; empty of none."""
     return _BETWEEN.join([one.text() for one in moved])
 
 
-def read_moved(text: str) -> tuple[Moved, ...]:
+def read_moved(text: str) -> tuple[Moved | GoneThinking, ...]:
     """What `moved_text` wrote; what is none is left out."""
-    found = [Moved.read(one) for one in text.split(_BETWEEN)[:_MOST_LISTS]]
+    found = [Moved.read(one) or GoneThinking.read(one) for one in text.split(_BETWEEN)[:_MOST_LISTS]]
     return tuple([one for one in found if one is not None])

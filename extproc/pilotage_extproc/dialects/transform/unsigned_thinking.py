@@ -5,10 +5,12 @@ it has signed, and refuses the request otherwise; what another provider's model 
 """
 
 import re
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.splice import Edit, MemberName, value_start
+from pilotage_extproc.dialects.transform.moved import GoneThinking
 from pilotage_extproc.dialects.transform.walk import Span, Walk, without
 from pilotage_extproc.domain.refusals import RequestRefused
 
@@ -16,23 +18,31 @@ _UNSIGNED: Final = re.compile(rb'"signature"[ \t\r\n]*+:[ \t\r\n]*+""')
 _MESSAGES: Final = MemberName("messages")
 
 
-def unsigned_thinking(body: bytes, members: Members) -> list[Edit]:
-    """Edits that take such blocks out, and messages that hold nothing else; none where there are none.
+class Unsigned(NamedTuple):
+    """What to cut out of a body, and which numbers that takes from its lists."""
+
+    edits: list[Edit]
+    gone: GoneThinking
+
+
+def unsigned_thinking(body: bytes, members: Members) -> Unsigned | None:
+    """What takes such blocks out, and messages that hold nothing else; None where there are none.
 
     A body of too many parts is left as it is.
     """
     if _UNSIGNED.search(body) is None:
-        return []
+        return None
     messages = members.get("messages")
     if not isinstance(messages, list):
-        return []
+        return None
     gone = [_unsigned(message) for message in messages]
     if not any(map(any, gone)):
-        return []
+        return None
     try:
-        return [Edit(start, end, b"") for start, end in _cuts(body, gone)]
+        edits = [Edit(start, end, b"") for start, end in _cuts(body, gone)]
     except RequestRefused:
-        return []
+        return None
+    return Unsigned(edits, GoneThinking(tuple(_places(gone))))
 
 
 def _unsigned(message: Any) -> list[bool]:
@@ -47,10 +57,25 @@ def _is_unsigned(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") == "thinking" and block.get("signature") == ""
 
 
+def _places(gone: list[list[bool]]) -> Iterator[tuple[int, int | None]]:
+    for number, blocks in enumerate(gone):
+        if _is_empty(blocks):
+            yield number, None
+        else:
+            for block, goes in enumerate(blocks):
+                if goes:
+                    yield number, block
+
+
+def _is_empty(blocks: list[bool]) -> bool:
+    """Whether nothing is left of a message."""
+    return bool(blocks) and all(blocks)
+
+
 def _cuts(body: bytes, gone: list[list[bool]]) -> list[Span]:
     walk, cuts = Walk(body), list[Span]()
     spans = list(walk.items(value_start(body, _MESSAGES)))
-    empty = [bool(blocks) and all(blocks) for blocks in gone]
+    empty = list(map(_is_empty, gone))
     cuts += without(spans, empty)
     for span, blocks, goes in zip(spans, gone, empty, strict=True):
         if any(blocks) and not goes:

@@ -16,7 +16,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.splice import splice_model
 from pilotage_extproc.dialects.stream_usage import UsageEdit
-from pilotage_extproc.dialects.transform.moved import moved_text, read_moved
+from pilotage_extproc.dialects.transform.moved import GoneThinking, moved_text, read_moved
 from pilotage_extproc.dialects.transform.transform import Transformed
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
@@ -39,7 +39,6 @@ class Rewritten(NamedTuple):
 
 
 _TOOLS: Final = "tools"
-"""Taken out with the pick, for all attempts alike."""
 Rewrite = Callable[[bytes], Rewritten]
 
 
@@ -130,7 +129,10 @@ class _Rewriting:
         self._attempt = attempt
         self._shape = attempt.shape if transformed else None
         said = read_moved(headers.get(names.MOVED_HEADER, "")) if transformed else ()
-        self._moved_with_the_pick = [one for one in said if one.member == _TOOLS]
+        # taken out for all attempts alike; the rest is of an attempt before this one
+        self._moved_with_the_pick = [
+            one for one in said if isinstance(one, GoneThinking) or one.member == _TOOLS
+        ]
 
     def __call__(self, body: bytes) -> Rewritten:
         try:
