@@ -29,7 +29,7 @@ from pilotage_extproc.dialects.stream_usage import (
     usage_unasked,
 )
 from pilotage_extproc.dialects.table import DIALECTS
-from pilotage_extproc.dialects.transform.long_call_ids import long_call_ids
+from pilotage_extproc.dialects.transform.long_call_ids import LONGEST_IDS, long_call_ids
 from pilotage_extproc.dialects.transform.moved import GoneThinking, Moved, moved_text
 from pilotage_extproc.dialects.transform.transform import Transform, Transformed, transforms
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
@@ -200,11 +200,12 @@ def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...], budget: Output
         asked, how = usage_asked(body, dialect, members, *own)
         # first in the body, where a later attempt looks for it
         edits = [*asked, *edits]
-    if exchange.call.kind is CallKind.CHAT and _asks(exchange, _OPENAI):
-        long = long_call_ids(body, document.members)
+    most = LONGEST_IDS.get(exchange.call.kind)
+    if most is not None and _asks(exchange, _OPENAI):
+        long = long_call_ids(body, document.members, exchange.call.kind)
         if long:
             edits += long
-            exchange.skip("callIds", "put in OpenAI's form: it takes no more than 40 characters")
+            exchange.skip("callIds", f"put in OpenAI's form: it takes no more than {most} characters")
     if exchange.call.kind is CallKind.MESSAGES and _asks(exchange, _ANTHROPIC):
         unsigned = unsigned_thinking(body, document.members)
         if unsigned is not None:

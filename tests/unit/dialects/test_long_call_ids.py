@@ -1,4 +1,4 @@
-"""Long ids of calls are put in OpenAI's form in the bytes of a chat, and nothing else changes."""
+"""Long ids of calls are put in OpenAI's form in the bytes of a chat or response, and nothing else changes."""
 
 import json
 from typing import Any
@@ -20,7 +20,8 @@ OF_VLLM = "chatcmpl-tool-0123456789abcdef0123456789abcdef"
 
 def made(members: dict[str, Any], **dumps: Any) -> dict[str, Any]:
     body = json.dumps(members, **dumps).encode()
-    changed: dict[str, Any] = orjson.loads(edited(body, long_call_ids(body, orjson.loads(body))))
+    kind = CallKind.RESPONSES if "input" in members else CallKind.CHAT
+    changed: dict[str, Any] = orjson.loads(edited(body, long_call_ids(body, orjson.loads(body), kind)))
     return changed
 
 
@@ -94,4 +95,46 @@ def test_odd_members_beside_a_long_id_are_not_touched():
 def test_a_body_of_too_many_parts_is_left_as_it_is():
     many = [{"role": "user", "content": [{}] * 110_000}]
     body = json.dumps({"messages": [*many, *turn(OF_VLLM)]}).encode()
-    assert long_call_ids(body, orjson.loads(body)) == []
+    assert long_call_ids(body, orjson.loads(body), CallKind.CHAT) == []
+
+
+OF_64 = "call_" + "0" * 59
+CALLS = ("function_call", "custom_tool_call", "shell_call", "apply_patch_call", "computer_call")
+items = st.builds(
+    dict,
+    type=st.sampled_from([f"{call}{end}" for call in CALLS for end in ("", "_output")]),
+    call_id=st.sampled_from(
+        [OF_64, OF_64 + "0", OF_64 + 'Ä"\\', OF_VLLM, "call_1", "", None, 7, [OF_64 + "0"]]
+    ),
+    id=st.just(OF_64 + "0"),
+    output=st.sampled_from([OF_64 + "0", [{"type": "input_text", "text": "x", "call_id": OF_64 + "0"}]]),
+)
+spoken = st.sampled_from([{"role": "user", "content": OF_64 + "0"}, "text", None, [], 1])
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(st.lists(items | spoken, max_size=6), st.sampled_from([None, 1]), st.booleans())
+def test_calls_and_results_of_responses_stay_paired_up_to_64_characters(said, indent, ascii_only):
+    changed = made({"model": "m", "input": said}, indent=indent, ensure_ascii=ascii_only)["input"]
+    known: dict[str, str] = {}
+    for before, after in zip(said, changed, strict=True):
+        old = before.get("call_id") if isinstance(before, dict) else None
+        if isinstance(old, str):
+            assert len(after["call_id"]) <= 64
+            assert (after["call_id"] == old) == (len(old) <= 64)
+            assert known.setdefault(old, after["call_id"]) == after["call_id"]
+            after["call_id"] = old
+        assert after == before
+    assert len(set(known.values())) == len(known)
+
+
+def test_an_id_too_long_for_responses_is_the_same_in_a_chat():
+    long = OF_64 + "0"
+    [item] = made({"input": [{"type": "function_call", "call_id": long}]})["input"]
+    [asked, _] = made({"messages": turn(long)})["messages"]
+    assert item["call_id"] == asked["tool_calls"][0]["id"]
+
+
+@pytest.mark.parametrize("said", [None, OF_64 + "0", {"call_id": OF_64 + "0"}])
+def test_input_that_is_no_list_is_not_touched(said):
+    assert made({"input": said}) == {"input": said}

@@ -34,7 +34,7 @@ def pool(name, place):
 OWN = pool("own", {"engine": "openai", "endpoints": [{"address": "10.0.0.1", "port": 80}]})
 
 
-async def decided(*pools, **members) -> Exchange:
+async def decided(*pools, path="/v1/chat/completions", **members) -> Exchange:
     first, *others = [one["metadata"]["name"] for one in pools]
     rule = {"candidates": [{"model": first}]}
     if others:
@@ -49,9 +49,10 @@ async def decided(*pools, **members) -> Exchange:
     found = compile_resources(load_texts([("a.yaml", yaml.safe_dump_all([*pools, policy]))]), settings)
     assert not found.has_errors, found.findings
     pipeline, _ = await offline_pipeline(found.snapshot, settings)
-    exchange = Exchange(RequestHead("POST", "/v1/chat/completions", {}, envoy="e"))
+    exchange = Exchange(RequestHead("POST", path, {}, envoy="e"))
     await pipeline.begin(exchange)
-    exchange.received(json.dumps({"model": "auto", "messages": SAID, **members}).encode())
+    said = {} if "input" in members else {"messages": SAID}
+    exchange.received(json.dumps({"model": "auto", **said, **members}).encode())
     await pipeline.decide(exchange)
     return exchange
 
@@ -78,3 +79,31 @@ async def test_a_chat_that_never_goes_to_openai_keeps_its_ids(dialect):
     for exchange in (await decided(OWN, hosted(dialect)), await decided(OWN)):
         assert orjson.loads(exchange.new_body)["messages"] == SAID
         assert not exchange.skipped
+
+
+TOO_LONG = OF_VLLM + "-" + OF_VLLM
+RESPONSES_SAID = [
+    {"role": "user", "content": TOO_LONG},
+    *(
+        {"type": "function_call", "call_id": one, "name": "f", "arguments": "{}"}
+        for one in (TOO_LONG, OF_VLLM)
+    ),
+    *({"type": "function_call_output", "call_id": one, "output": one} for one in (TOO_LONG, OF_VLLM)),
+]
+
+
+@pytest.mark.parametrize("dialect", ["openai", "azure"])
+async def test_responses_have_ids_of_64_characters_at_most(dialect):
+    exchange = await decided(OWN, hosted(dialect), path="/v1/responses", input=RESPONSES_SAID, store=False)
+    sent = orjson.loads(exchange.new_body)["input"]
+    assert len(sent[1]["call_id"]) == 37
+    assert sent[3] == {**RESPONSES_SAID[3], "call_id": sent[1]["call_id"]}
+    assert [sent[0], sent[2], sent[4]] == [RESPONSES_SAID[0], RESPONSES_SAID[2], RESPONSES_SAID[4]]
+    assert exchange.skipped == ("callIds: put in OpenAI's form: it takes no more than 64 characters",)
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai-chat"])
+async def test_responses_that_never_go_to_openai_keep_their_ids(dialect):
+    exchange = await decided(OWN, hosted(dialect), path="/v1/responses", input=RESPONSES_SAID, store=False)
+    assert orjson.loads(exchange.new_body)["input"] == RESPONSES_SAID
+    assert not exchange.skipped

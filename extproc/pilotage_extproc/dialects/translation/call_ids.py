@@ -11,8 +11,8 @@ from typing import Final
 from pilotage_extproc.dialects.translation.reading import Reading
 
 _ANTHROPIC: Final = re.compile(r"[A-Za-z0-9_-]+")
-_LONGEST_OF_OPENAI: Final = 40
-"""Characters."""
+LONGEST_IN_CHATS: Final = 40
+"""Characters, of OpenAI's chat completions: of the two limits that its servers have stated the lower."""
 _DIGITS: Final = 32
 
 
@@ -25,16 +25,11 @@ def for_messages(call: str, reading: Reading) -> str:
 
 
 def for_chat(call: str, reading: Reading) -> str:
-    """The id as OpenAI takes it: of the two limits that its servers have stated (40, 64) the lower."""
-    if not is_long(call):
+    """The id as OpenAI's chat completions take it."""
+    if len(call) <= LONGEST_IN_CHATS:
         return call
     _note(reading)
     return shortened(call)
-
-
-def is_long(call: str) -> bool:
-    """Whether it is longer than OpenAI takes."""
-    return len(call) > _LONGEST_OF_OPENAI
 
 
 def shortened(call: str) -> str:
