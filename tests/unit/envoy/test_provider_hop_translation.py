@@ -161,6 +161,17 @@ async def test_a_refusal_behind_thinking_that_was_taken_out_names_the_clients_pl
     assert b"`messages.3.content.3.type`" in answer.immediate_response.body
 
 
+async def test_how_lists_were_moved_is_told_to_whoever_reads_an_untranslated_answer():
+    body = {"model": "m", "max_tokens": 9, "messages": HI}
+    for moved in ("thinking 1,3.0", ""):
+        headers = {"x-pilotage-moved": moved} if moved else {}
+        answer = (await sent("/v1/messages", body, ProviderDialect.ANTHROPIC, None, **headers))[-1]
+        told = answer.dynamic_metadata.fields
+        assert ("pilotage.provider" in told) == bool(moved)
+        if moved:
+            assert dict(told["pilotage.provider"].struct_value) == {"moved": moved}
+
+
 async def test_how_messages_were_moved_is_no_providers_business():
     headers = {"x-pilotage-moved": "messages 1"}
     body = {"model": "m", "messages": HI}

@@ -1,4 +1,4 @@
-"""How an answer is to be written, as a translated request leaves it for the script that reads the answer."""
+"""How an answer is to be written, as a request leaves it for the script that reads the answer."""
 
 from typing import Final
 
@@ -12,5 +12,7 @@ STREAM_WANTED: Final = "stream"
 """Key: there (with `YES`) where the caller asked for a stream."""
 NOTES: Final = "notes"
 """Key: what was not carried as it was: names of fields, never their text."""
+MOVED: Final = "moved"
+"""Key, of a request that was not translated: how its lists differ from the client's (`moved_text`)."""
 YES: Final = "1"
 BETWEEN_NOTES: Final = "; "

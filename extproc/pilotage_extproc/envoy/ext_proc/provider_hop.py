@@ -19,6 +19,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 from pilotage_api.external_snapshot import ExternalSnapshot
 from pilotage_api.snapshot import PoolSnapshot
 from pilotage_extproc.dialects.provider_call import (
+    NO_HEADERS,
     SPOKEN,
     Asked,
     ProviderCall,
@@ -30,6 +31,7 @@ from pilotage_extproc.dialects.provider_call import (
 )
 from pilotage_extproc.dialects.table import error_shape
 from pilotage_extproc.dialects.transform.moved import read_moved
+from pilotage_extproc.dialects.translation import answers
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
@@ -125,7 +127,10 @@ class ProviderHop:
 
     def _call(self, asked: Asked, pool: PoolSnapshot, *, spoken: bool) -> ProviderCall:
         if spoken:
-            return ProviderCall(asked.path, asked.kind)
+            moved = asked.headers.get(names.MOVED_HEADER, "")
+            return ProviderCall(
+                asked.path, asked.kind, answer={answers.MOVED: moved} if moved else NO_HEADERS
+            )
         assert pool.external is not None
         model = model_of(asked)
         return self._translator.translate(asked, pool.external.dialect, model, pool.facts_of(model))

@@ -19,7 +19,7 @@ from pilotage_extproc.envoy.xds.typed import Fields, extension
 
 _FOLDER: Final = Path(__file__).parent / "translation"
 _BEFORE: Final = ("json.lua", "sse.lua", "errors.lua", "collect.lua")
-_AFTER: Final = ("answer.lua",)
+_AFTER: Final = ("answer.lua", "moved.lua")
 _BY_PROVIDER: Final[Mapping[CallKind, tuple[str, ...]]] = {
     CallKind.CHAT: ("decode_chat.lua", "encode_messages.lua", "encode_responses.lua"),
     CallKind.MESSAGES: ("decode_messages.lua", "encode_chat.lua", "encode_responses.lua"),
@@ -57,7 +57,7 @@ def translation_filter(provider: CallKind) -> Fields:
     """The filter of a provider whose own API is chat or messages.
 
     Of any answer it lets through known headers only, and no redirect. Else it leaves an answer alone unless
-    metadata `pilotage.provider` says in which API the caller wants it.
+    metadata `pilotage.provider` says in which API the caller wants it, or how the caller counts places.
     """
     script = translation_script(provider) + (_FOLDER / "response.lua").read_text()
     return extension("envoy.filters.http.lua", Lua, {"defaultSourceCode": {"inlineString": script}})
@@ -76,6 +76,7 @@ def translation_script(provider: CallKind) -> str:
         "THINKING_WANTED": answers.THINKING_WANTED,
         "STREAM_WANTED": answers.STREAM_WANTED,
         "NOTES": answers.NOTES,
+        "MOVED": answers.MOVED,
         "YES": answers.YES,
         "PASSED_ANSWER_HEADERS": PASSED_HEADERS,
         "PASSED_ANSWER_PREFIXES": PASSED_PREFIXES,

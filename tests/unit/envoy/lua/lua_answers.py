@@ -29,7 +29,10 @@ local function run_whole(answer_as, wanted, status, text)
   local code, body, stream = translate_whole(status, text, ENCODERS[answer_as], wanted)
   return code, body, stream or false
 end
-return { stream = run_stream, whole = run_whole, null = null, decode = decode, quoted = quoted }
+return {
+  own_places = with_own_places, stream = run_stream, whole = run_whole,
+  null = null, decode = decode, quoted = quoted,
+}
 """
 
 
@@ -50,6 +53,13 @@ class Whole(NamedTuple):
 
 def _wanted(runtime: Any, usage: bool, thinking: bool, stream: bool) -> Any:
     return runtime.table_from({b"usage": usage, b"thinking": thinking, b"stream": stream})
+
+
+def own_places(text: bytes, moved: str) -> bytes:
+    """An error of a provider with places as the client counts them."""
+    _, functions = scripts(CallKind.MESSAGES)
+    changed: bytes = functions[b"own_places"](text, moved.encode())
+    return changed
 
 
 def stream(

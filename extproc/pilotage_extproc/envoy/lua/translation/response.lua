@@ -1,4 +1,7 @@
--- Envoy's side: answers of requests that the picker has translated, each wholly or event by event.
+-- Envoy's side: answers of requests that the picker has translated, each wholly or event by event, and errors that
+-- name a place in a body that was changed.
+
+local MOST_ERROR_BYTES = 65536
 
 local function pass_stream(handle, encoder, wanted)
   local out = {}
@@ -51,6 +54,26 @@ local function refuse(handle, what)
   body:setBytes(own_error(defect("The provider answered with " .. what .. ".")))
 end
 
+-- An error is told with the places of the client's own body.
+local function tell_own_places(handle, moved)
+  local headers = handle:headers()
+  local coding = headers:get("content-encoding")
+  local content_type = (headers:get("content-type") or ""):lower()
+  if (coding and coding ~= "identity") or sub(content_type, 1, 16) ~= "application/json" then
+    return
+  end
+  local body = handle:body(true)
+  local length = body:length()
+  if length == 0 or length > MOST_ERROR_BYTES then
+    return
+  end
+  local text = body:getBytes(0, length)
+  local own = with_own_places(text, moved)
+  if own ~= text then
+    body:setBytes(own)
+  end
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   keep_known(headers)
@@ -62,6 +85,8 @@ function envoy_on_response(handle)
       refuse(handle, "status " .. integer(status))
     elseif status < 300 and sub((headers:get("content-type") or ""):lower(), 1, 9) == "text/html" then
       refuse(handle, "a page of HTML")
+    elseif status >= 400 and status < 500 and asked and asked[MOVED] then
+      tell_own_places(handle, asked[MOVED])
     end
     return
   end
