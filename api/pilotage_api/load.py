@@ -86,6 +86,22 @@ class Loaded:
         self.findings[:0] = findings
         self.unreadable |= {finding.source for finding in findings}
 
+    def is_apart_from(self, other: "Loaded") -> bool:
+        """Whether the two hold nothing in common that counts, or is told, once."""
+        return self.origins.keys().isdisjoint(other.origins) and self.foreign.isdisjoint(other.foreign)
+
+    def add(self, other: "Loaded") -> None:
+        """Take all of another that is apart from this, behind what is here."""
+        self.resources.update(other.resources)
+        self.refused |= other.refused
+        self.refused_specs.update(other.refused_specs)
+        self.namespace_labels.update(other.namespace_labels)
+        self.settings = self.settings or other.settings
+        self.findings += other.findings
+        self.origins.update(other.origins)
+        self.unreadable |= other.unreadable
+        self.foreign |= other.foreign
+
     def replace_by(self, other: "Loaded") -> None:
         """Take what the other holds, right or wrong, for what stands here under the same names."""
         self.resources.update(other.resources)
@@ -105,17 +121,22 @@ def load_texts(texts: Iterable[tuple[str, str]], namespace: str = DEFAULT_NAMESP
     """
     loaded = Loaded(namespace)
     for name, text in texts:
-        try:
-            documents = read_documents(text, name)
-        except TextError as error:
-            fix = "correct the file; its last good content stays in force where a gateway runs"
-            source = f"{name}:{error.line}" if error.line else name
-            loaded.findings.append(Finding(Severity.ERROR, "unreadable", str(error), None, "", fix, source))
-            loaded.unreadable.add(name)
-            continue
-        for document in documents:
-            _take(document.value, Origin(name, document), loaded)
+        take_text(name, text, loaded)
     return loaded
+
+
+def take_text(name: str, text: str, loaded: Loaded) -> None:
+    """Add what one more text holds; of what stands twice the first counts."""
+    try:
+        documents = read_documents(text, name)
+    except TextError as error:
+        fix = "correct the file; its last good content stays in force where a gateway runs"
+        source = f"{name}:{error.line}" if error.line else name
+        loaded.findings.append(Finding(Severity.ERROR, "unreadable", str(error), None, "", fix, source))
+        loaded.unreadable.add(name)
+        return
+    for document in documents:
+        _take(document.value, Origin(name, document), loaded)
 
 
 def load_objects(objects: Iterable[Any]) -> Loaded:

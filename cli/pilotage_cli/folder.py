@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilotage_api.compile import Compiled, compile_resources
+from pilotage_api.compiled_policies import CompiledPolicies
 from pilotage_api.document import MAX_TEXT_BYTES
 from pilotage_api.findings import Finding, Severity
 from pilotage_api.in_force import InForce
 from pilotage_api.load import SETTINGS_KEY, Loaded, load_texts
 from pilotage_api.resource import DEFAULT_NAMESPACE
 from pilotage_api.settings import GatewaySettings
+from pilotage_api.text_loader import TextLoader
 from pilotage_extproc.scheduling.plugins import installed_plugins
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -67,12 +69,7 @@ def _manifests(folder: Path) -> list[Path]:
 
 def load_folder(folder: Path, namespace: str = DEFAULT_NAMESPACE) -> Loaded:
     """Everything a folder holds; what names no namespace is in this one. Raises FolderError."""
-    return _load(*read_folder(folder), namespace)
-
-
-def _load(
-    texts: list[tuple[str, str]], unreadable: list[Finding], namespace: str = DEFAULT_NAMESPACE
-) -> Loaded:
+    texts, unreadable = read_folder(folder)
     loaded = load_texts(texts, namespace)
     loaded.add_unread(unreadable)
     return loaded
@@ -80,11 +77,16 @@ def _load(
 
 @dataclass(slots=True)
 class FolderSource:
-    """Compiles a folder again when it changes; an invalid edit keeps the last-known-good revision."""
+    """Compiles a folder again when it changes; an invalid edit keeps the last-known-good revision.
+
+    An edit costs the files that it touches, and the policies in them.
+    """
 
     folder: Path
     settings: GatewaySettings
     _digest: bytes = b""
+    _texts: TextLoader = field(default_factory=TextLoader)
+    _policies: CompiledPolicies = field(default_factory=CompiledPolicies)
     _last_good: InForce = field(default_factory=InForce)
     _first_settings: GatewaySettings | None = None
 
@@ -94,12 +96,17 @@ class FolderSource:
         digest = hashlib.sha256(repr((texts, unreadable)).encode("utf-8", "replace")).digest()
         if digest == self._digest:
             return None
-        loaded = _load(texts, unreadable)
+        loaded = self._texts.load(texts)
+        loaded.add_unread(unreadable)
         self._find_changed_settings(loaded, first=not self._digest)
         compiled = compile_resources(
-            loaded, self.settings, self._last_good, installed=frozenset(installed_plugins())
+            loaded,
+            self.settings,
+            self._last_good,
+            earlier=self._policies,
+            installed=frozenset(installed_plugins()),
         )
-        self._last_good = compiled.in_force
+        self._last_good, self._policies = compiled.in_force, compiled.policies
         self._digest = digest
         return compiled
 

@@ -82,11 +82,7 @@ class Compiler:
         self._read = read
         whole = Loaded(namespace_labels={name: dict(found) for name, found in labels.items()})
         for one in read.values():
-            whole.resources.update(one.resources)
-            whole.refused.update(one.refused)
-            whole.refused_specs.update(one.refused_specs)
-            whole.findings.extend(one.findings)
-            whole.origins.update(one.origins)
+            whole.add(one)
         return whole
 
     def _usable(
