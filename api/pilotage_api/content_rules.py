@@ -139,13 +139,12 @@ class AnswerRule(Block):
     """What becomes of answers in which some kinds of values stand."""
 
     detectors: list[DetectorName] = Field(min_length=1, max_length=64, json_schema_extra=UNIQUE)
-    """Built-in ones (docs/content.md) and those of `own`."""
+    """Built-in ones (docs/content.md) and those of `own`, whose patterns always hold back `window` bytes."""
     action: Literal["block", "redact", "flag"]
     """`block` ends the answer there as filtered; `redact` puts a placeholder in its place; `flag` shows it in
     records. Where several rules name a detector, the strictest counts."""
     window: int = Field(default=1024, ge=64, le=16384)
-    """Bytes of a streamed text that are held back at most while a value may go on. A pattern of `own`
-    always holds back so many."""
+    """Bytes of a streamed text that are held back at most while a value may go on."""
     on_error: Literal["refuse", "pass"] = "refuse"
     """When an answer cannot be looked at: `refuse` ends it as `block` does."""
 

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pilotage_api.content_rules import BUILT_IN
+from pilotage_api.content_rules import BUILT_IN, AnswerRule
 from pilotage_api.guard_hosts import GuardHost
-from pilotage_api.guards_snapshot import AnswerRuleSnapshot, ContentRuleSnapshot
+from pilotage_api.guards_snapshot import ContentRuleSnapshot
 from pilotage_api.settings_part import SettingsPart
 
 
@@ -36,26 +36,11 @@ class ContentFloor(SettingsPart):
         )
 
 
-class AnswerFloor(SettingsPart):
-    """A rule on answers that policies add to and never weaken."""
+class AnswerFloor(AnswerRule):
+    """A rule on answers that policies add to and never weaken: one with built-in detectors alone."""
 
     detectors: list[BuiltIn] = Field(min_length=1, max_length=64)
     """Built-in ones (docs/content.md)."""
-    action: Literal["block", "redact", "flag"]
-    """As of a policy's rule on answers."""
-    window: int = Field(default=1024, ge=64, le=16384)
-    """Bytes of a streamed text that are held back at most while a value may go on."""
-    on_error: Literal["refuse", "pass"] = "refuse"
-    """When an answer cannot be looked at: `refuse` ends it as `block` does."""
-
-    def snapshot(self) -> AnswerRuleSnapshot:
-        """The same as a policy's rule."""
-        return AnswerRuleSnapshot(
-            detectors=tuple(self.detectors),
-            action=self.action,
-            window=self.window,
-            refuses=self.on_error == "refuse",
-        )
 
 
 class ContentSettings(SettingsPart):
