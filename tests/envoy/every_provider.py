@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from certificates import Authority
-from faulty_providers import LOOPBACK
+from hosted_pools import LOOPBACK, hosted_pool
 from native_providers import CALLS, OWN, native
 from provider_stub import ProviderStub
 from scripted_server import ModelServer, Received
@@ -28,11 +28,7 @@ class EveryProvider(WholeGateway):
     async def start(self) -> None:
         """Until all may be picked."""
         await super().start()
-        await self.until(self._usable, 20)
-
-    def _usable(self) -> bool:
-        counts = self.runtime.following.pool_counts()
-        return all(f"default/{one}" in counts and counts[f"default/{one}"].ready == 1 for one in DIALECTS)
+        await self.until_usable(*self.stubs)
 
     def answer(self, kind: str, said: Spoken = TOOLS) -> None:
         """What all of them answer from now on to clients of this API."""
@@ -67,17 +63,10 @@ async def every_provider(folder: Path, own: ModelServer) -> AsyncIterator[EveryP
 
 
 def _pool(dialect: str, stub: ProviderStub) -> dict[str, Any]:
-    external = {
-        "host": "localhost",
-        "port": stub.port,
-        "dialect": dialect,
-        "tls": {"caBundle": stub.authority.certificate},
-        **({"apiVersion": "2025-01-01"} if dialect == "azure" else {}),
+    facts = {
+        "upstreamName": f"up-{dialect}",
+        "maxOutputTokens": 4096,
+        "capabilities": ["tools", "reasoning"],
     }
-    model = {"name": dialect, "upstreamName": f"up-{dialect}", "maxOutputTokens": 4096}
-    return {
-        "apiVersion": "pilotage.dev/v1alpha1",
-        "kind": "ModelPool",
-        "metadata": {"name": dialect},
-        "spec": {"external": external, "models": [{**model, "capabilities": ["tools", "reasoning"]}]},
-    }
+    version = {"apiVersion": "2025-01-01"} if dialect == "azure" else {}
+    return hosted_pool(dialect, stub, dialect, model=facts, external=version)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from envoy_rig import ModelServer
+from hosted_pools import LOOPBACK, hosted_pool
 from provider_stub import ProviderStub
-from whole_gateway import WholeGateway
+from whole_gateway import NOTHING, WholeGateway
 
 EVERY_REASON = (
     "unavailable",
@@ -21,29 +22,16 @@ EVERY_REASON = (
     "firstToken",
 )
 TIMES = {"firstToken": "500ms", "idle": "2s", "total": "3s"}
-LOOPBACK = {"providers": {"networks": ["127.0.0.0/8", "::1/128"]}}
 KEY = "default/hosted"
 
 
-def hosted(stub: ProviderStub, dialect: str = "openai", **external: Any) -> dict[str, Any]:
+def hosted(
+    stub: ProviderStub, dialect: str = "openai", *, model: Mapping[str, Any] = NOTHING, **external: Any
+) -> dict[str, Any]:
     """The pool of a provider with one model, `hosted`; two failures in a row open its breakers."""
-    made = {
-        "host": "localhost",
-        "port": stub.port,
-        "dialect": dialect,
-        "tls": {"caBundle": stub.authority.certificate},
-        **external,
-    }
-    return {
-        "apiVersion": "pilotage.dev/v1alpha1",
-        "kind": "ModelPool",
-        "metadata": {"name": "hosted"},
-        "spec": {
-            "external": made,
-            "models": [{"name": "hosted", "maxOutputTokens": 100}],
-            "health": {"consecutiveFailures": 2, "ejectionTime": "60s"},
-        },
-    }
+    facts = {"maxOutputTokens": 100, **model}
+    health = {"consecutiveFailures": 2, "ejectionTime": "60s"}
+    return hosted_pool("hosted", stub, dialect, model=facts, external=external, health=health)
 
 
 def alone() -> dict[str, Any]:
@@ -77,15 +65,6 @@ class FaultyProvider(WholeGateway):
         }
         documents = [hosted(stub, dialect, **external), alone()]
         super().__init__(folder, {"spare": [spare]}, rule, documents=documents, **LOOPBACK)
-
-    async def until_usable(self) -> None:
-        """Until Envoy has the provider's resources."""
-        await self.until(self.usable, 10)
-
-    def usable(self) -> bool:
-        """Whether the provider may be picked."""
-        counts = self.runtime.following.pool_counts().get(KEY)
-        return counts is not None and counts.ready == 1
 
     def problems(self) -> Mapping[str, Any]:
         """Why pools of providers are not used, by key."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
 from envoy_rig import ModelServer, Received, chunk, fixed, stream_head
-from faulty_providers import LOOPBACK, TIMES, FaultyProvider, hosted
+from faulty_providers import TIMES, hosted
+from hosted_pools import LOOPBACK
 from provider_answers import chat_chunk, message_event, message_start
 from provider_stub import ProviderStub, refused
 from whole_gateway import WholeGateway
@@ -76,8 +76,6 @@ class Hosted(WholeGateway):
         documents = [hosted(stub, "anthropic")]
         super().__init__(folder, {"spare": [spare]}, rule, documents=documents, spec=spec, **LOOPBACK)
 
-    usable = FaultyProvider.usable
-
 
 @pytest.fixture
 async def spare() -> AsyncIterator[ModelServer]:
@@ -88,26 +86,18 @@ async def spare() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-async def provider(tmp_path: Path) -> AsyncIterator[ProviderStub]:
-    stub = ProviderStub(Authority(), hosts=("localhost",))
-    await stub.start(tmp_path)
-    yield stub
-    await stub.stop()
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path, provider: ProviderStub, spare: ModelServer) -> AsyncIterator[Hosted]:
-    made = Hosted(tmp_path / "policies", provider, spare)
+async def gateway(tmp_path: Path, stub: ProviderStub, spare: ModelServer) -> AsyncIterator[Hosted]:
+    made = Hosted(tmp_path / "policies", stub, spare)
     await made.start()
-    await made.until(made.usable, 10)
+    await made.until_usable("hosted")
     yield made
     await made.stop()
 
 
 async def test_what_a_provider_says_is_looked_at_as_the_client_gets_it(
-    gateway: Hosted, provider: ProviderStub
+    gateway: Hosted, stub: ProviderStub
 ) -> None:
-    provider.script.append(streaming(*claude(f"the key is {SECRET} so")))
+    stub.script.append(streaming(*claude(f"the key is {SECRET} so")))
     status, _, body = await gateway.chat(stream=True)
     assert status == 200
     assert SECRET[:5].encode() not in body
@@ -115,22 +105,22 @@ async def test_what_a_provider_says_is_looked_at_as_the_client_gets_it(
     assert body.endswith(b"data: [DONE]\n\n")
 
 
-async def test_a_value_comes_back_in_a_translated_answer(gateway: Hosted, provider: ProviderStub) -> None:
+async def test_a_value_comes_back_in_a_translated_answer(gateway: Hosted, stub: ProviderStub) -> None:
     async def echo(request: Received, writer: asyncio.StreamWriter) -> None:
         await streaming(*claude(f"I wrote to {name_in(request)}."))(request, writer)
 
-    provider.script.append(echo)
+    stub.script.append(echo)
     messages = [{"role": "user", "content": f"write to {EMAIL}"}]
     _, _, body = await gateway.chat(stream=True, messages=messages)
-    assert EMAIL not in provider.received[-1].body.decode()
+    assert EMAIL not in stub.received[-1].body.decode()
     assert text_of(body) == f"I wrote to {EMAIL}."
     assert (await gateway.explained())["outcome"]["usage"]["outputTokens"] == 9
 
 
 async def test_only_the_answer_of_the_last_attempt_is_looked_at(
-    gateway: Hosted, provider: ProviderStub, spare: ModelServer
+    gateway: Hosted, stub: ProviderStub, spare: ModelServer
 ) -> None:
-    provider.script.append(refused(500, f"the key {SECRET}"))
+    stub.script.append(refused(500, f"the key {SECRET}"))
     status, _, body = await gateway.chat()
     assert (status, spare.received != []) == (200, True)
     assert b"of the spare" in body
@@ -141,7 +131,7 @@ async def test_only_the_answer_of_the_last_attempt_is_looked_at(
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_value_comes_back_in_the_answer_of_the_attempt_that_worked(
-    gateway: Hosted, provider: ProviderStub, spare: ModelServer, stream: bool
+    gateway: Hosted, stub: ProviderStub, spare: ModelServer, stream: bool
 ) -> None:
     async def echo(request: Received, writer: asyncio.StreamWriter) -> None:
         said = f"I wrote to {name_in(request)}."
@@ -155,12 +145,12 @@ async def test_a_value_comes_back_in_the_answer_of_the_attempt_that_worked(
                 request, writer
             )
 
-    provider.script.append(refused(500, "the first has had enough"))
+    stub.script.append(refused(500, "the first has had enough"))
     spare.answer = echo
     messages = [{"role": "user", "content": f"write to {EMAIL}"}]
     status, _, body = await gateway.chat(stream=stream, messages=messages)
     assert status == 200
-    names = {name_in(provider.received[-1]), name_in(spare.received[-1])}
+    names = {name_in(stub.received[-1]), name_in(spare.received[-1])}
     assert len(names) == 1
     said = text_of(body) if stream else json.loads(body)["choices"][0]["message"]["content"]
     assert said == f"I wrote to {EMAIL}."

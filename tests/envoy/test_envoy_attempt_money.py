@@ -1,29 +1,20 @@
 """Attempts that a provider took and did not answer are paid for; what answered in its place is, too."""
 
-import pytest
-from certificates import Authority
 from envoy_rig import fixed
-from faulty_providers import LOOPBACK, TIMES, hosted
-from provider_stub import ProviderStub, raw, stalled
+from faulty_providers import TIMES, hosted
+from hosted_pools import LOOPBACK
+from provider_stub import raw, stalled
 from whole_gateway import WholeGateway
 
 ANSWER = b'{"choices":[],"usage":{"prompt_tokens":20,"completion_tokens":5}}'
 BUDGET = {"budgets": [{"per": "policy", "period": "day", "usd": "5", "mode": "soft"}]}
 
 
-@pytest.fixture
-async def stub(tmp_path):
-    made = ProviderStub(Authority(), hosts=("localhost",))
-    await made.start(tmp_path)
-    yield made
-    await made.stop()
-
-
 async def test_a_first_token_that_never_came_costs_the_input_and_an_error_nothing(
     tmp_path, stub, start_server
 ):
-    provider, spare = hosted(stub), await start_server(fixed(200, ANSWER))
-    provider["spec"]["models"][0]["pricing"] = {"inputPerMillion": "1000", "outputPerMillion": "1000"}
+    spare = await start_server(fixed(200, ANSWER))
+    dear = {"pricing": {"inputPerMillion": "1000", "outputPerMillion": "1000"}}
     rule = {
         "candidates": [{"model": "hosted"}],
         "timeouts": TIMES,
@@ -33,17 +24,14 @@ async def test_a_first_token_that_never_came_costs_the_input_and_an_error_nothin
         tmp_path / "gateway",
         {"spare": [spare]},
         rule,
-        documents=[provider],
+        documents=[hosted(stub, model=dear)],
         spec={"governance": BUDGET},
         pool={"models": [{"name": "spare", "pricing": {"inputPerMillion": "1", "outputPerMillion": "1"}}]},
         **LOOPBACK,
     )
     await gateway.start()
     try:
-        counts = gateway.runtime.following.pool_counts
-        await gateway.until(
-            lambda: (one := counts().get("default/hosted")) is not None and one.ready == 1, 10
-        )
+        await gateway.until_usable("hosted")
         books = gateway.runtime.state.accounting.memory
         for answer, attempts in ((raw(500, b'{"error":{}}'), 0), (stalled(), 1)):
             before = books.figures()

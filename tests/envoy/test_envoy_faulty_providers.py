@@ -149,14 +149,6 @@ def cases(dialect: str, stream: bool) -> dict[str, tuple[Answer, Seen]]:
 
 
 @pytest.fixture
-async def stub(tmp_path):
-    made = ProviderStub(Authority(), hosts=("localhost",))
-    await made.start(tmp_path)
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 async def start_gateway(tmp_path, start_server):
     gateways = []
 
@@ -196,7 +188,7 @@ async def test_each_fault_is_told_recorded_and_followed_as_the_tables_say(
     start_gateway, stub, dialect, stream
 ):
     gateway = await start_gateway(stub, dialect)
-    await gateway.until_usable()
+    await gateway.until_usable("hosted")
     expected, found = {}, {}
     for name, (answer, wanted) in cases(dialect, stream).items():
         stub.script[:] = [answer] * 2
@@ -214,7 +206,7 @@ async def test_a_provider_that_stalls_leaves_the_next_its_share_of_the_whole_tim
     start_gateway, stub, dialect, said
 ):
     gateway = await start_gateway(stub, dialect)
-    await gateway.until_usable()
+    await gateway.until_usable("hosted")
     for _ in range(2):
         stub.script[:] = [stalled(said)]
         began = time.monotonic()
@@ -233,7 +225,7 @@ async def test_a_provider_that_stalls_alone_has_all_the_time_and_then_the_client
     start_gateway, stub, dialect
 ):
     gateway = await start_gateway(stub, dialect)
-    await gateway.until_usable()
+    await gateway.until_usable("hosted")
     stub.script[:] = [stalled()]
     began = time.monotonic()
     status, _, body = await gateway.chat(model="alone")
@@ -246,7 +238,7 @@ async def test_a_provider_that_stalls_alone_has_all_the_time_and_then_the_client
 @pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC])
 async def test_a_provider_that_breaks_off_is_noticed_at_once(start_gateway, stub, dialect, stream):
     gateway = await start_gateway(stub, dialect)
-    await gateway.until_usable()
+    await gateway.until_usable("hosted")
     for answer in (reset(), reset(stream_head()), reset(stream_head() + chunk(ROLE[dialect]))):
         stub.script[:] = [answer]
         # less than a first token may take, and than the second that Envoy usually waits
@@ -266,15 +258,14 @@ UNREACHABLE = {
 
 @pytest.mark.parametrize("case", sorted(UNREACHABLE))
 async def test_a_provider_that_cannot_be_connected_to_is_told_as_such_and_gets_nothing(
-    start_gateway, tmp_path, case
+    start_gateway, start_stub, case
 ):
-    provider = ProviderStub(Authority(), **{"hosts": ("localhost",), **UNREACHABLE[case]})
-    await provider.start(tmp_path)
+    provider = await start_stub(**UNREACHABLE[case])
     trusted = Authority() if case == "a certificate of another authority" else provider.authority
     gateway = await start_gateway(
         provider, reasons=["connect", "unhealthy"], tls={"caBundle": trusted.certificate}
     )
-    await gateway.until_usable()
+    await gateway.until_usable("hosted")
     if case == "nobody listens":
         await provider.stop()
     for body, code in ((CHAT_BODY, "upstream_unavailable"), ({"store": True}, "upstream_unavailable")):
@@ -293,7 +284,6 @@ async def test_a_provider_that_cannot_be_connected_to_is_told_as_such_and_gets_n
         await gateway.explained()
     assert gateway.left_alone() == "server"
     assert provider.received == []
-    await provider.stop()
 
 
 @pytest.mark.parametrize(
@@ -318,13 +308,13 @@ async def test_a_provider_without_a_credential_is_passed_over_until_it_has_one(
     assert found["passedOver"] == [{"model": "hosted", "reason": "unavailable", "leftOut": True}]
     assert gateway.left_alone() is None
     key.write_text("late\n")
-    await gateway.until_usable()
+    await gateway.until_usable("hosted")
     assert (await gateway.chat(model="alone"))[0] == 200
     assert stub.received[-1].headers["authorization"] == "Bearer late"
 
 
 async def test_a_name_that_vanishes_keeps_its_addresses_and_one_that_never_was_is_passed_over(
-    start_gateway, tmp_path, monkeypatch
+    start_gateway, start_stub, monkeypatch
 ):
     usual, known = socket.getaddrinfo, {"vanishing.example": False}
 
@@ -337,18 +327,15 @@ async def test_a_name_that_vanishes_keeps_its_addresses_and_one_that_never_was_i
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setattr("pilotage_extproc.sources.discovery.RESOLVE_INTERVAL_SECONDS", 0.1)
-    provider = ProviderStub(Authority(), hosts=("vanishing.example",))
-    await provider.start(tmp_path)
-    tls = {"caBundle": provider.authority.certificate}
-    gateway = await start_gateway(provider, host="vanishing.example", tls=tls)
+    provider = await start_stub(hosts=["vanishing.example"])
+    gateway = await start_gateway(provider, host="vanishing.example")
     await gateway.until(lambda: KEY in gateway.problems(), 10)
     assert gateway.problems()[KEY].reason == "NameNotResolved"
     assert (await gateway.chat())[::2] == (200, SPARE)
     known["vanishing.example"] = True
-    await gateway.until_usable()
+    await gateway.until_usable("hosted")
     assert (await gateway.chat(model="alone"))[0] == 200
     known["vanishing.example"] = False
     await gateway.until(lambda: "vanishing.example" in gateway.runtime.discovery.failed, 10)
     assert (await gateway.chat(model="alone"))[0] == 200
     assert gateway.left_alone() is None
-    await provider.stop()

@@ -5,10 +5,10 @@ import asyncio
 import aiohttp
 import pytest
 import redis
-from certificates import Authority
 from envoy_rig import CHAT, CHAT_BODY, chunk, fixed, stream_head
-from faulty_providers import LOOPBACK, hosted
-from provider_stub import ProviderStub, answered, sse, stalled
+from faulty_providers import hosted
+from hosted_pools import LOOPBACK
+from provider_stub import answered, sse, stalled
 from valkey_server import ValkeyServer
 from whole_gateway import WholeGateway
 
@@ -22,32 +22,27 @@ BEGUN = stream_head() + b"".join(chunk(sse(one)) for one in SAID)
 
 
 @pytest.fixture
-async def gateway(tmp_path, start_server):
-    stub = ProviderStub(Authority(), hosts=("localhost",))
-    await stub.start(tmp_path)
+async def gateway(tmp_path, start_server, stub):
     valkey = ValkeyServer()
     valkey.start()
-    provider, spare = hosted(stub), await start_server(fixed(503, b"{}"))
-    provider["spec"]["models"][0] |= {"pricing": PRICE, "contextWindow": 8192}
+    spare = await start_server(fixed(503, b"{}"))
     made = WholeGateway(
         tmp_path / "gateway",
         {"spare": [spare]},
         {"candidates": [{"model": "hosted"}], "timeouts": {"idle": "1s"}},
-        documents=[provider],
+        documents=[hosted(stub, model={"pricing": PRICE, "contextWindow": 8192})],
         spec={"governance": {"budgets": [{"per": "policy", "period": "day", "usd": "5", "mode": "hard"}]}},
         governance={"store": {"valkey": {"address": f"127.0.0.1:{valkey.port}"}}},
         **LOOPBACK,
     )
     await made.start()
     try:
-        counts = made.runtime.following.pool_counts
-        await made.until(lambda: (one := counts().get("default/hosted")) is not None and one.ready == 1, 10)
+        await made.until_usable("hosted")
         await made.until(lambda: not made.runtime.state.accounting.valkey.away, 10)
-        yield made, stub, Ledger(valkey.port)
+        yield made, Ledger(valkey.port)
     finally:
         await made.stop()
         valkey.kill()
-        await stub.stop()
 
 
 class Ledger:
@@ -95,8 +90,8 @@ LEFT = {
 }
 
 
-async def test_what_a_provider_may_bill_is_booked_by_how_its_answer_ended(gateway):
-    whole, stub, ledger = gateway
+async def test_what_a_provider_may_bill_is_booked_by_how_its_answer_ended(gateway, stub):
+    whole, ledger = gateway
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     stub.script[:] = [answered(usage=usage)]
     assert (await whole.chat(max_tokens=OUTPUT))[0] == 200

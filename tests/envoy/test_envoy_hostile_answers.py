@@ -1,35 +1,22 @@
 """Headers of answers that would steer Envoy, the picker or the client: none of them has any effect."""
 
 import pytest
-from certificates import Authority
 from envoy_rig import fixed, pick
-from provider_stub import ProviderStub, answered, raw
+from provider_stub import answered, raw
 from scripted_server import Answer
-from test_envoy_providers import PROVIDER, external, provided, until
 
 BODY = b'{"id": "1", "object": "chat.completion", "choices": []}'
 JSON = "application/json"
 
 
 @pytest.fixture
-async def stub(tmp_path):
-    made = ProviderStub(Authority())
-    await made.start(tmp_path)
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def start_gateway(start_rig, start_server, stub):
+async def start_gateway(start_provider_rig, start_server, stub):
     """A rig whose list is the provider and then a server of its own."""
 
     async def start(*answers: Answer):
         server = await start_server(fixed(200, BODY))
-        rig = await start_rig(lambda head, body: pick(PROVIDER, server.address), [server.address])
-        rig.xds.publish([server.address], (), [provided(rig, stub, external(stub))])
-        await until(lambda: {PROVIDER, server.address} <= rig.acknowledged)
         stub.script += answers
-        return rig, server
+        return await start_provider_rig(stub, server.address), server
 
     return start
 
@@ -100,10 +87,8 @@ async def test_a_redirect_is_a_failed_attempt(start_gateway, status):
     assert len(server.received) == 1
 
 
-async def test_a_client_is_not_told_where_a_provider_would_send_it(start_rig, stub):
-    rig = await start_rig(lambda head, body: pick(PROVIDER), [])
-    rig.xds.publish([], (), [provided(rig, stub, external(stub))])
-    await until(lambda: PROVIDER in rig.acknowledged)
+async def test_a_client_is_not_told_where_a_provider_would_send_it(start_provider_rig, stub):
+    rig = await start_provider_rig(stub)
     stub.script.append(raw(307, b"<html>moved</html>", location="https://elsewhere.example/"))
     status, headers, body = await rig.chat()
     assert (status, headers.get("location"), headers["content-type"]) == (502, None, JSON)

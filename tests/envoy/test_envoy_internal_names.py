@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from certificates import Authority
 from envoy_rig import Rig, fixed, pick
-from provider_stub import ProviderStub, raw
+from provider_stub import raw
 from scripted_server import Answer
 from test_envoy_fail_open import OPEN
-from test_envoy_providers import PROVIDER, external, provided, until
 
 from pilotage_api.calls import STEERING_HEADERS
 from pilotage_extproc.domain.outcome import Outcome
@@ -127,16 +125,11 @@ async def test_a_server_of_ones_own_sets_none_of_them(start_rig, start_server, s
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_a_provider_sets_none_of_them(start_rig, start_server, tmp_path, status):
-    stub = ProviderStub(Authority())
-    await stub.start(tmp_path)
+async def test_a_provider_sets_none_of_them(start_provider_rig, start_server, stub, status):
     other = await start_server(fixed(200, b'"next"'))
-    rig = await start_rig(lambda head, body: pick(PROVIDER, other.address), [other.address])
-    rig.xds.publish([other.address], (), [provided(rig, stub, external(stub))])
-    await until(lambda: {PROVIDER, other.address} <= rig.acknowledged)
+    rig = await start_provider_rig(stub, other.address)
     await answered_alike(rig, stub.script, raw(status, BODY, JSON), status)
     assert other.received == []
-    await stub.stop()
 
 
 async def test_a_server_that_is_asked_without_a_pick_sets_none_of_them(start_rig, start_server):

@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from certificates import Authority
 from envoy_rig import fixed
-from provider_stub import ProviderStub
+from hosted_pools import LOOPBACK, hosted_pool
 from whole_gateway import WholeGateway
 
 USER = {"role": "user", "content": "hello"}
@@ -20,8 +19,6 @@ POLICIES = {
     "the other way round": {**REPLACE, "perModel": [{"model": "second", **PREFIX}]},
     "none after one": {**PREFIX, "perModel": [{"model": "second", "parameters": {"remove": ["top_k"]}}]},
 }
-
-
 NO_TOOLS = {"tools": [{"deny": ["delete_*"]}]}
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
@@ -29,26 +26,10 @@ TOOLS = [
 ]
 
 
-def hosted(name: str, stub: ProviderStub) -> dict:
-    external = {
-        "host": "localhost",
-        "port": stub.port,
-        "tls": {"caBundle": stub.authority.certificate},
-        "dialect": "anthropic",
-    }
-    facts = {"name": name, "maxOutputTokens": 50}
-    return {
-        "apiVersion": "pilotage.dev/v1alpha1",
-        "kind": "ModelPool",
-        "metadata": {"name": name},
-        "spec": {"external": external, "models": [facts]},
-    }
-
-
 @pytest.mark.parametrize("transform", POLICIES.values(), ids=POLICIES)
-async def test_a_refusal_names_the_place_that_a_field_has_for_its_client(tmp_path, start_server, transform):
-    stub = ProviderStub(Authority(), hosts=("localhost",))
-    await stub.start(tmp_path)
+async def test_a_refusal_names_the_place_that_a_field_has_for_its_client(
+    tmp_path, start_server, stub, transform
+):
     names = ("first", "second")
     rule = {
         "candidates": [{"model": "first"}],
@@ -59,18 +40,12 @@ async def test_a_refusal_names_the_place_that_a_field_has_for_its_client(tmp_pat
         {"unused": [await start_server(fixed(200, b"{}"))]},
         rule,
         spec={"transform": transform, "governance": NO_TOOLS},
-        documents=[hosted(name, stub) for name in names],
-        providers={"networks": ["127.0.0.0/8", "::1/128"]},
+        documents=[hosted_pool(name, stub, "anthropic", model={"maxOutputTokens": 50}) for name in names],
+        **LOOPBACK,
     )
     await gateway.start()
     try:
-        await gateway.until(
-            lambda: all(
-                (found := gateway.runtime.following.pool_counts().get(f"default/{name}")) is not None
-                and found.ready == 1
-                for name in names
-            )
-        )
+        await gateway.until_usable(*names)
         status, _, body = await gateway.chat(messages=[USER, LATER, SOUND])
         error = json.loads(body)["error"]
         assert (status, error["code"]) == (400, "not_translatable")
@@ -82,4 +57,3 @@ async def test_a_refusal_names_the_place_that_a_field_has_for_its_client(tmp_pat
         assert stub.received == []
     finally:
         await gateway.stop()
-        await stub.stop()

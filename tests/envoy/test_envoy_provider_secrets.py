@@ -11,8 +11,7 @@ import aiohttp
 import pytest
 from certificates import Authority
 from envoy_rig import CHAT, CHAT_BODY, TRANSPORT, Rig, fixed, pick
-from provider_stub import ProviderStub
-from test_envoy_providers import POOL, PROVIDER, external, provided, until
+from provider_rig import POOL, PROVIDER, external, provided, until
 
 from pilotage_api.external_snapshot import CredentialSnapshot
 from pilotage_api.settings import GatewaySettings, Transport
@@ -51,19 +50,11 @@ def told(value: str) -> ProviderSecrets:
     return ProviderSecrets(Reach.SECRETS, credential=name, by_name={name: credential_value(name, value)})
 
 
-@pytest.fixture
-async def stub(tmp_path):
-    made = ProviderStub(Authority())
-    await made.start(tmp_path)
-    yield made
-    await made.stop()
-
-
-async def test_a_credential_told_over_mutual_tls_is_sent_rotated_and_shown_nowhere(start_rig, stub, tmp_path):
-    rig = await start_rig(lambda head, body: pick(PROVIDER), [], settings=mutual(tmp_path))
+async def test_a_credential_told_over_mutual_tls_is_sent_rotated_and_shown_nowhere(
+    start_provider_rig, stub, tmp_path
+):
     made = external(stub, credential=BEARER)
-    rig.xds.publish([], (), [provided(rig, stub, made, secrets=told("sk-SECRET-1"))])
-    await until(lambda: PROVIDER in rig.acknowledged)
+    rig = await start_provider_rig(stub, made=made, secrets=told("sk-SECRET-1"), settings=mutual(tmp_path))
     assert (await rig.chat())[0] == 200
     assert stub.received[-1].headers["authorization"] == "Bearer sk-SECRET-1"
     rig.xds.publish([], (), [provided(rig, stub, made, secrets=told("sk-SECRET-2"))])
@@ -170,10 +161,11 @@ CLIENTS_OWN = (
 )
 
 
-async def test_however_a_client_spells_what_is_its_own_no_provider_gets_it(start_rig, stub, tmp_path):
-    rig = await start_rig(lambda head, body: pick(PROVIDER), [], settings=mutual(tmp_path))
-    rig.xds.publish([], (), [provided(rig, stub, external(stub, credential=BEARER), secrets=told("sk-1"))])
-    await until(lambda: PROVIDER in rig.acknowledged)
+async def test_however_a_client_spells_what_is_its_own_no_provider_gets_it(
+    start_provider_rig, stub, tmp_path
+):
+    made = external(stub, credential=BEARER)
+    rig = await start_provider_rig(stub, made=made, secrets=told("sk-1"), settings=mutual(tmp_path))
     body = json.dumps(CHAT_BODY).encode()
     fixed_part = (("host", "gateway.example"), ("content-type", "application/json"))
     head = "".join(f"{name}: {value}\r\n" for name, value in (*fixed_part, *CLIENTS_OWN))

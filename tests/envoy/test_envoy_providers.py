@@ -1,56 +1,16 @@
 """Hosted providers behind listeners inside Envoy, served over ADS: one list with own servers."""
 
-import asyncio
 import json
 
-import pytest
-from certificates import Authority
 from envoy_rig import CHAT_BODY, fixed, pick
-from provider_stub import HOST, TEXT, ProviderStub, refused
+from provider_rig import POOL, PROVIDER, external, provided, until
+from provider_stub import HOST, TEXT, refused
 
-from pilotage_api.external_snapshot import (
-    CredentialSnapshot,
-    ExternalSnapshot,
-    HeaderSnapshot,
-    ProviderDialect,
-)
-from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
+from pilotage_api.external_snapshot import CredentialSnapshot, HeaderSnapshot, ProviderDialect
 from pilotage_extproc.domain.providers import provider_address, provider_listener
 from pilotage_extproc.envoy.contract import CLUSTER_TYPE, ENDPOINTS_TYPE, SECRET_TYPE
 from pilotage_extproc.envoy.xds import ads, typed
 from pilotage_extproc.envoy.xds.provider_secrets import ProviderSecrets, credential_file, credential_name
-from pilotage_extproc.envoy.xds.providers import provider_resources
-
-POOL = "default/hosted"
-PROVIDER = provider_address(POOL)
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def start_stub(tmp_path):
-    stubs = []
-    authority = Authority()
-
-    async def start(**more) -> ProviderStub:
-        stub = ProviderStub(authority, **more)
-        await stub.start(tmp_path)
-        stubs.append(stub)
-        return stub
-
-    yield start
-    for stub in stubs:
-        await stub.stop()
-
-
-def external(stub: ProviderStub, **more) -> ExternalSnapshot:
-    fields = {"dialect": ProviderDialect.OPENAI, "ca_bundle": stub.authority.certificate, **more}
-    return ExternalSnapshot(host=HOST, port=stub.port, **fields)
 
 
 def secrets_in(pool: str, file) -> ProviderSecrets:
@@ -58,30 +18,14 @@ def secrets_in(pool: str, file) -> ProviderSecrets:
     return ProviderSecrets(credential=name, by_name={name: credential_file(name, str(file))})
 
 
-def provided(rig, stub, made: ExternalSnapshot, *, pool=POOL, secrets=None):
-    """The provider's resources; the rig's hop knows its pool."""
-    rig.pools[pool] = PoolSnapshot(
-        key=pool,
-        engine=Engine.OPENAI,
-        endpoints=(),
-        stream_usage=StreamUsage.LEAVE,
-        models=("gpt-x",),
-        external=made,
-    )
-    return provider_resources(pool, made, (stub.address,), secrets or ProviderSecrets(), GatewaySettings())
-
-
 async def test_a_provider_answers_over_tls_with_its_own_credential_and_few_headers(
-    start_rig, start_stub, tmp_path
+    start_provider_rig, stub, tmp_path
 ):
-    stub = await start_stub()
     key = tmp_path / "key"
     key.write_text("sk-1")
-    rig = await start_rig(lambda head, body: pick(PROVIDER), [])
     bearer = CredentialSnapshot(header="authorization", prefix="Bearer ", file=str(key))
     made = external(stub, credential=bearer, headers=(HeaderSnapshot(name="x-own", value="50% off"),))
-    rig.xds.publish([], (), [provided(rig, stub, made, secrets=secrets_in(POOL, key))])
-    await until(lambda: PROVIDER in rig.acknowledged)
+    rig = await start_provider_rig(stub, made=made, secrets=secrets_in(POOL, key))
     status, _, body = await rig.chat(
         authorization="Bearer the client's", x_api_key="also the client's", cookie="c=1", x_more="1"
     )
@@ -167,21 +111,18 @@ async def test_no_credential_reaches_another_attempt_nor_does_the_clients(
     assert int(own.headers["content-length"]) == len(own.body)
 
 
-async def test_a_retry_does_not_carry_the_path_of_an_azure_deployment(start_rig, start_server, start_stub):
-    server, azure = await start_server(fixed(200, b"{}")), await start_stub()
-    azure.script.append(refused(503))
-    rig = await start_rig(lambda head, body: pick(PROVIDER, server.address), [server.address])
-    made = external(azure, dialect=ProviderDialect.AZURE, api_version="2024-10-21")
-    rig.xds.publish([server.address], (), [provided(rig, azure, made)])
-    await until(lambda: PROVIDER in rig.acknowledged)
+async def test_a_retry_does_not_carry_the_path_of_an_azure_deployment(start_provider_rig, start_server, stub):
+    server = await start_server(fixed(200, b"{}"))
+    stub.script.append(refused(503))
+    azure = external(stub, dialect=ProviderDialect.AZURE, api_version="2024-10-21")
+    rig = await start_provider_rig(stub, server.address, made=azure)
     assert (await rig.chat())[0] == 200
-    assert azure.received[0].path == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
+    assert stub.received[0].path == "/openai/deployments/m/chat/completions?api-version=2024-10-21"
     assert server.received[0].path == "/v1/chat/completions"
 
 
-async def test_an_envoy_of_the_version_before_is_given_no_provider(start_rig, start_stub, monkeypatch):
+async def test_an_envoy_of_the_version_before_is_given_no_provider(start_rig, stub, monkeypatch):
     monkeypatch.setattr(typed.names, "CONTRACT", "1")
-    stub = await start_stub()
     rig = await start_rig(lambda head, body: pick(PROVIDER), [])
     rig.xds.publish([], (), [provided(rig, stub, external(stub))])
     await until(lambda: len(rig.replies) >= 3)

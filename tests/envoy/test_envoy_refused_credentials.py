@@ -7,10 +7,9 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-from certificates import Authority
 from faulty_providers import FaultyProvider
 from limited_picks import GOOD
-from provider_stub import ProviderStub, raw, refused
+from provider_stub import raw, refused
 from scripted_server import fixed
 
 KEY = "sk-gateway-1234567890"
@@ -31,14 +30,6 @@ REFUSALS = {
 
 
 @pytest.fixture
-async def stub(tmp_path):
-    made = ProviderStub(Authority(), hosts=("localhost",))
-    await made.start(tmp_path)
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 async def spare(start_server):
     return await start_server(GOOD)
 
@@ -53,7 +44,7 @@ async def start_gateway(tmp_path, stub, spare):
         gateway = FaultyProvider(tmp_path / "g", stub, spare, dialect, auth=auth)
         gateways.append(gateway)
         await gateway.start()
-        await gateway.until_usable()
+        await gateway.until_usable("hosted")
         return gateway
 
     yield start

@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from certificates import Authority
 from envoy_rig import fixed
-from provider_stub import ProviderStub
+from hosted_pools import LOOPBACK, hosted_pool
 from whole_gateway import WholeGateway
 
 GOOD = fixed(200, json.dumps({"choices": [{"message": {"role": "assistant", "content": "ok"}}]}).encode())
@@ -82,51 +81,27 @@ async def test_every_attempt_of_a_stream_asks_for_usage_and_has_its_shape(start_
         assert got["temperature"] == limit
 
 
-async def test_a_provider_gets_its_models_shape_in_its_own_api(start_gateway, start_server, tmp_path):
-    stub = ProviderStub(Authority(), hosts=("localhost",))
-    await stub.start(tmp_path)
-    hosted = {
-        "apiVersion": "pilotage.dev/v1alpha1",
-        "kind": "ModelPool",
-        "metadata": {"name": "hosted"},
-        "spec": {
-            "external": {
-                "host": "localhost",
-                "port": stub.port,
-                "tls": {"caBundle": stub.authority.certificate},
-                "dialect": "anthropic",
-            },
-            "models": [{"name": "claude", "aliases": ["hosted-strong"]}],
-        },
-    }
+async def test_a_provider_gets_its_models_shape_in_its_own_api(start_gateway, start_server, stub):
     first = await start_server(FAILING)
     gateway = await start_gateway(
         {"first": [first]},
         ["hosted-strong"],
-        documents=[hosted],
-        providers={"networks": ["127.0.0.0/8", "::1/128"]},
+        documents=[hosted_pool("claude", stub, "anthropic", model={"aliases": ["hosted-strong"]})],
+        **LOOPBACK,
     )
-    try:
-        await gateway.until(
-            lambda: (
-                (found := gateway.runtime.following.pool_counts().get("default/hosted")) is not None
-                and found.ready == 1
-            )
-        )
-        await gateway.chat(messages=MESSAGES[1:], temperature=1.5)
-        assert sent(first)["messages"][0] == {"role": "system", "content": "Answer briefly."}
-        assert sent(first)["max_tokens"] == 100
-        got = sent(stub)
-        assert stub.received[-1].path == "/v1/messages"
-        assert got["model"] == "claude"
-        assert got["max_tokens"] == 50
-        assert got["temperature"] == 1.0
-        assert got["messages"] == [{"role": "user", "content": "hello"}] or got["messages"] == [
-            {"role": "user", "content": [{"type": "text", "text": "hello"}]}
-        ]
-        assert "Answer briefly." in json.dumps(got["system"])
-    finally:
-        await stub.stop()
+    await gateway.until_usable("claude")
+    await gateway.chat(messages=MESSAGES[1:], temperature=1.5)
+    assert sent(first)["messages"][0] == {"role": "system", "content": "Answer briefly."}
+    assert sent(first)["max_tokens"] == 100
+    got = sent(stub)
+    assert stub.received[-1].path == "/v1/messages"
+    assert got["model"] == "claude"
+    assert got["max_tokens"] == 50
+    assert got["temperature"] == 1.0
+    assert got["messages"] == [{"role": "user", "content": "hello"}] or got["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "hello"}]}
+    ]
+    assert "Answer briefly." in json.dumps(got["system"])
 
 
 async def test_models_of_one_shape_get_it_once_on_every_attempt(start_gateway, start_server):

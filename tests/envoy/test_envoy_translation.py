@@ -6,8 +6,7 @@ import json
 import anthropic
 import openai
 import pytest
-from certificates import Authority
-from envoy_rig import fixed, pick
+from envoy_rig import fixed
 from provider_answers import (
     ARGUMENTS,
     CHAT,
@@ -19,24 +18,18 @@ from provider_answers import (
     message_event,
     message_start,
 )
-from provider_stub import HOST, ProviderStub, raw, refused
+from provider_rig import external
+from provider_stub import ProviderStub, raw, refused
 from scripted_server import Received, chunk, stream_head
 from sdk_types import check_request
 from translated_requests import CHAT as CHAT_REQUEST
 from translated_requests import MESSAGES as MESSAGES_REQUEST
 from translated_requests import RESPONSES as RESPONSES_REQUEST
 
-from pilotage_api.external_snapshot import ExternalSnapshot, ProviderDialect
+from pilotage_api.external_snapshot import ProviderDialect
 from pilotage_api.facts_snapshot import ModelSnapshot
-from pilotage_api.settings import GatewaySettings
-from pilotage_api.snapshot import Engine, PoolSnapshot, StreamUsage
 from pilotage_extproc.domain.head import CallKind
-from pilotage_extproc.domain.providers import provider_address
-from pilotage_extproc.envoy.xds.provider_secrets import ProviderSecrets
-from pilotage_extproc.envoy.xds.providers import provider_resources
 
-POOL = "default/hosted"
-PROVIDER = provider_address(POOL)
 OPENAI, ANTHROPIC = ProviderDialect.OPENAI, ProviderDialect.ANTHROPIC
 OPENAI_CHAT = ProviderDialect.OPENAI_CHAT
 SPEAKS = {OPENAI: CallKind.CHAT, OPENAI_CHAT: CallKind.CHAT, ANTHROPIC: CallKind.MESSAGES}
@@ -88,38 +81,16 @@ class Gateway:
 
 
 @pytest.fixture
-async def start_gateway(start_rig, tmp_path):
-    stubs, gateways = [], []
+async def start_gateway(start_provider_rig, start_stub):
+    gateways = []
+    facts = ModelSnapshot(
+        upstream_model="strong", name="strong", max_output_tokens=4096, capabilities=("reasoning",)
+    )
 
     async def start(dialect: ProviderDialect, *then: str) -> Gateway:
-        stub = ProviderStub(Authority())
-        await stub.start(tmp_path)
-        stubs.append(stub)
-        rig = await start_rig(lambda head, body: pick(PROVIDER, *then), list(then))
-        external = ExternalSnapshot(
-            host=HOST, port=stub.port, dialect=dialect, ca_bundle=stub.authority.certificate
-        )
-        rig.pools[POOL] = PoolSnapshot(
-            key=POOL,
-            engine=Engine.OPENAI,
-            endpoints=(),
-            stream_usage=StreamUsage.LEAVE,
-            models=("strong",),
-            model_facts=(
-                ModelSnapshot(
-                    upstream_model="strong",
-                    name="strong",
-                    max_output_tokens=4096,
-                    capabilities=("reasoning",),
-                ),
-            ),
-            external=external,
-        )
-        made = provider_resources(POOL, external, (stub.address,), ProviderSecrets(), GatewaySettings())
-        rig.xds.publish(list(then), (), [made])
-        async with asyncio.timeout(10):
-            while PROVIDER not in rig.acknowledged:
-                await asyncio.sleep(0.005)
+        stub = await start_stub()
+        made = external(stub, dialect=dialect)
+        rig = await start_provider_rig(stub, *then, made=made, models=("strong",), model_facts=(facts,))
         gateways.append(Gateway(rig, stub, dialect))
         return gateways[-1]
 
@@ -127,8 +98,6 @@ async def start_gateway(start_rig, tmp_path):
     for gateway in gateways:
         await gateway.openai.close()
         await gateway.anthropic.close()
-    for stub in stubs:
-        await stub.stop()
 
 
 def without(request: dict, *names: str) -> dict:

@@ -89,6 +89,16 @@ class WholeGateway:
             while not true():
                 await asyncio.sleep(0.01)
 
+    async def until_usable(self, *providers: str) -> None:
+        """Wait until each of these pools has its provider, and Envoy that provider's resources."""
+        keys = [f"default/{one}" for one in providers]
+
+        def usable() -> bool:
+            counts = self.runtime.following.pool_counts()
+            return all(key in counts and counts[key].ready == 1 for key in keys)
+
+        await self.until(usable, 20)
+
     def ejected(self) -> list[str]:
         """Addresses that are left alone now."""
         table, now = self.runtime.state.table, self.runtime.clock()
