@@ -12,7 +12,8 @@ from pilotage_api.load import Loaded, load_objects, load_settings
 from pilotage_api.settings import GatewaySettings
 from pilotage_cli.cluster_admin import PickerUnreachable, Told, cluster_admin
 from pilotage_cli.failure import CommandError
-from pilotage_cli.folder import FolderError, load_folder
+from pilotage_cli.folder import load_folder
+from pilotage_cli.folder_files import FolderError
 from pilotage_kube.client import ApiClient
 from pilotage_kube.connection import Connection
 from pilotage_kube.errors import Forbidden, KubeError, NotFound

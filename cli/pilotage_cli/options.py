@@ -11,7 +11,8 @@ from pilotage_api.load import SETTINGS_KEY
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.unidentified import is_settings_file
 from pilotage_cli.failure import CommandError
-from pilotage_cli.folder import FolderError, load_folder
+from pilotage_cli.folder import load_folder
+from pilotage_cli.folder_files import FolderError
 from pilotage_kube.connection import Connection, connect
 from pilotage_kube.errors import ConfigurationError
 

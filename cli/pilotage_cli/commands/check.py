@@ -19,7 +19,8 @@ from pilotage_cli.cluster_check import ClusterChecked, asked_by, check_cluster
 from pilotage_cli.credential_findings import with_credentials
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import counted, print_findings, summary
-from pilotage_cli.folder import FolderError, load_folder
+from pilotage_cli.folder import load_folder
+from pilotage_cli.folder_files import FolderError
 from pilotage_cli.options import (
     Context,
     Kubeconfig,

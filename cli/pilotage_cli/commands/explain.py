@@ -14,7 +14,8 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_cli.cluster_admin import ClusterAdmin, PickerUnreachable, cluster_admin
 from pilotage_cli.explanation import print_explanation
 from pilotage_cli.failure import CommandError
-from pilotage_cli.folder import FolderError, load_folder
+from pilotage_cli.folder import load_folder
+from pilotage_cli.folder_files import FolderError
 from pilotage_cli.local_admin import DEFAULT_ADMIN, admin_page
 from pilotage_cli.options import (
     Admin,

@@ -12,7 +12,8 @@ from rich.console import Console
 from pilotage_api.settings import GatewaySettings, ListenSettings
 from pilotage_cli.explanation import print_explanation
 from pilotage_cli.failure import CommandError
-from pilotage_cli.folder import FolderError, load_folder
+from pilotage_cli.folder import load_folder
+from pilotage_cli.folder_files import FolderError
 from pilotage_cli.gateway.envoy import EnvoyError
 from pilotage_cli.gateway.standalone import Gateway
 from pilotage_cli.shipped import copy_with_free_ports

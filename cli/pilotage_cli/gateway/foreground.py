@@ -9,7 +9,7 @@ from pilotage_api.settings import GatewaySettings
 from pilotage_cli.event_loop import StopSignals, until
 from pilotage_cli.failure import CommandError
 from pilotage_cli.findings import print_findings, summary
-from pilotage_cli.folder import FolderError
+from pilotage_cli.folder_files import FolderError
 from pilotage_cli.gateway.cluster import ClusterPicker
 from pilotage_cli.gateway.envoy import EnvoyError
 from pilotage_cli.gateway.standalone import Gateway, Picker

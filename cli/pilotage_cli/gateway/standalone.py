@@ -10,7 +10,8 @@ from pilotage_api.compile import Compiled
 from pilotage_api.settings import GatewaySettings
 from pilotage_api.snapshot import RoutingSnapshot
 from pilotage_cli.event_loop import until
-from pilotage_cli.folder import FolderError, FolderSource
+from pilotage_cli.folder import FolderSource
+from pilotage_cli.folder_files import FolderError
 from pilotage_cli.gateway.envoy import EnvoyProcess
 from pilotage_cli.gateway.identity import written_identity
 from pilotage_cli.gateway.ports import check_free

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from pilotage_api.settings import GatewaySettings
-from pilotage_cli.folder import MAX_FILES, FolderError, FolderSource, load_folder, read_folder
+from pilotage_cli.folder import FolderSource, load_folder
+from pilotage_cli.folder_files import MAX_FILES, FolderError, FolderFiles
 
 POOL = {
     "apiVersion": "pilotage.dev/v1alpha1",
@@ -26,7 +27,7 @@ def test_manifests_are_read_in_order_and_other_files_are_not(tmp_path):
     for name in ("b.yaml", "a.yml", "c.json", "README.md", ".hidden.yaml", "d.yaml~"):
         (tmp_path / name).write_text("")
     (tmp_path / "folder.yaml").mkdir()
-    texts, findings = read_folder(tmp_path)
+    texts, findings = FolderFiles(tmp_path).read()
     assert ([name for name, _ in texts], findings) == (["a.yml", "b.yaml", "c.json"], [])
 
 
@@ -50,7 +51,7 @@ def test_too_many_files_are_refused(tmp_path):
     for number in range(MAX_FILES + 1):
         (tmp_path / f"{number}.yaml").touch()
     with pytest.raises(FolderError, match="more than 10000"):
-        read_folder(tmp_path)
+        FolderFiles(tmp_path).read()
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"\xff\xfe", "not UTF-8"), (b"#" * (5 << 20), "larger than")])
