@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import yaml
+from gateway_records import measured
 from vllm_servers import HACK, VllmServer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))
@@ -75,3 +76,17 @@ async def gateway(
     await one.start()
     yield one
     await one.stop()
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def started_again(gateway: Gateway, servers: list[VllmServer]) -> None:
+    """A vLLM whose engine has died by itself is started again, as a node would do, and its log is shown."""
+    ended = [server for server in servers if server.ended_by_itself]
+    for server in ended:
+        print(f"vLLM at {server.address} has ended by itself:\n{server.said()}")
+        server.kill()
+        server.start()
+    for server in ended:
+        await server.wait_ready()
+    if ended:
+        await measured(gateway)

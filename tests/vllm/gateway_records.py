@@ -47,3 +47,18 @@ async def failures(gateway: Gateway, last: int) -> list[dict[str, Any]]:
         for one in decisions
         if one["outcome"] is None or one["outcome"]["status"] != 200
     ]
+
+
+def endpoints(gateway: Gateway) -> list[dict[str, Any]]:
+    """What is known of each server."""
+    return json.loads(gateway.server.view.endpoints())["endpoints"]
+
+
+async def measured(gateway: Gateway) -> None:
+    """All servers tell their load, and none is left out."""
+    for _ in range(600):
+        known = endpoints(gateway)
+        if all(one["metricsAgeSeconds"] is not None and not one["ejectedForSeconds"] for one in known):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not all servers are measured: {endpoints(gateway)}")

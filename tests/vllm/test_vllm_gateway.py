@@ -178,7 +178,10 @@ async def test_a_killed_server_costs_no_request_without_a_first_byte(gateway, cl
     servers[0].kill()
     results = await asyncio.gather(*calls)
     lost = [result for result in results if result.startswith("lost")]
-    assert not lost, f"{lost} of {results}; {servers[0].address} was killed; {await failures(gateway, 16)}"
+    told = (
+        [await failures(gateway, 16), [one.said() for one in servers if one.ended_by_itself]] if lost else []
+    )
+    assert not lost, f"{lost} of {results}; {servers[0].address} was killed; {told}"
     assert results[1::2] == ["answered"] * 8
     answer = await client.chat.completions.create(**CHAT)
     assert answer.usage.completion_tokens

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import re
-from typing import Any
 
 import aiohttp
 import openai
 import pytest
 import pytest_asyncio
-from gateway_records import decided_after, ended, newest, settled
+from gateway_records import decided_after, ended, measured, newest, settled
 from vllm_servers import VllmServer
 
 from pilotage_cli.gateway.standalone import Gateway
@@ -42,19 +41,6 @@ async def both(servers: list[VllmServer], gateway: Gateway) -> list[VllmServer]:
         await server.wait_ready()
     await measured(gateway)
     return servers
-
-
-def endpoints(gateway: Gateway) -> list[dict[str, Any]]:
-    return json.loads(gateway.server.view.endpoints())["endpoints"]
-
-
-async def measured(gateway: Gateway) -> None:
-    for _ in range(600):
-        known = endpoints(gateway)
-        if all(one["metricsAgeSeconds"] is not None and not one["ejectedForSeconds"] for one in known):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"not all servers are measured: {endpoints(gateway)}")
 
 
 async def hits(server: VllmServer) -> float:

@@ -1,6 +1,7 @@
 """Real vLLM servers as child processes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -48,11 +49,24 @@ class VllmServer:
                 except aiohttp.ClientError:
                     pass
                 await asyncio.sleep(0.5)
-        raise RuntimeError(f"vLLM did not start:\n{self.log.read_text()[-3000:]}")
+        raise RuntimeError(f"vLLM did not start:\n{self.said()}")
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether it was started, and is gone though nobody has killed it."""
+        return self.process is not None and self.process.poll() is not None
+
+    def said(self) -> str:
+        """Its first error with what stands before, and its last words."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        first = next((at for at, line in enumerate(lines) if "ERROR" in line or "Traceback" in line), None)
+        cause = [] if first is None else [*lines[max(0, first - 20) : first + 80], "[...]"]
+        return "\n".join([*cause, *lines[-30:]])
 
     def kill(self) -> None:
         """End it and its engine process at once."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
