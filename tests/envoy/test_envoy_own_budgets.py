@@ -4,7 +4,7 @@ import json
 
 import pytest
 from envoy_rig import fixed
-from whole_gateway import WholeGateway, _pool
+from whole_gateway import WholeGateway, own_pool
 
 GOOD = fixed(200, json.dumps({"choices": [{"message": {"role": "assistant", "content": "ok"}}]}).encode())
 FAILING = fixed(503, b"{}")
@@ -34,7 +34,7 @@ async def test_each_attempt_at_another_model_is_bounded_by_that_models_budget(tm
         {"strong": [strong]},
         {**rule, "outputBudget": BUDGET},
         pool=facts("strong", "0.1", "0.9", "1"),
-        documents=[_pool("weak", [weak], facts("weak", "0.7", "0.7", "0.5"))],
+        documents=[own_pool("weak", [weak], facts("weak", "0.7", "0.7", "0.5"))],
     )
     await gateway.start()
     try:

@@ -34,7 +34,7 @@ class WholeGateway:
     ) -> None:
         """`documents` are further manifests; `pool` and `spec` further fields of all pools and the policy."""
         folder.mkdir()
-        written = [*(_pool(name, servers, pool) for name, servers in pools.items()), *map(dict, documents)]
+        written = [*(own_pool(name, servers, pool) for name, servers in pools.items()), *map(dict, documents)]
         written.append(_policy({"candidates": [{"model": next(iter(pools))}], **rule}, spec or {}))
         (folder / "all.yaml").write_text(yaml.safe_dump_all(written))
         self.gateway = Gateway(
@@ -105,7 +105,7 @@ class WholeGateway:
         return sorted(one for one, row in table.rows().items() if table.ejected_until[row] > now)
 
 
-def _pool(name: str, servers: list[ModelServer], more: Mapping[str, Any]) -> dict[str, Any]:
+def own_pool(name: str, servers: list[ModelServer], more: Mapping[str, Any]) -> dict[str, Any]:
     places = [one.address.rpartition(":") for one in servers]
     return {
         "apiVersion": "pilotage.dev/v1alpha1",
