@@ -79,6 +79,9 @@ class _Stream:
     async def write(self, message: bytes) -> None:
         self.written_bytes += len(message)
 
+    async def last(self, message: bytes) -> None:
+        await self.write(message)
+
     def invocation_metadata(self) -> dict[str, str]:
         return {}
 

@@ -18,8 +18,11 @@ _REASONS: Final = (NotSaturated.reason, Healthy.reason)
 
 
 def with_last_resort(ranking: Ranking, candidates: CandidateSet, table: EndpointTable) -> Ranking:
-    """The ranking; one attempt alone is followed by the best of its pool and model that was left out as full,
-    else as failing. One where nobody listens stays left out."""
+    """The ranking; one attempt alone is followed by the best of its pool and model that was left out.
+
+    First come those that are full, then those that fail, then those where nobody listens: they may be back
+    before the first breaks off.
+    """
     if len(ranking.order) != 1 or ranking.dropped.keys().isdisjoint(_REASONS):
         return ranking
     at = _left_out(ranking, candidates, table)
@@ -28,13 +31,15 @@ def with_last_resort(ranking: Ranking, candidates: CandidateSet, table: Endpoint
 
 def _left_out(ranking: Ranking, candidates: CandidateSet, table: EndpointTable) -> int | None:
     first, rows, targets = ranking.order[0], candidates.rows, candidates.targets
-    may = (candidates.tiers == candidates.tiers[first]) & (rows != rows[first]) & ~table.unreachable[rows]
+    may = (candidates.tiers == candidates.tiers[first]) & (rows != rows[first])
     for reason, mask in ranking.dropped.items():
         if reason not in _REASONS:
             may &= ~mask
     failing = ranking.dropped.get(Healthy.reason, np.zeros(len(may), np.bool_))
+    silent = table.unreachable[rows]
     way = targets[first].pool, targets[first].upstream_model
-    for members in ((may & ~failing).nonzero()[0], (may & failing).nonzero()[0]):
+    for choice in (may & ~failing, may & failing & ~silent, may & silent):
+        members = choice.nonzero()[0]
         for index in members[ranking.total[members].argsort()[::-1]].tolist():
             if (targets[index].pool, targets[index].upstream_model) == way:
                 return int(index)

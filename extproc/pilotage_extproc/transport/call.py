@@ -332,7 +332,7 @@ class ServerCall:
         wire.all_sent(self)
         if self._last is not None:
             self._end(self._last)
-        elif self._receiver is not None:
+        if self._receiver is not None:
             self._receiver.on_writable()
 
     def finish(self, status: Status = Status.OK, details: str = "") -> None:

@@ -51,6 +51,10 @@ class Stream(Protocol):
     def write(self, message: bytes) -> Awaitable[None]:
         """Send one message; waits while the caller does not take them."""
 
+    def last(self, message: bytes) -> Awaitable[None]:
+        """Send the last message; waits as `write` does. On the built-in transport the call's end leaves with
+        it, in one write: whoever acts on the message knows that nothing follows."""
+
     def invocation_metadata(self) -> Mapping[str, str]:
         """The call's initial metadata."""
 

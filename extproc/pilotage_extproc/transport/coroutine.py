@@ -120,7 +120,15 @@ class CoroutineCall:
         return message
 
     async def write(self, message: bytes) -> None:
-        if not self._call.send(message):
+        await self._sent(self._call.send(message))
+
+    async def last(self, message: bytes) -> None:
+        taken = self._call.send(message)
+        self._call.finish()
+        await self._sent(taken)
+
+    async def _sent(self, taken: bool) -> None:
+        if not taken:
             drained = self._loop.create_future()
             if self._drained is None:
                 self._drained = []

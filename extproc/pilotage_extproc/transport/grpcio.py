@@ -56,6 +56,9 @@ class _Context:
     async def write(self, message: bytes) -> None:
         await self._context.write(message)
 
+    async def last(self, message: bytes) -> None:
+        await self._context.write(message)
+
     def invocation_metadata(self) -> Mapping[str, str]:
         return dict(self._context.invocation_metadata() or ())
 

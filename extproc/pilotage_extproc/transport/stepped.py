@@ -9,7 +9,7 @@ import asyncio
 import logging
 import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import partial
 from types import CoroutineType
 from typing import Any, Final
@@ -224,9 +224,17 @@ class SteppedCall:
         self._used = len(message), reserved
         return message
 
+    def write(self, message: bytes) -> Awaitable[None]:
+        return self._sent(self._call.send(message))
+
+    def last(self, message: bytes) -> Awaitable[None]:
+        taken = self._call.send(message)
+        self._call.finish()
+        return self._sent(taken)
+
     @types.coroutine
-    def write(self, message: bytes) -> Generator[Any, None, None]:
-        if self._call.send(message):
+    def _sent(self, taken: bool) -> Generator[Any, None, None]:
+        if taken:
             return
         if self._task is None:
             self._wants = "room"

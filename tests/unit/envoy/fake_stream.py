@@ -44,6 +44,10 @@ class FakeStream:
             await self._stall()
         self.got.append(Response.FromString(message))
 
+    async def last(self, message: bytes) -> None:
+        """Keep a message."""
+        await self.write(message)
+
     def invocation_metadata(self) -> dict[str, str]:
         """None."""
         return {}

@@ -1,4 +1,4 @@
-"""A request with one server to go to has another to fall back on, unless nobody listens there."""
+"""A request with one server to go to has another to fall back on."""
 
 import numpy as np
 from scheduling_fleet import NOW, Fleet
@@ -11,6 +11,10 @@ FULL = SaturationSnapshot(queue_depth=5)
 
 def order(fleet: Fleet, **options) -> list[int]:
     return with_last_resort(fleet.rank(**options), fleet.candidates, fleet.table).order
+
+
+def silence(fleet: Fleet, index: int) -> None:
+    fleet.table.unreachable[fleet.candidates.rows[index]] = True
 
 
 def eject(fleet: Fleet, *indices: int) -> None:
@@ -38,11 +42,16 @@ def test_a_full_server_is_better_than_one_that_fails():
     assert order(fleet) == [0, 1]
 
 
-def test_where_nobody_listens_nothing_is_sent():
+def test_where_nobody_listens_is_tried_last_as_it_may_be_back_by_then():
     fleet = Fleet(2)
     eject(fleet, 0)
-    fleet.table.unreachable[fleet.candidates.rows[0]] = True
-    assert order(fleet) == [1]
+    silence(fleet, 0)
+    assert order(fleet) == [1, 0]
+    fleet = Fleet(3, saturation=FULL)
+    fleet.set("waiting", 0, 0, 9)
+    eject(fleet, 0)
+    silence(fleet, 0)
+    assert order(fleet) == [1, 2]
 
 
 def test_two_servers_that_work_are_enough():

@@ -229,7 +229,11 @@ class RequestStream:
         sent = exchange.body if exchange.new_body is None else exchange.new_body
         self._work = exchange.answer
         exchange.release()
-        await self._stream.write(message)
+        if follows or self._work is not None or self._asker.envoy is None:
+            await self._stream.write(message)
+        else:
+            # a server may answer at once: an answer that Envoy sends here before the end comes would be lost
+            await self._stream.last(message)
         del message
         if follows:
             for chunk in messages.streamed_chunks(sent, end_of_stream=not trailers, response=False):
