@@ -6,7 +6,7 @@ from typing import Final
 
 from pilotage_extproc.accounting.answers import refusal
 from pilotage_extproc.accounting.books import Books
-from pilotage_extproc.accounting.claims import Claim, Hold, Refused, Verdict
+from pilotage_extproc.accounting.claims import Claim, Granted, Hold, Refused, Verdict
 from pilotage_extproc.accounting.note import SettlingNote, Spender
 from pilotage_extproc.accounting.prices import PriceBook, Terms
 from pilotage_extproc.accounting.rules import Expected, SpendingRules
@@ -56,7 +56,7 @@ class Admit(Step):
         try:
             verdict = self._books.admit(note)
         except StoreAway as away:
-            self._away(exchange, away)
+            self._away(exchange, note, away)
             return None
         if isinstance(verdict, Awaitable):
             return self._wait(exchange, note, verdict)
@@ -81,8 +81,9 @@ class Admit(Step):
         try:
             found = await verdict
         except StoreAway as away:
-            self._books.cancel(note)  # it may have been granted all the same
-            self._away(exchange, away)
+            if note.hold.claims:
+                self._books.cancel(note)  # it may have been granted all the same
+            self._away(exchange, note, away)
             return
         except (CancelledError, GeneratorExit):
             self._books.cancel(note)
@@ -102,7 +103,10 @@ class Admit(Step):
             exchange.count_output()
         self._books.admitted(granted)
 
-    def _away(self, exchange: Exchange, away: StoreAway) -> None:
+    def _away(self, exchange: Exchange, note: SettlingNote, away: StoreAway) -> None:
+        if not note.hold.claims:  # nothing bounds it: it is settled when the store is back
+            self._take(exchange, note, Granted((), ()))
+            return
         if not self._books.serves_without or self._rules.of(exchange.identity).hard:
             message = "Limits and budgets cannot be checked now."
             raise RequestRefused(Refusal.LIMITS_AWAY, message, retry_after_seconds=_RETRY_SECONDS) from away

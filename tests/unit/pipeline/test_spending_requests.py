@@ -316,6 +316,31 @@ async def test_without_its_store_it_serves_or_refuses_as_set(monkeypatch, when_a
         assert (told.reason, told.retry_after_seconds) == (Refusal.LIMITS_AWAY, 1)
 
 
+BOUNDED = """
+---
+apiVersion: pilotage.dev/v1alpha1
+kind: Tenant
+metadata: {name: bounded}
+spec:
+  models: ["*"]
+  limits: [{per: tenant, requests: 1, window: 1m}]
+"""
+
+
+async def test_what_nothing_bounds_is_served_and_settled_while_the_store_is_away(monkeypatch):
+    """Another tenant's limits are none of its business."""
+    store = {"valkey": {"address": "127.0.0.1:1"}, "whenAway": "refuse"}
+    settings = GatewaySettings(governance={"store": store})
+    gate = await gateway("{}", settings, POOLS + BOUNDED)
+    monkeypatch.setattr(gate.pipeline._plans._parts.books, "store", Away())
+    settled = []
+    monkeypatch.setattr(Away, "settle", lambda _, settlement, told: settled.append(settlement), raising=False)
+    gate.end(await gate.ask(), 1, 1)
+    assert [one.hold.claims for one in settled] == [()]
+    told = await refused(gate, who=Identity("bounded"))
+    assert told.reason is Refusal.LIMITS_AWAY
+
+
 async def test_a_hard_budget_without_a_store_refuses_what_it_would_have_governed():
     settings = GatewaySettings()
     found = compiled(DAILY, settings)

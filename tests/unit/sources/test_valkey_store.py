@@ -190,6 +190,12 @@ async def test_a_settlement_waits_for_a_server_that_is_away_and_counts_once(serv
     await until(lambda: figures(server, money(0)) == (70, 0, 0))
 
 
+async def test_a_request_that_claims_nothing_is_granted_and_settled(pickers):
+    picker = await pickers("a")
+    assert await picker.admit("a-1") == Granted((), ())
+    assert await picker.settle(Hold("a-1", (), ()))
+
+
 async def test_a_slow_server_is_away_and_its_late_answers_leave_no_hold(server, pickers):
     one = await pickers("a", timeout_seconds=1.0)
     server.freeze()

@@ -293,8 +293,7 @@ class ValkeyStore:
             wait = int(reply[3])
             claim = admission.claims[int(reply[1])]
             return Refused(claim, int(reply[2]), None if wait < 0 else wait / 1000)
-        slots = tuple(map(int, reply[2].split(b",")))
-        used = tuple(map(int, reply[3].split(b",")))
+        slots, used = _numbers(reply[2]), _numbers(reply[3])
         self._saw_epoch(reply[1])
         self._open[admission.id] = (admission, slots)
         self._show(admission.claims, reply[4:])
@@ -373,6 +372,10 @@ class ValkeyStore:
 
 def _joined(numbers: tuple[int, ...]) -> bytes:
     return ",".join(map(str, numbers)).encode()
+
+
+def _numbers(joined: bytes) -> tuple[int, ...]:
+    return tuple(map(int, joined.split(b","))) if joined else ()
 
 
 def _call(script: Script, keys: list[bytes], arguments: list[bytes]) -> Call:
