@@ -82,6 +82,10 @@ class _Stream:
     async def last(self, message: bytes) -> None:
         await self.write(message)
 
+    @property
+    def ends_at_once(self) -> bool:
+        return True
+
     def invocation_metadata(self) -> dict[str, str]:
         return {}
 

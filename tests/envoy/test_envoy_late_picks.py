@@ -75,12 +75,16 @@ def prompt_server() -> Iterator[PromptServer]:
     server.close()
 
 
-async def test_an_answer_that_nobody_looks_at_arrives_whole_after_a_guard_was_asked(tmp_path, prompt_server):
+@pytest.mark.parametrize("transport", ["builtin", "grpcio"])
+async def test_an_answer_that_nobody_looks_at_arrives_whole_after_a_guard_was_asked(
+    tmp_path, prompt_server, transport
+):
     guard = GuardStub()
     await guard.start()
     remote = [{"url": guard.url, "timeout": "2s", "onError": "refuse", "receives": "text"}]
     spec = {"governance": {"content": {"remote": remote}}}
-    gateway = WholeGateway(tmp_path / "f", {"small": [prompt_server]}, {}, documents=[LOOKS], spec=spec)
+    pools = {"small": [prompt_server]}
+    gateway = WholeGateway(tmp_path / "f", pools, {}, documents=[LOOKS], spec=spec, transport=transport)
     await gateway.start()
     try:
         found = Counter[tuple[int, bool]]()

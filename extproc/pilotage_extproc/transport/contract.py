@@ -52,8 +52,12 @@ class Stream(Protocol):
         """Send one message; waits while the caller does not take them."""
 
     def last(self, message: bytes) -> Awaitable[None]:
-        """Send the last message; waits as `write` does. On the built-in transport the call's end leaves with
-        it, in one write: whoever acts on the message knows that nothing follows."""
+        """Send the last message; waits as `write` does."""
+
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether the call's end leaves with its `last` message, in one write: whoever acts on the message
+        knows by then that nothing follows."""
 
     def invocation_metadata(self) -> Mapping[str, str]:
         """The call's initial metadata."""

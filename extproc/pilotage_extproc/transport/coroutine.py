@@ -135,6 +135,10 @@ class CoroutineCall:
             self._drained.append(drained)
             await drained
 
+    @property
+    def ends_at_once(self) -> bool:
+        return True
+
     def invocation_metadata(self) -> Mapping[str, str]:
         return self._call.metadata
 

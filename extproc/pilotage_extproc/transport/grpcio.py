@@ -59,6 +59,10 @@ class _Context:
     async def last(self, message: bytes) -> None:
         await self._context.write(message)
 
+    @property
+    def ends_at_once(self) -> bool:
+        return False
+
     def invocation_metadata(self) -> Mapping[str, str]:
         return dict(self._context.invocation_metadata() or ())
 

@@ -243,6 +243,10 @@ class SteppedCall:
             self._drained = asyncio.get_running_loop().create_future()
             yield from self._drained
 
+    @property
+    def ends_at_once(self) -> bool:
+        return True
+
     def invocation_metadata(self) -> Mapping[str, str]:
         return self._call.metadata
 

@@ -48,6 +48,8 @@ class FakeStream:
         """Keep a message."""
         await self.write(message)
 
+    ends_at_once = True
+
     def invocation_metadata(self) -> dict[str, str]:
         """None."""
         return {}

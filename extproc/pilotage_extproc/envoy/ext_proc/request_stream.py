@@ -124,12 +124,23 @@ class RequestStream:
         if shown is None:
             return self._outcome
         self._exchange = None  # from here on its outcome settles it
-        if asker.envoy is None or self._work is not None:
+        if self._is_followed:
             self._drop_head()
             del first, sent, head, headers
             holder = exchange.identity.holder()
             await self._follow_response(exchange.decision.id, began_at, shown, response_mode, holder)
         return self._outcome
+
+    @property
+    def _is_followed(self) -> bool:
+        """Whether the stream goes on with the response.
+
+        One that Envoy was asked for passes also where nobody looks at it, if the call cannot end at once:
+        what Envoy sent here before it has seen the end would be lost.
+        """
+        if self._asker.envoy is None or self._work is not None:
+            return True
+        return self._passes and not self._stream.ends_at_once
 
     def _answer_passes(self, headers: Mapping[str, str], mode: BodyMode, *, has_body: bool) -> bool:
         """Whether the response comes here, should a policy look at it."""
@@ -229,10 +240,9 @@ class RequestStream:
         sent = exchange.body if exchange.new_body is None else exchange.new_body
         self._work = exchange.answer
         exchange.release()
-        if follows or self._work is not None or self._asker.envoy is None:
+        if follows or self._is_followed:
             await self._stream.write(message)
         else:
-            # a server may answer at once: an answer that Envoy sends here before the end comes would be lost
             await self._stream.last(message)
         del message
         if follows:
@@ -262,7 +272,7 @@ class RequestStream:
             self._stream,
             decision_id,
             began_at=began_at,
-            full_duplex=mode is BodyMode.FULL_DUPLEX_STREAMED,
+            full_duplex=not foreign or mode is BodyMode.FULL_DUPLEX_STREAMED,
             headers=shown if foreign else {},
             clock=processor.clock,
             holder=holder,
