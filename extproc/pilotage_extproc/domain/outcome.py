@@ -69,6 +69,8 @@ class Outcome:
     """What a translation for the provider that answered left out: names of fields, never their text."""
     answer_content: tuple[str, ...] = ()
     """What rules on content found in the answer: `detector:action:count`, never values."""
+    answer_cut: bool = False
+    """Whether rules on content were to look at the answer, and did not come to its end."""
     counted_output: int | None = None
     """Pieces of output that Envoy counted in a stream; asked for where the answer is paid for."""
     ended_at: int | None = None

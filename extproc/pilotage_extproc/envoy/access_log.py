@@ -82,6 +82,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
     decision = owner = ""
     holder = None
     answer_content: tuple[str, ...] = ()
+    answer_cut = False
     if contract.PILOTAGE_NAMESPACE in metadata:
         ours = metadata[contract.PILOTAGE_NAMESPACE].fields
         decision, owner = _text(ours, contract.DECISION), _text(ours, contract.OWNER)
@@ -89,6 +90,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
             holder = ours[contract.HOLDER].string_value or None
         if contract.ANSWER_CONTENT in ours:
             answer_content = tuple(ours[contract.ANSWER_CONTENT].string_value.split(","))
+        answer_cut = contract.READS_ANSWER in ours and contract.ANSWER_READ not in ours
     usage, response_id, translation = _NO_USAGE, None, ()
     stream_error = counted_output = ended_at = None
     if contract.USAGE_NAMESPACE in metadata:
@@ -127,6 +129,7 @@ def _entry(entry: accesslog_pb2.HTTPAccessLogEntry) -> LoggedRequest:
         ended_at=ended_at,
         holder=holder,
         answer_content=answer_content,
+        answer_cut=answer_cut,
     )
     return LoggedRequest(outcome, owner)
 

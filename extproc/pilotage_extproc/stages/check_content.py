@@ -10,6 +10,7 @@ from pilotage_extproc.content.scan import TooMuchToCheckError
 from pilotage_extproc.dialects.call import BodyForm
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.token_prompts import given_as_tokens
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.handled import MOST_PLACES, Handled
@@ -38,6 +39,8 @@ class CheckContent(Step):
 
     def apply(self, exchange: Exchange) -> Awaitable[None] | None:
         """Look at all of its text. Raises RequestRefused (400), which says what was found and no more."""
+        if exchange.call.kind is CallKind.RESPONSE_OBJECT and not exchange.body:
+            return None
         dialect = DIALECTS.get(exchange.call.kind)
         if dialect is None or dialect.body is not BodyForm.JSON or exchange.call.forward_pool is not None:
             self._cannot(exchange, "is not JSON of a known call")

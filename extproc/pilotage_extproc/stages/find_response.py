@@ -68,7 +68,7 @@ class FindResponse(Step):
 
     def _may_reach(self, exchange: Exchange, owner: ResponseOwner) -> bool:
         """Whether it is the caller's, on a server of ours, and not fetched where a part was withheld."""
-        fetched = exchange.call.kind is CallKind.RESPONSE_OBJECT and exchange.head.method == "GET"
+        fetched = exchange.call.kind is CallKind.RESPONSE_OBJECT and exchange.head.method != "DELETE"
         theirs = owner.holder == exchange.identity.holder()
         return theirs and self._is_known(owner.address) and not (owner.withheld and fetched)
 

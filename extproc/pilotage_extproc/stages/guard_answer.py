@@ -15,6 +15,8 @@ from pilotage_extproc.stages.placeholders import placeholders_of
 _STEP: Final = "answer"
 _WITH_TEXT: Final = frozenset((*WHOLE, CallKind.TRANSCRIPTIONS, CallKind.TRANSLATIONS))
 """Calls whose answers hold what a model wrote."""
+_STORED: Final = CallKind.RESPONSE_OBJECT
+"""Reads what a model wrote before: for one whose client left, or before a rule was there."""
 
 
 class GuardAnswer(Step):
@@ -33,6 +35,9 @@ class GuardAnswer(Step):
         kind, known = exchange.call.kind, exchange.answer
         exchange.answered_by(None)
         unread = exchange.call.forward_pool is not None
+        stored = kind is _STORED
+        if stored:
+            kind = CallKind.RESPONSES
         if kind not in _WITH_TEXT and not unread:
             return
         if kind not in WHOLE or unread:
@@ -48,7 +53,7 @@ class GuardAnswer(Step):
         if kind is CallKind.RESPONSES and exchange.document.members.get("background") not in (None, False):
             self._cannot(exchange, Refusal.CONTENT_NOT_CHECKED, "of a background response is fetched later")
             return
-        names = placeholders_of(exchange, self._key) if known is None else known.names
+        names = placeholders_of(exchange, self._key, changes=not stored) if known is None else known.names
         originals = Originals(names.originals(self._restored))
         if self._rules is not None or originals:
             exchange.answered_by(AnswerWork(kind, self._rules, names, originals))

@@ -57,7 +57,9 @@ class ResponseOwners:
     def learn_from(self, outcome: Outcome) -> None:
         """A stored response lives where it was made."""
         if outcome.response_id is not None and outcome.upstream_address is not None:
-            holder, withheld = outcome.holder or "", outcome.withheld
+            # a client that left has not got what rules have not seen; who left a later reading has it
+            cut = outcome.answer_cut and outcome.response_id not in self._owners
+            holder, withheld = outcome.holder or "", outcome.withheld or cut
             self.learn(outcome.response_id, outcome.upstream_address, holder, withheld=withheld)
 
     def find(self, response_id: str) -> ResponseOwner | None:

@@ -8,6 +8,7 @@ from pilotage_extproc.content.answers.stream import StreamedAnswer
 from pilotage_extproc.content.answers.whole import WholeAnswer
 from pilotage_extproc.content.answers.work import AnswerCheck, AnswerWork
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.envoy import contract as names
 from pilotage_extproc.envoy.ext_proc import messages
@@ -78,9 +79,13 @@ class AnswerFilter:
         return tuple([f"{kind}:{action}:{times}" for kind, action, times in found])
 
     def metadata(self) -> bytes:
-        """The same, as a part of the last message to Envoy: for the access log."""
+        """The same, as a part of the last message to Envoy: for the access log; and that there was an end."""
         said = self.said()
-        if not said:
+        entry = b""
+        if said:
+            entry = struct_entry(names.ANSWER_CONTENT, string_value(",".join(said)))
+        if self._work.kind is CallKind.RESPONSES:
+            entry += struct_entry(names.ANSWER_READ, string_value(names.FLAG))
+        if not entry:
             return b""
-        entry = struct_entry(names.ANSWER_CONTENT, string_value(",".join(said)))
         return field(_DYNAMIC_METADATA, struct_entry(names.PILOTAGE_NAMESPACE, struct_value(entry)))

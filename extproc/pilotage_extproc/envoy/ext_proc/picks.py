@@ -12,6 +12,7 @@ from pilotage_extproc.envoy.contract import (
     CONTRACT,
     COUNT_OUTPUT,
     KEEP_LAST_USAGE,
+    READS_ANSWER,
     STRIP_USAGE,
     TRANSFORM,
 )
@@ -138,6 +139,8 @@ def _flags(exchange: Exchange) -> tuple[str, ...]:
         flags = (ANNOUNCE_RESPONSE,)
     if exchange.transformed_each:
         flags = (*flags, TRANSFORM)
+    if kind is CallKind.RESPONSES and exchange.answer is not None:
+        flags = (*flags, READS_ANSWER)
     if exchange.output_counted:
         flags = (*flags, COUNT_OUTPUT)
     if kind in _ANTHROPIC:

@@ -146,9 +146,9 @@ class RequestStream:
         """Whether the response comes here, should a policy look at it."""
         if self._asker.envoy is None:
             return mode is BodyMode.FULL_DUPLEX_STREAMED
-        if self._asker.contract != contract.CONTRACT or not has_body:
+        if self._asker.contract != contract.CONTRACT:
             return False
-        return self._processor.may_read_answer(headers)
+        return not has_body or self._processor.may_read_answer(headers)  # without one the pick itself asks
 
     def close(self, outcome: Outcome | None) -> None:
         """Give back what the stream held; without a pick its request ends with this outcome, or was left."""
@@ -239,6 +239,8 @@ class RequestStream:
             message = picks.bundled(exchange, shown, on_body=on_body, contract=self._asker.contract)
         sent = exchange.body if exchange.new_body is None else exchange.new_body
         self._work = exchange.answer
+        if self._work is not None and self._asker.envoy is not None and not on_body:
+            message += messages.WITH_ANSWER
         exchange.release()
         if follows or self._is_followed:
             await self._stream.write(message)

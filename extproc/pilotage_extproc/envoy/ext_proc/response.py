@@ -48,6 +48,8 @@ class ResponseFollower:
         self._on_response_began = on_response_began
         self._answer = answer
         self._reads = reads
+        self._all_seen = False
+        """Whether the answer's end has been looked at."""
         self._began = False
         self._http_status = 0
         self._served: str | None = None
@@ -98,7 +100,9 @@ class ResponseFollower:
             self._first_body_at = self._clock()
         if self._reader is not None:
             self._reader.feed(body.body)
-            if not self._began and self._reader.response_id is not None and self._served is not None:
+            # what is looked at is nobody's to fetch before its end has been seen
+            began = self._began or self._answer is not None
+            if not began and self._reader.response_id is not None and self._served is not None:
                 self._began = True
                 self._on_response_began(self._reader.response_id, self._served, self._holder)
         end_of_stream = bool(body.end_of_stream)
@@ -118,6 +122,7 @@ class ResponseFollower:
         work = answer.passed(body, out, last=last)
         if work is not None:
             await work
+        self._all_seen = self._all_seen or last or answer.ended
         ended = answer.ended or (last and not trailers)
         if not ended and not any(out):
             return False
@@ -148,4 +153,5 @@ class ResponseFollower:
             stream_error=stream_error,
             holder=self._holder or None,
             answer_content=() if self._answer is None else self._answer.said(),
+            answer_cut=self._answer is not None and not self._all_seen,
         )
