@@ -1,10 +1,11 @@
 """Which server made a stored response: later calls on it must go there."""
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass
 
 from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.state.fair_cache import FairCache
 
 
 @dataclass(slots=True, frozen=True)
@@ -19,7 +20,7 @@ class ResponseOwner:
 
 
 class ResponseOwners:
-    """Response id to server, least recently used forgotten first.
+    """Response id to server; where there are too many, the tenant with most forgets its least recently used.
 
     The access-log entry that teaches an id may arrive a moment after the client has the answer, so
     a lookup can wait for it, bounded in time and in number: of each tenant, so that none waits in the way of
@@ -29,8 +30,7 @@ class ResponseOwners:
     def __init__(
         self, *, capacity: int = 100_000, max_waiters: int = 1000, max_waiters_of_one: int = 100
     ) -> None:
-        self._owners: OrderedDict[str, ResponseOwner] = OrderedDict()
-        self._capacity = capacity
+        self._owners = FairCache[ResponseOwner](capacity)
         self._waiters: dict[str, list[asyncio.Future[ResponseOwner | None]]] = {}
         self._waiting = 0
         self._max_waiters = max_waiters
@@ -46,10 +46,7 @@ class ResponseOwners:
         if known is not None:
             holder, withheld = known.holder or holder, known.withheld or withheld
         owner = ResponseOwner(address, holder, withheld)
-        self._owners[response_id] = owner
-        self._owners.move_to_end(response_id)
-        if len(self._owners) > self._capacity:
-            self._owners.popitem(last=False)
+        self._owners.put(response_id, owner, holder)
         for future in self._waiters.pop(response_id, ()):
             if not future.done():
                 future.set_result(owner)
@@ -64,10 +61,7 @@ class ResponseOwners:
 
     def find(self, response_id: str) -> ResponseOwner | None:
         """The server of a response, if known now."""
-        owner = self._owners.get(response_id)
-        if owner is not None:
-            self._owners.move_to_end(response_id)
-        return owner
+        return self._owners.get(response_id)
 
     async def wait_for(
         self, response_id: str, timeout_seconds: float, tenant: str = ""
