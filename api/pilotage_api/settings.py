@@ -113,7 +113,7 @@ class ListenSettings(SettingsPart):
     extproc: ListenAddress = "127.0.0.1:9002"
     """gRPC: ext_proc, access log, xDS, health, peers."""
     admin: ListenAddress = "127.0.0.1:9003"
-    """HTTP: metrics, decisions, snapshot. Loopback unless a token protects it."""
+    """HTTP: metrics, decisions, snapshot. Without `adminTokenFile` loopback only: other `Host`s get 403."""
     envoy_admin: ListenAddress = "127.0.0.1:0"
     """HTTP: the bundled Envoy's own admin address; it has no authentication, so loopback only."""
     envoy_probes: ListenAddress | None = None

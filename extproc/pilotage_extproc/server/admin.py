@@ -1,10 +1,9 @@
 """The admin address: metrics, decisions, endpoints and the snapshot, over HTTP.
 
 Health and metrics are open; everything else needs the bearer token where one is set, and without
-one the server refuses to listen anywhere but on loopback.
+one the server refuses to listen anywhere but on loopback, and answers only who calls it so.
 """
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -13,6 +12,7 @@ from aiohttp import web
 from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.server.addresses import AddressError, split_address
 from pilotage_extproc.server.admin_token import AdminToken
+from pilotage_extproc.server.loopback import is_loopback, names_loopback
 
 _OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
 _MAX_REQUEST_BYTES = 32 << 20
@@ -58,7 +58,7 @@ class AdminServer:
         self._view = view
         self._host, self._port = split_address(address)
         self._token = AdminToken(token_file, monotonic) if token_file else None
-        if self._token is None and not _is_loopback(self._host):
+        if self._token is None and not is_loopback(self._host):
             raise AddressError(
                 f"listen.admin {address} is not loopback: set adminTokenFile, or listen on 127.0.0.1"
             )
@@ -97,6 +97,10 @@ class AdminServer:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if self._token is None and not names_loopback(request.headers.get("Host", "")):
+            # a page whose name has been made to resolve to loopback, in a browser of this machine
+            message = "without adminTokenFile only localhost, 127.0.0.0/8 and [::1] are answered as Host"
+            return web.json_response({"error": message}, status=403)
         if self._token is not None and request.path not in _OPEN_PATHS:
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if not self._token.accepts(given):
@@ -156,12 +160,3 @@ class AdminServer:
 
 def _json(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
