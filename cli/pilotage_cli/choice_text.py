@@ -42,6 +42,8 @@ def _features(features: dict[str, Any]) -> str:
         if gain is None
         else f"strongGain {gain['value']:+.2f} (confidence {gain['confidence']:.2f})",
     ]
+    if features["answers"] > 1:
+        parts.insert(1, f"{features['answers']} answers")
     if features["lastModel"]:
         parts.append(f"conversation was with {features['lastModel']}")
     return ", ".join(parts)

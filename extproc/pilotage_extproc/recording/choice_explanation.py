@@ -41,6 +41,7 @@ def explain_choice(
         "features": {
             "promptTokens": round(asked.prompt_tokens),
             "outputLimit": asked.limit,
+            "answers": asked.answers,
             "plain": asked.plain,
             "domain": asked.domain,
             "strongGain": None

@@ -34,6 +34,11 @@ def likely_choices(dialect: Dialect, members: Members) -> int:
     return choices * prompts_of(dialect, members)[0]
 
 
+def likely_answers(dialect: Dialect, members: Members) -> int:
+    """The same of a call whose answer is written by a model; 1 of any other."""
+    return likely_choices(dialect, members) if dialect.output_limits else 1
+
+
 def _lenient(value: Any) -> int:
     try:
         return min(MOST_CHOICES, max(1, int(value)))

@@ -193,7 +193,7 @@ class Chooser:
             members = objective.members[index]
             prices = way.prices_at(prompt)
             if prices is not None:
-                output_usd[index], priced[index] = prices.output, True
+                output_usd[index], priced[index] = asked.answers * prices.output, True
                 new = prices.new(self.experience.writes.share(objective.rule, way.upstream_model))
                 of_way = np.multiply(held[members], prices.cached - new, out=input_usd[members])
                 of_way += new * prompt

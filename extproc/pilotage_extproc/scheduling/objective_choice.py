@@ -27,6 +27,8 @@ class Asked:
     prompt_tokens: float = 0.0
     limit: int | None = None
     """The client's own limit of output tokens."""
+    answers: int = 1
+    """How many it asks for, all prompts together: each costs money, and all are written at once."""
     plain: bool = True
     """Whether it may have an output budget: no JSON schema, no tools, no reasoning."""
     needs: frozenset[str] = frozenset()
@@ -136,11 +138,11 @@ class Choice:
     quality: NDArray[np.float64]
     """By budget and way; NaN where not offered."""
     tokens: NDArray[np.float64]
-    """Expected output, by budget and way."""
+    """Expected output of one answer, by budget and way."""
     long_tokens: NDArray[np.float64]
-    """Output at the objective's quantile, by budget and way."""
+    """Output of one answer at the objective's quantile, by budget and way."""
     output_usd: NDArray[np.float64]
-    """Dollars an output token, by way; 0 where prices are not known."""
+    """Dollars for one output token of each answer, by way; 0 where prices are not known."""
     input_usd: NDArray[np.float64]
     """Dollars for the prompt at each candidate; the stated reference where prices are not known."""
     priced: NDArray[np.bool_]

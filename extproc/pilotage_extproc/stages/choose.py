@@ -13,6 +13,7 @@ from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.choices import likely_answers
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import FeatureKey, Step
 from pilotage_extproc.rules.misfits import misfits_of
@@ -121,6 +122,7 @@ class Choose(Step):
         return Asked(
             prompt_tokens=exchange.features.prompt_tokens,
             limit=limit_of(exchange.call.kind, members),
+            answers=likely_answers(dialect, members),
             plain=objective.budget is not None and _may_be_budgeted(dialect, exchange, objective),
             needs=capabilities_needed(dialect, members),
             domain=domain_of(exchange),

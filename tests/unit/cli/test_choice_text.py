@@ -24,7 +24,7 @@ CANDIDATE = {
 }
 
 
-def printed(*candidates, latency=0.25, later=256):
+def printed(*candidates, latency=0.25, later=256, answers=1):
     out = io.StringIO()
     choice = {
         "weights": {"quality": 0.5, "cost": 0.25, "latency": latency},
@@ -32,6 +32,7 @@ def printed(*candidates, latency=0.25, later=256):
         "features": {
             "promptTokens": 10,
             "outputLimit": None,
+            "answers": answers,
             "domain": None,
             "strongGain": None,
             "lastModel": None,
@@ -72,3 +73,8 @@ def test_a_later_attempt_with_a_budget_of_its_own_is_named():
     assert "later attempt" not in printed(CANDIDATE)
     assert "a later attempt at small at 127.0.0.1:2: 64 tokens" in printed(CANDIDATE, later=64)
     assert "a later attempt at small at 127.0.0.1:2: none" in printed(CANDIDATE, later=None)
+
+
+def test_how_many_answers_are_asked_for_is_said_where_they_are_several():
+    assert "about 10 prompt tokens, 8 answers, no output limit" in printed(CANDIDATE, answers=8)
+    assert "about 10 prompt tokens, no output limit" in printed(CANDIDATE)

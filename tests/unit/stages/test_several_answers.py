@@ -1,0 +1,52 @@
+"""Calls for several answers: what they cost, and what they are no measure of."""
+
+import pytest
+from choosing_gateway import decided, gateway
+
+from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+EIGHT = [
+    (CHAT, {"n": 8}),
+    (COMPLETIONS, {"prompt": ["x"] * 8}),
+    (COMPLETIONS, {"prompt": [[1, 2]] * 8}),
+    (COMPLETIONS, {"prompt": "x", "best_of": 8, "n": 2}),
+    (COMPLETIONS, {"prompt": ["x", "y"], "n": 4}),
+]
+
+
+def output_usd_of(exchange):
+    """Dollars expected for the output of the pick."""
+    choice, pick = exchange.choice, exchange.ranking.order[0]
+    return float(choice.usd(choice.level)[pick] - choice.input_usd[pick])
+
+
+@pytest.mark.parametrize(("path", "members"), EIGHT)
+async def test_eight_answers_cost_eight_times_the_output(path, members):
+    pipeline, _ = await gateway({"quality": 100, "cost": 1})
+    one = await decided(pipeline, {"max_tokens": 300, "prompt": "x"}, path=path)
+    eight = await decided(pipeline, {"max_tokens": 300, **members}, path=path)
+    assert output_usd_of(eight) == pytest.approx(8 * output_usd_of(one))
+
+
+@pytest.mark.parametrize(("path", "members"), EIGHT)
+async def test_a_ceiling_on_money_is_of_all_answers_together(path, members):
+    # 300 tokens at 10 USD a million are 0.003 USD, 8 times as many are over the ceiling
+    bounds = {"floor": {"quality": "0.7"}, "ceilings": {"usdPerRequest": "0.01", "whenNone": "refuse"}}
+    pipeline, _ = await gateway(objective=bounds)
+    await decided(pipeline, {"max_tokens": 300, "prompt": "x"}, path=path)
+    with pytest.raises(RequestRefused) as refused:
+        await decided(pipeline, {"max_tokens": 300, **members}, path=path)
+    assert refused.value.reason is Refusal.OUT_OF_BOUNDS
+
+
+async def test_several_answers_are_dear_enough_to_go_to_the_cheap_model():
+    pipeline, _ = await gateway({"quality": 100, "cost": 3})
+    assert (await decided(pipeline)).decision.targets[0].upstream_model == "strong"
+    assert (await decided(pipeline, {"n": 16})).decision.targets[0].upstream_model == "weak"
+
+
+async def test_texts_that_no_model_answers_count_once():
+    pipeline, _ = await gateway({"quality": 100, "cost": 1})
+    exchange = await decided(pipeline, {"input": ["x"] * 8, "n": 8}, path="/v1/embeddings")
+    assert exchange.choice.asked.answers == 1
