@@ -14,6 +14,7 @@ from pilotage_extproc.domain.decision import DirectAnswer
 from pilotage_extproc.domain.identity import Identity
 from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.choices import likely_answers
 from pilotage_extproc.request.exchange import Exchange, Note
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.room import PoolRoom
@@ -209,5 +210,6 @@ def _expected_cost(exchange: Exchange) -> float:
             stated = None
         if stated is not None:
             output = max(0, min(stated, _EXPECTED_OUTPUT))
+        output *= likely_answers(dialect, exchange.document.members)
     prompt = exchange.features.prompt_tokens or len(exchange.body) / exchange.features.bytes_per_token
     return service(prompt, output)

@@ -20,6 +20,7 @@ from pilotage_extproc.server.deciding import new_deciding
 from pilotage_extproc.server.state import new_state
 from pilotage_extproc.sources.discovery import Discovery
 from pilotage_extproc.state.endpoints import EndpointTable
+from pilotage_extproc.state.fair_shares import service
 from pilotage_extproc.state.health import HealthLedger
 
 POOL = """
@@ -101,14 +102,15 @@ class Gateway:
         self.report(4, 2, address)
         self.report(4, 2, address)
 
-    async def ask(self, tenant="", text="hello there", **headers):
+    async def ask(self, tenant="", text="hello there", answers=1, **headers):
         exchange = Exchange(RequestHead("POST", "/v1/chat/completions", headers, envoy="e"))
         exchange.may_wait(self._patience)
         exchange.identified(Identity(tenant=tenant))
         pipeline = self.deciding.pipeline
         await pipeline.begin(exchange)
         messages = [{"role": "user", "content": text}]
-        exchange.received(json.dumps({"model": "auto", "messages": messages, "max_tokens": 9}).encode())
+        sent = {"model": "auto", "messages": messages, "max_tokens": 9, "n": answers}
+        exchange.received(json.dumps(sent).encode())
         try:
             await pipeline.decide(exchange)
         except RequestRefused as refused:
@@ -170,6 +172,14 @@ async def test_where_there_is_room_nobody_waits_or_asks_for_patience():
     record = gate.state.decisions.find(exchange.decision.id)
     assert record is not None
     assert explain(record, "x")["queuedSeconds"] is None
+
+
+async def test_a_tenant_is_charged_for_each_answer_that_its_call_asks_for():
+    gate = await Gateway().start()
+    await gate.ask("acme")
+    await gate.ask("other", answers=4)
+    charged = {one.tenant: one.amount for one in gate.line.take_charges()}
+    assert charged["other"] - charged["acme"] == pytest.approx(service(0, 3 * 9), abs=1)
 
 
 async def test_values_are_replaced_alike_in_a_request_that_is_decided_twice():
