@@ -31,6 +31,13 @@ SWITCHES: Final = MappingProxyType(
 )
 """Members that have the provider run something without a tool, with its type: of OpenAI, xAI, DashScope and
 OpenRouter."""
+MOST_TOOLS: Final = 1024
+"""That one request may offer: they are compared with each other."""
+_DEEPEST_GROUP: Final = 2
+_TEMPLATE_VARIABLES: Final = ("chat_template_kwargs", "chat_template_args")
+"""Of vLLM, SGLang and TensorRT-LLM. A template takes variables in place of the call's own members."""
+_NO_TOOLS: Final = frozenset({"documents", "controls"})
+"""Variables of templates that have parts of their own, none of them a tool."""
 _HOST: Final = re.compile(r"https?://([a-z0-9.-]+)(?::[0-9]{1,5})?(?:[/?#][^@\\]*)?", re.IGNORECASE)
 """Of URLs that all parsers read alike."""
 
@@ -47,6 +54,8 @@ class Offered(NamedTuple):
     """Its name and description."""
     also: str | None = None
     """Another name of it: of an MCP server with its host; of the client's what another API would read."""
+    within: tuple["Offered", ...] = ()
+    """Tools that it groups, as a namespace does."""
 
 
 def offered(kind: CallKind, members: Members) -> Iterator[Offered]:
@@ -55,6 +64,16 @@ def offered(kind: CallKind, members: Members) -> Iterator[Offered]:
         items = members.get(member)
         for index, item in enumerate(items if isinstance(items, list) else ()):
             yield _of(kind, members, member, index, item if isinstance(item, dict) else {})
+
+
+def as_offered(kind: CallKind, members: Members, member: str, position: int, tool: object) -> Offered:
+    """A tool that stands elsewhere than in a list of the call's, such as in an item of its conversation."""
+    return _of(kind, members, member, position, tool if isinstance(tool, dict) else {})
+
+
+def listed_before(members: Members, member: str, position: int, label: object) -> Offered:
+    """Tools that an MCP server has listed before, as clients send them back: as allowed as it is."""
+    return _of_server(members, member, position, _text(label))
 
 
 def malformed(members: Members) -> str:
@@ -70,7 +89,37 @@ def template(kind: CallKind, members: Members) -> str | None:
     return f"prompt/{_text(prompt.get('id')) if isinstance(prompt, dict) else ''}"
 
 
-def _of(call: CallKind, members: Members, member: str, index: int, item: dict[str, Any]) -> Offered:
+def hidden_in_template(members: Members) -> str:
+    """The member whose variables may have a chat template write tools; empty where there is none."""
+    for name in _TEMPLATE_VARIABLES:
+        given = members.get(name)
+        if given is not None and not (
+            isinstance(given, dict) and all(map(_is_no_tool, given, given.values()))
+        ):
+            return name
+    return ""
+
+
+def _is_no_tool(name: str, value: object) -> bool:
+    if isinstance(value, dict | list):
+        return name in _NO_TOOLS or not value
+    return not isinstance(value, str) or "tool" not in name.lower()
+
+
+def _of(
+    call: CallKind, members: Members, member: str, index: int, item: dict[str, Any], deep: int = 0
+) -> Offered:
+    one = _alone(call, members, member, index, item)
+    grouped = item.get("tools")
+    if grouped is None:
+        return one
+    seen = isinstance(grouped, list) and len(grouped) <= MOST_TOOLS and deep < _DEEPEST_GROUP
+    inner = [tool if isinstance(tool, dict) else {} for tool in grouped] if seen else [{}]
+    within = tuple([_of(call, members, member, index, tool, deep + 1) for tool in inner])
+    return one._replace(within=within)
+
+
+def _alone(call: CallKind, members: Members, member: str, index: int, item: dict[str, Any]) -> Offered:
     if member in SERVER_LISTS:
         name = f"mcp/{_text(item.get('name'))}"
         return Offered(member, index, name, True, also=_with_host(name, item))
@@ -81,13 +130,24 @@ def _of(call: CallKind, members: Members, member: str, index: int, item: dict[st
         name = f"mcp/{_text(item.get('server_label'))}"
         return Offered(member, index, name, True, also=_with_host(name, item))
     if kind == "mcp_toolset":
-        label = _text(item.get("mcp_server_name"))
-        servers = members.get("mcp_servers")
-        named = [one for one in servers if isinstance(one, dict)] if isinstance(servers, list) else []
-        mine = [one for one in named if one.get("name") == label]
-        also = _with_host(f"mcp/{label}", mine[0]) if len(mine) == 1 else None
-        return Offered(member, index, f"mcp/{label}", True, also=also)
+        return _of_server(members, member, index, _text(item.get("mcp_server_name")))
     return Offered(member, index, _text(kind), True)
+
+
+def _of_server(members: Members, member: str, index: int, label: str) -> Offered:
+    """What belongs to an MCP server that stands elsewhere in the call, if it does once."""
+    mine = [
+        one
+        for name, key in (("mcp_servers", "name"), ("tools", "server_label"))
+        for one in _objects(members.get(name))
+        if one.get(key) == label
+    ]
+    also = _with_host(f"mcp/{label}", mine[0]) if len(mine) == 1 else None
+    return Offered(member, index, f"mcp/{label}", True, also=also)
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _clients(call: CallKind, member: str, index: int, item: dict[str, Any]) -> Offered:

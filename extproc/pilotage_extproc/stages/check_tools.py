@@ -5,16 +5,19 @@ from typing import ClassVar, Final
 
 from pilotage_extproc.content.repeated_members import repeated_members
 from pilotage_extproc.dialects.call import Members
+from pilotage_extproc.dialects.carried_tools import CONVERSATIONS, Carrier, carried, carriers
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.tool_edits import Changed, one_call_at_a_time, without_items, without_member
 from pilotage_extproc.dialects.tool_lists import (
     KINDS,
     LISTS,
+    MOST_TOOLS,
     SERVER_LISTS,
     SWITCHES,
     Offered,
     forced,
+    hidden_in_template,
     malformed,
     must_call,
     offered,
@@ -37,8 +40,8 @@ from pilotage_extproc.stages.parse import read_body
 from pilotage_extproc.stages.turns import in_turns
 from pilotage_extproc.state.tool_sets import ToolSets
 
-_MOST_TOOLS: Final = 1024
 _PAUSE_EVERY: Final = 32
+_PARTS_AT_ONCE: Final = 512
 _CHOICES: Final = ("tool_choice", "function_call", "parallel_tool_calls")
 
 
@@ -84,7 +87,10 @@ class CheckTools(Step):
         kind = exchange.call.kind
         switches = [name for name in SWITCHES if members.get(name) is not None]
         prompt = template(kind, members)
-        if not switches and prompt is None and not any(members.get(name) is not None for name in LISTS):
+        carrying = yield from _carriers(exchange)
+        listed = any(members.get(name) is not None for name in LISTS)
+        hidden = prompt is not None or hidden_in_template(members)
+        if not (listed or switches or carrying or hidden):
             return
         if wrong := malformed(members):
             raise RequestRefused(Refusal.INVALID_FIELD, f"`{wrong}` is no list of tools.", param=wrong)
@@ -92,41 +98,84 @@ class CheckTools(Step):
         bounds = [one for one in self._bounds if one.holds(values)]
         if not bounds:
             return
+        self._refuse_unseen(members, prompt, bounds)
+        count = sum(len(members.get(name) or ()) for name in LISTS)
+        in_conversation = yield from self._in_conversation(exchange, carrying, count, bounds)
+        count += _count(in_conversation)
+        tools: list[Offered] = []
+        allowed: list[Offered] = []
+        for one in offered(kind, members):
+            count += _count(one.within)
+            _check_count(count)
+            tools.append(one)
+            if _is_allowed(one, bounds):
+                allowed.append(one)
+            if len(tools) % _PAUSE_EVERY == 0:
+                yield
+        stay = yield from self._within_maximum(exchange, allowed, in_conversation, bounds)
+        staying = {(one.member, one.position) for one in stay}
+        gone += [one for one in tools if (one.member, one.position) not in staying]
+        switched_off = [name for name in switches if not _allows_type(SWITCHES[name], None, bounds)]
+        stay = [*stay, *in_conversation]
+        self._refuse_forced(members, gone, stay)
+        left = any(one.member in ("tools", *CONVERSATIONS.values()) for one in stay)
+        if gone and not left:
+            self._refuse_orphans(exchange)
+        one_call = any(one.one_call for one in bounds) and left
+        choices = not in_conversation
+        yield from self._edit(exchange, changed, gone, switched_off, choices=choices, one_call=one_call)
+
+    def _refuse_unseen(self, members: Members, prompt: str | None, bounds: list[ToolBounds]) -> None:
+        """Raises RequestRefused for a template that may bring tools: the provider's, or by its variables."""
         if prompt is not None and not _allows_type(prompt, None, bounds):
             message = (
                 f"`prompt` names a template, whose tools are not seen here: the policy {self._policy}"
                 f" does not allow {prompt[:128]!r}."
             )
             raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param="prompt")
-        if sum(len(members.get(name) or ()) for name in LISTS) > _MOST_TOOLS:
-            message = f"The request offers more than {_MOST_TOOLS} tools."
-            raise RequestRefused(Refusal.INVALID_FIELD, message, param="tools")
-        tools: list[Offered] = []
-        allowed: list[Offered] = []
-        for count, one in enumerate(offered(kind, members), 1):
-            tools.append(one)
-            if _is_allowed(one, bounds):
-                allowed.append(one)
-            if count % _PAUSE_EVERY == 0:
-                yield
-        stay = yield from self._within_maximum(exchange, allowed, bounds)
-        staying = {(one.member, one.position) for one in stay}
-        gone += [one for one in tools if (one.member, one.position) not in staying]
-        switched_off = [name for name in switches if not _allows_type(SWITCHES[name], None, bounds)]
-        self._refuse_forced(members, gone, stay)
-        if gone and not any(one.member == "tools" for one in stay):
-            self._refuse_orphans(exchange)
-        one_call = any(one.one_call for one in bounds) and any(one.member == "tools" for one in stay)
-        yield from self._edit(exchange, changed, gone, switched_off, one_call=one_call)
+        if hidden := hidden_in_template(members):
+            message = (
+                f"`{hidden}` has what a chat template may write as tools, and the policy {self._policy} has"
+                " rules on them: send tools in `tools`."
+            )
+            raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param=hidden)
+
+    def _in_conversation(
+        self, exchange: Exchange, carrying: list[Carrier], count: int, bounds: list[ToolBounds]
+    ) -> Generator[None, None, list[Offered]]:
+        """Tools of the conversation; `count` are those outside of it.
+
+        Raises RequestRefused where one is not allowed: no turn is taken apart.
+        """
+        found: list[Offered] = []
+        _check_count(count)
+        for carrier in carrying:
+            for one in carried(exchange.call.kind, exchange.document.members, carrier):
+                count += 1 + _count(one.within)
+                _check_count(count)
+                if not _is_allowed(one, bounds):
+                    message = (
+                        f"`{one.member}[{one.position}]` offers {one.name[:128]!r}: the policy {self._policy}"
+                        " does not allow it."
+                    )
+                    raise RequestRefused(Refusal.TOOL_NOT_ALLOWED, message, param=one.member)
+                found.append(one)
+            yield
+        return found
 
     def _within_maximum(
-        self, exchange: Exchange, allowed: list[Offered], bounds: list[ToolBounds]
+        self,
+        exchange: Exchange,
+        allowed: list[Offered],
+        in_conversation: list[Offered],
+        bounds: list[ToolBounds],
     ) -> Generator[None, None, list[Offered]]:
         """At most so many of the client's tools, those of the conversation before first."""
         most = min((one.maximum for one in bounds if one.maximum is not None), default=None)
         named = [one for one in allowed if not one.provider_run]
         if most is None:
             return allowed
+        most -= sum(not one.provider_run for one in in_conversation)
         conversation, now = conversation_of(exchange), self._clock()
         before = frozenset() if conversation is None else self._sets.of(conversation, now)
         before |= frozenset(_used(exchange)) | frozenset(forced(exchange.document.members))
@@ -169,6 +218,7 @@ class CheckTools(Step):
         gone: list[Offered],
         switched_off: list[str],
         *,
+        choices: bool,
         one_call: bool,
     ) -> Iterator[None]:
         members = exchange.document.members
@@ -184,7 +234,7 @@ class CheckTools(Step):
             yield from without_member(changed, name)
         own = [name for name in LISTS if name not in SERVER_LISTS]
         left = [name for name in own if members.get(name) and name not in emptied]
-        if emptied - set(SERVER_LISTS) and not left:
+        if choices and emptied - set(SERVER_LISTS) and not left:
             for name in _CHOICES:
                 if name in members:
                     yield from without_member(changed, name)
@@ -192,7 +242,29 @@ class CheckTools(Step):
             yield from one_call_at_a_time(changed, exchange.call.kind, members)
 
 
+def _carriers(exchange: Exchange) -> Generator[None, None, list[Carrier]]:
+    found: list[Carrier] = []
+    for count, one in enumerate(carriers(exchange.call.kind, exchange.document.members), 1):
+        if one is not None:
+            found.append(one)
+        if count % _PARTS_AT_ONCE == 0:
+            yield
+    return found
+
+
+def _count(tools: Sequence[Offered]) -> int:
+    return len(tools) + sum(_count(one.within) for one in tools)
+
+
+def _check_count(tools: int) -> None:
+    if tools > MOST_TOOLS:
+        message = f"The request offers more than {MOST_TOOLS} tools."
+        raise RequestRefused(Refusal.INVALID_FIELD, message, param="tools")
+
+
 def _is_allowed(tool: Offered, bounds: list[ToolBounds]) -> bool:
+    if not all(_is_allowed(one, bounds) for one in tool.within):
+        return False
     if tool.provider_run:
         return _allows_type(tool.name, tool.also, bounds)
     return all(one.allows(name) for one in bounds for name in (tool.name, tool.also) if name is not None)
