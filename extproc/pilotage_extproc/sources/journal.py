@@ -27,6 +27,8 @@ _BATCH_SECONDS: Final = 0.05
 _MOST_LINES: Final = 100_000
 _PREFIX: Final = "usage-"
 _SUFFIX: Final = ".jsonl"
+_MODE: Final = 0o600
+"""Of files: tenants, users and ids of keys stand in them."""
 HELD: Final = "held"
 SETTLED: Final = "settled"
 ESTIMATED: Final = "estimated"
@@ -148,7 +150,7 @@ class JournalWriter:
         day = datetime.fromtimestamp(self._wall_clock(), UTC).strftime("%Y%m%d")
         path = self._folder / f"{_PREFIX}{day}-{self._process}{_SUFFIX}"
         try:
-            with path.open("ab") as file:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _MODE), "ab") as file:
                 file.write(b"".join(lines))
                 file.flush()
                 os.fsync(file.fileno())

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,6 +40,18 @@ async def written(folder: Path, process: str = "p1", days: int = 100, clock=lamb
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert writer.lost == 0
+
+
+async def test_a_journal_is_its_process_s_user_s_alone(tmp_path):
+    before = os.umask(0)
+    try:
+        await written(tmp_path, "p1", 100, lambda: NOW, lambda w: w.held(note("p1-1")))
+        await written(tmp_path, "p1", 100, lambda: NOW, lambda w: w.settled(note("p1-1"), found(120)))
+    finally:
+        os.umask(before)
+    [file] = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(file.read_bytes().splitlines()) == 2
 
 
 async def test_settlements_and_open_holds_are_read_back(tmp_path):
