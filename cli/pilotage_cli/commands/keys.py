@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -20,6 +20,7 @@ PREFIX: Final = "plt-"
 """How keys begin, so that scanners for leaked secrets can know them."""
 _ID_BYTES: Final = 5
 _KEY_BYTES: Final = 32
+_MOST_DAYS: Final = 36_500
 
 KeyFile = Annotated[
     Path | None, typer.Option("--file", help="Outside of a cluster: governance.identity.apiKeys.file.")
@@ -46,7 +47,7 @@ def create(
     tenant: Annotated[str, typer.Option(help="Whose requests it makes: the name of a Tenant.")],
     team: Annotated[str, typer.Option(help="Team of the tenant.")] = "",
     expires_days: Annotated[
-        int | None, typer.Option(min=1, help="Days until it expires; never when omitted.")
+        int | None, typer.Option(min=1, max=_MOST_DAYS, help="Days until it expires; never when omitted.")
     ] = None,
     file: KeyFile = None,
     namespace: Namespace = None,
@@ -88,22 +89,21 @@ def list_keys(
     context: Context = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, without hashes.")] = False,
 ) -> None:
-    """Show ids, tenants, teams and expiry; keys themselves are kept nowhere."""
+    """Show ids, tenants, teams and expiry; keys themselves are kept nowhere.
+
+    What is wrong with a key's record is said in its place: it is not in force.
+    """
     records = sorted(
         key_place(file, namespace, labels, kubeconfig, context).records(), key=lambda one: one.id
     )
     if as_json:
-        shown = [{k: v for k, v in msgspec.to_builtins(one).items() if k != "sha256"} for one in records]
+        shown = [_shown(one) for one in records]
         typer.echo(msgspec.json.encode(shown).decode())
         return
     now = datetime.now(UTC).timestamp()
     table = Table("id", "tenant", "team", "created", "expires")
     for one in records:
-        at = one.key().expires_at
-        expires = one.expires or "never"
-        table.add_row(
-            one.id, one.tenant, one.team, one.created, f"{expires} (expired)" if at and at <= now else expires
-        )
+        table.add_row(one.id, one.tenant, one.team, one.created, _expiry(one, now))
     Output().print(table)
 
 
@@ -120,6 +120,28 @@ def revoke(
     if not place.remove(key_id):
         raise CommandError(f"there is no key {key_id}: see pilotage keys list")
     typer.echo(f"{key_id} is revoked", err=True)
+
+
+def _shown(record: KeyRecord) -> dict[str, Any]:
+    """As JSON has it: without its hash, and with what is wrong with it."""
+    members = {name: value for name, value in msgspec.to_builtins(record).items() if name != "sha256"}
+    problem = _problem(record)
+    return {**members, "problem": problem} if problem else members
+
+
+def _expiry(record: KeyRecord, now: float) -> str:
+    if problem := _problem(record):
+        return f"not in force: {problem}"
+    at, expires = record.key().expires_at, record.expires or "never"
+    return f"{expires} (expired)" if at and at <= now else expires
+
+
+def _problem(record: KeyRecord) -> str:
+    try:
+        record.key()
+    except KeyFault as fault:
+        return str(fault)
+    return ""
 
 
 def _written(at: datetime) -> str:

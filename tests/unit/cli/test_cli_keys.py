@@ -94,6 +94,32 @@ def test_a_record_that_is_wrong_is_said_by_its_id_and_keeps_the_file_out_of_forc
     assert "0" * 64 not in watch.problem
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"sha256": "nothing"}, "64 hex digits"),
+        ({"tenant": ""}, "tenant"),
+        ({"expires": "tomorrow"}, "expires"),
+    ],
+)
+def test_a_record_that_is_wrong_is_listed_with_what_is_wrong(file, fault, said):
+    good = {"id": "good", "sha256": "0" * 64, "tenant": "acme"}
+    file.write_text(json.dumps({"keys": [good, {**good, "id": "bad", **fault}]}))
+    shown = run("list", "--file", str(file))
+    assert shown.exit_code == 0
+    assert "not in force" in " ".join(shown.stdout.split())
+    bad, other = json.loads(run("list", "--json", "--file", str(file)).stdout)
+    assert said in bad["problem"]
+    assert "problem" not in other
+
+
+def test_a_key_that_would_expire_beyond_the_calendar_is_not_made(file):
+    made = run("create", "--tenant", "acme", "--file", str(file), "--expires-days", "99999999")
+    assert made.exit_code == 2
+    assert "36500" in made.stderr
+    assert not file.exists()
+
+
 def test_two_commands_do_not_write_at_once(file):
     file.with_name(".keys.json.new").write_text("")
     with pytest.raises(CommandError, match="another command"):
