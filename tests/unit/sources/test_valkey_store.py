@@ -24,7 +24,8 @@ from pilotage_extproc.accounting.claims import (
     WindowClaim,
 )
 from pilotage_extproc.accounting.store import StoreAway
-from pilotage_extproc.sources.valkey.scripts import ADMIT, Booked, packed
+from pilotage_extproc.sources.valkey import store as store_module
+from pilotage_extproc.sources.valkey.scripts import ADMIT, Booked, command, packed
 
 
 @pytest.fixture
@@ -233,6 +234,33 @@ async def test_after_a_look_that_failed_requests_are_admitted_again_with_nothing
     server.thaw()
     await picker.ready()
     assert isinstance(await picker.admit("r2", money(100)), Granted)
+
+
+async def test_a_look_that_fails_takes_no_request_along_that_is_asked_for_beside_it(server, pickers):
+    picker = await pickers("a", timeout_seconds=0.2)
+    link = picker.store._link
+    await asyncio.gather(*(link._exchange(command(b"PING"), 1) for _ in range(4)))  # all are connected
+    server.freeze()
+    async with asyncio.timeout(10):
+        beside = asyncio.ensure_future(link._exchange(command(b"PING"), 1))
+        await asyncio.sleep(0.01)
+        with pytest.raises(StoreAway):
+            await picker.store.find("r1")
+        assert not beside.done()
+        server.thaw()
+        assert await beside == [b"PONG"]
+
+
+async def test_after_one_late_answer_the_server_is_asked_again_at_once(server, pickers, monkeypatch):
+    monkeypatch.setattr(store_module, "_RETRY_SECONDS", 3600.0)
+    picker = await pickers("a", timeout_seconds=0.5)
+    for number in range(2):
+        server.freeze()
+        with pytest.raises(StoreAway):
+            await picker.admit(f"r{number}", money(1))
+        server.thaw()
+        await picker.ready()
+        await picker.held(f"s{number}", money(1))
 
 
 async def test_a_picker_that_is_cut_off_refuses_while_others_go_on(server, pickers):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pilotage_api.store_settings import ValkeySettings
 from pilotage_extproc.accounting.store import StoreAway
-from pilotage_extproc.sources.valkey.scripts import ALL, Script, packed
+from pilotage_extproc.sources.valkey.scripts import ALL, Script, command, packed
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -81,10 +81,13 @@ class Link:
         """Values; empty where there is none. Raises StoreAway."""
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
-                values = await self._client.mget(keys)
+                [values] = await self._exchange(command(b"MGET", *keys), 1)
         except self._faults as error:
             await self._lost(error)
             raise StoreAway(self.why_away) from error
+        if isinstance(values, Exception):
+            await self._lost(values)
+            raise StoreAway(self.why_away) from values
         self._answered()
         return [value if isinstance(value, bytes) else b"" for value in values]
 
@@ -125,11 +128,15 @@ class Link:
 
     async def _execute(self, calls: tuple[Call, ...]) -> list[Any]:
         commands = b"".join([packed(call.script, call.keys, call.arguments) for call in calls])
+        return await self._exchange(commands, len(calls))
+
+    async def _exchange(self, commands: bytes, count: int) -> list[Any]:
+        """The replies to so many commands. A connection whose answer would come late is closed, no other."""
         pool = self._client.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command(commands)
-            return [await _reply(connection) for _ in calls]
+            return [await _reply(connection) for _ in range(count)]
         except BaseException:  # an answer that comes late belongs to nobody
             await connection.disconnect(nowait=True)
             raise
@@ -151,7 +158,8 @@ class Link:
             log.warning("the store of limits and budgets is away: %s", why)
         self.why_away = why
         self.wake()  # whoever waits for work asks whether it answers again
-        await self._client.connection_pool.disconnect()  # an answer that comes late belongs to nobody
+        # what is under way on other connections goes on: one look that was late fails no admission
+        await self._client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _client(settings: ValkeySettings) -> tuple["Redis", tuple[type[Exception], ...]]:

@@ -103,6 +103,11 @@ def packed(script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) ->
     return b"*%d\r\n%b%b" % (len(parts) + 2, script.command, b"".join(written))
 
 
+def command(*parts: bytes) -> bytes:
+    """Any other command, in RESP."""
+    return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
+
+
 def admission_arguments(admission: Admission) -> list[bytes]:
     """For `admit.lua`, and all but the last for `rehold.lua`."""
     claims: list[str] = []

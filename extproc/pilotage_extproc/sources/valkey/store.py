@@ -167,6 +167,7 @@ class ValkeyStore:
 
     async def run(self) -> None:
         """Until cancelled: batches, settlements, and rebuilding where the server has lost its books."""
+        served = True
         while True:
             try:
                 if not self._epoch:
@@ -175,12 +176,15 @@ class ValkeyStore:
                     if self._link.why_away:  # a look at a hold failed: nobody is admitted until it answers
                         self._saw_epoch(await self._link.get(self._keys.epoch))
                     await self._send()
+                    served = True
                     if not self._unsettled and not self._link.waiting:
                         await self._rest()
             except StoreAway:
                 self._epoch = b""
                 self._link.fail_waiting()
-                await asyncio.sleep(_RETRY_SECONDS)
+                # mostly one answer was late on a busy machine: nobody is admitted until it answers again
+                await asyncio.sleep(0 if served else _RETRY_SECONDS)
+                served = False
 
     async def close(self, within_seconds: float = 1.0) -> None:
         """Settle what is left, if that can be done in time, and close."""
