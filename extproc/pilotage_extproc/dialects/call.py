@@ -115,6 +115,16 @@ def max_tokens(dialect: Dialect, members: Members) -> int | None:
     return min(limits, default=None)
 
 
+def is_one_answer(members: Members) -> bool:
+    """Whether a call has one prompt and asks for one choice; whatever is odd counts as several."""
+    if members.get("n") not in (None, 1) or members.get("best_of") not in (None, 1):
+        return False
+    prompt, embeds = members.get("prompt"), members.get("prompt_embeds")
+    if isinstance(prompt, list) and len(prompt) > 1 and not isinstance(prompt[0], int):
+        return False
+    return embeds is None or (not prompt and (not isinstance(embeds, list) or len(embeds) <= 1))
+
+
 def missing(field: str) -> RequestRefused:
     """The refusal of a body without its prompt."""
     return RequestRefused(Refusal.MISSING_PROMPT, f"`{field}` is missing or empty.", param=field)

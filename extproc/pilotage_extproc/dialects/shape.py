@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from pilotage_extproc.dialects.call import Dialect, Members
+from pilotage_extproc.dialects.call import Dialect, Members, is_one_answer
 from pilotage_extproc.dialects.looking import UnknownFactError
 
 _OFF: Final = frozenset({"none", "disabled"})
@@ -45,20 +45,13 @@ def uses_tools(dialect: Dialect, members: Members) -> bool:
 
 
 def is_plain(dialect: Dialect, members: Members) -> bool:
-    """Whether its answer may be kept short: no JSON, no tools, no reasoning. What is unknown is not plain."""
+    """Whether its answer may be kept short: one text, no tools, no reasoning. What is unknown may not."""
     try:
-        return not (
-            _many_answers(members.get("n"))
-            or asks_reasoning(members)
-            or asks_json(dialect, members)
-            or uses_tools(dialect, members)
+        return is_one_answer(members) and not (
+            asks_reasoning(members) or asks_json(dialect, members) or uses_tools(dialect, members)
         )
     except UnknownFactError:
         return False
-
-
-def _many_answers(number: Any) -> bool:
-    return number not in (None, 1)
 
 
 def capabilities_needed(dialect: Dialect, members: Members) -> frozenset[str]:

@@ -6,7 +6,7 @@ from enum import Enum, IntFlag
 from typing import Any, Final, NamedTuple
 
 from pilotage_api.snapshot import Engine, StreamUsage
-from pilotage_extproc.dialects.call import Dialect
+from pilotage_extproc.dialects.call import Dialect, is_one_answer
 from pilotage_extproc.dialects.splice import STREAM_OPTIONS, Edit, members_added, value_start
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
@@ -116,14 +116,6 @@ def _in_every_chunk(engine: Engine, members: dict[str, Any]) -> bool:
     Before the last one it says what the chunk's own choice or prompt has used: of several, too little.
     """
     return engine in CONTINUOUS_USAGE_ENGINES and is_one_answer(members)
-
-
-def is_one_answer(members: dict[str, Any]) -> bool:
-    """Whether a call has one prompt and asks for one choice; whatever is odd counts as several."""
-    if members.get("n") not in (None, 1) or members.get("best_of") not in (None, 1):
-        return False
-    prompt = members.get("prompt")
-    return not isinstance(prompt, list) or len(prompt) <= 1 or isinstance(prompt[0], int)
 
 
 def _asks_for_the_last(dialect: Dialect, members: dict[str, Any]) -> bool:

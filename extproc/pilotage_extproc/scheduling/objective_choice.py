@@ -30,7 +30,7 @@ class Asked:
     answers: int = 1
     """How many it asks for, all prompts together: each costs money, and all are written at once."""
     plain: bool = True
-    """Whether it may have an output budget: no JSON schema, no tools, no reasoning."""
+    """Whether it may have an output budget: one answer, no JSON schema, no tools, no reasoning."""
     needs: frozenset[str] = frozenset()
     """Capabilities that its model must have."""
     domain: str | None = None

@@ -4,10 +4,9 @@ import orjson
 
 from pilotage_extproc.accounting.prices import PriceBook, Terms
 from pilotage_extproc.accounting.tenant_rules import RulesOfCaller
-from pilotage_extproc.dialects.call import Members
+from pilotage_extproc.dialects.call import Members, is_one_answer
 from pilotage_extproc.dialects.limits import OutputLimits
 from pilotage_extproc.dialects.splice import edited
-from pilotage_extproc.dialects.stream_usage import is_one_answer
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.domain.providers import is_provider
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused

@@ -26,10 +26,15 @@ CALLED = {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}
         {"thinking": {"type": "enabled", "budget_tokens": 1024}},
         {"text": {"format": {"type": "json_schema"}}},
         {"n": 4},
+        {"best_of": 4},
+        {"prompt": ["a", "b"]},
+        {"prompt": [[1], [2]]},
+        {"prompt_embeds": ["a", "b"]},
+        {"prompt": "a", "prompt_embeds": "b"},
         {"tools": [TOOL] * 100_001},
     ],
 )
-def test_json_tools_reasoning_and_what_is_not_known_are_not_plain(more):
+def test_json_tools_reasoning_several_answers_and_what_is_not_known_are_not_plain(more):
     assert not is_plain(DIALECTS[CallKind.CHAT], {"messages": [ASKED], **more})
 
 
@@ -41,6 +46,10 @@ def test_json_tools_reasoning_and_what_is_not_known_are_not_plain(more):
         {"reasoning_effort": "none"},
         {"reasoning_effort": ["x"], "reasoning": 3, "thinking": [], "chat_template_kwargs": "x"},
         {"n": 1},
+        {"prompt": ["a"]},
+        {"prompt": [1, 2]},
+        {"prompt_embeds": "a"},
+        {"prompt": None, "prompt_embeds": ["a"]},
         {"tools": []},
     ],
 )

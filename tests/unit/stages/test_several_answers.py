@@ -1,5 +1,6 @@
 """Calls for several answers: what they cost, and what they are no measure of."""
 
+import orjson
 import pytest
 from choosing_gateway import decided, gateway
 
@@ -50,3 +51,13 @@ async def test_texts_that_no_model_answers_count_once():
     pipeline, _ = await gateway({"quality": 100, "cost": 1})
     exchange = await decided(pipeline, {"input": ["x"] * 8, "n": 8}, path="/v1/embeddings")
     assert exchange.choice.asked.answers == 1
+
+
+@pytest.mark.parametrize(("path", "members"), EIGHT)
+async def test_no_output_budget_touches_calls_for_several_answers(path, members):
+    pipeline, _ = await gateway({"cost": 1}, outputBudget={"levels": [64, 256], "enforce": "clamp"})
+    one = await decided(pipeline, {"prompt": "x"}, path=path)
+    assert one.choice.budget == orjson.loads(one.new_body)["max_tokens"] == 64
+    several = await decided(pipeline, members, path=path)
+    assert several.choice.budgets == (None,)
+    assert "max_tokens" not in orjson.loads(several.new_body)
