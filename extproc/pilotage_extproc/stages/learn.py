@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotage_extproc.dialects.call import is_one_answer
 from pilotage_extproc.domain.decision import Target
 from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.request.exchange import Exchange, Note
@@ -28,6 +29,8 @@ class _Lesson:
     most_tokens: tuple[int | None, ...]
     """Output tokens that each target was bound to."""
     stream: bool
+    one_answer: bool
+    """Of several, usage is the sum, and how many were made is the server's affair: they measure none."""
 
 
 _LESSON: Final = Note[_Lesson]("lesson")
@@ -63,6 +66,7 @@ class Learn(Step):
                 choice.features[:, exchange.ranking.order],
                 tuple([_bound(choice, candidate) for candidate in exchange.ranking.order]),
                 exchange.document.stream,
+                is_one_answer(exchange.document.members),
             ),
         )
 
@@ -82,11 +86,13 @@ class Learn(Step):
 
     def _teach(self, lesson: _Lesson, position: int, outcome: Outcome) -> None:
         target, tokens = lesson.targets[position], outcome.usage.output_tokens
+        self._teach_writes(lesson.rule, target.upstream_model, outcome.usage)
+        if not lesson.one_answer:
+            return
         if tokens:
             self._experience.lengths.observe(
                 lesson.rule, target.upstream_model, tokens, lesson.most_tokens[position]
             )
-        self._teach_writes(lesson.rule, target.upstream_model, outcome.usage)
         ttft, body = outcome.attempt_ttft_seconds, outcome.attempt_body_seconds
         if ttft is None and outcome.attempts == 1:
             ttft = outcome.ttft_seconds

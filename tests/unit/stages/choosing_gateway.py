@@ -1,5 +1,7 @@
 """A gateway whose one policy chooses between a weak and a strong model, and requests to it."""
 
+from dataclasses import replace
+
 import orjson
 import yaml
 
@@ -7,6 +9,7 @@ from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.domain.head import RequestHead
+from pilotage_extproc.domain.outcome import Outcome
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.server.offline import offline_pipeline
 
@@ -71,3 +74,18 @@ async def decided(pipeline, members=None, *, path="/v1/chat/completions", header
     exchange.received(orjson.dumps(sent))
     await pipeline.decide(exchange)
     return exchange
+
+
+def answered(pipeline, exchange, usage):
+    """Its first attempt has answered, and what that used is known."""
+    exchange.release()
+    outcome = replace(
+        Outcome.answered(200),
+        decision_id=exchange.decision.id,
+        upstream_address=exchange.decision.targets[0].address,
+        attempts=1,
+        attempt_ttft_seconds=0.2,
+        attempt_body_seconds=0.9,
+        usage=usage,
+    )
+    assert pipeline.settle(outcome).known

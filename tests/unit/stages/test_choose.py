@@ -1,12 +1,11 @@
 """Rules with an objective, from the body to the edits of the first attempt and what the answer teaches."""
 
 import io
-from dataclasses import replace
 
 import orjson
 import pytest
 import yaml
-from choosing_gateway import decided, gateway, pool
+from choosing_gateway import answered, decided, gateway, pool
 from rich.console import Console
 
 from pilotage_api.compile import compile_resources
@@ -18,7 +17,7 @@ from pilotage_extproc.dialects.splice import edited
 from pilotage_extproc.dialects.stream_usage import usage_unasked
 from pilotage_extproc.domain.clock import monotonic
 from pilotage_extproc.domain.head import RequestHead
-from pilotage_extproc.domain.outcome import Outcome, TokenUsage
+from pilotage_extproc.domain.outcome import TokenUsage
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.recording.explanation import explain
 from pilotage_extproc.request.exchange import Exchange
@@ -142,18 +141,7 @@ async def test_each_header_that_names_a_session_tells_conversations_apart(header
 async def test_answers_teach_how_long_they_are_and_take():
     pipeline, state = await gateway({"cost": 1}, outputBudget=CLAMP)
     exchange = await decided(pipeline, {"stream": True})
-    target = exchange.decision.targets[0]
-    exchange.release()
-    outcome = replace(
-        Outcome.answered(200),
-        decision_id=exchange.decision.id,
-        upstream_address=target.address,
-        attempts=1,
-        attempt_ttft_seconds=0.2,
-        attempt_body_seconds=0.9,
-        usage=TokenUsage(100, 10, cached_input_tokens=20, cache_write_input_tokens=60),
-    )
-    assert pipeline.settle(outcome).known
+    answered(pipeline, exchange, TokenUsage(100, 10, cached_input_tokens=20, cache_write_input_tokens=60))
     assert state.experience.lengths.of("default/auto/all", "weak").seen == 1
     assert state.experience.writes.share("default/auto/all", "weak") == 0.75
     assert len(state.experience.latency) == 1

@@ -2,8 +2,9 @@
 
 import orjson
 import pytest
-from choosing_gateway import decided, gateway
+from choosing_gateway import answered, decided, gateway
 
+from pilotage_extproc.domain.outcome import TokenUsage
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -61,3 +62,21 @@ async def test_no_output_budget_touches_calls_for_several_answers(path, members)
     several = await decided(pipeline, members, path=path)
     assert several.choice.budgets == (None,)
     assert "max_tokens" not in orjson.loads(several.new_body)
+
+
+@pytest.mark.parametrize(("path", "members"), EIGHT)
+async def test_several_answers_teach_neither_how_long_one_is_nor_how_fast(path, members):
+    pipeline, state = await gateway({"cost": 1})
+    experience = state.experience
+    for asked, taught in ((members, 0), ({"prompt": "x", "n": 1}, 1)):
+        exchange = await decided(pipeline, {"stream": True, **asked}, path=path)
+        answered(pipeline, exchange, TokenUsage(100, 800))
+        assert experience.lengths.of("default/auto/all", "weak").seen == taught
+        assert len(experience.latency) == taught
+
+
+async def test_several_answers_teach_how_much_of_their_prompt_was_written_to_a_cache():
+    pipeline, state = await gateway({"cost": 1})
+    exchange = await decided(pipeline, {"n": 8})
+    answered(pipeline, exchange, TokenUsage(100, 800, cached_input_tokens=20, cache_write_input_tokens=60))
+    assert state.experience.writes.share("default/auto/all", "weak") == 0.75
