@@ -72,6 +72,18 @@ def tools_of(part: dict[str, Any]) -> Iterator[Any]:
         yield added.get("definition", added)
 
 
+def all_tools(kind: CallKind, members: Members) -> Iterator[tuple[str, Any]]:
+    """All tools of a call as they stand, with the member that holds them; None for each part without any."""
+    for name in LISTS:
+        listed = members.get(name)
+        yield from ((name, tool) for tool in (listed if isinstance(listed, list) else ()))
+    for one in carriers(kind, members):
+        if one is None:
+            yield CONVERSATIONS[kind], None
+        else:
+            yield from ((one.member, tool) for tool in tools_of(one.part))
+
+
 def carried(kind: CallKind, members: Members, one: Carrier) -> Iterator[Offered]:
     """The tools of a carrier."""
     type_ = one.part.get("type")

@@ -88,7 +88,6 @@ _CALLS: Final = frozenset(
         "cache_control",
         "cache_salt",
         "chat_template_kwargs",
-        "context_management",
         "continue_final_message",
         "detokenize",
         "dimensions",
@@ -203,6 +202,26 @@ _READ: Final = (
     "text_1",
     "text_2",
 )
+_VARIABLES: Final = "chat_template_kwargs"
+_KNOWN_VARIABLES: Final = frozenset(
+    {
+        "add_generation_prompt",
+        "add_vision_id",
+        "clear_thinking",
+        "continue_final_message",
+        "date_string",
+        "enable_thinking",
+        "force_reasoning",
+        "model_identity",
+        "preserve_thinking",
+        "reasoning_effort",
+        "thinking",
+        "thinking_budget",
+        "thinking_mode",
+        "tools_in_user_message",
+    }
+)
+"""Of chat templates, which write them once or not at all. Others may be a template, or what it repeats."""
 _REASONING: Final = "reasoning"
 _TEXT_OF_ITEMS: Final = ("role", "type")
 
@@ -216,6 +235,8 @@ def is_own_text(dialect: Dialect, members: Mapping[str, Any], elsewhere: frozens
         return False
     if any(members.get(name) is not None for name in dialect.stands_for_more):
         return False
+    if not _is_plain(members.get(_VARIABLES)):
+        return False
     if dialect.stored and not _are_written_out(members.get("input")):
         return False
     left = MOST_LOOKED_AT
@@ -226,6 +247,15 @@ def is_own_text(dialect: Dialect, members: Mapping[str, Any], elsewhere: frozens
             if left < 0:
                 return False
     return True
+
+
+def _is_plain(variables: Any) -> bool:
+    """Whether variables of a chat template are known ones, without parts."""
+    if not isinstance(variables, dict):
+        return variables is None
+    return variables.keys() <= _KNOWN_VARIABLES and not any(
+        isinstance(value, dict | list) for value in variables.values()
+    )
 
 
 def _are_written_out(items: Any) -> bool:

@@ -80,7 +80,7 @@ class Bounds:
         if self._dialect.body is BodyForm.MULTIPART:
             raise _unbounded("a form's file has no bound in tokens")
         self._check_names()
-        dear = dear_member(self._members)
+        dear = dear_member(exchange.call.kind, self._members)
         if dear is not None:
             raise _unbounded(dear[1], dear[0])
         self.prompts, self._ranked = prompts_of(self._dialect, self._members)

@@ -2,12 +2,18 @@
 
 from typing import Final
 
+from pilotage_extproc.dialects.call import Members
+from pilotage_extproc.dialects.carried_tools import all_tools
+from pilotage_extproc.dialects.looking import MOST_LOOKED_AT
+from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
+from pilotage_extproc.request.other_models import OTHER_MODEL_MEMBERS
 from pilotage_extproc.request.stage import Step
 
 STEERING_MEMBERS: Final = frozenset(
-    {
+    OTHER_MODEL_MEMBERS
+    | {
         "kv_transfer_params",  # vLLM: whose cached blocks are read, and from which server
         "bootstrap_host",  # SGLang: the same
         "bootstrap_port",
@@ -25,6 +31,7 @@ STEERING_MEMBERS: Final = frozenset(
         "lora_request",  # TensorRT-LLM: the same
         "lora_id",
         "custom_logit_processor",  # SGLang: code of the client's
+        "nvext",  # Dynamo: which workers serve, and a prompt in place of the messages
     }
 )
 """Each reaches what no policy was asked about: another server, another's cache or request, another model,
@@ -52,3 +59,21 @@ class RefuseSteering(Step):
             if len(name) == len(_MODEL) and name != _MODEL and name.lower() == _MODEL:
                 message = "`model` stands in other letters too, and servers may read either."
                 raise RequestRefused(Refusal.INVALID_FIELD, message, param=_MODEL)
+        if _may_name_models(exchange.body):
+            _check_tools(exchange.call.kind, members)
+
+
+def _may_name_models(body: bytes) -> bool:
+    """Whether more than the call itself may have a member `model`; keys may be written with escapes."""
+    return body.count(b'"model"') > 1 or b"\\u" in body
+
+
+def _check_tools(kind: CallKind, members: Members) -> None:
+    """Raises RequestRefused where a tool names the model that it asks, as Anthropic's advisor does."""
+    for count, (member, tool) in enumerate(all_tools(kind, members)):
+        if count == MOST_LOOKED_AT:
+            message = f"`{member}` has more than {count} parts to look for tools in, that may name models."
+            raise RequestRefused(Refusal.INVALID_FIELD, message, param=member)
+        if isinstance(tool, dict) and tool.get(_MODEL) is not None:
+            message = f"A tool in `{member}` names a model of its own: the gateway chooses models."
+            raise RequestRefused(Refusal.INVALID_FIELD, message, param=member)

@@ -59,12 +59,43 @@ async def test_another_model_name_leads_round_no_policy():
 async def test_a_member_that_would_choose_a_server_a_cache_or_a_model_leads_round_no_policy(name):
     asking = await gateway(POOL, POLICY, keys=[key("one")])
     found = await refused(asking.ask("auto", headers=ONE, **{name: "large"}))
-    assert (found.reason, found.param) == (Refusal.INVALID_FIELD, name if name.islower() else "model")
+    assert (found.reason, found.param) == (
+        Refusal.INVALID_FIELD,
+        name if name in STEERING_MEMBERS else "model",
+    )
     await asking.ask("auto", headers=ONE, lora_path=None, mode="x")
     without = await gateway(POOL, POLICY, identity=None, unmatched="refuse")
     assert (await refused(without.ask("auto", **{name: "large"}))).reason is Refusal.INVALID_FIELD
     free = await gateway(POOL, POLICY, identity=None)
     await free.ask("auto", **{name: "large"})
+
+
+ADVISOR = {"type": "advisor_20260301", "name": "advisor", "model": "large"}
+ADDED = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": ADVISOR}}
+
+
+@pytest.mark.parametrize(
+    ("member", "more"),
+    [
+        ("tools", {"tools": [{"name": "f", "input_schema": {}}, ADVISOR]}),
+        ("messages", {"messages": [{"role": "system", "content": [ADDED]}]}),
+        ("messages", {"messages": [{"role": "user", "content": "x", "n": {"model": 1}}] * 8001}),
+    ],
+)
+async def test_a_tool_that_asks_another_model_leads_round_no_policy(member, more):
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 9, **more}
+    found = await refused(asking.ask("auto", headers=ONE, path="/v1/messages", **body))
+    assert (found.reason, found.param) == (Refusal.INVALID_FIELD, member)
+    free = await gateway(POOL, POLICY, identity=None)
+    await free.ask("auto", path="/v1/messages", **body)
+
+
+async def test_a_tool_whose_arguments_have_a_model_is_served():
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    schema = {"type": "object", "properties": {"model": {"type": "string"}}}
+    tools = [{"type": "function", "function": {"name": "order", "parameters": schema}}]
+    await asking.ask("auto", headers=ONE, tools=tools)
 
 
 @pytest.mark.parametrize("item", [{"type": "item_reference", "id": "msg_1"}, {"id": "msg_1"}])

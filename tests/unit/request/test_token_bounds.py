@@ -109,6 +109,10 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "a template of the client's own": {"chat_template": "{% for i in range(9999) %}a {% endfor %}"},
     "data of a provider's index": {"something_new": {"index": "everything"}},
     "images beside the messages": {"images": ["aGk="]},
+    "a template among its variables": {"chat_template_kwargs": {"chat_template": "{{ messages * 9999 }}"}},
+    "variables that a template may repeat": {"chat_template_kwargs": {"documents": [{"text": "a"}]}},
+    "a known variable with parts": {"chat_template_kwargs": {"thinking": ["a"]}},
+    "variables that are none": {"chat_template_kwargs": "enable_thinking"},
 }
 
 
@@ -151,9 +155,27 @@ def test_tools_that_are_nested_deeply_are_held_with_what_indents_them():
     assert chat(tools=tools).most_input(None) > indented + TEMPLATE_TOKENS
 
 
+RUN = {"type": "web_search"}
+ADDED = {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": RUN}}
+CLEAR = {"type": "clear_tool_uses_20250919"}
+COMPACT = {"type": "compact_20260112"}
 DEAR: dict[str, tuple[CallKind, dict[str, Any]]] = {
     "a search that the provider runs": (CallKind.CHAT, {"web_search_options": {}}),
-    "a search by another name": (CallKind.CHAT, {"enable_search": True}),
+    "a search by another name, whatever it says": (CallKind.CHAT, {"search_parameters": {}}),
+    "a tool that has no type and no name": (CallKind.CHAT, {"tools": [{"google_search": {}}]}),
+    "a tool behind many others": (CallKind.CHAT, {"functions": [{"name": "f"}] * 8001}),
+    "a tool of a message": (CallKind.CHAT, {"messages": [{"role": "developer", "tools": [RUN]}]}),
+    "a tool in an item": (CallKind.RESPONSES, {"input": [{"type": "additional_tools", "tools": [RUN]}]}),
+    "tools in a group": (CallKind.RESPONSES, {"tools": [{"type": "namespace", "name": "n", "tools": [RUN]}]}),
+    "a tool that is added later": (CallKind.MESSAGES, {"messages": [{"role": "system", "content": [ADDED]}]}),
+    "more parts than are looked at": (CallKind.CHAT, {"messages": [{"role": "user", "content": ""}] * 8001}),
+    "other models of Anthropic's": (CallKind.MESSAGES, {"fallbacks": "default"}),
+    "other models of OpenRouter's": (CallKind.CHAT, {"models": ["m", "dear"]}),
+    "members that are not seen": (CallKind.CHAT, {"extra_body": {"fallbacks": ["dear"]}}),
+    "a summary before the answer": (CallKind.MESSAGES, {"context_management": {"edits": [CLEAR, COMPACT]}}),
+    "a summary by OpenAI": (CallKind.RESPONSES, {"context_management": [{"type": "compaction"}]}),
+    "a summary in place of an answer": (CallKind.MESSAGES, {"compaction": {"type": "summarize"}}),
+    "a search by one more name": (CallKind.CHAT, {"enable_search": True}),
     "plug-ins of the provider": (CallKind.CHAT, {"plugins": [{"id": "web"}]}),
     "data that the provider looks up": (CallKind.CHAT, {"data_sources": [{"type": "azure_search"}]}),
     "a dearer tier": (CallKind.CHAT, {"service_tier": "priority"}),
@@ -172,13 +194,20 @@ def test_what_is_billed_beyond_tokens_at_their_price_is_refused(kind, members):
     prompt = (
         {"input": "hi"} if kind is CallKind.RESPONSES else {"messages": [{"role": "user", "content": "hi"}]}
     )
-    assert refusal_of(kind, written(**prompt, **members)) is Refusal.COST_NOT_BOUNDED
+    assert refusal_of(kind, written(**{**prompt, **members})) is Refusal.COST_NOT_BOUNDED
 
 
 def test_members_that_ask_for_the_usual_price_are_served():
     usual = {"service_tier": "auto", "modalities": ["text"], "background": False, "mcp_servers": []}
     assert is_whole(chat(**usual, web_search_options=None))
     assert is_whole(chat(service_tier="flex"))
+    assert is_whole(chat(tools=[{"type": "function", "function": {"name": "f"}}], models=[], fallbacks=None))
+
+
+def test_what_a_context_leaves_out_costs_nothing_more():
+    messages = [{"role": "user", "content": "hi"}]
+    body = written(messages=messages, max_tokens=9, context_management={"edits": [CLEAR]})
+    assert is_whole(bounds_of(CallKind.MESSAGES, body))
 
 
 def test_a_limit_of_nothing_is_refused_since_servers_read_it_as_no_limit():
