@@ -4,7 +4,7 @@ from typing import Final
 
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.carried_tools import all_tools
-from pilotage_extproc.dialects.looking import MOST_LOOKED_AT
+from pilotage_extproc.dialects.looking import MOST_LOOKED_AT, may_be_in
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 from pilotage_extproc.request.exchange import Exchange
@@ -59,13 +59,8 @@ class RefuseSteering(Step):
             if len(name) == len(_MODEL) and name != _MODEL and name.lower() == _MODEL:
                 message = "`model` stands in other letters too, and servers may read either."
                 raise RequestRefused(Refusal.INVALID_FIELD, message, param=_MODEL)
-        if _may_name_models(exchange.body):
+        if may_be_in(exchange.body, b"model", more_than=1):
             _check_tools(exchange.call.kind, members)
-
-
-def _may_name_models(body: bytes) -> bool:
-    """Whether more than the call itself may have a member `model`; keys may be written with escapes."""
-    return body.count(b'"model"') > 1 or b"\\u" in body
 
 
 def _check_tools(kind: CallKind, members: Members) -> None:

@@ -3,7 +3,9 @@
 import pytest
 from identity_rig import POLICY, POOL, compiled, gateway, key
 
+from pilotage_extproc.domain.head import RequestHead
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.stages.refuse_steering import STEERING_MEMBERS
 
 LIMITED = """
@@ -108,6 +110,65 @@ async def test_what_another_tenant_has_stored_is_not_reached_by_the_id_of_an_ite
     await asking.ask("auto", headers=ONE, path=path, input=[said, {"role": "user", "content": "x"}])
     alone = await gateway(POOL, POLICY, identity=None)
     await alone.ask("auto", path=path, input=[item, said])
+
+
+CODE = {"type": "code_interpreter", "container": "cntr_1"}
+SHELL = {"type": "shell", "environment": {"type": "container_reference", "container_id": "cntr_1"}}
+
+
+@pytest.mark.parametrize(
+    ("path", "param", "more"),
+    [
+        ("/v1/messages", "thread", {"thread": {"type": "continue", "previous_message_id": "msg_1"}}),
+        ("/v1/messages", "container", {"container": "container_1"}),
+        ("/v1/messages", "container", {"container": {"id": "container_1", "skills": []}}),
+        ("/v1/messages", "diagnostics", {"diagnostics": {"previous_message_id": "msg_1"}}),
+        ("/v1/messages/count_tokens", "thread", {"thread": {"type": "continue"}}),
+        ("/v1/responses", "conversation", {"conversation": "conv_1"}),
+        ("/v1/responses", "tools", {"tools": [CODE]}),
+        ("/v1/responses", "tools", {"tools": [SHELL]}),
+        ("/v1/responses", "input", {"input": [{"type": "additional_tools", "tools": [CODE]}]}),
+        ("/v1/responses", "input", {"input": [{"role": "user", "n": {"container": 1}}] * 8001}),
+    ],
+)
+async def test_what_the_provider_keeps_for_all_tenants_is_not_reached(path, param, more):
+    body = {"input": "hi", **more}
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    found = await refused(asking.ask("auto", headers=ONE, path=path, **body))
+    assert (found.reason, found.param) == (Refusal.INVALID_FIELD, param)
+    alone = await gateway(POOL, POLICY, identity=None, unmatched="refuse")
+    await alone.ask("auto", path=path, **body)
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/v1/messages", {"container": {"skills": [{"type": "anthropic", "skill_id": "xlsx"}]}}),
+        ("/v1/responses", {"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}),
+        ("/v1/responses", {"tools": [{"type": "computer_use_preview", "environment": "linux"}]}),
+        ("/v1/responses", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}),
+    ],
+)
+async def test_a_container_of_its_own_is_served_to_a_tenant(path, more):
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    await asking.ask("auto", headers=ONE, path=path, **{"input": "hi", **more})
+
+
+async def test_long_conversations_are_served_to_tenants():
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    for path, member in (("/v1/responses", "input"), ("/v1/messages", "messages")):
+        turns = [{"role": "user", "content": 'the "model" in é its "container"'}] * 8001
+        await asking.ask("auto", headers=ONE, path=path, **{member: turns})
+
+
+async def test_a_tool_whose_names_are_written_with_escapes_is_looked_at():
+    asking = await gateway(POOL, POLICY, keys=[key("one")])
+    exchange = Exchange(RequestHead("POST", "/v1/messages", ONE))
+    await asking.pipeline.begin(exchange)
+    tool = b'{"type":"advisor_20260301","name":"advisor","m\\u006fdel":"large"}'
+    messages = b'[{"role":"user","content":"x"}]'
+    exchange.received(b'{"model":"auto","max_tokens":9,"messages":%b,"tools":[%b]}' % (messages, tool))
+    assert (await refused(asking.pipeline.decide(exchange))).reason is Refusal.INVALID_FIELD
 
 
 async def test_unmatched_requests_are_served_where_the_settings_say_so():
