@@ -14,6 +14,10 @@ from pilotage_extproc.envoy import contract
 _MAX_LINE_BYTES = 1 << 20
 _MAX_JSON_BYTES = 8 << 20
 _RESPONSE_OBJECT = "response"
+_SUMMARY = "compaction"
+_INPUT, _OUTPUT = "input_tokens", "output_tokens"
+_READ, _CREATED = "cache_read_input_tokens", "cache_creation_input_tokens"
+_INPUTS = (_INPUT, _READ, _CREATED)
 
 
 class ResponseReader:
@@ -30,6 +34,8 @@ class ResponseReader:
         self._overflow = False
         self._apart: dict[str, int] = {}
         """Anthropic counts tokens that came from its cache, or went there, apart from the other input."""
+        self._summaries: list[dict[str, Any]] = []
+        """And those of summaries that it makes of a conversation apart from the whole."""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
@@ -99,31 +105,43 @@ class ResponseReader:
         before = self.usage
         cached = _detail(usage, "cached_tokens", "prompt_tokens_details", "input_tokens_details")
         reasoning = _detail(usage, "reasoning_tokens", "completion_tokens_details", "output_tokens_details")
-        created = usage.get("cache_creation_input_tokens")
+        if isinstance(iterations := usage.get("iterations"), list):
+            entries = [one for one in iterations if isinstance(one, dict)]
+            self._summaries = [one for one in entries if one.get("type") == _SUMMARY]
+        created = self._with_summaries(usage, _CREATED)
         if created is None:
             created = _detail(usage, "cache_write_tokens", "prompt_tokens_details", "input_tokens_details")
         hour = _detail(usage, "ephemeral_1h_input_tokens", "cache_creation")
+        if (tokens := _known(hour)) is not None:
+            more = (_detail(one, "ephemeral_1h_input_tokens", "cache_creation") for one in self._summaries)
+            hour = tokens + sum(_known(one) or 0 for one in more)
         if hour is None:
             hour = _detail(usage, "cache_write_hour_tokens", "prompt_tokens_details", "input_tokens_details")
         heard = _detail(
             usage, "audio_tokens", "prompt_tokens_details", "input_tokens_details", "input_token_details"
         )
         spoken = _detail(usage, "audio_tokens", "completion_tokens_details", "output_tokens_details")
-        written = (usage.get("completion_tokens"), usage.get("output_tokens")) if output else ()
-        for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
+        written = (usage.get("completion_tokens"), self._with_summaries(usage, _OUTPUT)) if output else ()
+        for name in _INPUTS:
             if (count := _known(usage.get(name))) is not None:
                 self._apart[name] = count
-        whole = sum(self._apart.values()) if "input_tokens" in self._apart else None
+        in_summaries = sum(_known(one.get(name)) or 0 for one in self._summaries for name in _INPUTS)
+        whole = sum(self._apart.values()) + in_summaries if _INPUT in self._apart else None
         self.usage = TokenUsage(
             _known(usage.get("prompt_tokens"), whole, before.input_tokens),
             _known(*written, before.output_tokens),
-            _known(cached, usage.get("cache_read_input_tokens"), before.cached_input_tokens),
+            _known(cached, self._with_summaries(usage, _READ), before.cached_input_tokens),
             _known(created, before.cache_write_input_tokens),
             _known(reasoning, before.reasoning_tokens),
             _known(hour, before.cache_write_hour_input_tokens),
             _known(heard, before.audio_input_tokens),
             _known(spoken, before.audio_output_tokens),
         )
+
+    def _with_summaries(self, usage: dict[str, Any], name: str) -> int | None:
+        """A count of Anthropic's with what its summaries have of it; None where it is not told."""
+        count = _known(usage.get(name))
+        return None if count is None else count + sum(_known(one.get(name)) or 0 for one in self._summaries)
 
 
 def _known(*values: object) -> int | None:

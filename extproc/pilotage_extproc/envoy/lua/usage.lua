@@ -24,42 +24,85 @@ local function count(text, name, inside)
   return digits and #digits <= 12 and tonumber(digits) or nil
 end
 
--- Anthropic counts tokens that came from its cache, or went there, apart from the other input: by stream.
+-- Anthropic counts tokens that came from its cache, or went there, apart from the other input, and those of
+-- summaries that it makes of a conversation (compaction) apart from the whole: by stream.
 local inputs = setmetatable({}, { __mode = "k" })
+local SUMMARY = "compaction"
 
-local function whole_input(seen, text)
+local function apart_of(seen)
   local apart = inputs[seen]
   if apart == nil then
-    apart = { read = 0, created = 0 }
+    apart = { read = 0, created = 0, summaries = { input = 0, output = 0, read = 0, created = 0, hour = 0 } }
     inputs[seen] = apart
   end
+  return apart
+end
+
+-- What the summaries have used, of the usage that says it last.
+local function summaries(seen, text)
+  local apart = apart_of(seen)
+  local at = text:find(SUMMARY, 1, true) and member(text, "iterations")
+  if not at or text:byte(at) ~= OPEN_BRACKET then
+    return apart.summaries
+  end
+  local sum = { input = 0, output = 0, read = 0, created = 0, hour = 0 }
+  local from = text:match("^%s*()", at + 1)
+  while text:byte(from) == OPEN_BRACE do
+    local stop = value_end(text, from)
+    if stop == nil then
+      break
+    end
+    local entry = text:sub(from, stop - 1)
+    local kind = member(entry, "type")
+    if kind and entry:match('^"([%w_]+)"', kind) == SUMMARY then
+      local read = count(entry, "cache_read_input_tokens") or 0
+      local created = count(entry, "cache_creation_input_tokens") or 0
+      sum.input = sum.input + (count(entry, "input_tokens") or 0) + read + created
+      sum.output = sum.output + (count(entry, "output_tokens") or 0)
+      sum.read, sum.created = sum.read + read, sum.created + created
+      sum.hour = sum.hour + (count(entry, "ephemeral_1h_input_tokens", "cache_creation") or 0)
+    end
+    from = text:match("^[%s,]*()", stop)
+  end
+  apart.summaries = sum
+  return sum
+end
+
+local function whole_input(seen, text)
+  local apart = apart_of(seen)
   apart.input = count(text, "input_tokens") or apart.input
   apart.read = count(text, "cache_read_input_tokens") or apart.read
   apart.created = count(text, "cache_creation_input_tokens") or apart.created
-  return apart.input and apart.input + apart.read + apart.created
+  return apart.input and apart.input + apart.read + apart.created + apart.summaries.input
+end
+
+local function and_more(tokens, more)
+  return tokens and tokens + more
 end
 
 local function take_usage(seen, parent, text)
+  local made = summaries(seen, text)
   local input = count(text, "prompt_tokens") or whole_input(seen, text)
   if input == 0 and parent == "message" then -- a prompt has tokens: a server that does not know yet says 0
     input = nil
   end
   seen.input = input or seen.input
   if parent ~= "message" then -- where an Anthropic stream begins: its answer's length is not known yet
-    seen.output = count(text, "completion_tokens") or count(text, "output_tokens") or seen.output
+    seen.output = count(text, "completion_tokens") or and_more(count(text, "output_tokens"), made.output)
+      or seen.output
   end
   seen.cached = count(text, "cached_tokens", "prompt_tokens_details")
     or count(text, "cached_tokens", "input_tokens_details")
-    or count(text, "cache_read_input_tokens")
+    or and_more(count(text, "cache_read_input_tokens"), made.read)
     or seen.cached
-  seen.cache_write = count(text, "cache_creation_input_tokens")
+  seen.cache_write = and_more(count(text, "cache_creation_input_tokens"), made.created)
     or count(text, "cache_write_tokens", "prompt_tokens_details")
     or count(text, "cache_write_tokens", "input_tokens_details")
     or seen.cache_write
   seen.reasoning = count(text, "reasoning_tokens", "completion_tokens_details")
     or count(text, "reasoning_tokens", "output_tokens_details")
     or seen.reasoning
-  seen.cache_write_hour = count(text, "ephemeral_1h_input_tokens", "cache_creation")
+  seen.cache_write_hour = and_more(count(text, "ephemeral_1h_input_tokens", "cache_creation"), made.hour)
     or count(text, "cache_write_hour_tokens", "prompt_tokens_details")
     or count(text, "cache_write_hour_tokens", "input_tokens_details")
     or seen.cache_write_hour
