@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 from provider_stub import refused
 from pydantic import ValidationError
@@ -14,7 +15,9 @@ from spoken_answers import TOOLS, Spoken
 from pilotage_extproc.domain.head import CallKind
 
 OWN: Final = "own"
-"""An own server, which has every API itself, as vLLM does."""
+"""An own server, which has every API itself, as vLLM does, and as it signs thinking with a random number."""
+_SIGNATURE: Final = "c2ln"
+"""What Anthropic signs with here."""
 CALLS: Final[Mapping[str, tuple[str, ...]]] = {
     OWN: ("/v1/chat/completions", "/v1/messages", "/v1/responses"),
     "openai": ("/v1/chat/completions", "/v1/responses"),
@@ -29,6 +32,9 @@ _KINDS: Final = {"completions": CallKind.CHAT, "messages": CallKind.MESSAGES}
 def native(dialect: str, translated: list[str], said: Spoken = TOOLS) -> Answer:
     """A provider's answer to whatever is asked; `translated` are paths that the gateway translates to it."""
 
+    def signed(text: bytes) -> bytes:
+        return text.replace(_SIGNATURE.encode(), uuid4().hex.encode()) if dialect == OWN else text
+
     async def answer(request: Received, writer: asyncio.StreamWriter) -> None:
         path, asked = request.path.partition("?")[0], json.loads(request.body)
         call = path.rpartition("/")[2]
@@ -37,12 +43,12 @@ def native(dialect: str, translated: list[str], said: Spoken = TOOLS) -> Answer:
             await refused(400, "invalid_request_error", wrong)(request, writer)
         elif asked.get("stream"):
             writer.write(stream_head())
-            for event in said.stream[call].split(b"\n\n")[:-1]:
+            for event in signed(said.stream[call]).split(b"\n\n")[:-1]:
                 if _wanted(asked, event):
                     writer.write(chunk(event + b"\n\n"))
             writer.write(chunk(b""))
         else:
-            await fixed(200, json.dumps(said.whole[call]).encode())(request, writer)
+            await fixed(200, signed(json.dumps(said.whole[call]).encode()))(request, writer)
 
     return answer
 
@@ -64,7 +70,7 @@ def _wrong(dialect: str, path: str, asked: dict[str, Any], *, check: bool) -> st
             check_request(_KINDS[call], asked)
         except (ValidationError, AssertionError) as error:
             return f"not as the SDK has it: {error}"
-    if call == "messages" and not all(map(_signed, asked["messages"])):
+    if dialect != OWN and call == "messages" and not all(map(_signed, asked["messages"])):
         return "messages: thinking without a valid signature"
     return None
 
@@ -72,4 +78,4 @@ def _wrong(dialect: str, path: str, asked: dict[str, Any], *, check: bool) -> st
 def _signed(message: dict[str, Any]) -> bool:
     content = message["content"]
     blocks = content if isinstance(content, list) else []
-    return all(one.get("signature") == "c2ln" for one in blocks if one["type"] == "thinking")
+    return all(one.get("signature") == _SIGNATURE for one in blocks if one["type"] == "thinking")

@@ -1,6 +1,6 @@
-"""Conversations of the clients' own SDKs that go to and fro between providers of every API, turn after turn.
+"""Conversations of the clients' own SDKs that go to and fro between providers and own servers.
 
-One whole gateway stands before four providers, which refuse what their own APIs would refuse.
+One whole gateway stands before an own server and four providers, which refuse what their own APIs would.
 """
 
 import itertools
@@ -12,8 +12,10 @@ import openai
 import pytest
 from every_provider import DIALECTS, every_provider
 from limited_picks import GOOD
+from native_providers import OWN
 from provider_answers import TEXT
 
+MODELS = (OWN, *DIALECTS)
 HI = [{"role": "user", "content": "hi"}]
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 NAMES = ("look", "now")
@@ -106,14 +108,16 @@ async def clients(gateway):
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("kind", ["chat", "messages", "responses"])
-async def test_a_conversation_goes_to_and_fro_between_providers_of_every_api(gateway, clients, kind, stream):
+async def test_a_conversation_goes_to_and_fro_between_providers_and_own_servers(
+    gateway, clients, kind, stream
+):
     ask = clients.of(kind)
     gateway.answer(kind)
     begun = {}
-    for dialect in DIALECTS:
+    for dialect in MODELS:
         text, begun[dialect] = await ask(dialect, HI, stream=stream)
         assert text == TEXT, dialect
-    for first, then in itertools.product(DIALECTS, DIALECTS):
+    for first, then in itertools.product(MODELS, MODELS):
         text, said = await ask(then, begun[first], stream=stream)
         assert text == TEXT, (first, then)
         text, _ = await ask(first, said, stream=stream)

@@ -1,4 +1,4 @@
-"""Thinking that nobody has signed is cut out of the bytes of a request for Anthropic, and nothing else."""
+"""Thinking that Anthropic has not signed is cut out of the bytes of a request for it, and nothing else."""
 
 import json
 from typing import Any
@@ -13,7 +13,16 @@ from pilotage_extproc.dialects.splice import edited
 from pilotage_extproc.dialects.transform.moved import GoneThinking
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 
-UNSIGNED = {"type": "thinking", "thinking": 'hm " ]}', "signature": ""}
+BARE = {"type": "thinking", "thinking": 'hm " ]}'}
+UNSIGNED = {**BARE, "signature": ""}
+OF_VLLM = {**BARE, "signature": "f3ab1c7e64a24e6b9f7b3b1de5f80c62"}
+ALL_UNSIGNED = (
+    BARE,
+    UNSIGNED,
+    {**BARE, "signature": None},
+    OF_VLLM,
+    {**BARE, "signature": "F3AB1C7E-64a2-4e6b-9f7b-3b1de5f80c62"},
+)
 SIGNED = {"type": "thinking", "thinking": "hm", "signature": "EqQB"}
 TEXT = {"type": "text", "text": '{"type":"thinking","signature":""}'}
 CALL = {"type": "tool_use", "id": "t", "name": "f", "input": {"signature": ""}}
@@ -35,7 +44,7 @@ def expected(messages) -> list:
     for message in messages:
         content = message["content"]
         if message["role"] == "assistant" and isinstance(content, list):
-            left = [one for one in content if one != UNSIGNED]
+            left = [one for one in content if one not in ALL_UNSIGNED]
             if left or not content:
                 kept.append({**message, "content": left})
         else:
@@ -43,7 +52,7 @@ def expected(messages) -> list:
     return kept
 
 
-blocks = st.lists(st.sampled_from([UNSIGNED, SIGNED, TEXT, CALL]), max_size=4)
+blocks = st.lists(st.sampled_from([*ALL_UNSIGNED, SIGNED, TEXT, CALL]), max_size=4)
 messages = st.lists(
     st.builds(dict, role=st.sampled_from(["user", "assistant"]), content=blocks | st.just("text")), max_size=5
 )
@@ -55,7 +64,9 @@ def test_what_is_unsigned_goes_and_all_else_stays(said, indent, separators):
     assert made(said, indent=indent, separators=separators)["messages"] == expected(said)
 
 
-@pytest.mark.parametrize("kept", [SIGNED, TEXT, CALL, {"type": "redacted_thinking", "data": ""}])
+@pytest.mark.parametrize(
+    "kept", [SIGNED, {**SIGNED, "signature": 7}, TEXT, CALL, {"type": "redacted_thinking", "data": ""}]
+)
 def test_a_body_without_unsigned_thinking_is_not_touched(kept):
     body = json.dumps({"messages": [USER, {"role": "assistant", "content": [kept]}]}).encode()
     assert unsigned_thinking(body, orjson.loads(body)) is None
@@ -68,7 +79,7 @@ def test_what_a_user_says_is_not_touched():
 
 @pytest.mark.parametrize("odd", [{}, {"messages": 1}, {"messages": [1, {"role": "assistant"}, "x"]}])
 def test_what_is_no_conversation_is_left_to_the_server(odd):
-    body = json.dumps({**odd, "signature": ""}).encode()
+    body = json.dumps({**odd, "type": "thinking"}).encode()
     assert unsigned_thinking(body, orjson.loads(body)) is None
 
 

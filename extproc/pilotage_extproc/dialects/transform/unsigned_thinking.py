@@ -1,10 +1,10 @@
-"""Thinking blocks without a signature, taken out of a request for Anthropic's API.
+"""Thinking blocks without Anthropic's signature, taken out of a request for its API.
 
 Clients of that API send the thinking of earlier answers back as they got it. Anthropic takes back only what
-it has signed, and refuses the request otherwise; what another provider's model thought has no signature.
+it has signed, and refuses the request otherwise; what another model thought has no signature, or one that
+its server made up.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -12,9 +12,11 @@ from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.splice import Edit, MemberName, value_start
 from pilotage_extproc.dialects.transform.moved import GoneThinking
 from pilotage_extproc.dialects.transform.walk import Span, Walk, without
+from pilotage_extproc.dialects.translation.signatures import may_be_anthropics
 from pilotage_extproc.domain.refusals import RequestRefused
 
-_UNSIGNED: Final = re.compile(rb'"signature"[ \t\r\n]*+:[ \t\r\n]*+""')
+_TYPE: Final = "thinking"
+_NAMED: Final = b'"thinking"'
 _MESSAGES: Final = MemberName("messages")
 
 
@@ -30,7 +32,7 @@ def unsigned_thinking(body: bytes, members: Members) -> Unsigned | None:
 
     A body of too many parts is left as it is.
     """
-    if _UNSIGNED.search(body) is None:
+    if _NAMED not in body:
         return None
     messages = members.get("messages")
     if not isinstance(messages, list):
@@ -54,7 +56,11 @@ def _unsigned(message: Any) -> list[bool]:
 
 
 def _is_unsigned(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") == "thinking" and block.get("signature") == ""
+    return (
+        isinstance(block, dict)
+        and block.get("type") == _TYPE
+        and not may_be_anthropics(block.get("signature"))
+    )
 
 
 def _places(gone: list[list[bool]]) -> Iterator[tuple[int, int | None]]:

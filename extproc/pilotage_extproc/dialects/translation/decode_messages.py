@@ -126,7 +126,7 @@ def _single(part: dict[str, Any], kind: str, path: str, reading: Reading) -> Par
 def _thinking(part: dict[str, Any], path: str) -> Thinking:
     if part["type"] == "redacted_thinking":
         return Thinking(redacted=text(part.get("data"), f"{path}.data"))
-    signature = text(part.get("signature", ""), f"{path}.signature")
+    signature = optional_text(part.get("signature"), f"{path}.signature") or ""
     return Thinking(text(part.get("thinking"), f"{path}.thinking"), signature)
 
 

@@ -23,6 +23,7 @@ from pilotage_extproc.dialects.translation.common import (
 )
 from pilotage_extproc.dialects.translation.facts import ModelFacts
 from pilotage_extproc.dialects.translation.reading import Reading, untranslatable
+from pilotage_extproc.dialects.translation.signatures import may_be_anthropics
 from pilotage_extproc.dialects.translation.tool_names import ANTHROPIC_CALLED, ANTHROPIC_NAME, check_names
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
 
@@ -126,7 +127,7 @@ def _taken(turn: Turn, reading: Reading) -> list[Part]:
     for part in turn.parts:
         if _is_blank(part):
             reading.note(turn.path, "blank text left out")
-        elif isinstance(part, Thinking) and part.redacted is None and not part.signature:
+        elif isinstance(part, Thinking) and part.redacted is None and not may_be_anthropics(part.signature):
             reading.note(turn.path, "thinking without a signature left out")
         else:
             parts.append(part)

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -80,12 +81,14 @@ def test_blank_text_is_left_out_for_anthropic_and_the_call_beside_it_stays():
 def test_thinking_without_a_signature_is_left_out_for_anthropic():
     blocks = [
         {"type": "thinking", "thinking": "hm"},
+        {"type": "thinking", "thinking": "well", "signature": uuid4().hex},
         {"type": "thinking", "thinking": "so", "signature": "s"},
     ]
     body, notes = written(
         C, M, messages=[HI, {"role": "assistant", "content": "x", "thinking_blocks": blocks}, HI]
     )
     assert [block["type"] for block in body["messages"][1]["content"]] == ["thinking", "text"]
+    assert body["messages"][1]["content"][0]["signature"] == "s"
     assert notes == ("messages[]: thinking without a signature left out",)
 
 
