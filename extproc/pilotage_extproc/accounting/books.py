@@ -70,8 +70,8 @@ class Books:
         """`serves_without` lets requests without a hard budget pass while the store is away.
 
         `keeps_notes` lets other processes settle what this one has admitted. `count` takes what a settlement
-        was: `exact`, `estimated`, `unsent`, `adopted`, `failed_attempt`, `duplicate`. `count_ended` is
-        called for a stream that Envoy ended.
+        was: `exact`, `estimated`, `bounded`, `unsent`, `adopted`, `failed_attempt`, `duplicate`.
+        `count_ended` is called for a stream that Envoy ended.
         """
         self.store = store
         self.serves_without = serves_without
@@ -122,6 +122,12 @@ class Books:
         """A request that was sent has ended."""
         found = used(note, outcome)
         kind = "exact" if found.exact else "estimated"
+        if found.bounded:
+            kind = "bounded"
+            log.warning(
+                "a server said more tokens than a request can have used: the most is booked",
+                extra={"decision": outcome.decision_id, "model": found.upstream_model},
+            )
         self._settle(note, found, kind, ended=outcome.ended_at is not None)
 
     def cancel(self, note: SettlingNote) -> None:

@@ -39,6 +39,8 @@ class SettlingNote(NamedTuple):
     """An estimate of its prompt, for when no usage is known."""
     most: tuple[int, int] | None = None
     """Tokens of input and output that any attempt can come to; None where no hard budget relies on it."""
+    reach: tuple[int, int] | None = None
+    """Tokens that its models have room for, and no answer can have used more of; None is not known."""
 
     def most_at(self, address: str | None) -> int:
         """Nano-dollars that an attempt there can cost at most; of a place not known, at the dearest."""
@@ -68,6 +70,7 @@ class SettlingNote(NamedTuple):
                 [[address, model, _price_out(price)] for address, model, price in self.prices],
                 self.input_tokens,
                 self.most,
+                self.reach,
             ]
         )
 
@@ -75,13 +78,14 @@ class SettlingNote(NamedTuple):
     def decoded(cls, data: bytes) -> Self:
         """The note again. Raises ValueError on anything else."""
         try:
-            identifier, claims, slots, spender, prices, tokens, most = orjson.loads(data)
+            identifier, claims, slots, spender, prices, tokens, most, reach = orjson.loads(data)
             return cls(
                 Hold(str(identifier), tuple(map(_claim_in, claims)), tuple(map(int, slots))),
                 Spender(*map(str, spender)),
                 tuple((str(address), str(model), _price_in(price)) for address, model, price in prices),
                 int(tokens),
                 None if most is None else (int(most[0]), int(most[1])),
+                None if reach is None else (int(reach[0]), int(reach[1])),
             )
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"not a settling note: {error}") from error

@@ -19,6 +19,16 @@ _LEFT_WAITING: Final = frozenset(
 )
 """Envoy's flags of requests that it answered itself while their server was at work on them. Attempts that
 were late are logged by themselves."""
+MOST_TOKENS: Final = 100_000_000
+"""Of input, and of output, that any request is booked: several times what the longest body can stand for."""
+_OF_INPUT: Final = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_input_tokens",
+    "cache_write_hour_input_tokens",
+    "audio_input_tokens",
+)
+_OF_OUTPUT: Final = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
 _PAID: Final = frozenset({Amount.INPUT_TOKENS, Amount.OUTPUT_TOKENS, Amount.TOTAL_TOKENS, Amount.MONEY})
 
 
@@ -32,6 +42,8 @@ class Used(NamedTuple):
     exact: bool
     anywhere: bool = False
     """Whether any of its models may have answered, or still may."""
+    bounded: bool = False
+    """Whether its server said more tokens than it can have used."""
 
 
 def used(note: SettlingNote, outcome: Outcome) -> Used:
@@ -41,14 +53,28 @@ def used(note: SettlingNote, outcome: Outcome) -> Used:
     what it sent on. A request that no server answered, or that one refused, has used nothing. For a hard
     budget an estimate is no bound where a provider bills what was not seen (several tokens in a piece,
     thoughts, what it went on with), or where the answer may still go on: that is the most it can cost.
+    More tokens than it can have used are not believed: the most that it can have is booked, as an estimate.
     """
-    usage, exact = _usage(note, outcome)
+    said, known = _usage(note, outcome)
+    usage = _within_reach(note, said)
+    bounded = usage != said
     address = outcome.upstream_address
     model, price = note.priced(address)
     nano = 0 if price is None else price.cost(usage)
-    if not exact and _may_be_more(outcome):
+    if not known and _may_be_more(outcome):
         nano = max(nano, note.most_at(address))
-    return Used(usage, nano, model, exact, anywhere=outcome.given_up)
+    exact = known and not bounded
+    return Used(usage, nano, model, exact, anywhere=outcome.given_up, bounded=bounded)
+
+
+def _within_reach(note: SettlingNote, usage: TokenUsage) -> TokenUsage:
+    """The usage, with no more than the models have room for and what a hard budget holds."""
+    most = note.most or (0, 0)
+    reach = note.reach or (MOST_TOKENS, MOST_TOKENS)
+    most_input, most_output = (min(MOST_TOKENS, max(pair)) for pair in zip(most, reach, strict=True))
+    bounds = (*((name, most_input) for name in _OF_INPUT), *((name, most_output) for name in _OF_OUTPUT))
+    over = {name: bound for name, bound in bounds if (getattr(usage, name) or 0) > bound}
+    return replace(usage, **over) if over else usage
 
 
 def _may_be_more(outcome: Outcome) -> bool:

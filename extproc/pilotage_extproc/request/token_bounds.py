@@ -57,6 +57,9 @@ class MostCost(NamedTuple):
     input_tokens: int = 0
     by_model: tuple[tuple[str, int], ...] = ()
     """Nano-dollars at each upstream model of its attempts."""
+    reach: tuple[int, int] | None = None
+    """Tokens of input and output that the models have room for, all prompts and choices together; None where
+    one does not say."""
 
     @property
     def tokens(self) -> tuple[int, int]:

@@ -129,9 +129,9 @@ class Admit(Step):
         spender = Spender(*identity, decision.policy or "", decision.model)
         most = exchange.kept(MOST_COST) if rules.hard else None
         hold = Hold(decision.id, tuple(claims), ())
-        return SettlingNote(
-            hold, spender, prices, expected.input_tokens, None if most is None else most.tokens
-        )
+        if most is None:
+            return SettlingNote(hold, spender, prices, expected.input_tokens)
+        return SettlingNote(hold, spender, prices, expected.input_tokens, most.tokens, most.reach)
 
     def _expected(self, exchange: Exchange, terms: Terms, rules: SpendingRules) -> Expected:
         if not rules.reads_tokens or not DIALECTS[exchange.call.kind].is_billed:

@@ -17,4 +17,8 @@ def most_cost(bounds: Bounds, terms: Terms, clamp_at: int | None) -> MostCost:
         raise RequestRefused(Refusal.COST_NOT_BOUNDED, message)
     read = [(bounds.most_input(window), price) for window, price in terms.priced]
     nano = max([price.most(tokens, made) for tokens, price in read])
-    return MostCost(nano, output, bounds.choices, max([tokens for tokens, _ in read]))
+    windows = [window for window, _ in terms.priced if window is not None]
+    reach = None
+    if len(windows) == len(terms.priced):
+        reach = (max(windows) * bounds.prompts, max(windows) * bounds.choices)
+    return MostCost(nano, output, bounds.choices, max([tokens for tokens, _ in read]), reach=reach)

@@ -11,7 +11,7 @@ class Spending:
     def __init__(self) -> None:
         self.settlements = Count(
             "pilotage_ledger_settlements",
-            "Settlements of limits, budgets: exact, estimated, failed_attempt, unsent, adopted, duplicate.",
+            "Settlements: exact, estimated, bounded, failed_attempt, unsent, adopted, duplicate.",
             ("kind",),
         )
         self.copies = Count(

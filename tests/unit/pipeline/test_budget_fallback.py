@@ -30,7 +30,7 @@ spec:
   endpoints: [{{address: 10.0.0.{number}, port: 80}}]
   models:
   - name: {name}
-    contextWindow: 8192
+    contextWindow: 32768
     maxOutputTokens: 500
     pricing: {{inputPerMillion: "1", outputPerMillion: "{price}"}}
 ---

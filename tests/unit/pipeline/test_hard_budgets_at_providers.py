@@ -8,7 +8,7 @@ from pilotage_api.compile import compile_resources
 from pilotage_api.load import load_texts
 from pilotage_api.settings import GatewaySettings
 from pilotage_extproc.domain.head import RequestHead
-from pilotage_extproc.domain.outcome import Outcome
+from pilotage_extproc.domain.outcome import Outcome, TokenUsage
 from pilotage_extproc.domain.providers import is_provider
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.token_bounds import MOST_COST
@@ -77,3 +77,11 @@ async def test_a_stream_that_its_client_cuts_at_a_provider_is_booked_at_what_it_
     exchange.release()
     pipeline.settle(Outcome(exchange.decision.id, 200, hosted, 2, 1.0, 0.1, counted_output=3))
     assert books.figures() == (0, OUTPUT * 10 * 1000, 0)
+
+
+async def test_a_usage_beyond_the_windows_is_booked_as_one_window_for_each_choice():
+    exchange, pipeline, books = await decided("own", "spare")
+    address = exchange.decision.targets[0].address
+    usage = TokenUsage(5, 10**11)
+    pipeline.settle(Outcome(exchange.decision.id, 200, address, 1, 1.0, 0.1, usage=usage))
+    assert books.figures() == (0, 1000 * 1000, 0)
