@@ -24,12 +24,8 @@ def explain_choice(
     keeps = np.broadcast_to(choice.keeps_bounds(), worth.shape)
     chosen = Place(choice.level, order[0])
     best = _best_of_ways(choice, worth, alive)
-    rivals = [
-        place
-        for place in best
-        if place != chosen and (keeps[place] or not choice.within_bounds) and choice.held != HELD_BY_LOOP
-    ]
-    found = flips(choice, chosen, rivals)
+    offered = alive & keeps if choice.within_bounds else np.broadcast_to(alive, worth.shape)
+    found = [] if choice.held == HELD_BY_LOOP else flips(choice, chosen, offered)
     shown = sorted({chosen, *best}, key=lambda place: -worth[place])[:_MOST_SHOWN]
     return {
         "weights": {
