@@ -8,6 +8,7 @@ from pilotage_extproc.dialects.call import max_tokens
 from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.shape import capabilities_needed
 from pilotage_extproc.dialects.table import DIALECTS
+from pilotage_extproc.request.choices import prompts_of
 from pilotage_extproc.request.context_needs import CONTEXT_NEEDS
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.prompt_tokens import prompt_tokens
@@ -47,9 +48,14 @@ def misfits_of(exchange: Exchange, fallback: Fallback) -> Misfits:
 
 
 def _tokens(exchange: Exchange) -> float | None:
-    """Estimated tokens of the prompt and of the answer that the client asks room for."""
-    kind, members = exchange.call.kind, exchange.document.members
+    """Estimated tokens of the prompt and of the answer that the client asks room for.
+
+    Of several prompts, each with a window of its own, those of one as they are on average: the longest has
+    as many at least.
+    """
+    dialect, members = DIALECTS[exchange.call.kind], exchange.document.members
+    prompts = prompts_of(dialect, members)[0]
     try:
-        return prompt_tokens(exchange) + (max_tokens(DIALECTS[kind], members) or 0)
+        return prompt_tokens(exchange) / prompts + (max_tokens(dialect, members) or 0)
     except (UnknownFactError, TypeError):
         return None

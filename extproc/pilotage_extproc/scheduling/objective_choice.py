@@ -25,6 +25,9 @@ class Asked:
     """What an objective may know of a request."""
 
     prompt_tokens: float = 0.0
+    """Of all its prompts together."""
+    prompts: int = 1
+    """Each has a context window of its own."""
     limit: int | None = None
     """The client's own limit of output tokens."""
     answers: int = 1
@@ -122,7 +125,7 @@ def _bound(tokens: int | None) -> float:
 
 def unable(way: Way, asked: Asked) -> str | None:
     """Why a way cannot serve a request, or None."""
-    if asked.prompt_tokens > way.context_window:
+    if asked.prompt_tokens / asked.prompts > way.context_window:  # the longest has as many at least
         return "prompt longer than the model's context window"
     lacking = frozenset() if way.capabilities is None else asked.needs - way.capabilities
     return f"the model cannot do: {', '.join(sorted(lacking))}" if lacking else None

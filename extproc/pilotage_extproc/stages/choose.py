@@ -13,7 +13,7 @@ from pilotage_extproc.domain.clock import Clock
 from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.domain.reach import Reach
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
-from pilotage_extproc.request.choices import likely_answers
+from pilotage_extproc.request.choices import likely_answers, prompts_of
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import FeatureKey, Step
 from pilotage_extproc.rules.misfits import misfits_of
@@ -121,6 +121,7 @@ class Choose(Step):
         last = None if conversation is None else self._conversations.model_of(conversation, now)
         return Asked(
             prompt_tokens=exchange.features.prompt_tokens,
+            prompts=prompts_of(dialect, members)[0],
             limit=limit_of(exchange.call.kind, members),
             answers=likely_answers(dialect, members),
             plain=objective.budget is not None and _may_be_budgeted(dialect, exchange, objective),

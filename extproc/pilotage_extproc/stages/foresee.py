@@ -11,6 +11,7 @@ from pilotage_extproc.dialects.looking import UnknownFactError
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.transform.transform import Transform, transforms
 from pilotage_extproc.domain.refusals import RequestRefused
+from pilotage_extproc.request.choices import prompts_of
 from pilotage_extproc.request.context_needs import CONTEXT_NEEDS
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
@@ -39,7 +40,8 @@ class Foresee(Step):
     def _needs(self, exchange: Exchange, least_window: float) -> tuple[float, ...] | None:
         kind, members, body = exchange.call.kind, exchange.document.members, exchange.body
         try:
-            prompt = context_tokens(kind, members, body)
+            prompts = prompts_of(DIALECTS[kind], members)[0]
+            prompt = context_tokens(kind, members, body) / prompts
             own = max_tokens(DIALECTS[kind], members)
         except (UnknownFactError, TypeError):
             return None
@@ -50,16 +52,16 @@ class Foresee(Step):
                 most = prompt + transform.prompt_bytes + answer
                 # only where it may matter is the prompt made and counted: most fit everywhere in any case
                 known[transform] = (
-                    most if most <= least_window else _counted(transform, exchange, prompt) + answer
+                    most if most <= least_window else _counted(transform, exchange, prompt, prompts) + answer
                 )
         return tuple([known[self._by_model.get(model)] for model in exchange.route.models])
 
 
-def _counted(transform: Transform, exchange: Exchange, otherwise: int) -> int:
-    """Tokens of the prompt as the model gets it; a request that cannot be changed is refused later."""
+def _counted(transform: Transform, exchange: Exchange, otherwise: float, prompts: int) -> float:
+    """Tokens of one prompt as the model gets it; a request that cannot be changed is refused later."""
     kind = exchange.call.kind
     try:
         made = transform.applied(kind, exchange.body)
-        return context_tokens(kind, orjson.loads(made), made)
+        return context_tokens(kind, orjson.loads(made), made) / prompts
     except (RequestRefused, UnknownFactError, TypeError):
         return otherwise

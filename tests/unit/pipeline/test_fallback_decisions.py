@@ -111,6 +111,15 @@ async def test_what_the_candidate_can_serve_stays_there(body):
     assert explain(record, "x")["passedOver"] == []
 
 
+@pytest.mark.parametrize(("prompts", "asked"), [(8, "small"), (1, "strong")])
+async def test_each_prompt_of_a_list_has_a_window_of_its_own(prompts, asked):
+    """The candidate's window has 1,000 tokens: room for each of eight texts, not for all of them in one."""
+    words = "word " * (1600 // prompts)
+    rule = to_strong("contextOverflow")
+    for path, name in (("/v1/completions", "prompt"), ("/v1/embeddings", "input")):
+        assert models(await decided(rule, {name: [words] * prompts}, path))[0] == asked
+
+
 async def test_a_model_of_which_nothing_is_known_counts_as_able():
     rule = {"candidates": [{"model": "unknown"}], **to_strong("contextOverflow", "capability")}
     assert models(await decided(rule, {**LONG, "tools": [TOOL]}))[0] == "unknown"

@@ -146,6 +146,7 @@ def test_a_model_that_cannot_hold_the_prompt_or_lacks_a_capability_is_dropped():
     objective = fleet.objective(weighing(quality=1))
     assert fleet.model_of(fleet.choose(objective)) == "strong"
     assert fleet.model_of(fleet.choose(objective, plain(prompt_tokens=100.0))) == "weak"
+    assert fleet.model_of(fleet.choose(objective, plain(prompt_tokens=1600.0, prompts=4))) == "weak"
     chosen = fleet.choose(objective, plain(prompt_tokens=100.0, needs=frozenset(["vision"])))
     assert "the model cannot do: vision" in chosen.ranking.dropped
     assert fleet.choose(objective, plain(needs=frozenset(["vision"]))).ranking.order == []

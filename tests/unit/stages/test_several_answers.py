@@ -80,3 +80,11 @@ async def test_several_answers_teach_how_much_of_their_prompt_was_written_to_a_c
     exchange = await decided(pipeline, {"n": 8})
     answered(pipeline, exchange, TokenUsage(100, 800, cached_input_tokens=20, cache_write_input_tokens=60))
     assert state.experience.writes.share("default/auto/all", "weak") == 0.75
+
+
+async def test_of_several_prompts_each_has_a_window_of_its_own():
+    pipeline, _ = await gateway()
+    exchange = await decided(pipeline, {"prompt": ["x"] * 8}, path=COMPLETIONS)
+    assert exchange.choice.asked.prompts == 8
+    exchange = await decided(pipeline, {"input": ["x"] * 3}, path="/v1/embeddings")
+    assert exchange.choice.asked.prompts == 3
