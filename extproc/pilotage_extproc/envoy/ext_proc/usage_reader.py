@@ -108,7 +108,7 @@ class ResponseReader:
         if isinstance(iterations := usage.get("iterations"), list):
             entries = [one for one in iterations if isinstance(one, dict)]
             self._summaries = [one for one in entries if one.get("type") == _SUMMARY]
-        created = self._with_summaries(usage, _CREATED)
+        created: object = self._with_summaries(usage, _CREATED)
         if created is None:
             created = _detail(usage, "cache_write_tokens", "prompt_tokens_details", "input_tokens_details")
         hour = _detail(usage, "ephemeral_1h_input_tokens", "cache_creation")
