@@ -40,7 +40,9 @@ class Carrier(NamedTuple):
 
 def carriers(kind: CallKind, members: Members) -> Iterator[Carrier | None]:
     """All parts of the conversation that have tools; None for each that has none."""
-    member = CONVERSATIONS.get(kind, "")
+    member = CONVERSATIONS.get(kind)
+    if member is None:
+        return
     given = members.get(member)
     for index, item in enumerate(given if isinstance(given, list) else ()):
         waiting = [item]

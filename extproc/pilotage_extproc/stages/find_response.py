@@ -5,10 +5,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from pilotage_extproc.dialects.call import Members
-from pilotage_extproc.dialects.carried_tools import all_tools
-from pilotage_extproc.dialects.looking import MOST_LOOKED_AT, may_be_in
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.containers import is_there
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.stages.read_body import LARGE_BODY_BYTES, ReadBody
@@ -36,9 +35,6 @@ _NOT_KEPT_APART: Final[Mapping[CallKind, Mapping[str, str]]] = MappingProxyType(
 )
 """Fields that would read or replace what another tenant has stored, and what to do without them."""
 _CONTAINER: Final = "container"
-"""Where code of earlier requests has run, with its files: of Messages a field, of Responses a tool's."""
-_ENVIRONMENT: Final = "environment"
-_CONTAINER_ID: Final = "container_id"
 
 
 _REFERENCE: Final = "item_reference"
@@ -63,7 +59,7 @@ class FindResponse(Step):
         if call.kind is CallKind.RESPONSE_OBJECT:
             return self._bind(exchange, call.response_id or "", "response_id")
         if exchange.identity.tenant and call.kind in _NOT_KEPT_APART:
-            _check_kept_apart(call.kind, exchange.document.members, exchange.body)
+            _check_kept_apart(call.kind, exchange.document.members)
         previous = exchange.document.previous_response_id
         return None if previous is None else self._follow(exchange, previous)
 
@@ -92,7 +88,7 @@ class FindResponse(Step):
         return theirs and self._is_known(owner.address) and not (owner.withheld and fetched)
 
 
-def _check_kept_apart(kind: CallKind, members: Members, body: bytes) -> None:
+def _check_kept_apart(kind: CallKind, members: Members) -> None:
     given = members.get("input")
     if kind is CallKind.RESPONSES and isinstance(given, list) and any(map(_is_reference, given)):
         message = "References to stored items are not served to tenants: send the items themselves."
@@ -100,35 +96,13 @@ def _check_kept_apart(kind: CallKind, members: Members, body: bytes) -> None:
     for name, instead in _NOT_KEPT_APART[kind].items():
         if members.get(name) is not None:
             raise _not_kept_apart(name, instead)
-    if _is_there(members.get(_CONTAINER)):
+    if is_there(members.get(_CONTAINER)):
         raise _not_kept_apart(_CONTAINER, _NEW)
-    if any(may_be_in(body, name.encode()) for name in (_CONTAINER, _ENVIRONMENT)):
-        _check_tools(kind, members)
-
-
-def _check_tools(kind: CallKind, members: Members) -> None:
-    for count, (member, tool) in enumerate(all_tools(kind, members)):
-        if count == MOST_LOOKED_AT:
-            message = (
-                f"`{member}` has more than {count} parts to look for tools in, that may name containers."
-            )
-            raise RequestRefused(Refusal.INVALID_FIELD, message, param=member)
-        if isinstance(tool, dict) and (_is_there(tool.get(_CONTAINER)) or _runs_in(tool.get(_ENVIRONMENT))):
-            raise _not_kept_apart(member, "let the provider make a container for each request")
 
 
 def _not_kept_apart(name: str, instead: str) -> RequestRefused:
     message = f"`{name}` is not served where tenants share the model servers: {instead}."
     return RequestRefused(Refusal.INVALID_FIELD, message, param=name)
-
-
-def _is_there(container: Any) -> bool:
-    """Whether it names a container of an earlier request, and is no wish for a new one."""
-    return container.get("id") is not None if isinstance(container, dict) else container is not None
-
-
-def _runs_in(environment: Any) -> bool:
-    return isinstance(environment, dict) and environment.get(_CONTAINER_ID) is not None
 
 
 def _is_reference(item: Any) -> bool:

@@ -1,15 +1,17 @@
 """Members of a body by which a client would choose behind the gateway's back; where there is a floor."""
 
-from typing import Final
+from collections.abc import Awaitable, Iterator
+from typing import Any, Final
 
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.carried_tools import all_tools
-from pilotage_extproc.dialects.looking import MOST_LOOKED_AT, may_be_in
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
+from pilotage_extproc.request.containers import is_there
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.other_models import OTHER_MODEL_MEMBERS
 from pilotage_extproc.request.stage import Step
+from pilotage_extproc.stages.turns import in_turns
 
 STEERING_MEMBERS: Final = frozenset(
     OTHER_MODEL_MEMBERS
@@ -41,6 +43,9 @@ vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server/, SGLang:
 https://github.com/sgl-project/sglang/blob/main/python/sglang/srt/entrypoints/openai/protocol.py.
 """
 _MODEL: Final = "model"
+_CONTAINER: Final = "container"
+_ENVIRONMENT: Final = "environment"
+_CONTAINER_ID: Final = "container_id"
 
 
 class RefuseSteering(Step):
@@ -48,7 +53,7 @@ class RefuseSteering(Step):
 
     name = "steering"
 
-    def apply(self, exchange: Exchange) -> None:
+    def apply(self, exchange: Exchange) -> Awaitable[None] | None:
         """Raises RequestRefused (400) that names the member."""
         members = exchange.document.members
         for name in STEERING_MEMBERS & members.keys():
@@ -59,16 +64,27 @@ class RefuseSteering(Step):
             if len(name) == len(_MODEL) and name != _MODEL and name.lower() == _MODEL:
                 message = "`model` stands in other letters too, and servers may read either."
                 raise RequestRefused(Refusal.INVALID_FIELD, message, param=_MODEL)
-        if may_be_in(exchange.body, b"model", more_than=1):
-            _check_tools(exchange.call.kind, members)
+        work = _tools_checked(exchange.call.kind, members, is_tenant=bool(exchange.identity.tenant))
+        return in_turns(work, lambda: None)
 
 
-def _check_tools(kind: CallKind, members: Members) -> None:
-    """Raises RequestRefused where a tool names the model that it asks, as Anthropic's advisor does."""
-    for count, (member, tool) in enumerate(all_tools(kind, members)):
-        if count == MOST_LOOKED_AT:
-            message = f"`{member}` has more than {count} parts to look for tools in, that may name models."
-            raise RequestRefused(Refusal.INVALID_FIELD, message, param=member)
-        if isinstance(tool, dict) and tool.get(_MODEL) is not None:
-            message = f"A tool in `{member}` names a model of its own: the gateway chooses models."
-            raise RequestRefused(Refusal.INVALID_FIELD, message, param=member)
+def _tools_checked(kind: CallKind, members: Members, *, is_tenant: bool) -> Iterator[None]:
+    """Raises RequestRefused where a tool names the model that it asks, as Anthropic's advisor does.
+
+    Tenants have no tools that run where another's have run.
+    """
+    for member, tool in all_tools(kind, members):
+        if isinstance(tool, dict):
+            if tool.get(_MODEL) is not None:
+                message = f"A tool in `{member}` names a model of its own: the gateway chooses models."
+                raise RequestRefused(Refusal.INVALID_FIELD, message, param=member)
+            if is_tenant and (is_there(tool.get(_CONTAINER)) or _runs_in(tool.get(_ENVIRONMENT))):
+                message = (
+                    f"A tool in `{member}` names a container: let the provider make one for each request."
+                )
+                raise RequestRefused(Refusal.INVALID_FIELD, message, param=member)
+        yield
+
+
+def _runs_in(environment: Any) -> bool:
+    return isinstance(environment, dict) and environment.get(_CONTAINER_ID) is not None

@@ -204,6 +204,11 @@ def test_members_that_ask_for_the_usual_price_are_served():
     assert is_whole(chat(tools=[{"type": "function", "function": {"name": "f"}}], models=[], fallbacks=None))
 
 
+def test_a_member_without_a_name_is_no_conversation():
+    members: dict[str, Any] = {"": [{}]}
+    assert not is_whole(bounds_of(CallKind.EMBEDDINGS, written(input="hi", **members)))
+
+
 def test_what_a_context_leaves_out_costs_nothing_more():
     messages = [{"role": "user", "content": "hi"}]
     body = written(messages=messages, max_tokens=9, context_management={"edits": [CLEAR]})
