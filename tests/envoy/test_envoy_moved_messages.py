@@ -9,6 +9,8 @@ from whole_gateway import WholeGateway
 
 USER = {"role": "user", "content": "hello"}
 LATER = {"role": "system", "content": "Be kind."}
+FILM = {"type": "video_url", "video_url": {"url": "https://films.example/1"}}
+FILMED = {"role": "system", "content": [{"type": "text", "text": "mine"}, FILM]}
 SOUND = {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}
 PREFIX = {"systemPrompt": {"prefix": "Answer briefly."}}
 REPLACE = {"systemPrompt": {"replace": "You are the spare."}}
@@ -51,6 +53,9 @@ async def test_a_refusal_names_the_place_that_a_field_has_for_its_client(
         assert (status, error["code"]) == (400, "not_translatable")
         assert error["param"] == "messages.2.content.0.type"
         assert "`messages.2.content.0.type`" in error["message"]
+        if "replace" not in json.dumps(transform):  # which takes the film away
+            status, _, body = await gateway.chat(messages=[FILMED, USER])
+            assert (status, json.loads(body)["error"]["param"]) == (400, "messages.0.content.1.type")
         status, _, body = await gateway.chat(messages=[USER], tools=TOOLS)
         error = json.loads(body)["error"]
         assert (status, error["param"]) == (400, "tools.3.function.name")

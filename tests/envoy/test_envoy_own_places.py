@@ -77,3 +77,37 @@ async def test_openais_param_names_the_message_that_the_client_sent(start_gatewa
     status, body = await asked(gateway, "/v1/chat/completions", messages=[USER], stream=stream)
     assert len(json.loads(stub.received[-1].body)["messages"]) == 2
     assert (status, body) == (400, OPENAIS.replace(b"[1]", b"[0]"))
+
+
+def in_brackets(place: str) -> bytes:
+    return json.dumps({"error": {"message": f"'{place}' is odd", "param": place}}).encode()
+
+
+ODD_TTL = {"type": "text", "text": "mine", "cache_control": {"type": "ephemeral", "ttl": "9m"}}
+
+
+async def test_anthropics_words_name_the_block_of_the_system_prompt_that_the_client_sent(start_gateway, stub):
+    gateway = await start_gateway(stub, "anthropic", PROMPT)
+    said = ANTHROPICS.replace(b"messages.1.content.0", b"system.1.cache_control.ttl")
+    stub.script[:] = [raw(400, said, "application/json")]
+    status, body = await asked(gateway, "/v1/messages", system=[ODD_TTL], messages=[USER])
+    assert json.loads(stub.received[-1].body)["system"][1] == ODD_TTL
+    assert (status, body) == (400, said.replace(b"system.1", b"system.0"))
+
+
+async def test_openais_param_names_the_part_of_the_system_message_that_the_client_sent(start_gateway, stub):
+    gateway = await start_gateway(stub, "openai", PROMPT)
+    stub.script[:] = [raw(400, in_brackets("messages[0].content[1].text"), "application/json")]
+    system = {"role": "system", "content": [{"type": "text", "text": "mine"}]}
+    status, body = await asked(gateway, "/v1/chat/completions", messages=[system, USER])
+    assert len(json.loads(stub.received[-1].body)["messages"][0]["content"]) == 2
+    assert (status, body) == (400, in_brackets("messages[0].content[0].text"))
+
+
+async def test_openais_words_name_the_function_that_the_client_sent(start_gateway, stub):
+    gateway = await start_gateway(stub, "openai", {"governance": {"tools": [{"deny": ["delete_*"]}]}})
+    stub.script[:] = [raw(400, in_brackets("functions[0].name"), "application/json")]
+    functions = [{"name": name, "parameters": {"type": "object"}} for name in ("delete_all", "look")]
+    status, body = await asked(gateway, "/v1/chat/completions", messages=[USER], functions=functions)
+    assert json.loads(stub.received[-1].body)["functions"] == functions[1:]
+    assert (status, body) == (400, in_brackets("functions[1].name"))

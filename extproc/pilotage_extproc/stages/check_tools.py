@@ -1,6 +1,6 @@
 """The tools that a request offers, within what its policy lets the model have."""
 
-from collections.abc import Awaitable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Generator, Iterator, Mapping, Sequence
 from typing import ClassVar, Final
 
 from pilotage_extproc.content.repeated_members import repeated_members
@@ -284,7 +284,8 @@ def _used(exchange: Exchange) -> tuple[str, ...]:
 
 
 def _take(exchange: Exchange, changed: Changed, gone: list[Offered]) -> None:
-    numbers = tuple([one.position for one in gone if one.member == "tools"])
+    by_list = {name: tuple([one.position for one in gone if one.member == name]) for name in LISTS}
+    numbers: Mapping[str, tuple[int, ...]] = {name: found for name, found in by_list.items() if found}
     if numbers or exchange.kept(GONE_TOOLS):  # it may have waited, and be looked at once more
         exchange.keep(GONE_TOOLS, numbers)
     if changed.body is exchange.body:

@@ -30,7 +30,7 @@ from pilotage_extproc.dialects.stream_usage import (
 )
 from pilotage_extproc.dialects.table import DIALECTS
 from pilotage_extproc.dialects.transform.long_call_ids import LONGEST_IDS, long_call_ids
-from pilotage_extproc.dialects.transform.moved import GoneThinking, Moved, moved_text
+from pilotage_extproc.dialects.transform.moved import Change, GoneThinking, Moved, moved_text
 from pilotage_extproc.dialects.transform.transform import Transform, Transformed, transforms
 from pilotage_extproc.dialects.transform.unsigned_thinking import unsigned_thinking
 from pilotage_extproc.domain.head import CallKind
@@ -125,7 +125,7 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
     body = exchange.body if changed is None else changed
     largest = 0 if budget is None else len(body)
     known: dict[Shape, Shaping | None] = {}
-    moved: list[Moved] = []
+    moved: list[Change] = []
     if each:  # only to find out in time what has to be refused
         for shape in wanted:
             made = shaped(body, kind, shape)
@@ -133,7 +133,7 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
             known[shape] = None if shape[1] is None else Shaping(shape[1], made.changed)
     elif transform is not None:
         made = transform.made(kind, body)
-        moved = [] if made.moved is None else [made.moved]
+        moved = [*made.moved]
         largest, changed = len(made.body), changed if made.body == body else made.body
         known = dict.fromkeys(wanted, Shaping(transform, made.changed))
     _keep_moved(exchange, [*moved, *gone])
@@ -148,11 +148,10 @@ def _prepare(exchange: Exchange, attempts: tuple[Attempt, ...], *, each: bool = 
     )
 
 
-def _keep_moved(exchange: Exchange, moved: Sequence[Moved | GoneThinking]) -> None:
+def _keep_moved(exchange: Exchange, moved: Sequence[Change]) -> None:
     """For a provider's hop, how all attempts get the lists of the client's body, the last change first."""
-    gone = exchange.kept(GONE_TOOLS)
-    if gone:
-        moved = [*moved, Moved("tools", 0, gone)]
+    gone = exchange.kept(GONE_TOOLS) or {}
+    moved = [*moved, *(Moved(member, 0, numbers) for member, numbers in gone.items())]
     said = moved_text(moved) if moved and _asks(exchange, _ALL) else ""
     if said or exchange.kept(MOVED):  # it may have waited, and be prepared once more
         exchange.keep(MOVED, said)

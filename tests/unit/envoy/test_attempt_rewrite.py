@@ -250,9 +250,13 @@ async def test_how_messages_were_moved_is_said_anew_for_each_attempt():
     assert (process.headers["x-pilotage-moved"], process.removed) == ("messages 1", [])
     await process.rewritten(pick, b'{"model":"x","messages":[{"role":"system","content":"a"}]}')
     assert (set(process.headers), process.removed) == ({"content-length"}, ["x-pilotage-moved"])
-    moved = "input 0 3; thinking 1,3.0; tools 0 0,2"
+    with_the_pick = "thinking 1,3.0; tools 0 0,2; functions 0 1; mcp_servers 0 0"
+    moved = f"content 0 1; system 1; {with_the_pick}"
     await process.rewritten(pick, b'{"model":"x","messages":[{"role":"user"}]}', moved)
-    assert process.headers["x-pilotage-moved"] == "messages 1; thinking 1,3.0; tools 0 0,2"
+    assert process.headers["x-pilotage-moved"] == f"messages 1; {with_the_pick}"
+    system = b'{"role":"system","content":[{"type":"text","text":"a"}]}'
+    await process.rewritten(pick, b'{"model":"x","messages":[%b]}' % system, moved)
+    assert process.headers["x-pilotage-moved"] == f"content 0 1; {with_the_pick}"
     await process.rewritten(transforming_pick(version), b'{"model":"x","user":"u"}', moved)
     assert (set(process.headers), process.removed) == ({"content-length"}, [])
 

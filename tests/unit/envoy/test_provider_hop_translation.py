@@ -140,6 +140,8 @@ SOUND = {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]
         ("messages 1", "messages.0.content.0.type"),
         ("messages 1 0,2", "messages.1.content.0.type"),
         ("messages 1; tools 0 0", "messages.0.content.0.type"),
+        ("content 0 1", "messages.1.content.0.type"),
+        ("content 1 1", "messages.1.content"),
         ("rubbish", "messages.1.content.0.type"),
     ],
 )

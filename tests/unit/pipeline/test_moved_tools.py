@@ -13,7 +13,7 @@ from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.server.offline import offline_pipeline
 from pilotage_extproc.stages.prepare import MOVED
 
-DENIED = {"tools": [{"deny": ["delete_*"]}]}
+DENIED = {"tools": [{"deny": ["delete_*"], "providerRun": ["mcp/good"]}]}
 
 
 def resource(kind, name, spec):
@@ -25,8 +25,7 @@ def hosted(name):
     return resource("ModelPool", name, {"external": external, "models": [{"name": name}]})
 
 
-@pytest.mark.parametrize("models", [["one"], ["one", "another"]])
-async def test_places_of_tools_are_told_for_one_provider_and_for_several(models):
+async def decided(models, path="/v1/chat/completions", **members) -> Exchange:
     first, *others = models
     rule = {"candidates": [{"model": first}]}
     if others:
@@ -36,11 +35,32 @@ async def test_places_of_tools_are_told_for_one_provider_and_for_several(models)
     compiled = compile_resources(load_texts([("all.yaml", text)]), GatewaySettings())
     assert not compiled.has_errors, compiled.findings
     pipeline, _ = await offline_pipeline(compiled.snapshot, GatewaySettings())
-    exchange = Exchange(RequestHead("POST", "/v1/chat/completions", {}, envoy="envoy-1"))
+    exchange = Exchange(RequestHead("POST", path, {}, envoy="envoy-1"))
     await pipeline.begin(exchange)
-    names = ("delete_all", "look", "delete_one", "find")
-    tools = [{"type": "function", "function": {"name": name}} for name in names]
     messages = [{"role": "user", "content": "hi"}]
-    exchange.received(json.dumps({"model": "auto", "messages": messages, "tools": tools}).encode())
+    exchange.received(json.dumps({"model": "auto", "messages": messages, **members}).encode())
     await pipeline.decide(exchange)
+    return exchange
+
+
+NAMES = ("delete_all", "look", "delete_one", "find")
+
+
+@pytest.mark.parametrize("models", [["one"], ["one", "another"]])
+async def test_places_of_tools_are_told_for_one_provider_and_for_several(models):
+    tools = [{"type": "function", "function": {"name": name}} for name in NAMES]
+    exchange = await decided(models, tools=tools)
     assert exchange.kept(MOVED) == "tools 0 0,2"
+
+
+async def test_places_of_functions_are_told_beside_those_of_tools():
+    tools = [{"type": "function", "function": {"name": name}} for name in NAMES[1:]]
+    exchange = await decided(["one"], tools=tools, functions=[{"name": name} for name in NAMES])
+    assert exchange.kept(MOVED) == "tools 0 1; functions 0 0,2"
+
+
+async def test_places_of_mcp_servers_are_told():
+    servers = [{"type": "url", "name": name, "url": f"https://{name}.example"} for name in ("bad", "good")]
+    exchange = await decided(["one"], "/v1/messages", max_tokens=9, mcp_servers=servers)
+    assert json.loads(exchange.new_body)["mcp_servers"] == servers[1:]
+    assert exchange.kept(MOVED) == "mcp_servers 0 0"

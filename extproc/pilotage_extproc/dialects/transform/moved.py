@@ -1,4 +1,4 @@
-"""Which item of a list the client counts as which, where one is put before others or some are taken out.
+"""Which item of a list the client counts as which, where some are put before others or taken out.
 
 A provider's hop refuses what it cannot translate by its place in the body that it gets; the client is told
 the place in its own.
@@ -8,14 +8,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
+LISTS: Final = ("messages", "input", "system", "tools", "functions", "mcp_servers")
+"""Members whose items may stand elsewhere than in the client's body."""
 _MOST_GONE: Final = 256
-_MOST_LISTS: Final = 3
+_MOST_CHANGES: Final = 6
 _BETWEEN: Final = "; "
-_SAID: Final = re.compile(r"(messages|input|tools) ([01])(?: (\*|[0-9]{1,7}(?:,[0-9]{1,7})*))?")
+_SAID: Final = re.compile(rf"({'|'.join(LISTS)}) ([0-2])(?: (\*|[0-9]{{1,7}}(?:,[0-9]{{1,7}})*))?")
+_PARTS_SAID: Final = re.compile(r"content ([0-9]{1,7}) ([12])")
 _THINKING_SAID: Final = re.compile(
     r"thinking (\*|[0-9]{1,7}(?:\.[0-9]{1,7})?(?:,[0-9]{1,7}(?:\.[0-9]{1,7})?)*)"
 )
-_PLACE: Final = re.compile(r"([a-z]+)\.([0-9]{1,9})(.*)", re.DOTALL)
+_PLACE: Final = re.compile(r"([a-z_]+)\.([0-9]{1,9})(.*)", re.DOTALL)
 _BLOCK: Final = re.compile(r"\.content\.([0-9]{1,9})(.*)", re.DOTALL)
 
 
@@ -23,9 +26,9 @@ class Moved(NamedTuple):
     """How one list of a body differs from the client's."""
 
     member: str
-    """`messages`, `input` or `tools`."""
+    """One of `LISTS`."""
     before: int
-    """Items put before all others: 1 or 0."""
+    """Items put before all others, at most 2."""
     gone: tuple[int, ...] | None = ()
     """The client's numbers of items that were left out, ascending; None of too many to tell."""
 
@@ -56,6 +59,36 @@ class Moved(NamedTuple):
         if self.gone is None or at < 0:
             return self.member
         return f"{self.member}.{_counted(at, self.gone)}{found[3]}"
+
+
+class OwnParts(NamedTuple):
+    """Parts of the policy's own, before the client's in the content of one of `messages`."""
+
+    message: int
+    before: int
+    """1 or 2."""
+
+    def text(self) -> str:
+        """As `read` takes it."""
+        return f"content {self.message} {self.before}"
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """What `text` wrote; None of anything else."""
+        found = _PARTS_SAID.fullmatch(text)
+        return None if found is None else cls(int(found[1]), int(found[2]))
+
+    def own(self, path: str) -> str:
+        """A place in the changed body as the client's has it; for a part of the policy's own, the content."""
+        found = _PLACE.fullmatch(path)
+        if found is None or found[1] != "messages" or int(found[2]) != self.message:
+            return path
+        inside = _BLOCK.fullmatch(found[3])
+        if inside is None:
+            return path
+        at = int(inside[1]) - self.before
+        content = f"messages.{self.message}.content"
+        return content if at < 0 else f"{content}.{at}{inside[2]}"
 
 
 class GoneThinking(NamedTuple):
@@ -107,12 +140,16 @@ def _counted(at: int, gone: Sequence[int]) -> int:
     return at
 
 
-def moved_text(moved: Iterable[Moved | GoneThinking]) -> str:
+Change = Moved | OwnParts | GoneThinking
+
+
+def moved_text(moved: Iterable[Change]) -> str:
     """As `read_moved` takes it; empty of none."""
     return _BETWEEN.join([one.text() for one in moved])
 
 
-def read_moved(text: str) -> tuple[Moved | GoneThinking, ...]:
+def read_moved(text: str) -> tuple[Change, ...]:
     """What `moved_text` wrote; what is none is left out."""
-    found = [Moved.read(one) or GoneThinking.read(one) for one in text.split(_BETWEEN)[:_MOST_LISTS]]
+    said = text.split(_BETWEEN)[:_MOST_CHANGES]
+    found = [Moved.read(one) or OwnParts.read(one) or GoneThinking.read(one) for one in said]
     return tuple([one for one in found if one is not None])

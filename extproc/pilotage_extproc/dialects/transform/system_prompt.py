@@ -10,7 +10,7 @@ import orjson
 from pilotage_api.transform_snapshot import TransformSnapshot
 from pilotage_extproc.dialects.call import Members
 from pilotage_extproc.dialects.splice import Edit, MemberName, value_start
-from pilotage_extproc.dialects.transform.moved import Moved
+from pilotage_extproc.dialects.transform.moved import Moved, OwnParts
 from pilotage_extproc.dialects.transform.parameters import put
 from pilotage_extproc.dialects.transform.walk import Walk, without
 from pilotage_extproc.domain.head import CallKind
@@ -35,18 +35,41 @@ def prompt_edits(body: bytes, members: Members, kind: CallKind, given: Transform
     return edits_of(body, members, given, Walk(body))
 
 
-def moved_by(members: Members, kind: CallKind, given: TransformSnapshot) -> Moved | None:
-    """How `prompt_edits` moves items of a list; None where all stand where they stood."""
-    name = "input" if kind is CallKind.RESPONSES else "messages"
-    values = members.get(name)
-    if not isinstance(values, list) or kind not in _BY_KIND:
-        return None
+def moved_by(members: Members, kind: CallKind, given: TransformSnapshot) -> tuple[Moved | OwnParts, ...]:
+    """How `prompt_edits` moves items of lists, in a body that it has edits for; empty where it moves none."""
     if given.replace is not None:
-        gone = tuple([at for at, one in enumerate(values) if _is_system(one)])
-        found = Moved(name, int(kind is CallKind.CHAT), gone)
-        return found if found.before or gone else None
-    added = kind is CallKind.CHAT and (given.prefix is not None or given.suffix is not None)
-    return Moved(name, 1) if added and not (values and _is_system(values[0])) else None
+        name = "input" if kind is CallKind.RESPONSES else "messages"
+        values = members.get(name)
+        gone = (
+            tuple([at for at, one in enumerate(values) if _is_system(one)])
+            if isinstance(values, list)
+            else ()
+        )
+        before = int(kind is CallKind.CHAT)
+        return (Moved(name, before, gone),) if before or gone else ()
+    if kind is CallKind.CHAT:
+        return _moved_in_chat(members["messages"], given)
+    before = _put_before(members.get("system"), given.prefix, given.suffix)
+    return (Moved("system", before),) if before and kind is not CallKind.RESPONSES else ()
+
+
+def _moved_in_chat(messages: list[Any], given: TransformSnapshot) -> tuple[Moved | OwnParts, ...]:
+    leading = _leading(messages)
+    if not leading:
+        return (Moved("messages", 1),)
+    first, last = (messages[at]["content"] for at in (0, leading - 1))
+    if leading == 1:
+        before = {0: _put_before(first, given.prefix, given.suffix)}
+    else:
+        before = {0: _put_before(first, given.prefix), leading - 1: _put_before(last, None, given.suffix)}
+    return tuple([OwnParts(message, parts) for message, parts in before.items() if parts])
+
+
+def _put_before(content: Any, prefix: str | None, suffix: str | None = None) -> int:
+    """How many parts `_around` puts before the client's; all of them where the client has none."""
+    if not isinstance(content, list):
+        return 0
+    return sum(text is not None for text in ((prefix,) if content else (prefix, suffix)))
 
 
 def has_system_prompt(kind: CallKind) -> bool:
@@ -63,7 +86,7 @@ def _in_chat(body: bytes, members: Members, given: TransformSnapshot, walk: Walk
         gone = [_is_system(one) for one in messages]
         made = _message(given.replace) + (b"" if all(gone) else b",")
         return [Edit(start + 1, start + 1, made), *_cut(walk, start, gone)]
-    leading = next((at for at, one in enumerate(messages) if not _is_system(one)), len(messages))
+    leading = _leading(messages)
     if not leading:
         made = _message(_joined(given)) + (b"," if messages else b"")
         return [Edit(start + 1, start + 1, made)]
@@ -156,6 +179,11 @@ def _cut(walk: Walk, start: int, gone: list[bool]) -> list[Edit]:
     last = len(gone) - 1 - gone[::-1].index(True)
     spans = list(islice(walk.items(start), last + 2))
     return [Edit(span.start, span.end, b"") for span in without(spans, gone)]
+
+
+def _leading(messages: list[Any]) -> int:
+    """How many messages before all others are the system prompt's."""
+    return next((at for at, one in enumerate(messages) if not _is_system(one)), len(messages))
 
 
 def _is_system(message: Any) -> bool:

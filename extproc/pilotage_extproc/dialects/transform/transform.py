@@ -8,7 +8,7 @@ from pilotage_api.transform_parameters import Api
 from pilotage_api.transform_snapshot import TransformSnapshot
 from pilotage_extproc.dialects.splice import MemberName, edited
 from pilotage_extproc.dialects.table import DIALECTS
-from pilotage_extproc.dialects.transform.moved import Moved
+from pilotage_extproc.dialects.transform.moved import Moved, OwnParts
 from pilotage_extproc.dialects.transform.parameters import Bound, removed
 from pilotage_extproc.dialects.transform.system_prompt import has_system_prompt, moved_by, prompt_edits
 from pilotage_extproc.domain.head import CallKind
@@ -30,8 +30,8 @@ class Transformed(NamedTuple):
     body: bytes
     changed: tuple[str, ...]
     """`systemPrompt`, and names of parameters; in the order the policy's fields stand."""
-    moved: Moved | None = None
-    """Which messages stand elsewhere now."""
+    moved: tuple[Moved | OwnParts, ...] = ()
+    """Which messages and parts stand elsewhere now."""
 
 
 class Transform:
@@ -87,5 +87,5 @@ class Transform:
             if name.name in members:
                 body = removed(body, name)
                 changed.append(name.name)
-        moved = moved_by(members, kind, self._given) if changed[:1] == [SYSTEM_PROMPT] else None
+        moved = moved_by(members, kind, self._given) if changed[:1] == [SYSTEM_PROMPT] else ()
         return Transformed(body, tuple(changed), moved)

@@ -9,14 +9,15 @@ attempt; header changes of one attempt are still there in the next, so every hea
 
 import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc_pb2
 
 from pilotage_extproc.dialects.splice import splice_model
 from pilotage_extproc.dialects.stream_usage import UsageEdit
-from pilotage_extproc.dialects.transform.moved import GoneThinking, moved_text, read_moved
+from pilotage_extproc.dialects.tool_lists import LISTS
+from pilotage_extproc.dialects.transform.moved import GoneThinking, Moved, moved_text, read_moved
 from pilotage_extproc.dialects.transform.transform import Transformed
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import Refusal, RequestRefused
@@ -38,7 +39,6 @@ class Rewritten(NamedTuple):
     """How its lists were moved, empty where they were not; None leaves what was said of it."""
 
 
-_TOOLS: Final = "tools"
 Rewrite = Callable[[bytes], Rewritten]
 
 
@@ -131,7 +131,9 @@ class _Rewriting:
         said = read_moved(headers.get(names.MOVED_HEADER, "")) if transformed else ()
         # taken out for all attempts alike; the rest is of an attempt before this one
         self._moved_with_the_pick = [
-            one for one in said if isinstance(one, GoneThinking) or one.member == _TOOLS
+            one
+            for one in said
+            if isinstance(one, GoneThinking) or (isinstance(one, Moved) and one.member in LISTS)
         ]
 
     def __call__(self, body: bytes) -> Rewritten:
@@ -143,8 +145,7 @@ class _Rewriting:
         if self._shape is None:
             return Rewritten(rewritten)
         made = _shaped(self._shape, self._kind, rewritten)
-        own = [] if made.moved is None else [made.moved]
-        return Rewritten(made.body, moved_text([*own, *self._moved_with_the_pick]))
+        return Rewritten(made.body, moved_text([*made.moved, *self._moved_with_the_pick]))
 
 
 def _shaped(shape: Shape, kind: CallKind, body: bytes) -> Transformed:

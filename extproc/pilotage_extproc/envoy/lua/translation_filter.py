@@ -10,6 +10,7 @@ from typing import Final
 
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 
+from pilotage_extproc.dialects.transform.moved import LISTS
 from pilotage_extproc.dialects.translation import answers
 from pilotage_extproc.domain.head import CallKind
 from pilotage_extproc.domain.refusals import ANTHROPIC_ERROR_TYPES
@@ -77,6 +78,7 @@ def translation_script(provider: CallKind) -> str:
         "STREAM_WANTED": answers.STREAM_WANTED,
         "NOTES": answers.NOTES,
         "MOVED": answers.MOVED,
+        "MOVED_LISTS": dict.fromkeys(LISTS, 1),
         "YES": answers.YES,
         "PASSED_ANSWER_HEADERS": PASSED_HEADERS,
         "PASSED_ANSWER_PREFIXES": PASSED_PREFIXES,
