@@ -45,6 +45,9 @@ from pilotage_extproc.rules.output_budgets import level_for
 _ANTHROPIC: Final = frozenset({ProviderDialect.ANTHROPIC})
 _OPENAI: Final = frozenset({ProviderDialect.OPENAI, ProviderDialect.AZURE})
 _ALL: Final = frozenset(ProviderDialect)
+_WITH_THINKING: Final = frozenset({CallKind.MESSAGES, CallKind.COUNT_TOKENS})
+"""Calls whose messages may have thinking; counted is what would be sent."""
+_TOO_MANY: Final = "the request has too many parts"
 MOVED: Final = Note[str]("moved")
 """How the lists of the body were moved for all its attempts (`moved_text`), where one is at a provider."""
 
@@ -202,15 +205,19 @@ def _for_first(exchange: Exchange, attempts: tuple[Attempt, ...], budget: Output
     most = LONGEST_IDS.get(exchange.call.kind)
     if most is not None and _asks(exchange, _OPENAI):
         long = long_call_ids(body, document.members, exchange.call.kind)
-        if long:
+        if long is None:
+            exchange.skip("callIds", f"left as they are: {_TOO_MANY}, and OpenAI may refuse them")
+        elif long:
             edits += long
             exchange.skip("callIds", f"put in OpenAI's form: it takes no more than {most} characters")
-    if exchange.call.kind is CallKind.MESSAGES and _asks(exchange, _ANTHROPIC):
+    if exchange.call.kind in _WITH_THINKING and _asks(exchange, _ANTHROPIC):
         unsigned = unsigned_thinking(body, document.members)
-        if unsigned is not None:
+        if unsigned is not None and unsigned.edits is None:
+            exchange.skip("thinking", f"left as it is: {_TOO_MANY}, and Anthropic may refuse it")
+        elif unsigned is not None and unsigned.edits is not None:
             edits += unsigned.edits
             gone.append(unsigned.gone)
-            exchange.skip("thinking", "left out: it has no signature, and Anthropic takes back only its own")
+            exchange.skip("thinking", "left out: Anthropic has not signed it, and takes back only its own")
     if exchange.cache_salt is not None:
         edits.append(_salted(body, document, exchange.cache_salt))
     return _First(edited(body, edits) if edits or exchange.altered else None, how, added, gone)

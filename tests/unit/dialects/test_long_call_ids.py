@@ -21,7 +21,9 @@ OF_VLLM = "chatcmpl-tool-0123456789abcdef0123456789abcdef"
 def made(members: dict[str, Any], **dumps: Any) -> dict[str, Any]:
     body = json.dumps(members, **dumps).encode()
     kind = CallKind.RESPONSES if "input" in members else CallKind.CHAT
-    changed: dict[str, Any] = orjson.loads(edited(body, long_call_ids(body, orjson.loads(body), kind)))
+    edits = long_call_ids(body, orjson.loads(body), kind)
+    assert edits is not None
+    changed: dict[str, Any] = orjson.loads(edited(body, edits))
     return changed
 
 
@@ -92,9 +94,11 @@ def test_odd_members_beside_a_long_id_are_not_touched():
     assert len(first["tool_call_id"]) == 37
 
 
-def test_a_body_of_too_many_parts_is_left_as_it_is():
+def test_of_a_body_of_too_many_parts_it_is_said_that_its_ids_are_not_found():
     many = [{"role": "user", "content": [{}] * 110_000}]
     body = json.dumps({"messages": [*many, *turn(OF_VLLM)]}).encode()
+    assert long_call_ids(body, orjson.loads(body), CallKind.CHAT) is None
+    body = json.dumps({"messages": [*many, *turn("short")]}).encode()
     assert long_call_ids(body, orjson.loads(body), CallKind.CHAT) == []
 
 

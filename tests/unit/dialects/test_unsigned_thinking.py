@@ -36,7 +36,10 @@ def made(messages, **dumps) -> dict:
 
 def changed(body: bytes) -> tuple[bytes, GoneThinking | None]:
     found = unsigned_thinking(body, orjson.loads(body))
-    return (body, None) if found is None else (edited(body, found.edits), found.gone)
+    if found is None:
+        return body, None
+    assert found.edits is not None
+    return edited(body, found.edits), found.gone
 
 
 def expected(messages) -> list:
@@ -81,6 +84,14 @@ def test_what_a_user_says_is_not_touched():
 def test_what_is_no_conversation_is_left_to_the_server(odd):
     body = json.dumps({**odd, "type": "thinking"}).encode()
     assert unsigned_thinking(body, orjson.loads(body)) is None
+
+
+def test_of_a_body_of_too_many_parts_it_is_said_that_its_thinking_is_not_found():
+    said = [{"role": "user", "content": [{}] * 110_000}, {"role": "assistant", "content": [UNSIGNED]}]
+    body = json.dumps({"messages": said}).encode()
+    found = unsigned_thinking(body, orjson.loads(body))
+    assert found is not None
+    assert found.edits is None
 
 
 def marked(said: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -107,3 +107,11 @@ async def test_responses_that_never_go_to_openai_keep_their_ids(dialect):
     exchange = await decided(OWN, hosted(dialect), path="/v1/responses", input=RESPONSES_SAID, store=False)
     assert orjson.loads(exchange.new_body)["input"] == RESPONSES_SAID
     assert not exchange.skipped
+
+
+async def test_ids_that_stay_in_a_request_of_too_many_parts_are_told():
+    many = {"role": "user", "content": [{"type": "text", "text": "x", "more": ["x"] * 210_000}]}
+    exchange = await decided(OWN, hosted("openai"), messages=[many, *SAID])
+    assert orjson.loads(exchange.new_body)["messages"] == [many, *SAID]
+    [told] = exchange.skipped
+    assert told.startswith("callIds: left as they are: the request has too many parts")

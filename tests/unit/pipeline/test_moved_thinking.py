@@ -30,7 +30,7 @@ def resource(kind, name, spec):
     return {"apiVersion": "pilotage.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-async def decided(dialects, said, **policy) -> Exchange:
+async def decided(dialects, said, path="/v1/messages", **policy) -> Exchange:
     pools = [
         resource(
             "ModelPool",
@@ -51,7 +51,7 @@ async def decided(dialects, said, **policy) -> Exchange:
     compiled = compile_resources(load_texts([("all.yaml", text)]), GatewaySettings())
     assert not compiled.has_errors, compiled.findings
     pipeline, _ = await offline_pipeline(compiled.snapshot, GatewaySettings())
-    exchange = Exchange(RequestHead("POST", "/v1/messages", {}, envoy="envoy-1"))
+    exchange = Exchange(RequestHead("POST", path, {}, envoy="envoy-1"))
     await pipeline.begin(exchange)
     exchange.received(json.dumps({"model": "auto", "max_tokens": 9, "messages": said}).encode())
     await pipeline.decide(exchange)
@@ -79,3 +79,19 @@ async def test_where_no_thinking_goes_nothing_is_told():
     assert not exchange.kept(MOVED)
     exchange = await decided(["openai"], SAID)
     assert not exchange.kept(MOVED)
+
+
+async def test_what_is_counted_has_no_more_thinking_than_what_would_be_sent():
+    exchange = await decided(["anthropic"], SAID, path="/v1/messages/count_tokens")
+    sent = orjson.loads(exchange.new_body)["messages"]
+    assert sent == [USER, SAID[2], {"role": "assistant", "content": [TEXT]}, USER]
+    assert exchange.kept(MOVED) == "thinking 1,3.0,3.2"
+
+
+async def test_thinking_that_stays_in_a_request_of_too_many_parts_is_told():
+    many = {"role": "user", "content": [{"type": "text", "text": "x", "more": ["x"] * 210_000}]}
+    exchange = await decided(["anthropic"], [many, *SAID])
+    assert orjson.loads(exchange.new_body)["messages"] == [many, *SAID]
+    assert not exchange.kept(MOVED)
+    [told] = exchange.skipped
+    assert told.startswith("thinking: left as it is: the request has too many parts")

@@ -33,10 +33,11 @@ class _Place(NamedTuple):
         return isinstance(said, str) and len(said) > self.longest
 
 
-def long_call_ids(body: bytes, members: Mapping[str, Any], kind: CallKind) -> list[Edit]:
+def long_call_ids(body: bytes, members: Mapping[str, Any], kind: CallKind) -> list[Edit] | None:
     """Edits that put too long ids in OpenAI's form, of calls and of their results alike.
 
-    A body of too many parts is left as it is. Raises KeyError of a kind that is not in `LONGEST_IDS`.
+    None of a body that has such ids and too many parts to find them. Raises KeyError of a kind that is not in
+    `LONGEST_IDS`.
     """
     place = _PLACES[kind]
     items = members.get(place.items.name)
@@ -48,7 +49,7 @@ def long_call_ids(body: bytes, members: Mapping[str, Any], kind: CallKind) -> li
     try:
         return list(_edits(body, concerned, place))
     except RequestRefused:
-        return []
+        return None
 
 
 def _has_long(item: Any, place: _Place) -> bool:

@@ -23,15 +23,13 @@ _MESSAGES: Final = MemberName("messages")
 class Unsigned(NamedTuple):
     """What to cut out of a body, and which numbers that takes from its lists."""
 
-    edits: list[Edit]
+    edits: list[Edit] | None
+    """None of a body of too many parts to find where they stand."""
     gone: GoneThinking
 
 
 def unsigned_thinking(body: bytes, members: Members) -> Unsigned | None:
-    """What takes such blocks out, and messages that hold nothing else; None where there are none.
-
-    A body of too many parts is left as it is.
-    """
+    """What takes such blocks out, and messages that hold nothing else; None where there are none."""
     if _NAMED not in body:
         return None
     messages = members.get("messages")
@@ -40,11 +38,11 @@ def unsigned_thinking(body: bytes, members: Members) -> Unsigned | None:
     gone = [_unsigned(message) for message in messages]
     if not any(map(any, gone)):
         return None
+    places = GoneThinking(tuple(_places(gone)))
     try:
-        edits = [Edit(start, end, b"") for start, end in _cuts(body, gone)]
+        return Unsigned([Edit(start, end, b"") for start, end in _cuts(body, gone)], places)
     except RequestRefused:
-        return None
-    return Unsigned(edits, GoneThinking(tuple(_places(gone))))
+        return Unsigned(None, places)
 
 
 def _unsigned(message: Any) -> list[bool]:
