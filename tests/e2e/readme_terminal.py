@@ -77,7 +77,7 @@ class Terminal:
         await self.until(lambda: MARK in self.shown[before:])
         return self.shown[before:]
 
-    async def until(self, true: Callable[[], bool], seconds: float = 30) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 100) -> None:
         """Wait for something to become true."""
         until = asyncio.get_running_loop().time() + seconds
         while not true():

@@ -80,6 +80,8 @@ async def has_figures(session: aiohttp.ClientSession, port: int, query: str) -> 
     try:
         url = f"http://127.0.0.1:{port}/api/v1/query"
         async with session.get(url, params={"query": query}) as answer:
+            if answer.status == 503:  # it still reads its journal
+                return False
             said = await answer.json()
     except aiohttp.ClientConnectionError:
         return False
