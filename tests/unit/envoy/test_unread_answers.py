@@ -42,3 +42,17 @@ async def test_it_passes_unchanged_where_the_call_cannot_end_with_its_pick(ends_
     streamed = [one.response_body.response.body_mutation.streamed_response for one in pieces]
     assert b"".join(one.body for one in streamed) == b'{"choices":[]}'
     assert [one.end_of_stream for one in streamed] == [False, True]
+
+
+@pytest.mark.parametrize("ends_at_once", [True, False])
+async def test_a_request_without_a_body_ends_with_its_pick_where_nobody_looks(ends_at_once):
+    """Envoy is asked for its response with the pick, if at all."""
+    rig = await stream_rig(LOOKS)
+    rig.state.owners.learn("resp_1", ADDRESSES[0])
+    stream = FakeStream(
+        request_head("/v1/responses/resp_1", method="GET", end_of_stream=True), response_head(ADDRESSES[0])
+    )
+    stream.ends_at_once = ends_at_once
+    await rig.serve(stream, BUNDLED)
+    [pick] = stream.got
+    assert pick.HasField("request_headers")

@@ -56,6 +56,8 @@ class RequestStream:
         self._stream = stream
         self._asker = asker
         self._passes = False
+        self._response_comes = False
+        """Whether Envoy sends the response here, asked for before it was known that anybody looks at it."""
         self._mode = BodyMode.FULL_DUPLEX_STREAMED if asker.envoy is None else BodyMode.BUFFERED
         self._held_bytes = 0
         self._expected_bytes = 0
@@ -135,12 +137,12 @@ class RequestStream:
     def _is_followed(self) -> bool:
         """Whether the stream goes on with the response.
 
-        One that Envoy was asked for passes also where nobody looks at it, if the call cannot end at once:
-        what Envoy sent here before it has seen the end would be lost.
+        One that comes passes also where nobody looks at it, if the call cannot end at once: what Envoy sent
+        here before it has seen the end would be lost.
         """
         if self._asker.envoy is None or self._work is not None:
             return True
-        return self._passes and not self._stream.ends_at_once
+        return self._response_comes and not self._stream.ends_at_once
 
     def _answer_passes(self, headers: Mapping[str, str], mode: BodyMode, *, has_body: bool) -> bool:
         """Whether the response comes here, should a policy look at it."""
@@ -183,8 +185,8 @@ class RequestStream:
             if further
             else self._processor.continues
         )
-        with_response = self._passes and self._asker.envoy is not None
-        await self._stream.write(answer + messages.WITH_ANSWER if with_response else answer)
+        self._response_comes = self._passes and self._asker.envoy is not None
+        await self._stream.write(answer + messages.WITH_ANSWER if self._response_comes else answer)
         raw = await self._stream.read()
         if raw is None:
             return None  # the client left while it sent its body
