@@ -37,6 +37,7 @@ from pilotage_extproc.scheduling.route import Route
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.stages.admit import Admit
 from pilotage_extproc.stages.ask_guards import Guards
+from pilotage_extproc.stages.attempt_list import AttemptList
 from pilotage_extproc.stages.authorize import Authorize
 from pilotage_extproc.stages.bound import Bound
 from pilotage_extproc.stages.bound_cost import BoundCost
@@ -134,13 +135,13 @@ class PlanBook:
         """Seconds since the epoch, for people."""
         describe, prepare = Describe(parts.learner.calibration), Prepare()
         self._describe, self._counting = describe, describe.counting()
+        attempts = self._attempts = AttemptList(parts.scheduler.table, parts.budget, settings.max_attempts)
         decide = Decide(
             parts.scheduler,
             process_id=parts.process_id,
-            max_attempts=settings.max_attempts,
+            attempts=attempts,
             clock=parts.clock,
             chance=parts.chance,
-            budget=parts.budget,
         )
         self._guarding = Guarding(
             settings, parts.placeholder_key, current, parts.sources, parts.clock, parts.guards
@@ -175,9 +176,8 @@ class PlanBook:
                 parts.conversations,
                 self._next_id,
                 needs=reads,
-                max_attempts=parts.settings.max_attempts,
+                attempts=self._attempts,
                 clock=parts.clock,
-                budget=parts.budget,
                 older_about=parts.older_about,
             )
             learn = Learn(parts.experience, parts.conversations, parts.scheduler.table)

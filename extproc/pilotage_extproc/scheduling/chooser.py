@@ -101,7 +101,7 @@ class Chooser:
         random: np.random.Generator,
         chance: Callable[[], float],
     ) -> None:
-        self.table = table
+        self._table = table
         self._knowledge = knowledge
         self.experience = experience
         self._random = random
@@ -132,7 +132,7 @@ class Chooser:
         list takes their place.
         """
         allowed = None if subset is None else frozenset(subset)
-        view = CandidateView(candidates, self.table, self._knowledge, request, allowed, now, reach, call)
+        view = CandidateView(candidates, self._table, self._knowledge, request, allowed, now, reach, call)
         skipped = list(profile.missing)
         alive, dropped = filtered(view, profile, skipped)
         terms, total = scored(view, profile, skipped)
@@ -187,7 +187,7 @@ class Chooser:
         prompt = asked.prompt_tokens
         held = np.minimum(view.cached_bytes / view.request.bytes_per_token, prompt)
         rows = view.candidates.rows
-        generations = self.table.generation.take(rows)
+        generations = self._table.generation.take(rows)
         latency = self.experience.latency
         for index, way in enumerate(ways):
             members = objective.members[index]
@@ -308,7 +308,7 @@ class Chooser:
         near = np.flatnonzero(keys[members] >= keys[pick] - HARDLY_WORSE) + members.start
         rows = choice.objective.rows[near]
         seen = self.experience.latency.known_of(
-            way.pool, way.upstream_model, rows, self.table.generation[rows]
+            way.pool, way.upstream_model, rows, self._table.generation[rows]
         )
         return int(near[seen.argmin()])
 

@@ -19,15 +19,13 @@ from pilotage_extproc.request.stage import FeatureKey, Step
 from pilotage_extproc.rules.misfits import misfits_of
 from pilotage_extproc.rules.prompt_features import domain_of, gain_of
 from pilotage_extproc.scheduling.chooser import Chooser
-from pilotage_extproc.scheduling.last_resort import with_last_resort
 from pilotage_extproc.scheduling.objective import RuleObjective
 from pilotage_extproc.scheduling.objective_choice import Asked
 from pilotage_extproc.scheduling.shaping import Shape
-from pilotage_extproc.scheduling.shortened import shortened
+from pilotage_extproc.stages.attempt_list import AttemptList
 from pilotage_extproc.stages.conversation import conversation_of
 from pilotage_extproc.stages.places import allowed_places, nowhere
 from pilotage_extproc.state.conversations import Conversations
-from pilotage_extproc.state.retry_budget import RetryBudget
 
 _RETRY_SECONDS: Final = 1
 OUT_OF_BOUNDS: Final = "No candidate of the rule keeps its floor and ceilings for this request now."
@@ -45,9 +43,8 @@ class Choose(Step):
         next_id: "NextId",
         *,
         needs: frozenset[FeatureKey],
-        max_attempts: int,
+        attempts: AttemptList,
         clock: Clock,
-        budget: RetryBudget,
         older_about: Callable[[], bool] = lambda: False,
     ) -> None:
         """`needs` are the features that the objectives of its rules read.
@@ -59,9 +56,8 @@ class Choose(Step):
         self._chooser = chooser
         self._conversations = conversations
         self._next_id = next_id
-        self._max_attempts = max_attempts
+        self._attempts = attempts
         self._clock = clock
-        self._budget = budget
         self._older_about = older_about
 
     def apply(self, exchange: Exchange) -> None:
@@ -83,7 +79,7 @@ class Choose(Step):
             subset=allowed_places(exchange),
             reach=exchange.head.reach,
             call=exchange.call.kind,
-            limit=self._max_attempts,
+            limit=self._attempts.most,
             now=now,
             shape=None if fallback is None else Shape(fallback, misfits_of(exchange, fallback)),
             # other gateways, and Envoys of the version before, send one body to all attempts
@@ -94,11 +90,7 @@ class Choose(Step):
             if objective.refuses and not choice.within_bounds:
                 raise RequestRefused(Refusal.OUT_OF_BOUNDS, OUT_OF_BOUNDS, retry_after_seconds=_RETRY_SECONDS)
             raise nowhere(exchange)
-        if len(ranking.order) == 1 < self._max_attempts and ranking.dropped:
-            ranking = with_last_resort(ranking, route.candidates, self._chooser.table)
-        if self._budget.troubled:
-            ranking, spent = shortened(ranking, route.candidates, self._budget, now)
-            exchange.unretried(spent)
+        ranking = self._attempts.of(exchange, ranking, now)
         targets = route.candidates.targets
         exchange.decided(
             ranking,

@@ -7,13 +7,11 @@ from pilotage_extproc.domain.decision import Decision
 from pilotage_extproc.request.exchange import Exchange
 from pilotage_extproc.request.stage import Step
 from pilotage_extproc.rules.misfits import misfits_of
-from pilotage_extproc.scheduling.last_resort import with_last_resort
 from pilotage_extproc.scheduling.scheduler import Scheduler
 from pilotage_extproc.scheduling.shaping import Shape
-from pilotage_extproc.scheduling.shortened import shortened
 from pilotage_extproc.scheduling.weighted_order import sticky_chances, weighted_order
+from pilotage_extproc.stages.attempt_list import AttemptList
 from pilotage_extproc.stages.places import allowed_places, nowhere
-from pilotage_extproc.state.retry_budget import RetryBudget
 
 
 class Decide(Step):
@@ -26,18 +24,16 @@ class Decide(Step):
         scheduler: Scheduler,
         *,
         process_id: str,
-        max_attempts: int,
+        attempts: AttemptList,
         clock: Clock,
         chance: Callable[[], float],
-        budget: RetryBudget,
     ) -> None:
         """`chance` draws between 0 and 1, for splits by weight."""
         self._scheduler = scheduler
         self._process_id = process_id
-        self._max_attempts = max_attempts
+        self._attempts = attempts
         self._clock = clock
         self._chance = chance
-        self._budget = budget
         self._sequence = 0
 
     def apply(self, exchange: Exchange) -> None:
@@ -51,18 +47,14 @@ class Decide(Step):
             subset=allowed_places(exchange),
             reach=exchange.head.reach,
             call=exchange.call.kind,
-            limit=self._max_attempts,
+            limit=self._attempts.most,
             tier_order=None if route.weights is None else self._drawn(exchange, route.weights),
             now=now,
             shape=None if fallback is None else Shape(fallback, misfits_of(exchange, fallback)),
         )
         if not ranking.order:
             raise nowhere(exchange)
-        if len(ranking.order) == 1 < self._max_attempts and ranking.dropped:
-            ranking = with_last_resort(ranking, route.candidates, self._scheduler.table)
-        if self._budget.troubled:
-            ranking, spent = shortened(ranking, route.candidates, self._budget, now)
-            exchange.unretried(spent)
+        ranking = self._attempts.of(exchange, ranking, now)
         self._sequence += 1
         exchange.decided(
             ranking,
