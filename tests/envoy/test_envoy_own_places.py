@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from certificates import Authority
-from faulty_providers import KEY, LOOPBACK, hosted
+from faulty_providers import LOOPBACK, hosted
 from limited_picks import GOOD
 from provider_stub import ProviderStub, raw
 from whole_gateway import WholeGateway
@@ -21,14 +20,6 @@ OPENAIS = b'{"error":{"message":"Invalid \'messages[1].content\'","param":"messa
 
 
 @pytest.fixture
-async def stub(tmp_path):
-    made = ProviderStub(Authority(), hosts=("localhost",))
-    await made.start(tmp_path)
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 async def start_gateway(tmp_path, start_server):
     gateways = []
 
@@ -37,8 +28,7 @@ async def start_gateway(tmp_path, start_server):
         gateway = WholeGateway(tmp_path / "g", pools, RULE, documents=documents, spec=spec, **LOOPBACK)
         gateways.append(gateway)
         await gateway.start()
-        counts = gateway.runtime.following.pool_counts
-        await gateway.until(lambda: KEY in counts() and counts()[KEY].ready == 1, 10)
+        await gateway.until_usable("hosted")
         return gateway
 
     yield start
